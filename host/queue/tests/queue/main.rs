@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod traps;

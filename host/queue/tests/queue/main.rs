@@ -5,6 +5,8 @@ mod contract;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod stress;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod traps;

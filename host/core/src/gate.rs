@@ -164,6 +164,29 @@ impl Gate {
         &self.plugin
     }
 
+    /// Whether a verb on a kind's objects is let through for some namespace or other: enough to
+    /// be told of the kind what says nothing about its objects.
+    ///
+    /// # Errors
+    /// If it is for none.
+    pub fn permit_anywhere(&self, verb: Verb, kind: &Kind) -> Result<(), Denied> {
+        let allows = |p: &Permission| p.kind == *kind && p.subresource.is_empty() && p.verbs.contains(&verb);
+        if self.permissions.iter().any(allows) {
+            return Ok(());
+        }
+        Err(self.denied(Access { verb, kind, subresource: "", namespace: "" }))
+    }
+
+    fn denied(&self, access: Access<'_>) -> Denied {
+        Denied {
+            plugin: self.plugin.to_string(),
+            verb: access.verb,
+            kind: access.kind.clone(),
+            subresource: access.subresource.to_owned(),
+            namespace: access.namespace.to_owned(),
+        }
+    }
+
     /// Judges a request.
     ///
     /// # Errors
@@ -173,13 +196,7 @@ impl Gate {
         if self.permissions.iter().any(|permission| permission.allows(&access)) {
             return Ok(Permitted { plugin: Arc::clone(&self.plugin), request });
         }
-        Err(Denied {
-            plugin: self.plugin.to_string(),
-            verb: access.verb,
-            kind: access.kind.clone(),
-            subresource: access.subresource.to_owned(),
-            namespace: access.namespace.to_owned(),
-        })
+        Err(self.denied(access))
     }
 }
 

@@ -206,6 +206,10 @@ fn a_page_holds_its_objects_in_order() {
     let read: Vec<i64> = list.iter().map(|object| object.get("i").unwrap().as_i64().unwrap()).collect();
     assert_eq!(read, (0..10).collect::<Vec<_>>());
     assert!(list.get(10).is_none());
+    for index in 0..10 {
+        assert_eq!(bytes.get(list.range(index).unwrap()), list.bytes(index));
+    }
+    assert!(list.range(10).is_none());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A page of objects as one contiguous buffer: count, ends, objects (see the WIT's `page`).
 
+use std::ops::Range;
+
 use super::{Object, Value};
 
 /// Puts a page together.
@@ -81,13 +83,25 @@ impl<'a> ListReader<'a> {
         self.ends.get(index * 4..)?.first_chunk::<4>().map(|end| u32::from_le_bytes(*end) as usize)
     }
 
-    /// The encoded bytes of one object.
-    pub fn bytes(self, index: usize) -> Option<&'a [u8]> {
+    /// Where one object is among the objects' bytes.
+    fn span(self, index: usize) -> Option<Range<usize>> {
         let start = match index.checked_sub(1) {
             None => 0,
             Some(before) => self.end(before)?,
         };
-        self.objects.get(start..self.end(index)?)
+        Some(start..self.end(index)?)
+    }
+
+    /// The encoded bytes of one object.
+    pub fn bytes(self, index: usize) -> Option<&'a [u8]> {
+        self.objects.get(self.span(index)?)
+    }
+
+    /// Where one object is in the page's buffer: for a reader that keeps the buffer elsewhere.
+    pub fn range(self, index: usize) -> Option<Range<usize>> {
+        let head = 4 + self.ends.len();
+        let span = self.span(index).filter(|span| self.objects.get(span.clone()).is_some())?;
+        Some(head + span.start..head + span.end)
     }
 
     /// One object.

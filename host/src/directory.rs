@@ -173,7 +173,10 @@ mod tests {
         let mut changes = start(folder.path());
 
         let Change::Present(found) = next(&mut changes).await else { panic!("the file first") };
-        assert_eq!((found.path, &*found.component, found.config.as_str()), (file.clone(), b"one".as_slice(), "{}"));
+        assert_eq!(
+            (found.path, &*found.component, found.config.as_str()),
+            (file.clone(), b"one".as_slice(), "{}")
+        );
         assert!(matches!(next(&mut changes).await, Change::InitialDone));
 
         std::fs::write(&file, "two!").unwrap();
@@ -218,7 +221,9 @@ mod tests {
         std::fs::rename(&folder, &away).unwrap();
         std::fs::write(away.join("b.wasm"), "two").unwrap();
         std::fs::rename(&away, &folder).unwrap();
-        let Change::Present(found) = next(&mut changes).await else { panic!("the new file, and nothing gone") };
+        let Change::Present(found) = next(&mut changes).await else {
+            panic!("the new file, and nothing gone")
+        };
         assert_eq!(found.path, folder.join("b.wasm"));
     }
 }

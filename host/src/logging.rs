@@ -12,8 +12,9 @@ use crate::cli::{LogArgs, LogFormat};
 /// # Errors
 /// If the filter cannot be read.
 pub(crate) fn start(args: &LogArgs) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&args.log)
-        .with_context(|| format!("--log {:?}: write a level (info), or directives (info,plugin=debug)", args.log))?;
+    let filter = EnvFilter::try_new(&args.log).with_context(|| {
+        format!("--log {:?}: write a level (info), or directives (info,plugin=debug)", args.log)
+    })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use wheelhouse_client::OwnWrites;
 use wheelhouse_controller::{Controller, PluginStatus, Prepared, Runtime};
 
 use crate::directory::{Change, Found};
@@ -92,7 +93,7 @@ impl Plugins {
                     self.update(&path, |slot| slot.phase = Phase::Loading);
                     let wanted = files.entry(path.clone()).or_insert_with(|| {
                         let (wanted, receiver) = watch::channel(None);
-                        tasks.spawn(File { plugins: self.clone(), path, claimed: None }.run(receiver));
+                        tasks.spawn(File::new(self.clone(), path).run(receiver));
                         wanted
                     });
                     wanted.send_replace(Some(found));
@@ -123,7 +124,10 @@ impl Plugins {
                 if slots.values().all(|slot| slot.phase != Phase::Loading) {
                     let running = slots.values().filter(|slot| slot.controller.is_some()).count();
                     let files = slots.len();
-                    tracing::info!("ready: {running} of {files} plugins run, after {:.1} s", begun.elapsed().as_secs_f64());
+                    tracing::info!(
+                        "ready: {running} of {files} plugins run, after {:.1} s",
+                        begun.elapsed().as_secs_f64()
+                    );
                     break;
                 }
             }
@@ -169,9 +173,15 @@ struct File {
     path: PathBuf,
     /// The plugin name that it holds.
     claimed: Option<String>,
+    /// What it has written and the watch has not brought yet: its revisions share it.
+    own_writes: OwnWrites,
 }
 
 impl File {
+    fn new(plugins: Plugins, path: PathBuf) -> Self {
+        Self { plugins, path, claimed: None, own_writes: OwnWrites::default() }
+    }
+
     async fn run(mut self, mut wanted: watch::Receiver<Option<Found>>) {
         loop {
             let found = wanted.borrow_and_update().clone();
@@ -238,7 +248,8 @@ impl File {
     /// What is wrong, and whether it may be right later without a change of the file.
     async fn try_prepare(&mut self, found: &Found) -> Result<Prepared, (String, bool)> {
         check_config(found).map_err(|error| (error, false))?;
-        let prepared = self.plugins.inner.runtime.prepare(Arc::clone(&found.component), &found.config).await;
+        let runtime = &self.plugins.inner.runtime;
+        let prepared = runtime.prepare(Arc::clone(&found.component), &found.config, &self.own_writes).await;
         let prepared = prepared.map_err(|error| (error.to_string(), error.waits_for_cluster()))?;
         self.claim(&prepared.spec().name).map_err(|error| (error, false))?;
         Ok(prepared)
@@ -275,12 +286,16 @@ impl File {
         let (spec, digest) = (Arc::clone(prepared.spec()), prepared.digest().to_owned());
         let (plugin, version) = (spec.name.as_str(), spec.version.as_str());
         let old = self.controller();
-        let same = |old: &Arc<Controller>| old.reconciled() == spec.reconciles.kind && old.spec().name == spec.name;
+        let same =
+            |old: &Arc<Controller>| old.reconciled() == spec.reconciles.kind && old.spec().name == spec.name;
         match old.filter(same) {
             Some(old) => {
                 let replacing = Instant::now();
                 if !old.replace(prepared, self.plugins.inner.grace).await {
-                    tracing::warn!(plugin, "reconciles of the old revision did not end within the grace; they were stopped, and their objects requested again");
+                    tracing::warn!(
+                        plugin,
+                        "reconciles of the old revision did not end within the grace; they were stopped, and their objects requested again"
+                    );
                 }
                 tracing::info!(plugin, version, digest, "replaced in {:.1?}", replacing.elapsed());
             }
@@ -301,7 +316,8 @@ impl File {
         if let Some(controller) = controller {
             let name = controller.spec().name.clone();
             let drained = controller.stop(self.plugins.inner.grace).await;
-            let how = if drained { "" } else { "; reconciles that did not end within the grace were stopped" };
+            let how =
+                if drained { "" } else { "; reconciles that did not end within the grace were stopped" };
             tracing::info!(plugin = name, "stopped{how}");
         }
     }
@@ -322,4 +338,3 @@ fn check_config(found: &Found) -> Result<(), String> {
         )),
     }
 }
-

@@ -32,7 +32,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
         "no cluster to run against: set KUBECONFIG, or run in a Pod; `wheelhouse dev` needs no cluster",
     )?;
     let url = config.cluster_url.to_string();
-    let client = kube::Client::try_from(config).with_context(|| format!("no client for {url}"))?;
+    let client = wheelhouse_cache::rest::connect(config).with_context(|| format!("no client for {url}"))?;
     let version = tokio::select! {
         version = tokio::time::timeout(CONNECT, client.apiserver_version()) => version,
         () = signals.first() => return Ok(()),
@@ -40,7 +40,11 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let version = version
         .map_err(|_| anyhow::anyhow!("no answer within {CONNECT:?}"))
         .and_then(|version| version.map_err(anyhow::Error::from))
-        .with_context(|| format!("the API server at {url} cannot be reached: is it up, and is the kubeconfig the right one?"))?;
+        .with_context(|| {
+            format!(
+                "the API server at {url} cannot be reached: is it up, and is the kubeconfig the right one?"
+            )
+        })?;
     tracing::info!(url, version = version.git_version, "connected");
     host(&args.host, client, &mut signals).await
 }
@@ -52,7 +56,8 @@ pub(crate) async fn dev(args: DevArgs) -> anyhow::Result<()> {
     check_folder(&args.host.plugin_dir)?;
     let cluster = devcluster::start(&args.server).await?;
     let url = cluster.url().parse().context("the embedded server's address")?;
-    let client = kube::Client::try_from(kube::Config::new(url)).context("no client for the embedded server")?;
+    let client = wheelhouse_cache::rest::connect(kube::Config::new(url))
+        .context("no client for the embedded server")?;
     let result = host(&args.host, client, &mut signals).await;
     cluster.shutdown().await;
     result

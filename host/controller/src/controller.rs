@@ -82,7 +82,8 @@ impl Controller {
         // The old workers take nothing more; the new ones, which may take anything at once, since
         // every kind has synced, take over the queue with all its timers.
         old.retire();
-        let (mut new, _started) = Running::start_sources(prepared, self.queue.clone(), Arc::clone(&self.metrics));
+        let (mut new, _started) =
+            Running::start_sources(prepared, self.queue.clone(), Arc::clone(&self.metrics));
         new.start_workers();
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
         *slot = Some(new);

@@ -9,7 +9,8 @@ pub(crate) fn concerns(source: &Source, delta: &Delta) -> bool {
     if !source.namespaces.is_empty() && !source.namespaces.contains(&delta.key.namespace) {
         return false;
     }
-    let selected = |object: &Option<Object>| object.as_ref().is_some_and(|o| source.selector.matches(o.value()));
+    let selected =
+        |object: &Option<Object>| object.as_ref().is_some_and(|o| source.selector.matches(o.value()));
     if !selected(&delta.old) && !selected(&delta.new) {
         return false;
     }
@@ -41,7 +42,8 @@ impl Target {
         let mut keys = Vec::new();
         for object in [&delta.old, &delta.new].into_iter().flatten() {
             let Some(owners) = object.value().at(&["metadata", "ownerReferences"]) else { continue };
-            let owner = owners.items().find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true));
+            let owner =
+                owners.items().find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true));
             let Some(owner) = owner else { continue };
             let text = |field| owner.get(field).and_then(Value::as_str).unwrap_or_default();
             // The version may differ: an object has one owner, whatever version it was named by.

@@ -50,3 +50,10 @@ impl Default for PluginMetrics {
         }
     }
 }
+
+impl PluginMetrics {
+    /// How many reconciles ended so.
+    pub fn count(&self, result: &'static str) -> u64 {
+        self.reconciles.get_or_create(&ResultLabel { result }).get()
+    }
+}

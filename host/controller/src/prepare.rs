@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use wheelhouse_cache::{CacheError, Informer, InformerFactory};
-use wheelhouse_client::PluginClient;
+use wheelhouse_cache::{CacheError, IndexFn, Informer, InformerFactory};
+use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, Watched};
 use wheelhouse_core::limits::Limits;
 use wheelhouse_core::spec::{FieldIndex, IndexSource};
 use wheelhouse_core::{Gate, Kind, Object, Spec};
@@ -48,7 +49,9 @@ pub enum PrepareError {
         source: CacheError,
     },
     /// A list that does not come.
-    #[error("plugin {plugin}: the first list of {kinds} was not complete within {timeout:?}; is the host allowed to list and watch it?")]
+    #[error(
+        "plugin {plugin}: the first list of {kinds} was not complete within {timeout:?}; is the host allowed to list and watch it?"
+    )]
     Sync {
         /// The plugin.
         plugin: String,
@@ -74,6 +77,16 @@ pub struct Prepared {
     pub(crate) informers: HashMap<Kind, Informer>,
     /// Of the reconciled kind; among `informers` too.
     pub(crate) reconciled: Informer,
+    /// Indexes by the plugin's own function: they go with the revision.
+    own_indexes: Vec<(Informer, String)>,
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        for (informer, name) in &self.own_indexes {
+            informer.remove_index(name);
+        }
+    }
 }
 
 impl std::fmt::Debug for Prepared {
@@ -96,16 +109,22 @@ impl Prepared {
 
 impl Runtime {
     /// Validates, compiles and describes a component, watches what it needs, and waits until that
-    /// has synced.
+    /// has synced. `own_writes` are those of the plugin's other revisions, too.
     ///
     /// # Errors
     /// The first step that fails; nothing of it stays.
-    pub async fn prepare(&self, component: Arc<[u8]>, config: &str) -> Result<Prepared, PrepareError> {
+    pub async fn prepare(
+        &self,
+        component: Arc<[u8]>,
+        config: &str,
+        own_writes: &OwnWrites,
+    ) -> Result<Prepared, PrepareError> {
         let compiled = self.sandbox.compile(component).await?;
         let spec = Arc::new(compiled.describe(config, &self.limits).await?);
 
         let informer = async |kind: &Kind| {
-            let failed = |source| PrepareError::Kind { plugin: spec.name.clone(), kind: kind.clone(), source };
+            let failed =
+                |source| PrepareError::Kind { plugin: spec.name.clone(), kind: kind.clone(), source };
             self.informers.informer(kind).await.map_err(failed)
         };
         let reconciled = informer(&spec.reconciles.kind).await?;
@@ -115,10 +134,18 @@ impl Runtime {
             informers.insert(kind, informer);
         }
 
+        let indexes: Vec<Named> = spec.indexes.iter().map(Named::new).collect();
+        let watched = informers.iter().map(|(kind, informer)| {
+            let of_kind = indexes.iter().filter(|named| named.index.kind == *kind);
+            let indexes = of_kind.map(|named| (named.index.name.clone(), named.name.clone())).collect();
+            Watched { informer: informer.clone(), indexes }
+        });
         let client = Arc::new(PluginClient::new(
             self.client.clone(),
-            self.informers.clone(),
-            informers.values().cloned().collect(),
+            &self.informers,
+            watched,
+            own_writes,
+            ClientConfig::default(),
         ));
         let gate = Arc::new(Gate::new(&spec.name, spec.all_permissions()));
         let revision = Arc::new(compiled.start(RevisionSetup {
@@ -128,14 +155,19 @@ impl Runtime {
             cluster: Arc::clone(&client) as Arc<_>,
             limits: self.limits.clone(),
         }));
-        for index in &spec.indexes {
-            add_index(index, &informers, &client, &revision);
+        let mut prepared = Prepared { revision, client, informers, reconciled, own_indexes: Vec::new() };
+        for named in &indexes {
+            named.add(&mut prepared);
         }
-        self.wait_synced(&spec, &informers).await?;
-        Ok(Prepared { revision, client, informers, reconciled })
+        self.wait_synced(&spec, &prepared.informers).await?;
+        Ok(prepared)
     }
 
-    async fn wait_synced(&self, spec: &Spec, informers: &HashMap<Kind, Informer>) -> Result<(), PrepareError> {
+    async fn wait_synced(
+        &self,
+        spec: &Spec,
+        informers: &HashMap<Kind, Informer>,
+    ) -> Result<(), PrepareError> {
         let all = async {
             for informer in informers.values() {
                 informer.wait_synced().await;
@@ -144,47 +176,58 @@ impl Runtime {
         if tokio::time::timeout(self.sync_timeout, all).await.is_ok() {
             return Ok(());
         }
-        let mut late: Vec<&str> =
-            informers.iter().filter(|(_, informer)| !informer.synced()).map(|(kind, _)| kind.as_str()).collect();
+        let mut late: Vec<&str> = informers
+            .iter()
+            .filter(|(_, informer)| !informer.synced())
+            .map(|(kind, _)| kind.as_str())
+            .collect();
         late.sort_unstable();
-        Err(PrepareError::Sync { plugin: spec.name.clone(), kinds: late.join(", "), timeout: self.sync_timeout })
+        Err(PrepareError::Sync {
+            plugin: spec.name.clone(),
+            kinds: late.join(", "),
+            timeout: self.sync_timeout,
+        })
     }
 }
 
-/// Adds an index to its kind's informer, and tells the client under which name it is there. Equal
-/// field paths are one index, whoever declares them; a plugin's own function is one per revision.
-fn add_index(
-    index: &FieldIndex,
-    informers: &HashMap<Kind, Informer>,
-    client: &PluginClient,
-    revision: &Arc<Revision>,
-) {
-    // `Spec::check` has seen to it that the kind is watched.
-    let Some(informer) = informers.get(&index.kind) else { return };
-    let (name, values): (String, wheelhouse_cache::IndexFn) = match &index.source {
-        IndexSource::Field(path) => {
-            let name = path.to_string();
-            let path = path.clone();
-            let texts = move |object: &Object| {
-                path.texts(object.value()).into_iter().map(std::borrow::Cow::into_owned).collect()
-            };
-            (name, Arc::new(texts))
-        }
-        IndexSource::Plugin => {
-            let name = format!("{}/{}/{}", revision.spec().name, revision.digest(), index.name);
-            (name, own_index(index.name.clone(), revision))
-        }
-    };
-    informer.add_index(&name, values);
-    client.declare_index(&index.kind, &index.name, &name);
+/// A declared index, and what its informer calls it.
+struct Named<'a> {
+    index: &'a FieldIndex,
+    name: String,
+}
+
+impl<'a> Named<'a> {
+    /// Equal field paths are one index, whoever declares them; a plugin's own function is one for
+    /// each of its revisions.
+    fn new(index: &'a FieldIndex) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let name = match &index.source {
+            IndexSource::Field(path) => path.to_string(),
+            IndexSource::Plugin => format!("{}#{}", index.name, NEXT.fetch_add(1, Ordering::Relaxed)),
+        };
+        Self { index, name }
+    }
+
+    fn add(&self, prepared: &mut Prepared) {
+        // `Spec::check` has seen to it that the kind is watched.
+        let Some(informer) = prepared.informers.get(&self.index.kind) else { return };
+        let function = match &self.index.source {
+            IndexSource::Field(path) => IndexFn::field(path.clone()),
+            IndexSource::Plugin => {
+                prepared.own_indexes.push((informer.clone(), self.name.clone()));
+                own_index(self.index.name.clone(), &prepared.revision)
+            }
+        };
+        informer.add_index(&self.name, function);
+    }
 }
 
 /// An index by the plugin's own function. A call that fails leaves the object out of the index, which
 /// harms this plugin alone.
-fn own_index(name: String, revision: &Arc<Revision>) -> wheelhouse_cache::IndexFn {
+fn own_index(name: String, revision: &Arc<Revision>) -> IndexFn {
     // Weak: the informer may outlive the revision.
     let revision = Arc::downgrade(revision);
-    Arc::new(move |object: &Object| {
+    IndexFn::from_fn(move |object: &Object| {
         let Some(revision) = revision.upgrade() else { return Vec::new() };
         // The informer asks from within its own task, and waits; other tasks move to other threads.
         let called =

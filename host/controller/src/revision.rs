@@ -40,17 +40,23 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts to request objects: first those that exist, then whatever changes.
-    pub(crate) fn start_sources(prepared: Prepared, queue: WorkQueue<Key>, metrics: Arc<PluginMetrics>) -> (Self, Started) {
+    pub(crate) fn start_sources(
+        prepared: Prepared,
+        queue: WorkQueue<Key>,
+        metrics: Arc<PluginMetrics>,
+    ) -> (Self, Started) {
         let spec = Arc::clone(prepared.spec());
         let mut sources = JoinSet::new();
         let mut initial = Vec::new();
         let target = Arc::new(Target {
             kind: spec.reconciles.kind.clone(),
-            namespaced: prepared.reconciled.resource().namespaced,
+            namespaced: prepared.reconciled.resource().is_some_and(|resource| resource.namespaced),
         });
         let roles = std::iter::once((&spec.reconciles, Role::Reconciled))
             .chain(spec.owns.iter().map(|source| (source, Role::Owned)))
-            .chain(spec.watches.iter().map(|w| (&w.source, Role::Watched(w.name.clone(), w.mapping.clone()))));
+            .chain(
+                spec.watches.iter().map(|w| (&w.source, Role::Watched(w.name.clone(), w.mapping.clone()))),
+            );
         for (source, role) in roles {
             let Some(informer) = prepared.informers.get(&source.kind) else { continue };
             let (seen, seen_rx) = watch::channel(false);
@@ -69,10 +75,21 @@ impl Running {
             );
         }
         if let Some(period) = spec.options.resync {
-            sources.spawn(resync(period, prepared.reconciled.clone(), spec.reconciles.clone(), queue.clone()));
+            sources.spawn(resync(
+                period,
+                prepared.reconciled.clone(),
+                spec.reconciles.clone(),
+                queue.clone(),
+            ));
         }
-        let running =
-            Self { prepared, queue, metrics, sources, workers: JoinSet::new(), retired: watch::Sender::new(false) };
+        let running = Self {
+            prepared,
+            queue,
+            metrics,
+            sources,
+            workers: JoinSet::new(),
+            retired: watch::Sender::new(false),
+        };
         (running, Started(initial))
     }
 
@@ -81,7 +98,8 @@ impl Running {
         let revision = &self.prepared.revision;
         let workers = revision.spec().options.concurrency.clamp(1, revision.limits().concurrency.max(1));
         for _ in 0..workers {
-            let (revision, queue, metrics) = (Arc::clone(revision), self.queue.clone(), Arc::clone(&self.metrics));
+            let (revision, queue, metrics) =
+                (Arc::clone(revision), self.queue.clone(), Arc::clone(&self.metrics));
             let mut retired = self.retired.subscribe();
             self.workers.spawn(async move {
                 loop {
@@ -146,7 +164,7 @@ impl Pump {
             if subscription.initial_done() {
                 self.seen.send_replace(true);
             }
-            let Some(delta) = subscription.next().await else { return };
+            let delta = subscription.next().await;
             if !concerns(&self.source, &delta) {
                 continue;
             }
@@ -177,7 +195,7 @@ impl Pump {
                 tracing::warn!(plugin, watch, object = %object, "map() failed, so every object is requested: {error}");
             }
         }
-        self.reconciled.store().snapshot().iter().map(wheelhouse_core::Object::key).collect()
+        self.reconciled.snapshot().iter().map(|(key, _)| Key::clone(key)).collect()
     }
 }
 
@@ -187,8 +205,8 @@ async fn resync(period: Duration, informer: Informer, source: Source, queue: Wor
     let period = period.max(Duration::from_secs(1));
     loop {
         tokio::time::sleep(period).await;
-        for object in informer.store().snapshot() {
-            let delta = Delta { key: object.key(), old: None, new: Some(object), initial: true };
+        for (key, object) in informer.snapshot().iter() {
+            let delta = Delta { key: Key::clone(key), old: None, new: Some(object.clone()), initial: true };
             if concerns(&source, &delta) {
                 queue.add(delta.key, Priority::Low);
             }

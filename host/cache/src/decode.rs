@@ -68,21 +68,22 @@ struct BookmarkMeta {
     annotations: Option<std::collections::HashMap<String, String>>,
 }
 
-/// Decodes one kind's objects.
+/// Decodes one kind's objects, pruned, with `apiVersion` and `kind` put in where they are missing.
 #[derive(Clone)]
-pub(crate) struct Decoder {
+pub struct Decoder {
     kind: Kind,
     options: EncodeOptions,
 }
 
 impl Decoder {
-    pub(crate) fn new(kind: &Kind) -> Self {
+    /// Of this kind.
+    pub fn new(kind: &Kind) -> Self {
         let type_meta = Some((Arc::from(kind.api_version()), Arc::from(kind.kind())));
         Self { kind: kind.clone(), options: EncodeOptions { prune: true, type_meta } }
     }
 
     /// The object, or its key as far as it can be told.
-    fn object(&self, json: &RawValue) -> Result<Object, Option<Key>> {
+    fn item(&self, json: &RawValue) -> Result<Object, Option<Key>> {
         let problem = match Object::from_json(json.get().as_bytes(), &self.options) {
             Ok(object) if !object.name().is_empty() => return Ok(object),
             Ok(_) => "it has no metadata.name".to_owned(),
@@ -95,12 +96,33 @@ impl Decoder {
         Err(key)
     }
 
+    /// One object.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn object(&self, json: &[u8]) -> Result<Object, Failure> {
+        let object = Object::from_json(json, &self.options);
+        object.map_err(|e| Failure::Unreadable(format!("no object: {e}")))
+    }
+
+    /// Whatever an API answers with, which may be of another kind: nothing is put in.
+    ///
+    /// # Errors
+    /// If it is no JSON.
+    pub fn answer(&self, json: &[u8]) -> Result<Object, Failure> {
+        let object = Object::from_json(json, &EncodeOptions::default());
+        object.map_err(|e| Failure::Unreadable(format!("no object: {e}")))
+    }
+
     /// A list's page.
-    pub(crate) fn list(&self, json: &[u8]) -> Result<ListPage, Failure> {
+    ///
+    /// # Errors
+    /// If it is none; an item that does not decode is left out.
+    pub fn list(&self, json: &[u8]) -> Result<ListPage, Failure> {
         let raw: RawList<'_> =
             serde_json::from_slice(json).map_err(|e| Failure::Unreadable(format!("no list: {e}")))?;
         let items = raw.items.unwrap_or_default();
-        let objects: Vec<Object> = items.iter().filter_map(|item| self.object(item).ok()).collect();
+        let objects: Vec<Object> = items.iter().filter_map(|item| self.item(item).ok()).collect();
         Ok(ListPage {
             undecodable: (items.len() - objects.len()) as u64,
             objects,
@@ -114,7 +136,7 @@ impl Decoder {
         let unreadable = |e: serde_json::Error| Failure::Unreadable(format!("no watch event: {e}"));
         let raw: RawEvent<'_> = serde_json::from_slice(line).map_err(unreadable)?;
         let object = |event: fn(Object) -> Event| {
-            Some(match self.object(raw.object) {
+            Some(match self.item(raw.object) {
                 Ok(object) => event(object),
                 Err(key) => Event::Undecodable { key },
             })

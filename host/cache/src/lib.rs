@@ -32,6 +32,7 @@ mod stats;
 mod store;
 pub mod version;
 
+pub use decode::Decoder;
 pub use error::CacheError;
 pub use factory::InformerFactory;
 pub use fifo::{Delta, Progress, Subscription};

@@ -290,10 +290,7 @@ mod tests {
     fn the_cause_of_an_error_counts_and_is_told() {
         let error = Err::<(), _>(Wrapped(invalid())).context("deploy").unwrap_err();
         assert!(error.is_terminal());
-        assert_eq!(
-            error.to_string(),
-            "deploy: cannot make the child: spec.replicas: must not be negative"
-        );
+        assert_eq!(error.to_string(), "deploy: cannot make the child: spec.replicas: must not be negative");
     }
 
     #[test]
@@ -303,7 +300,8 @@ mod tests {
             reason: "FieldValueInvalid".into(),
             message: "too small".into(),
         };
-        let error = ApiError::Invalid(Rejection { message: "Service is invalid".into(), causes: vec![cause] });
+        let error =
+            ApiError::Invalid(Rejection { message: "Service is invalid".into(), causes: vec![cause] });
         assert_eq!(error.to_string(), "Service is invalid; spec.port: too small");
     }
 }

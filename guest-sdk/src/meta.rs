@@ -93,7 +93,11 @@ pub fn remove_finalizer(kind: &str, object: &Object, finalizer: &str) -> Result<
 }
 
 fn finalizers(object: &Object) -> impl Iterator<Item = &str> {
-    object.at(&["metadata", "finalizers"]).into_iter().flat_map(|list| list.items()).filter_map(|v| v.as_str())
+    object
+        .at(&["metadata", "finalizers"])
+        .into_iter()
+        .flat_map(|list| list.items())
+        .filter_map(|v| v.as_str())
 }
 
 /// The list is replaced as a whole, so only on the version that was read.

@@ -109,6 +109,16 @@ impl Object {
         self.text(&["metadata", "deletionTimestamp"]).is_some()
     }
 
+    /// Whether `owner` (this very one, and not another of its name) is the controller that its owner
+    /// references name.
+    pub fn is_controlled_by(&self, owner: &Object) -> bool {
+        let owners = self.at(&["metadata", "ownerReferences"]);
+        let mut owners = owners.into_iter().flat_map(Value::items);
+        let controller = owners.find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true));
+        let uid = controller.and_then(|owner| owner.get("uid")).and_then(Value::as_str);
+        uid.is_some_and(|uid| !uid.is_empty() && uid == owner.uid())
+    }
+
     /// Makes a typed struct of it.
     ///
     /// # Errors
@@ -149,5 +159,32 @@ impl fmt::Display for ObjectKey {
             write!(f, "{}/", self.namespace)?;
         }
         f.write_str(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_object_is_controlled_by_the_owner_with_the_uid_that_it_names() {
+        let with_uid = |uid| Object::from_json(&json!({"metadata": {"name": "a", "uid": uid}})).unwrap();
+        let child = Object::from_json(&json!({"metadata": {"ownerReferences": [
+            {"name": "a", "uid": "1"},
+            {"name": "a", "uid": "2", "controller": true},
+        ]}}))
+        .unwrap();
+        assert!(child.is_controlled_by(&with_uid("2")));
+        assert!(!child.is_controlled_by(&with_uid("1")));
+        assert!(!with_uid("2").is_controlled_by(&with_uid("2")));
+    }
+
+    #[test]
+    fn what_is_not_there_reads_as_nothing() {
+        let object = Object::from_encoded(vec![1, 2, 3]);
+        assert_eq!((object.name(), object.generation(), object.text(&["a", "b"])), ("", 0, None));
+        assert!(!object.is_being_deleted());
     }
 }

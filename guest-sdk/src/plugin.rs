@@ -92,7 +92,7 @@ macro_rules! export {
             type Exported = $crate::plugin::Exported<$plugin>;
             // A component is made for WebAssembly alone; elsewhere the plugin is just checked.
             #[cfg(target_family = "wasm")]
-            $crate::bindings::__export_component!(Exported with_types_in $crate::bindings);
+    $crate::bindings::__export_component!(Exported with_types_in $crate::bindings);
             #[cfg(not(target_family = "wasm"))]
             const _: ::core::marker::PhantomData<Exported> = ::core::marker::PhantomData;
         };

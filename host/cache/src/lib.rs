@@ -1,1 +1,48 @@
-//! 
+//! The cache: one watch and one store per kind, shared by every plugin.
+//!
+//! ```text
+//! API server ─ ListWatch ▶ Reflector ▶ Store (+ indexes) ─▶ reads
+//!                                └──▶ one delta FIFO per subscription ─▶ handlers
+//! ```
+//!
+//! What it promises:
+//! - a store is *synced* once its first list has been applied whole, and is never empty or partial
+//!   again because of a relist;
+//! - an object never goes back in time ([`version`]);
+//! - a query is answered from one snapshot;
+//! - a subscription sees every key's last state, deletions included, and nothing that it does or
+//!   leaves undone delays the watch.
+//!
+//! What it does not: that it is as new as the API server, or that a handler sees every state between.
+
+mod backoff;
+mod decode;
+mod error;
+mod factory;
+mod fifo;
+mod index;
+mod informer;
+mod kube_list_watch;
+mod list_watch;
+mod reflector;
+mod resource;
+pub mod rest;
+mod snapshot;
+mod stats;
+mod store;
+pub mod version;
+
+pub use decode::Decoder;
+pub use error::CacheError;
+pub use factory::InformerFactory;
+pub use fifo::{Delta, Progress, Subscription};
+pub use index::IndexFn;
+pub use informer::Informer;
+pub use kube_list_watch::KubeListWatch;
+pub use list_watch::{BoxFuture, Event, EventStream, ListPage, ListWatch};
+pub use reflector::ReflectorConfig;
+pub use resource::{ApiResource, ResourceMap};
+pub use rest::{Failure, Rest, Status};
+pub use snapshot::{Query, Scan, Snapshot, UnknownIndex, page};
+pub use stats::InformerStats;
+pub use store::{OWNER_INDEX, Store};

@@ -1,1 +1,21 @@
-//! 
+//! The delegating client: what a plugin's reads and writes become.
+//!
+//! Reads come from the cache; from the API server while the cache has not synced, and for kinds that
+//! are permitted and not watched. Writes go to the API server. What it promises:
+//! - a read is never a "not found" that only means "not yet";
+//! - a plugin reads its own writes, from the moment that they are answered ([`OwnWrites`]);
+//! - nothing that could be done twice is sent twice, and nothing waits without a bound.
+//!
+//! What it does not: that a cached read is as new as the API server, or that one plugin sees
+//! another's writes before the watch has brought them.
+
+mod api_error;
+mod client;
+mod live;
+mod overlay;
+mod place;
+mod read;
+mod write;
+
+pub use client::{ClientConfig, ClientStats, PluginClient, Watched};
+pub use overlay::OwnWrites;

@@ -1,1 +1,22 @@
-//! 
+//! A running plugin: its watches, its queue, its workers, and the switch from one revision to the
+//! next.
+//!
+//! What it promises:
+//!
+//! - reconciles begin once every declared kind has synced and every object in it has been requested;
+//! - no key is ever in two reconciles at once, across revisions too: both take from one queue;
+//! - a switch loses no request: the old revision ends what it has begun, the new one takes all
+//!   that is waiting, and every object is requested again, behind live changes;
+//! - a revision that cannot be prepared changes nothing that runs.
+//!
+//! It does not know where components come from.
+
+mod controller;
+mod mapping;
+mod metrics;
+mod prepare;
+mod revision;
+
+pub use controller::{Controller, PluginStatus};
+pub use metrics::PluginMetrics;
+pub use prepare::{PrepareError, Prepared, Runtime};

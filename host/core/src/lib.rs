@@ -1,1 +1,28 @@
-//! 
+//! The vocabulary of Wheelhouse: what every room of the host, and the guest SDK, agree on.
+//!
+//! It owns kinds, keys, selectors, the object encoding, the requests that a plugin makes of the
+//! cluster, the errors that it gets, its declaration ([`spec::Spec`]), its limits, the gate, and the
+//! [`access::ClusterAccess`] trait. It does no I/O and knows neither Kubernetes clients nor
+//! WebAssembly runtimes; it compiles for the host and for guests.
+
+pub mod access;
+pub mod encoding;
+pub mod error;
+pub mod gate;
+pub mod kind;
+pub mod limits;
+pub mod outcome;
+pub mod path;
+pub mod request;
+pub mod selector;
+pub mod spec;
+
+pub use access::ClusterAccess;
+pub use encoding::{Object, Value};
+pub use error::ApiError;
+pub use gate::{Gate, Permitted};
+pub use kind::{Key, Kind};
+pub use outcome::Outcome;
+pub use path::FieldPath;
+pub use selector::LabelSelector;
+pub use spec::Spec;

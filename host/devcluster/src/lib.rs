@@ -1,1 +1,53 @@
-//! 
+//! An embedded Kubernetes API server for development and tests.
+//!
+//! It owns an in-memory store of objects and serves them over HTTP on a loopback address, so that
+//! kube clients and `kubectl` can use it as they use a cluster: discovery, CRUD, list and watch, the
+//! four kinds of patch, custom resources, finalizers and garbage collection.
+//!
+//! What it does, it does as kube-apiserver does: the same status codes, the same error bodies, the
+//! same order of events. What it does not do: authenticate anybody, run any workload, convert between
+//! the versions of a custom resource, or keep anything after [`DevCluster::shutdown`]. It is a
+//! development server: never expose it.
+
+mod accept;
+mod apply;
+mod body;
+mod builtin;
+mod cluster;
+mod collector;
+mod config;
+mod crd;
+mod defaults;
+mod delete;
+mod discovery;
+mod error;
+mod fields;
+mod handler;
+mod history;
+mod kind;
+mod list;
+mod managed;
+mod object;
+mod openapi;
+mod params;
+mod patch;
+mod registry;
+mod respond;
+mod route;
+mod scale;
+mod schema;
+mod selector;
+mod server;
+mod shape;
+mod store;
+mod strategic;
+mod table;
+mod validate;
+mod view;
+mod virtual_kinds;
+mod watch;
+mod workloads;
+mod write;
+
+pub use config::{DevClusterConfig, DevClusterError};
+pub use server::DevCluster;

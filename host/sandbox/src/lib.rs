@@ -1,1 +1,31 @@
-//! 
+//! The sandbox: plugins as WebAssembly components, run without trust.
+//!
+//! It owns the engine, compiling, instances, their limits, and the host functions. It promises:
+//!
+//! - a plugin reaches nothing but what its [`Gate`](wheelhouse_core::Gate) lets through, the log,
+//!   clocks and random numbers;
+//! - whatever a plugin does ends: with an answer, a trap, or its deadline;
+//! - a trap costs the instance it happened in, and is an error of that call.
+//!
+//! It knows neither Kubernetes clients nor where components come from: reads and writes go through
+//! [`ClusterAccess`](wheelhouse_core::ClusterAccess).
+//!
+//! A [`Compiled`] component is the code; a [`Revision`] is that code alive, with a configuration,
+//! a gate and limits.
+
+mod bindings;
+mod compiled;
+mod convert;
+mod engine;
+mod error;
+mod host;
+mod inspection;
+mod instance;
+mod output;
+mod revision;
+
+pub use compiled::Compiled;
+pub use engine::{Sandbox, SandboxConfig};
+pub use error::{CallError, DescribeError, LoadError, SandboxError};
+pub use inspection::{Inspection, SUPPORTED_API, inspect};
+pub use revision::{Event, Revision, RevisionSetup};

@@ -1,0 +1,168 @@
+//! Secondary indexes: the values under which an object is filed, and what is filed.
+//!
+//! An index is one ordered set of (value, key) pairs. So what has a value is a range in the order of
+//! pages, a page starts anywhere at no cost, and a value that nothing has takes no room.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use imbl::OrdSet;
+use wheelhouse_core::{FieldPath, Key, Object};
+
+type Values = dyn Fn(&Object) -> Vec<String> + Send + Sync;
+
+/// Which values an object has.
+#[derive(Clone)]
+pub struct IndexFn {
+    values: Arc<Values>,
+    /// Asked again of the same object, it answers the same: nothing has to be remembered.
+    pure: bool,
+}
+
+impl IndexFn {
+    /// The scalar values at a path.
+    pub fn field(path: FieldPath) -> Self {
+        let values = move |object: &Object| path.texts(object.value()).into_iter().map(Into::into).collect();
+        Self { values: Arc::new(values), pure: true }
+    }
+
+    /// The UIDs of the object's owners.
+    pub fn owner_uid() -> Self {
+        let values = |object: &Object| {
+            let owners = object.value().at(&["metadata", "ownerReferences"]);
+            let owners = owners.into_iter().flat_map(|owners| owners.items());
+            owners.filter_map(|owner| Some(owner.get("uid")?.as_str()?.to_owned())).collect()
+        };
+        Self { values: Arc::new(values), pure: true }
+    }
+
+    /// Any function. It is called once per version of an object, on the task that applies the
+    /// watch: it must be quick. A panic is "no values".
+    pub fn from_fn(values: impl Fn(&Object) -> Vec<String> + Send + Sync + 'static) -> Self {
+        Self { values: Arc::new(values), pure: false }
+    }
+
+    /// The object's values, each once, in order.
+    pub fn values(&self, object: &Object) -> Vec<String> {
+        let values = catch_unwind(AssertUnwindSafe(|| (self.values)(object)));
+        let mut values = values.unwrap_or_else(|_| {
+            tracing::warn!(object = %object.key(), "an index function panicked: the object is not indexed");
+            Vec::new()
+        });
+        values.sort_unstable();
+        values.dedup();
+        values
+    }
+
+    pub(crate) fn is_pure(&self) -> bool {
+        self.pure
+    }
+}
+
+impl fmt::Debug for IndexFn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IndexFn").field("pure", &self.pure).finish_non_exhaustive()
+    }
+}
+
+/// An object is filed under a value. Ordered by value, then as lists are.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    value: Arc<str>,
+    key: Arc<Key>,
+}
+
+/// One index's entries. A clone is a snapshot, and costs nothing.
+#[derive(Clone)]
+pub(crate) struct Index {
+    pub(crate) name: Arc<str>,
+    pub(crate) function: IndexFn,
+    entries: OrdSet<Entry>,
+}
+
+impl Index {
+    pub(crate) fn new(name: &str, function: IndexFn) -> Self {
+        Self { name: name.into(), function, entries: OrdSet::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn file(&mut self, key: &Arc<Key>, value: &str) {
+        let mut entry = Entry { value: value.into(), key: Arc::clone(key) };
+        // A value that many objects have is stored once.
+        if let Some(neighbour) = self.entries.get_next(&entry).filter(|n| n.value == entry.value) {
+            entry.value = Arc::clone(&neighbour.value);
+        } else if let Some(neighbour) = self.entries.get_prev(&entry).filter(|n| n.value == entry.value) {
+            entry.value = Arc::clone(&neighbour.value);
+        }
+        self.entries.insert(entry);
+    }
+
+    pub(crate) fn unfile(&mut self, key: &Arc<Key>, value: &str) {
+        self.entries.remove(&Entry { value: value.into(), key: Arc::clone(key) });
+    }
+
+    /// The keys with this value after that key, in a namespace or ("") in all.
+    pub(crate) fn matching<'a>(
+        &'a self,
+        value: &str,
+        namespace: &'a str,
+        after: Option<&Key>,
+    ) -> Matching<'a> {
+        let value: Arc<str> = value.into();
+        let first = Key::new(namespace, "");
+        let start = after.filter(|after| **after > first).cloned().unwrap_or(first);
+        let excluded = after.cloned();
+        let start = Entry { value: Arc::clone(&value), key: Arc::new(start) };
+        let range = self.entries.range(start.clone()..);
+        Matching { range, start, entries: &self.entries, value, namespace, excluded }
+    }
+}
+
+/// See [`Index::matching`].
+pub(crate) struct Matching<'a> {
+    range: imbl::ordset::RangedIter<'a, Entry, imbl::shared_ptr::DefaultSharedPtr>,
+    start: Entry,
+    entries: &'a OrdSet<Entry>,
+    value: Arc<str>,
+    namespace: &'a str,
+    excluded: Option<Key>,
+}
+
+impl Matching<'_> {
+    /// The same from its start.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            range: self.entries.range(self.start.clone()..),
+            start: self.start.clone(),
+            value: Arc::clone(&self.value),
+            excluded: self.excluded.clone(),
+            ..*self
+        }
+    }
+
+    /// Whether a key has the value; a look-up, whatever has been passed.
+    pub(crate) fn has(&self, key: &Arc<Key>) -> bool {
+        self.entries.contains(&Entry { value: Arc::clone(&self.value), key: Arc::clone(key) })
+    }
+}
+
+impl<'a> Iterator for Matching<'a> {
+    type Item = &'a Arc<Key>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Entry { value, key } = self.range.next()?;
+            if *value != self.value || !(self.namespace.is_empty() || key.namespace == self.namespace) {
+                return None;
+            }
+            if self.excluded.as_ref().is_none_or(|after| key.as_ref().cmp(after) == Ordering::Greater) {
+                return Some(key);
+            }
+        }
+    }
+}

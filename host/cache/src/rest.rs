@@ -1,0 +1,286 @@
+//! Raw requests to the API server, and what its refusals mean.
+//!
+//! Built on `kube::Client` for the connection, TLS and authentication alone: answers are decoded by
+//! the caller, straight into [`wheelhouse_core::Object`]s, and failures keep what kube's error drops
+//! (Retry-After). **Nothing is retried here**, and [`connect`] turns kube's own retries off: they
+//! would repeat a POST.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use http::{HeaderMap, Method, Request, Response, header};
+use http_body_util::BodyExt;
+use kube::client::Body;
+use serde::Deserialize;
+use tokio::time::timeout;
+use wheelhouse_core::error::Cause;
+
+/// The largest answer that is read into memory. A page of 500 objects of 1.5 MB, etcd's limit, fits.
+const MAX_ANSWER: usize = 1 << 30;
+/// Of a refusal; what is beyond is not read.
+const MAX_REFUSAL: usize = 1 << 20;
+
+/// Why a request did not get what it asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The API server said no.
+    #[error("{0}")]
+    Status(Status),
+    /// There was no connection, or it broke.
+    #[error("the API server cannot be reached: {0}")]
+    Unreachable(String),
+    /// There was no answer in time.
+    #[error("the API server did not answer within {0:?}")]
+    TimedOut(Duration),
+    /// The answer is not what Kubernetes' API says that it is.
+    #[error("the API server's answer makes no sense: {0}")]
+    Unreadable(String),
+    /// Nothing was sent: the request cannot be put into words.
+    #[error("the request cannot be sent: {0}")]
+    BadRequest(String),
+}
+
+/// A refusal: Kubernetes' `Status`, as far as it was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Status {
+    /// The HTTP status.
+    pub code: u16,
+    /// `NotFound`, `Expired`, ... or "".
+    pub reason: String,
+    /// For people; never empty.
+    pub message: String,
+    /// What is wrong with which field.
+    pub causes: Vec<Cause>,
+    /// How long the server asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// The HTTP status, if the server answered.
+    pub fn code(&self) -> Option<u16> {
+        if let Self::Status(status) = self { Some(status.code) } else { None }
+    }
+
+    /// How long the server asks to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        if let Self::Status(status) = self { status.retry_after } else { None }
+    }
+
+    /// The version or token is one that the server no longer has, or (a server that lags behind
+    /// another) does not have yet: list again.
+    pub fn expired(&self) -> bool {
+        let Self::Status(status) = self else { return false };
+        status.code == 410
+            || matches!(status.reason.as_str(), "Expired" | "Gone")
+            || status.causes.iter().any(|cause| cause.reason == "ResourceVersionTooLarge")
+            || status.message.contains("Too large resource version")
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct RawStatus {
+    code: Option<u16>,
+    reason: Option<String>,
+    message: Option<String>,
+    details: Option<RawDetails>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct RawDetails {
+    causes: Option<Vec<RawCause>>,
+    retry_after_seconds: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RawCause {
+    field: Option<String>,
+    reason: Option<String>,
+    message: Option<String>,
+}
+
+impl RawStatus {
+    /// `http` is the HTTP status, which an event in a stream does not have.
+    pub(crate) fn into_status(self, http: Option<u16>) -> Status {
+        let code = self.code.filter(|code| *code != 0).or(http).unwrap_or(500);
+        let details = self.details.unwrap_or_default();
+        let reason = self.reason.unwrap_or_default();
+        let message = self
+            .message
+            .filter(|message| !message.is_empty())
+            .unwrap_or_else(|| format!("the API server answered {code} {reason}").trim_end().to_owned());
+        let cause = |raw: RawCause| Cause {
+            field: raw.field.unwrap_or_default(),
+            reason: raw.reason.unwrap_or_default(),
+            message: raw.message.unwrap_or_default(),
+        };
+        Status {
+            code,
+            reason,
+            message,
+            causes: details.causes.unwrap_or_default().into_iter().map(cause).collect(),
+            retry_after: details.retry_after_seconds.filter(|s| *s > 0).map(Duration::from_secs),
+        }
+    }
+}
+
+/// Reads a refusal. A body that is no `Status` (a proxy's, a plain text) is its message.
+pub(crate) fn status(http: u16, headers: &HeaderMap, body: &[u8]) -> Status {
+    let mut status = match serde_json::from_slice::<RawStatus>(body) {
+        Ok(raw) => raw.into_status(Some(http)),
+        Err(_) => {
+            let text: String = String::from_utf8_lossy(body).trim().chars().take(500).collect();
+            RawStatus { message: Some(text), ..RawStatus::default() }.into_status(Some(http))
+        }
+    };
+    let seconds = headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
+    status.retry_after = status.retry_after.or(seconds.map(Duration::from_secs));
+    status
+}
+
+/// Percent-encodes a value of a query, or a segment of a path.
+pub fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// A client for [`Rest`]: kube's, without its retries of requests that must not be repeated
+/// blindly, and without a read timeout, which would cut watches.
+///
+/// # Errors
+/// If the configuration cannot be used (TLS, credentials).
+pub fn connect(mut config: kube::Config) -> Result<kube::Client, kube::Error> {
+    config.default_retry = false;
+    config.read_timeout = None;
+    kube::Client::try_from(config)
+}
+
+/// The API server, by path.
+#[derive(Clone)]
+pub struct Rest {
+    client: kube::Client,
+}
+
+impl Rest {
+    /// Over this client; see [`connect`].
+    pub fn new(client: kube::Client) -> Self {
+        Self { client }
+    }
+
+    /// One request and the whole of its answer, if that is a success.
+    ///
+    /// # Errors
+    /// Whatever else it is.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content: Option<(&str, Vec<u8>)>,
+        within: Duration,
+    ) -> Result<Bytes, Failure> {
+        let answer = async {
+            let response = self.open(method, path, content).await?;
+            collect(response.into_body(), MAX_ANSWER).await
+        };
+        timeout(within, answer).await.map_err(|_| Failure::TimedOut(within))?
+    }
+
+    /// One request, and its answer as it comes, if that is a success. It has no deadline.
+    ///
+    /// # Errors
+    /// Whatever else it is.
+    pub async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        content: Option<(&str, Vec<u8>)>,
+    ) -> Result<Response<Body>, Failure> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT_ENCODING, "identity");
+        if let Some((content_type, _)) = content {
+            request = request.header(header::CONTENT_TYPE, content_type);
+        }
+        let body = content.map_or_else(Body::empty, |(_, body)| Body::from(body));
+        let request = request.body(body).map_err(|e| Failure::BadRequest(e.to_string()))?;
+        let response = self.client.send(request).await.map_err(|e| Failure::Unreachable(chain(&e)))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (parts, body) = response.into_parts();
+        let body = collect(body, MAX_REFUSAL).await.unwrap_or_default();
+        Err(Failure::Status(status(parts.status.as_u16(), &parts.headers, &body)))
+    }
+}
+
+async fn collect(body: Body, most: usize) -> Result<Bytes, Failure> {
+    let mut chunks = body.into_data_stream();
+    let mut all = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|e| Failure::Unreachable(chain(&e)))?;
+        if all.len() + chunk.len() > most {
+            return Err(Failure::Unreadable(format!("it is larger than {most} bytes")));
+        }
+        all.extend_from_slice(&chunk);
+    }
+    Ok(all.into())
+}
+
+/// An error with its causes: the outermost alone says "service error".
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_keeps_its_causes_and_its_retry_after() {
+        let body = br#"{"kind":"Status","code":422,"reason":"Invalid","message":"no",
+            "details":{"causes":[{"field":"spec.replicas","reason":"FieldValueInvalid","message":"< 0"}],"retryAfterSeconds":3}}"#;
+        let status = status(422, &HeaderMap::new(), body);
+        assert_eq!((status.code, status.reason.as_str(), status.causes.len()), (422, "Invalid", 1));
+        assert_eq!(status.retry_after, Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_plain_text_refusal_is_its_message_and_an_empty_one_gets_one() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("7"));
+        let busy = status(503, &headers, b"upstream down\n");
+        assert_eq!(
+            (busy.message.as_str(), busy.retry_after),
+            ("upstream down", Some(Duration::from_secs(7)))
+        );
+        assert_eq!(status(500, &HeaderMap::new(), b"").message, "the API server answered 500");
+    }
+
+    #[test]
+    fn nothing_in_a_query_can_end_it() {
+        assert_eq!(encode("a=b,c in (d)&x/../y"), "a%3Db%2Cc%20in%20%28d%29%26x%2F..%2Fy");
+    }
+}

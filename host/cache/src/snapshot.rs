@@ -1,0 +1,179 @@
+//! A store at one moment, and the queries that it answers.
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use wheelhouse_core::access::Page;
+use wheelhouse_core::{Key, LabelSelector, Object};
+
+use crate::index::{Index, IndexFn, Matching};
+
+/// Which objects, and which page of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    /// "" for all.
+    pub namespace: &'a str,
+    /// Of their labels.
+    pub selector: &'a LabelSelector,
+    /// Index and value; all must match.
+    pub matches: &'a [(&'a str, &'a str)],
+    /// Objects in a page, at most; 0 for no bound.
+    pub limit: usize,
+    /// Bytes of a page: it ends at the object that reaches them; 0 for no bound.
+    pub bytes: usize,
+    /// The key after which the page starts.
+    pub after: Option<&'a Key>,
+}
+
+/// There is no index of this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no index {0:?}")]
+pub struct UnknownIndex(pub String);
+
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) objects: OrdMap<Arc<Key>, Object>,
+    pub(crate) indexes: Arc<Vec<Index>>,
+    /// The newest version of the collection that is known to be in here.
+    pub(crate) seen: Arc<str>,
+    pub(crate) synced: bool,
+    pub(crate) bytes: u64,
+}
+
+/// Keys and objects, in order.
+pub type Scan<'a> = Box<dyn Iterator<Item = (&'a Arc<Key>, &'a Object)> + 'a>;
+
+/// A store at one moment.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub(crate) state: State,
+}
+
+impl Snapshot {
+    /// One object.
+    pub fn get(&self, key: &Key) -> Option<&Object> {
+        self.state.objects.get(key)
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<Key>, &Object)> {
+        self.state.objects.iter()
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.state.objects.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.state.objects.is_empty()
+    }
+
+    /// The sum of the objects' encoded sizes.
+    pub fn bytes(&self) -> u64 {
+        self.state.bytes
+    }
+
+    /// Whether the first list has been applied whole.
+    pub fn synced(&self) -> bool {
+        self.state.synced
+    }
+
+    /// Every write to the kind up to this resource version is in here.
+    pub fn seen(&self) -> &str {
+        &self.state.seen
+    }
+
+    pub(crate) fn index(&self, name: &str) -> Option<&Index> {
+        self.state.indexes.iter().find(|index| &*index.name == name)
+    }
+
+    /// An index's function.
+    pub fn index_fn(&self, name: &str) -> Option<&IndexFn> {
+        self.index(name).map(|index| &index.function)
+    }
+
+    /// How many entries each index has.
+    pub fn index_sizes(&self) -> Vec<(Arc<str>, usize)> {
+        self.state.indexes.iter().map(|index| (Arc::clone(&index.name), index.len())).collect()
+    }
+
+    /// All that match, in order, after the query's key and whatever its bounds.
+    ///
+    /// # Errors
+    /// If it matches on an index that there is not.
+    pub fn scan<'a>(&'a self, query: &Query<'a>) -> Result<Scan<'a>, UnknownIndex> {
+        let (namespace, selector, after) = (query.namespace, query.selector, query.after);
+        let selected = move |(_, object): &(&'a Arc<Key>, &'a Object)| selector.matches(object.value());
+        let mut matching = Vec::with_capacity(query.matches.len());
+        for (index, value) in query.matches {
+            let index = self.index(index).ok_or_else(|| UnknownIndex((*index).to_owned()))?;
+            matching.push(index.matching(value, namespace, after));
+        }
+        if matching.is_empty() {
+            let first = Key::new(namespace, "");
+            let start = after.filter(|after| **after > first).cloned().unwrap_or(first);
+            let after = after.cloned();
+            let range = self.state.objects.range(start..);
+            let range = range
+                .take_while(move |(key, _)| namespace.is_empty() || key.namespace == namespace)
+                .filter(move |(key, _)| after.as_ref().is_none_or(|after| ***key > *after));
+            return Ok(Box::new(range.filter(selected)));
+        }
+        let smallest = matching.swap_remove(smallest(&matching));
+        let objects = &self.state.objects;
+        let keys = smallest.filter(move |key| matching.iter().all(|other| other.has(key)));
+        Ok(Box::new(keys.filter_map(move |key| Some((key, objects.get(&**key)?))).filter(selected)))
+    }
+
+    /// A page.
+    ///
+    /// # Errors
+    /// If it matches on an index that there is not.
+    pub fn list(&self, query: &Query<'_>) -> Result<Page, UnknownIndex> {
+        Ok(page(self.scan(query)?.map(|(_, object)| object), query))
+    }
+
+    /// How many match, whatever the page's bounds.
+    ///
+    /// # Errors
+    /// If it matches on an index that there is not.
+    pub fn count(&self, query: &Query<'_>) -> Result<u64, UnknownIndex> {
+        let query = Query { after: None, ..*query };
+        if query.namespace.is_empty() && query.matches.is_empty() && query.selector.is_empty() {
+            return Ok(self.state.objects.len() as u64);
+        }
+        Ok(self.scan(&query)?.count() as u64)
+    }
+}
+
+/// Which of them ends first, at the cost of its length.
+fn smallest(matching: &[Matching<'_>]) -> usize {
+    let mut racing: Vec<_> = matching.iter().map(Matching::again).collect();
+    if racing.len() < 2 {
+        return 0;
+    }
+    loop {
+        if let Some(first) = racing.iter_mut().position(|range| range.next().is_none()) {
+            return first;
+        }
+    }
+}
+
+/// Cuts a page, by the query's bounds, from objects in order.
+pub fn page<'a>(objects: impl Iterator<Item = &'a Object>, query: &Query<'_>) -> Page {
+    let mut page = Page { objects: Vec::new(), more_after: None };
+    let mut bytes = 0_usize;
+    for object in objects {
+        let full = (query.limit > 0 && page.objects.len() >= query.limit)
+            || (query.bytes > 0 && bytes >= query.bytes);
+        if full {
+            page.more_after = page.objects.last().map(Object::key);
+            break;
+        }
+        bytes += object.as_bytes().len();
+        page.objects.push(object.clone());
+    }
+    page
+}

@@ -1,0 +1,207 @@
+//! Writes: one request each, never repeated.
+//!
+//! What a plugin hands over is checked as far as the host has to know: that the object is of the
+//! kind, and in the place, that the gate judged. Everything else is the API server's to judge.
+
+use http::Method;
+use serde_json::{Map, Value, json};
+use wheelhouse_cache::rest::encode;
+use wheelhouse_cache::{ApiResource, Decoder, Failure};
+use wheelhouse_core::request::{Change, Get, PatchType, Propagation, Write};
+use wheelhouse_core::{ApiError, Key, Object};
+
+use crate::api_error::{from_cache, from_failure};
+use crate::client::{PluginClient, WatchedKind};
+use crate::place::{home, path};
+
+const JSON: &str = "application/json";
+
+/// A request, in HTTP's words.
+struct Wire {
+    method: Method,
+    path: String,
+    content_type: &'static str,
+    body: Vec<u8>,
+}
+
+impl PluginClient {
+    pub(crate) async fn carry_out(&self, request: &Write) -> Result<Option<Object>, ApiError> {
+        let resource = self.resources.resolve(&request.kind).await.map_err(from_cache)?;
+        let Wire { method, path, content_type, body } = wire(request, &resource)?;
+        let watched = self.kinds.get(&request.kind);
+        let deletes = matches!(request.change, Change::Delete { .. });
+        let before = match watched {
+            Some(w) if deletes => w.overlay.uid_at(&request.key, w.informer.store()),
+            _ => String::new(),
+        };
+        let answer = self.rest.send(method, &path, Some((content_type, body)), self.config.timeout).await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(failure) => {
+                self.not_served(&failure, &request.kind).await;
+                return Err(from_failure(failure));
+            }
+        };
+        let answer = self.decode(request, &answer).map_err(from_failure)?;
+        if let Some(watched) = watched.filter(|_| !request.dry_run) {
+            if is_a(&answer, request) {
+                watched.learn(&answer, deletes);
+            } else if deletes {
+                // A Status: it says whose deletion it was, or nothing.
+                let uid =
+                    answer.value().at(&["details", "uid"]).and_then(|uid| uid.as_str()).unwrap_or(&before);
+                watched.overlay.learn_gone(&request.key, uid, watched.informer.store());
+            } else if !request.key.name.is_empty() {
+                // The subresource's own answer (a Scale, a Status) does not say what became of the
+                // object; ask, and if that fails, leave it to the watch.
+                let get =
+                    Get { kind: request.kind.clone(), key: request.key.clone(), subresource: String::new() };
+                let _ = self.live_get(&get).await;
+            }
+        }
+        Ok((!deletes).then_some(answer))
+    }
+
+    fn decode(&self, request: &Write, answer: &[u8]) -> Result<Object, Failure> {
+        let decoder = Decoder::new(&request.kind);
+        let whole = request.subresource.is_empty() && !matches!(request.change, Change::Delete { .. });
+        if whole { decoder.object(answer) } else { decoder.answer(answer) }
+    }
+}
+
+/// Whether an answer is an object of the request's kind.
+fn is_a(answer: &Object, request: &Write) -> bool {
+    let text = |field| answer.value().get(field).and_then(|value| value.as_str());
+    text("apiVersion") == Some(request.kind.api_version()) && text("kind") == Some(request.kind.kind())
+}
+
+impl WatchedKind {
+    /// Takes note of the object that a write was answered with.
+    fn learn(&self, answer: &Object, deletes: bool) {
+        let meta = |field| answer.value().at(&["metadata", field]).filter(|value| !value.is_null());
+        let terminating = meta("deletionTimestamp").is_some();
+        // After `ShouldDeleteDuringUpdate`: nobody holds it, and there is no grace.
+        let released = meta("finalizers").is_none_or(|f| f.is_empty())
+            && meta("deletionGracePeriodSeconds").and_then(|s| s.as_i64()).unwrap_or(0) == 0;
+        let store = self.informer.store();
+        if (deletes && !terminating) || (terminating && released) {
+            self.overlay.learn_gone(&answer.key(), answer.uid(), store);
+        } else {
+            self.overlay.learn(answer, store);
+        }
+    }
+}
+
+fn wire(request: &Write, resource: &ApiResource) -> Result<Wire, ApiError> {
+    let Write { key, subresource, change, .. } = request;
+    let mut query: Vec<(&str, &str)> = Vec::new();
+    if request.dry_run {
+        query.push(("dryRun", "All"));
+    }
+    if !request.field_manager.is_empty() && !matches!(change, Change::Delete { .. }) {
+        query.push(("fieldManager", &request.field_manager));
+    }
+    let (method, path, content_type, body) = match change {
+        Change::Create(object) if subresource.is_empty() => {
+            (Method::POST, home(resource, &key.namespace)?, JSON, checked(object, request)?)
+        }
+        Change::Create(object) => {
+            (Method::POST, path(resource, key, subresource)?, JSON, checked(object, request)?)
+        }
+        Change::Update(object) => {
+            (Method::PUT, path(resource, key, subresource)?, JSON, checked(object, request)?)
+        }
+        Change::Patch(patch_type, patch) => {
+            let content_type = match patch_type {
+                PatchType::Json => "application/json-patch+json",
+                PatchType::Merge => "application/merge-patch+json",
+                PatchType::Strategic => "application/strategic-merge-patch+json",
+            };
+            is_json(patch)?;
+            (Method::PATCH, path(resource, key, subresource)?, content_type, patch.clone())
+        }
+        Change::Apply { object, force } => {
+            query.push(("force", if *force { "true" } else { "false" }));
+            let body = checked(object, request)?;
+            (Method::PATCH, path(resource, key, subresource)?, "application/apply-patch+yaml", body)
+        }
+        Change::Delete { .. } => {
+            (Method::DELETE, path(resource, key, subresource)?, JSON, delete_options(change))
+        }
+    };
+    let query: Vec<String> =
+        query.into_iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+    let path = if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) };
+    Ok(Wire { method, path, content_type, body })
+}
+
+fn delete_options(change: &Change) -> Vec<u8> {
+    let mut options = Map::new();
+    let mut set = |field: &str, value: Value| options.insert(field.to_owned(), value);
+    set("apiVersion", "v1".into());
+    set("kind", "DeleteOptions".into());
+    if let Change::Delete { propagation, grace_period, uid, resource_version } = change {
+        if let Some(propagation) = propagation {
+            let policy = match propagation {
+                Propagation::Background => "Background",
+                Propagation::Foreground => "Foreground",
+                Propagation::Orphan => "Orphan",
+            };
+            set("propagationPolicy", policy.into());
+        }
+        if let Some(grace_period) = grace_period {
+            set("gracePeriodSeconds", grace_period.as_secs().into());
+        }
+        let given = [("uid", uid), ("resourceVersion", resource_version)];
+        let preconditions: Map<String, Value> = given
+            .into_iter()
+            .filter_map(|(field, value)| Some((field.to_owned(), value.as_deref()?.into())))
+            .collect();
+        if !preconditions.is_empty() {
+            set("preconditions", Value::Object(preconditions));
+        }
+    }
+    Value::Object(options).to_string().into_bytes()
+}
+
+fn is_json(text: &[u8]) -> Result<(), ApiError> {
+    serde_json::from_slice::<serde::de::IgnoredAny>(text)
+        .map(|_| ())
+        .map_err(|e| ApiError::BadRequest(format!("the patch is no JSON: {e}")))
+}
+
+/// The object with what the host knows of it filled in, and refused if it says otherwise.
+fn checked(object: &[u8], request: &Write) -> Result<Vec<u8>, ApiError> {
+    let bad = ApiError::BadRequest;
+    let mut object: Map<String, Value> =
+        serde_json::from_slice(object).map_err(|e| bad(format!("the object is no JSON object: {e}")))?;
+    // A subresource's object may be of a kind of its own: a Scale, an Eviction.
+    if matches!(request.subresource.as_str(), "" | "status") {
+        for (field, expected) in [("apiVersion", request.kind.api_version()), ("kind", request.kind.kind())] {
+            agree(&mut object, field, expected).map_err(bad)?;
+        }
+    }
+    let metadata = object.entry("metadata").or_insert_with(|| json!({}));
+    let Value::Object(metadata) = metadata else { return Err(bad("metadata is no object".into())) };
+    let Key { namespace, name } = &request.key;
+    agree(metadata, "namespace", namespace).map_err(bad)?;
+    agree(metadata, "name", name).map_err(bad)?;
+    serde_json::to_vec(&object).map_err(|e| bad(e.to_string()))
+}
+
+/// Puts a text into a field that is missing or empty; it must be that if it is not.
+fn agree(object: &mut Map<String, Value>, field: &str, expected: &str) -> Result<(), String> {
+    match object.get(field) {
+        None | Some(Value::Null) => {}
+        Some(Value::String(text)) if text.is_empty() => {}
+        Some(Value::String(text)) if text == expected => return Ok(()),
+        Some(other) => {
+            return Err(format!("the object's {field} is {other}, and the request's is {expected:?}"));
+        }
+    }
+    object.remove(field);
+    if !expected.is_empty() {
+        object.insert(field.to_owned(), expected.into());
+    }
+    Ok(())
+}

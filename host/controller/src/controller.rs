@@ -1,0 +1,163 @@
+//! One plugin, across its revisions.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use wheelhouse_core::spec::Spec;
+use wheelhouse_core::{Key, Kind};
+use wheelhouse_queue::{BackoffPolicy, QueueStats, WorkQueue};
+use wheelhouse_sandbox::Revision;
+
+use crate::metrics::PluginMetrics;
+use crate::prepare::Prepared;
+use crate::revision::Running;
+
+/// A running plugin.
+pub struct Controller {
+    queue: WorkQueue<Key>,
+    metrics: Arc<PluginMetrics>,
+    /// Taken while a switch or the end is under way, so that only one is.
+    running: tokio::sync::Mutex<Option<Running>>,
+    /// What a reader may see meanwhile.
+    current: Mutex<Current>,
+}
+
+#[derive(Clone)]
+struct Current {
+    revision: Arc<Revision>,
+    client: Arc<wheelhouse_client::PluginClient>,
+    number: u64,
+    since: SystemTime,
+}
+
+/// What there is to tell of a plugin.
+#[derive(Clone, Debug, Serialize)]
+pub struct PluginStatus {
+    /// Its name.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// Of the running revision's component.
+    pub digest: String,
+    /// 1, and one more for each switch.
+    pub revision: u64,
+    /// When the revision took over, in seconds since the epoch.
+    pub since: u64,
+    /// The kind that it reconciles.
+    pub reconciles: String,
+    /// All kinds that it watches.
+    pub kinds: Vec<String>,
+    /// Instances alive.
+    pub instances: usize,
+    /// Keys that wait.
+    pub queued: usize,
+    /// Keys that wait for their time.
+    pub delayed: usize,
+    /// Reconciles that run.
+    pub active: usize,
+    /// Traps and time-outs of this revision.
+    pub traps: u64,
+}
+
+impl Controller {
+    /// Starts a plugin: returns once the objects that exist have been requested and workers run.
+    pub async fn start(prepared: Prepared) -> Self {
+        let queue = WorkQueue::new(BackoffPolicy::default());
+        let metrics = Arc::new(PluginMetrics::default());
+        let current = Mutex::new(Current::of(&prepared, 1));
+        let (mut running, started) = Running::start_sources(prepared, queue.clone(), Arc::clone(&metrics));
+        started.wait().await;
+        running.start_workers();
+        Self { queue, metrics, running: tokio::sync::Mutex::new(Some(running)), current }
+    }
+
+    /// Switches to another revision. The old one ends what it has begun, up to the grace.
+    /// Returns once the new one has taken over and the old one is gone; whether all that was begun ended.
+    pub async fn replace(&self, prepared: Prepared, grace: Duration) -> bool {
+        let mut slot = self.running.lock().await;
+        let Some(mut old) = slot.take() else { return true };
+        let number = self.current().number + 1;
+        let current = Current::of(&prepared, number);
+        // The old workers take nothing more; the new ones, which may take anything at once, since
+        // every kind has synced, take over the queue with all its timers.
+        old.retire();
+        let (mut new, _started) =
+            Running::start_sources(prepared, self.queue.clone(), Arc::clone(&self.metrics));
+        new.start_workers();
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
+        *slot = Some(new);
+        self.metrics.swaps.inc();
+        old.drain(grace).await
+    }
+
+    /// Stops: nothing new begins, what runs may end within the grace. Whether all of it did.
+    pub async fn stop(&self, grace: Duration) -> bool {
+        self.queue.shut_down();
+        match self.running.lock().await.take() {
+            Some(running) => running.drain(grace).await,
+            None => true,
+        }
+    }
+
+    fn current(&self) -> Current {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the running revision declared.
+    pub fn spec(&self) -> Arc<Spec> {
+        Arc::clone(self.current().revision.spec())
+    }
+
+    /// The kind that it reconciles.
+    pub fn reconciled(&self) -> Kind {
+        self.spec().reconciles.kind.clone()
+    }
+
+    /// Its counters.
+    pub fn metrics(&self) -> &Arc<PluginMetrics> {
+        &self.metrics
+    }
+
+    /// Its queue's counters.
+    pub fn queue(&self) -> QueueStats {
+        self.queue.stats()
+    }
+
+    /// Its client, for the counters.
+    pub fn client(&self) -> Arc<wheelhouse_client::PluginClient> {
+        self.current().client
+    }
+
+    /// What there is to tell of it.
+    pub fn status(&self) -> PluginStatus {
+        let Current { revision, number, since, .. } = self.current();
+        let spec = revision.spec();
+        let queue = self.queue.stats();
+        PluginStatus {
+            name: spec.name.clone(),
+            version: spec.version.clone(),
+            digest: revision.digest().to_owned(),
+            revision: number,
+            since: since.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            reconciles: spec.reconciles.kind.as_str().to_owned(),
+            kinds: spec.kinds().iter().map(|kind| kind.as_str().to_owned()).collect(),
+            instances: revision.instances(),
+            queued: queue.ready,
+            delayed: queue.delayed,
+            active: queue.in_flight,
+            traps: revision.traps(),
+        }
+    }
+}
+
+impl Current {
+    fn of(prepared: &Prepared, number: u64) -> Self {
+        Self {
+            revision: Arc::clone(&prepared.revision),
+            client: Arc::clone(&prepared.client),
+            number,
+            since: SystemTime::now(),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! A revision at work: the tasks that feed the queue, and those that empty it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use wheelhouse_cache::{Delta, Informer, Subscription};
+use wheelhouse_core::outcome::Request;
+use wheelhouse_core::spec::{Mapping, Source};
+use wheelhouse_core::{Key, Outcome};
+use wheelhouse_queue::{Priority, Work, WorkQueue};
+use wheelhouse_sandbox::{CallError, Event, Revision};
+
+use crate::mapping::{Target, concerns};
+use crate::metrics::{PluginMetrics, ResultLabel};
+use crate::prepare::Prepared;
+
+/// What a source's events lead to.
+#[derive(Clone)]
+enum Role {
+    /// The object itself.
+    Reconciled,
+    /// Its controller.
+    Owned,
+    /// What the mapping says, of the watch with this name.
+    Watched(String, Mapping),
+}
+
+/// A revision whose tasks run.
+pub(crate) struct Running {
+    pub(crate) prepared: Prepared,
+    pub(crate) queue: WorkQueue<Key>,
+    pub(crate) metrics: Arc<PluginMetrics>,
+    sources: JoinSet<()>,
+    workers: JoinSet<()>,
+    retired: watch::Sender<bool>,
+}
+
+impl Running {
+    /// Starts to request objects: first those that exist, then whatever changes.
+    pub(crate) fn start_sources(
+        prepared: Prepared,
+        queue: WorkQueue<Key>,
+        metrics: Arc<PluginMetrics>,
+    ) -> (Self, Started) {
+        let spec = Arc::clone(prepared.spec());
+        let mut sources = JoinSet::new();
+        let mut initial = Vec::new();
+        let target = Arc::new(Target {
+            kind: spec.reconciles.kind.clone(),
+            namespaced: prepared.reconciled.resource().is_some_and(|resource| resource.namespaced),
+        });
+        let roles = std::iter::once((&spec.reconciles, Role::Reconciled))
+            .chain(spec.owns.iter().map(|source| (source, Role::Owned)))
+            .chain(
+                spec.watches.iter().map(|w| (&w.source, Role::Watched(w.name.clone(), w.mapping.clone()))),
+            );
+        for (source, role) in roles {
+            let Some(informer) = prepared.informers.get(&source.kind) else { continue };
+            let (seen, seen_rx) = watch::channel(false);
+            initial.push(seen_rx);
+            sources.spawn(
+                Pump {
+                    source: source.clone(),
+                    role,
+                    target: Arc::clone(&target),
+                    revision: Arc::clone(&prepared.revision),
+                    reconciled: prepared.reconciled.clone(),
+                    queue: queue.clone(),
+                    seen,
+                }
+                .run(informer.subscribe()),
+            );
+        }
+        if let Some(period) = spec.options.resync {
+            sources.spawn(resync(
+                period,
+                prepared.reconciled.clone(),
+                spec.reconciles.clone(),
+                queue.clone(),
+            ));
+        }
+        let running = Self {
+            prepared,
+            queue,
+            metrics,
+            sources,
+            workers: JoinSet::new(),
+            retired: watch::Sender::new(false),
+        };
+        (running, Started(initial))
+    }
+
+    /// Starts to reconcile.
+    pub(crate) fn start_workers(&mut self) {
+        let revision = &self.prepared.revision;
+        let workers = revision.spec().options.concurrency.clamp(1, revision.limits().concurrency.max(1));
+        for _ in 0..workers {
+            let (revision, queue, metrics) =
+                (Arc::clone(revision), self.queue.clone(), Arc::clone(&self.metrics));
+            let mut retired = self.retired.subscribe();
+            self.workers.spawn(async move {
+                loop {
+                    let work = tokio::select! {
+                        biased;
+                        _ = retired.wait_for(|retired| *retired) => return,
+                        work = queue.next() => work,
+                    };
+                    let Some(work) = work else { return };
+                    reconcile(&revision, &metrics, work).await;
+                }
+            });
+        }
+    }
+
+    /// Takes nothing more from the queue, and feeds it no more. What runs goes on.
+    pub(crate) fn retire(&mut self) {
+        self.retired.send_replace(true);
+        self.sources.abort_all();
+    }
+
+    /// Lets what runs end; what does not within the grace is stopped, and its key requested again.
+    /// Whether all of it ended.
+    pub(crate) async fn drain(mut self, grace: Duration) -> bool {
+        self.retire();
+        let all = async { while self.workers.join_next().await.is_some() {} };
+        let drained = tokio::time::timeout(grace, all).await.is_ok();
+        self.workers.shutdown().await;
+        self.sources.shutdown().await;
+        drained
+    }
+}
+
+/// Tells when all objects that existed have been requested.
+pub(crate) struct Started(Vec<watch::Receiver<bool>>);
+
+impl Started {
+    pub(crate) async fn wait(self) {
+        for mut seen in self.0 {
+            // An error is a task that has ended: nothing more will come of it.
+            let _ = seen.wait_for(|seen| *seen).await;
+        }
+    }
+}
+
+/// Turns one subscription's deltas into requests.
+struct Pump {
+    source: Source,
+    role: Role,
+    target: Arc<Target>,
+    revision: Arc<Revision>,
+    /// Of the reconciled kind.
+    reconciled: Informer,
+    queue: WorkQueue<Key>,
+    /// Set once the initial objects have been requested.
+    seen: watch::Sender<bool>,
+}
+
+impl Pump {
+    async fn run(self, mut subscription: Subscription) {
+        loop {
+            if subscription.initial_done() {
+                self.seen.send_replace(true);
+            }
+            let delta = subscription.next().await;
+            if !concerns(&self.source, &delta) {
+                continue;
+            }
+            let priority = if delta.initial { Priority::Low } else { Priority::High };
+            for key in self.keys(delta).await {
+                self.queue.add(key, priority);
+            }
+        }
+    }
+
+    async fn keys(&self, delta: Delta) -> Vec<Key> {
+        match &self.role {
+            Role::Reconciled => vec![delta.key],
+            Role::Owned => self.target.owners(&delta),
+            Role::Watched(watch, Mapping::Plugin) => self.map(watch, delta).await,
+            Role::Watched(_, mapping) => self.target.mapped(mapping, &delta),
+        }
+    }
+
+    /// Asks the plugin. If it fails to say, any object may be concerned, so all are requested.
+    async fn map(&self, watch: &str, delta: Delta) -> Vec<Key> {
+        let (kind, object) = (self.source.kind.clone(), delta.key.clone());
+        let event = Event { kind, key: delta.key, old: delta.old, new: delta.new };
+        match self.revision.map(watch, event).await {
+            Ok(keys) => return keys,
+            Err(error) => {
+                let plugin = self.revision.spec().name.as_str();
+                tracing::warn!(plugin, watch, object = %object, "map() failed, so every object is requested: {error}");
+            }
+        }
+        self.reconciled.snapshot().iter().map(|(key, _)| Key::clone(key)).collect()
+    }
+}
+
+/// Requests every object of the reconciled kind now and then, behind live changes; the server is
+/// not asked.
+async fn resync(period: Duration, informer: Informer, source: Source, queue: WorkQueue<Key>) {
+    let period = period.max(Duration::from_secs(1));
+    loop {
+        tokio::time::sleep(period).await;
+        for (key, object) in informer.snapshot().iter() {
+            let delta = Delta { key: Key::clone(key), old: None, new: Some(object.clone()), initial: true };
+            if concerns(&source, &delta) {
+                queue.add(delta.key, Priority::Low);
+            }
+        }
+    }
+}
+
+/// In every log line of a reconcile: unique within this process.
+fn reconcile_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("{:08x}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+async fn reconcile(revision: &Revision, metrics: &PluginMetrics, work: Work<Key>) {
+    let (plugin, id) = (revision.spec().name.as_str(), reconcile_id());
+    let key = work.key().clone();
+    let attempt = work.attempt();
+    metrics.queued.observe(work.waited().as_secs_f64());
+    metrics.active.inc();
+    let begun = Instant::now();
+    let called = revision.reconcile(Request { key: key.clone(), reconcile_id: id.clone(), attempt }).await;
+    metrics.seconds.observe(begun.elapsed().as_secs_f64());
+    metrics.active.dec();
+    let result = match called {
+        Ok(Outcome::Done) => {
+            tracing::debug!(plugin, object = %key, reconcile_id = id, "reconciled");
+            work.done();
+            "success"
+        }
+        Ok(Outcome::RequeueAfter(after)) => {
+            tracing::debug!(plugin, object = %key, reconcile_id = id, "reconciled; again in {after:?}");
+            work.requeue_after(after);
+            "requeue_after"
+        }
+        Ok(Outcome::Transient(error)) => {
+            tracing::warn!(plugin, object = %key, reconcile_id = id, attempt, "failed, will be retried: {error}");
+            work.retry();
+            "error"
+        }
+        Ok(Outcome::Terminal(error)) => {
+            tracing::warn!(plugin, object = %key, reconcile_id = id, attempt, "failed, not retried until it changes: {error}");
+            work.give_up();
+            "terminal_error"
+        }
+        Err(error) => {
+            let backtrace = match &error {
+                CallError::Trap { backtrace, .. } => backtrace.as_str(),
+                _ => "",
+            };
+            tracing::error!(plugin, object = %key, reconcile_id = id, attempt, backtrace, "{error}");
+            work.retry();
+            match error {
+                CallError::Trap { .. } => "trap",
+                CallError::Timeout(..) => "timeout",
+                CallError::Instance(_) => "error",
+            }
+        }
+    };
+    if !matches!(result, "success" | "requeue_after") {
+        metrics.errors.inc();
+    }
+    metrics.reconciles.get_or_create(&ResultLabel { result }).inc();
+}

@@ -1,0 +1,191 @@
+//! Field paths: where in an object a value is, as indexes, mappings and projections name it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::Value;
+
+/// `.spec.nodeName`, `.spec.containers[*].image`, `.metadata.labels['app.kubernetes.io/name']`.
+///
+/// The leading dot may be left out. `[*]` stands for every item of an array.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct FieldPath {
+    steps: Vec<Step>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Step {
+    Field(String),
+    Each,
+}
+
+/// The text is no field path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("field path {path:?}, at byte {at}: {problem}")]
+pub struct BadPath {
+    path: String,
+    at: usize,
+    problem: &'static str,
+}
+
+/// Nothing nests deeper in any object that Kubernetes takes.
+const MAX_STEPS: usize = 64;
+
+impl FromStr for FieldPath {
+    type Err = BadPath;
+
+    fn from_str(path: &str) -> Result<Self, BadPath> {
+        let bad = |at, problem| BadPath { path: path.chars().take(200).collect(), at, problem };
+        let mut steps = Vec::new();
+        let mut rest = path;
+        while !rest.is_empty() {
+            let at = path.len() - rest.len();
+            if let Some(after) = rest.strip_prefix("[*]") {
+                steps.push(Step::Each);
+                rest = after;
+            } else if let Some(quoted) = rest.strip_prefix("['") {
+                let Some((field, after)) = quoted.split_once("']") else {
+                    return Err(bad(at, "the bracket is not closed: write ['name']"));
+                };
+                steps.push(Step::Field(field.to_owned()));
+                rest = after;
+            } else if rest.starts_with('[') {
+                return Err(bad(at, "only [*] and ['name'] may be in brackets"));
+            } else {
+                let name = match rest.strip_prefix('.') {
+                    Some(name) => name,
+                    None if steps.is_empty() => rest,
+                    None => return Err(bad(at, "a dot or a bracket is missing")),
+                };
+                let end = name.find(['.', '[']).unwrap_or(name.len());
+                let (field, after) = name.split_at_checked(end).unwrap_or((name, ""));
+                if field.is_empty() {
+                    return Err(bad(at, "a field's name is missing"));
+                }
+                if let Some(odd) = field.find(|c: char| !c.is_ascii_alphanumeric() && !"_-$".contains(c)) {
+                    return Err(bad(
+                        path.len() - name.len() + odd,
+                        "write a name with such a character as ['name']",
+                    ));
+                }
+                steps.push(Step::Field(field.to_owned()));
+                rest = after;
+            }
+            if steps.len() > MAX_STEPS {
+                return Err(bad(at, "more than 64 steps"));
+            }
+        }
+        if steps.is_empty() {
+            return Err(bad(0, "it is empty"));
+        }
+        Ok(Self { steps })
+    }
+}
+
+impl FieldPath {
+    /// Calls `found` with each value at the path, in order.
+    pub fn visit<'a>(&self, object: Value<'a>, found: &mut dyn FnMut(Value<'a>)) {
+        walk(&self.steps, object, found);
+    }
+
+    /// The scalar values at the path as text, each once: what an index files the object under.
+    /// Strings stand for themselves, numbers and booleans for their JSON text. Null, arrays and
+    /// objects are no values. The empty string is one.
+    pub fn texts<'a>(&self, object: Value<'a>) -> Vec<Cow<'a, str>> {
+        let mut texts: Vec<Cow<'a, str>> = Vec::new();
+        self.visit(object, &mut |value| {
+            let text = match value.as_str() {
+                Some(text) => Cow::Borrowed(text),
+                None if value.is_null() || value.is_array() || value.is_object() => return,
+                None => Cow::Owned(value.to_json()),
+            };
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        });
+        texts
+    }
+}
+
+fn walk<'a>(steps: &[Step], value: Value<'a>, found: &mut dyn FnMut(Value<'a>)) {
+    match steps.split_first() {
+        None => found(value),
+        Some((Step::Field(name), rest)) => {
+            if let Some(value) = value.get(name) {
+                walk(rest, value, found);
+            }
+        }
+        Some((Step::Each, rest)) => value.items().for_each(|item| walk(rest, item, found)),
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.steps {
+            match step {
+                Step::Each => f.write_str("[*]")?,
+                Step::Field(name)
+                    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-$".contains(&b)) =>
+                {
+                    write!(f, ".{name}")?;
+                }
+                Step::Field(name) => write!(f, "['{name}']")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::Object;
+
+    fn texts(path: &str, object: &serde_json::Value) -> Vec<String> {
+        let object = Object::from_value(object).unwrap();
+        path.parse::<FieldPath>().unwrap().texts(object.value()).into_iter().map(Cow::into_owned).collect()
+    }
+
+    #[test]
+    fn a_path_finds_nested_fields_items_and_odd_names() {
+        let pod = json!({
+            "metadata": {"labels": {"app.kubernetes.io/name": "web"}},
+            "spec": {"nodeName": "n1", "hostNetwork": true,
+                     "containers": [{"image": "a", "ports": [{"p": 1}, {"p": 2}]}, {"image": "a"}, {"image": "b"}]}
+        });
+        assert_eq!(texts(".spec.nodeName", &pod), ["n1"]);
+        assert_eq!(texts("spec.nodeName", &pod), ["n1"]);
+        assert_eq!(texts(".spec.hostNetwork", &pod), ["true"]);
+        assert_eq!(texts(".spec.containers[*].image", &pod), ["a", "b"]);
+        assert_eq!(texts(".spec.containers[*].ports[*].p", &pod), ["1", "2"]);
+        assert_eq!(texts(".metadata.labels['app.kubernetes.io/name']", &pod), ["web"]);
+        assert!(texts(".spec.containers", &pod).is_empty());
+        assert!(texts(".spec.nodeName.deeper", &pod).is_empty());
+    }
+
+    #[test]
+    fn what_is_no_path_is_refused_with_its_position() {
+        for (path, at) in
+            [("", 0), (".", 0), (".a..b", 2), (".a[0]", 2), (".a['b", 2), (".a[*]b", 5), (".a b", 2)]
+        {
+            let error = path.parse::<FieldPath>().unwrap_err();
+            assert_eq!(error.at, at, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_path_prints_as_it_is_written() {
+        for path in [".spec.containers[*].image", ".metadata.labels['a.b/c']"] {
+            assert_eq!(path.parse::<FieldPath>().unwrap().to_string(), path);
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Label selectors, in the full grammar of `k8s.io/apimachinery/pkg/labels`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::Value;
+
+/// `app=web,tier in (front,back),!canary`: all requirements must hold. The empty one selects all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct LabelSelector {
+    requirements: Vec<Requirement>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Requirement {
+    label: String,
+    condition: Condition,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Condition {
+    In(Vec<String>),
+    /// Holds for an object without the label, too.
+    NotIn(Vec<String>),
+    Exists,
+    Absent,
+    /// The label's value is an integer above this.
+    Above(i64),
+    /// The label's value is an integer below this.
+    Below(i64),
+}
+
+/// The text is no label selector.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("label selector {selector:?}, at byte {at}: {problem}")]
+pub struct BadSelector {
+    selector: String,
+    at: usize,
+    problem: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token<'a> {
+    Word(&'a str),
+    Sign(&'a str),
+    End,
+}
+
+struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Lexer<'a> {
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn skip_spaces(&mut self) {
+        self.at = self.text.len() - self.rest().trim_start().len();
+    }
+
+    fn next(&mut self) -> Token<'a> {
+        let (token, len) = self.look();
+        self.at += len;
+        token
+    }
+
+    fn peek(&mut self) -> Token<'a> {
+        self.look().0
+    }
+
+    fn look(&mut self) -> (Token<'a>, usize) {
+        self.skip_spaces();
+        let rest = self.rest();
+        for sign in ["==", "!=", "=", "!", ",", "(", ")", "<", ">"] {
+            if rest.starts_with(sign) {
+                return (Token::Sign(sign), sign.len());
+            }
+        }
+        let end = rest.find(|c: char| c.is_whitespace() || "=!,()<>".contains(c)).unwrap_or(rest.len());
+        match rest.get(..end) {
+            Some(word) if !word.is_empty() => (Token::Word(word), end),
+            _ => (Token::End, 0),
+        }
+    }
+
+    fn bad(&self, problem: impl Into<String>) -> BadSelector {
+        BadSelector { selector: self.text.chars().take(200).collect(), at: self.at, problem: problem.into() }
+    }
+
+    fn word(&mut self, what: &str, good: fn(&str) -> bool) -> Result<String, BadSelector> {
+        self.skip_spaces();
+        match self.peek() {
+            Token::Word(word) if good(word) => {
+                self.next();
+                Ok(word.to_owned())
+            }
+            Token::Word(word) => Err(self.bad(format!("{word:?} is no {what}"))),
+            _ => Err(self.bad(format!("a {what} is missing"))),
+        }
+    }
+
+    fn value(&mut self) -> Result<String, BadSelector> {
+        match self.peek() {
+            // `a=` and `in (a,)` mean the empty value.
+            Token::End | Token::Sign("," | ")") => Ok(String::new()),
+            _ => self.word("label value", is_label_value),
+        }
+    }
+
+    fn values(&mut self) -> Result<Vec<String>, BadSelector> {
+        if self.next() != Token::Sign("(") {
+            return Err(self.bad("'(' is missing"));
+        }
+        let mut values = Vec::new();
+        loop {
+            let value = self.value()?;
+            if !values.contains(&value) {
+                values.push(value);
+            }
+            match self.next() {
+                Token::Sign(",") => {}
+                Token::Sign(")") => return Ok(values),
+                _ => return Err(self.bad("',' or ')' is missing")),
+            }
+        }
+    }
+
+    fn integer(&mut self) -> Result<i64, BadSelector> {
+        let word = self.word("integer", |_| true)?;
+        word.parse().map_err(|_| self.bad(format!("{word:?} is no integer")))
+    }
+
+    fn requirement(&mut self) -> Result<Requirement, BadSelector> {
+        let absent = self.peek() == Token::Sign("!");
+        if absent {
+            self.next();
+        }
+        let label = self.word("label name", is_label_name)?;
+        if absent {
+            return Ok(Requirement { label, condition: Condition::Absent });
+        }
+        let condition = match self.peek() {
+            Token::End | Token::Sign(",") => Condition::Exists,
+            Token::Sign("=" | "==") => {
+                self.next();
+                Condition::In(vec![self.value()?])
+            }
+            Token::Sign("!=") => {
+                self.next();
+                Condition::NotIn(vec![self.value()?])
+            }
+            Token::Sign(">") => {
+                self.next();
+                Condition::Above(self.integer()?)
+            }
+            Token::Sign("<") => {
+                self.next();
+                Condition::Below(self.integer()?)
+            }
+            Token::Word("in") => {
+                self.next();
+                Condition::In(self.values()?)
+            }
+            Token::Word("notin") => {
+                self.next();
+                Condition::NotIn(self.values()?)
+            }
+            _ => return Err(self.bad("expected =, ==, !=, in, notin, <, > or ','")),
+        };
+        Ok(Requirement { label, condition })
+    }
+}
+
+impl FromStr for LabelSelector {
+    type Err = BadSelector;
+
+    fn from_str(text: &str) -> Result<Self, BadSelector> {
+        let mut lexer = Lexer { text, at: 0 };
+        let mut requirements = Vec::new();
+        if lexer.peek() == Token::End {
+            return Ok(Self::default());
+        }
+        loop {
+            requirements.push(lexer.requirement()?);
+            match lexer.peek() {
+                Token::End => return Ok(Self { requirements }),
+                Token::Sign(",") => {
+                    lexer.next();
+                }
+                _ => return Err(lexer.bad("expected ',' or the end")),
+            }
+        }
+    }
+}
+
+/// Letters, digits, `-`, `_`, `.`, beginning and ending with a letter or digit; at most 63.
+fn is_name_part(part: &str) -> bool {
+    let alnum = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = part.as_bytes();
+    part.len() <= 63
+        && alnum(bytes.first())
+        && alnum(bytes.last())
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+}
+
+fn is_label_value(value: &str) -> bool {
+    value.is_empty() || is_name_part(value)
+}
+
+fn is_label_name(name: &str) -> bool {
+    match name.split_once('/') {
+        None => is_name_part(name),
+        Some((prefix, name)) => {
+            !prefix.is_empty()
+                && prefix.len() <= 253
+                && prefix.split('.').all(|label| is_name_part(label) && !label.contains(['_', '.']))
+                && is_name_part(name)
+        }
+    }
+}
+
+impl LabelSelector {
+    /// Whether it selects everything.
+    pub fn is_empty(&self) -> bool {
+        self.requirements.is_empty()
+    }
+
+    /// Whether an object's labels satisfy it.
+    pub fn matches(&self, object: Value<'_>) -> bool {
+        if self.requirements.is_empty() {
+            return true;
+        }
+        let labels = object.at(&["metadata", "labels"]);
+        self.requirements.iter().all(|requirement| {
+            let value = labels.and_then(|labels| labels.get(&requirement.label)).and_then(Value::as_str);
+            match (&requirement.condition, value) {
+                (Condition::In(values), Some(value)) => values.iter().any(|v| v == value),
+                (Condition::NotIn(values), Some(value)) => values.iter().all(|v| v != value),
+                (Condition::NotIn(_) | Condition::Absent, None) => true,
+                (Condition::Exists, value) => value.is_some(),
+                (Condition::Above(bound), Some(value)) => value.parse::<i64>().is_ok_and(|v| v > *bound),
+                (Condition::Below(bound), Some(value)) => value.parse::<i64>().is_ok_and(|v| v < *bound),
+                (Condition::Absent, Some(_)) | (_, None) => false,
+            }
+        })
+    }
+}
+
+impl fmt::Display for LabelSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, Requirement { label, condition }) in self.requirements.iter().enumerate() {
+            if i > 0 {
+                f.write_str(",")?;
+            }
+            match condition {
+                Condition::In(values) => match values.as_slice() {
+                    [value] => write!(f, "{label}={value}")?,
+                    values => write!(f, "{label} in ({})", values.join(","))?,
+                },
+                Condition::NotIn(values) => match values.as_slice() {
+                    [value] => write!(f, "{label}!={value}")?,
+                    values => write!(f, "{label} notin ({})", values.join(","))?,
+                },
+                Condition::Exists => f.write_str(label)?,
+                Condition::Absent => write!(f, "!{label}")?,
+                Condition::Above(bound) => write!(f, "{label}>{bound}")?,
+                Condition::Below(bound) => write!(f, "{label}<{bound}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::Object;
+
+    fn selects(selector: &str, labels: serde_json::Value) -> bool {
+        let object = Object::from_value(&json!({"metadata": {"labels": labels}})).unwrap();
+        selector.parse::<LabelSelector>().unwrap().matches(object.value())
+    }
+
+    #[test]
+    fn each_operator_selects_what_kubernetes_says() {
+        let web = || json!({"app": "web", "tier": "front", "n": "7"});
+        for (selector, expected) in [
+            ("", true),
+            ("app=web", true),
+            ("app==web", true),
+            ("app = web , tier=front", true),
+            ("app=db", false),
+            ("app!=db", true),
+            ("app!=web", false),
+            ("other!=x", true),
+            ("app in (db, web)", true),
+            ("app notin (db)", true),
+            ("app notin (db,web)", false),
+            ("other notin (a)", true),
+            ("other in (a)", false),
+            ("app", true),
+            ("other", false),
+            ("!other", true),
+            ("!app", false),
+            ("n>6", true),
+            ("n>7", false),
+            ("n<8,app", true),
+            ("app=", false),
+        ] {
+            assert_eq!(selects(selector, web()), expected, "{selector}");
+        }
+        assert!(!selects("a=b", json!(null)));
+        assert!(selects("a=", json!({"a": ""})));
+        assert!(selects("in in (in)", json!({"in": "in"})));
+    }
+
+    #[test]
+    fn what_is_no_selector_is_refused_with_its_position() {
+        for (selector, at) in [
+            ("app web", 4),
+            ("a=b c", 4),
+            ("a in b", 6),
+            ("a in (b", 7),
+            ("-a=b", 0),
+            ("a=b,", 4),
+            ("a=b/c", 2),
+        ] {
+            let error = selector.parse::<LabelSelector>().unwrap_err();
+            assert_eq!(error.at, at, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_selector_prints_as_it_is_written() {
+        let selector = "a=b,c!=d,e in (f,g),h notin (i,j),k,!l,m>1,n<2";
+        assert_eq!(selector.parse::<LabelSelector>().unwrap().to_string(), selector);
+    }
+}

@@ -1,0 +1,255 @@
+//! Server-side apply: merges what a manager applies into the live object.
+//!
+//! Promises: a field that another manager owns is changed only by force; a field that the manager
+//! applied before and no longer applies goes unless somebody else owns it; what nobody mentioned stays.
+//! Follows the rules of the API reference ("Server-Side Apply").
+
+use serde_json::Value;
+
+use crate::error::{ApiError, Cause};
+use crate::fields::{Difference, FieldSet, Step};
+use crate::kind::Kind;
+use crate::managed::{self, Entry, Writer};
+use crate::object::{self, Json};
+use crate::shape::{ListType, Shape, item_key};
+
+/// Merges an applied configuration into the live object (or makes the object), managers included.
+pub(crate) fn apply(
+    kind: &Kind,
+    live: Option<&Json>,
+    applied: &Json,
+    writer: &Writer,
+    force: bool,
+) -> Result<Json, ApiError> {
+    let shape = Shape::of(kind);
+    let mut set = FieldSet::of(&managed::ownable(applied), &shape);
+    set.member = false;
+    let mut managers = live.map(managed::entries).unwrap_or_default();
+    let before = Value::Object(live.cloned().unwrap_or_default());
+    let mut merged = before.clone();
+    merge(&mut merged, &Value::Object(applied.clone()), &shape);
+
+    let ownable = |value: &Value| value.as_object().map(managed::ownable).unwrap_or_default();
+    let Difference { changed, .. } = Difference::between(&ownable(&before), &ownable(&merged), &shape);
+    let mut conflicts = Vec::new();
+    for entry in managers.iter_mut().filter(|entry| !entry.is_of(writer, true)) {
+        let contested = entry.set.intersection(&changed);
+        if contested.is_empty() {
+            continue;
+        }
+        if force {
+            entry.set.subtract(&contested);
+        } else {
+            conflicts.extend(contested.paths().into_iter().map(|path| conflict(entry, path)));
+        }
+    }
+    if !conflicts.is_empty() {
+        return Err(conflict_error(&conflicts));
+    }
+
+    let mine = managers.iter_mut().find(|entry| entry.is_of(writer, true));
+    let previous = mine.as_ref().map(|entry| entry.set.clone()).unwrap_or_default();
+    match mine {
+        Some(entry) if entry.set == set => {}
+        Some(entry) => {
+            entry.set = set.clone();
+            entry.time = object::now();
+            entry.api_version = kind.api_version();
+        }
+        None => managers.push(Entry::new(writer, true, kind, set.clone())),
+    }
+    let mut gone = previous;
+    gone.subtract(&set);
+    let mut kept = set;
+    for entry in managers.iter().filter(|entry| !entry.is_of(writer, true)) {
+        kept.union(&entry.set);
+    }
+    prune(&mut merged, &gone, Some(&kept), &shape);
+
+    let Value::Object(mut merged) = merged else {
+        return Err(ApiError::internal("an applied object is not a map"));
+    };
+    managed::store(&mut merged, managers);
+    Ok(merged)
+}
+
+fn conflict(entry: &Entry, field: String) -> Cause {
+    let mut who = format!("conflict with \"{}\"", entry.manager);
+    if !entry.subresource.is_empty() {
+        who.push_str(&format!(" with subresource \"{}\"", entry.subresource));
+    }
+    let message = match entry.is_apply {
+        true => who,
+        false => format!("{who} using {}", entry.api_version),
+    };
+    Cause { reason: "FieldManagerConflict", field, message }
+}
+
+fn conflict_error(conflicts: &[Cause]) -> ApiError {
+    let lines: Vec<String> =
+        conflicts.iter().map(|cause| format!("{}: {}", cause.message, cause.field)).collect();
+    let message = match lines.as_slice() {
+        [only] => format!("Apply failed with 1 conflict: {only}"),
+        several => format!("Apply failed with {} conflicts: {}", several.len(), several.join("\n")),
+    };
+    ApiError::apply_conflict(message, conflicts)
+}
+
+/// Lays one value over another: maps by field, keyed lists by key, sets by value, all else whole.
+fn merge(live: &mut Value, applied: &Value, shape: &Shape<'_>) {
+    match (live, applied) {
+        (Value::Object(live), Value::Object(applied)) if !shape.is_atomic_map() => {
+            for (name, value) in applied {
+                match live.get_mut(name) {
+                    Some(existing) => merge(existing, value, &shape.field(name)),
+                    None => {
+                        live.insert(name.clone(), value.clone());
+                    }
+                }
+            }
+        }
+        (Value::Array(live), Value::Array(applied)) => match shape.list_type() {
+            ListType::Atomic => *live = applied.clone(),
+            ListType::Set => {
+                for item in applied {
+                    if !live.contains(item) {
+                        live.push(item.clone());
+                    }
+                }
+            }
+            ListType::Map(keys) => merge_keyed(live, applied, &keys, &shape.item()),
+        },
+        (live, applied) => *live = applied.clone(),
+    }
+}
+
+fn merge_keyed(
+    live: &mut Vec<Value>,
+    applied: &[Value],
+    keys: &[(String, Option<Value>)],
+    shape: &Shape<'_>,
+) {
+    for item in applied {
+        let key = item_key(item, keys);
+        let existing = live.iter_mut().find(|other| key.is_some() && item_key(other, keys) == key);
+        match existing {
+            Some(existing) => merge(existing, item, shape),
+            None => live.push(item.clone()),
+        }
+    }
+}
+
+/// Removes the paths of `gone` that are not in `kept`, and the containers that this leaves empty.
+fn prune(value: &mut Value, gone: &FieldSet, kept: Option<&FieldSet>, shape: &Shape<'_>) {
+    let kept_below = |step: &Step| kept.and_then(|kept| kept.child(step)).filter(|set| !set.is_empty());
+    match value {
+        Value::Object(map) => {
+            for (step, gone) in &gone.children {
+                let Step::Field(name) = step else { continue };
+                let kept = kept_below(step);
+                let Some(inner) = map.get_mut(name) else { continue };
+                if !(gone.member && kept.is_none()) {
+                    prune(inner, gone, kept, &shape.field(name));
+                    if kept.is_some() || !is_empty(inner) {
+                        continue;
+                    }
+                }
+                map.remove(name);
+            }
+        }
+        Value::Array(items) => {
+            let (list, item_shape) = (shape.list_type(), shape.item());
+            items.retain_mut(|item| {
+                let Some(step) = Step::of_item(item, &list) else { return true };
+                let Some(gone) = gone.child(&step) else { return true };
+                let kept = kept_below(&step);
+                if gone.member && kept.is_none() {
+                    return false;
+                }
+                prune(item, gone, kept, &item_shape);
+                true
+            });
+        }
+        _ => {}
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn kind(name: &str) -> Kind {
+        crate::builtin::kinds().into_iter().find(|kind| kind.kind == name).unwrap()
+    }
+
+    fn writer(manager: &str) -> Writer {
+        Writer { manager: manager.to_owned(), subresource: String::new() }
+    }
+
+    fn apply_as(
+        manager: &str,
+        kind: &Kind,
+        live: Option<&Json>,
+        config: Value,
+        force: bool,
+    ) -> Result<Json, ApiError> {
+        apply(kind, live, config.as_object().unwrap(), &writer(manager), force)
+    }
+
+    #[test]
+    fn a_field_no_longer_applied_goes_with_the_map_that_it_leaves_empty() {
+        let kind = kind("ConfigMap");
+        let first = apply_as("a", &kind, None, json!({ "data": { "x": "1" } }), false).unwrap();
+        let second = apply_as("a", &kind, Some(&first), json!({}), false).unwrap();
+        assert!(second.get("data").is_none(), "{second:?}");
+    }
+
+    #[test]
+    fn a_shared_field_stays_until_its_last_owner_drops_it() {
+        let kind = kind("ConfigMap");
+        let config = json!({ "data": { "x": "1" } });
+        let live = apply_as("a", &kind, None, config.clone(), false).unwrap();
+        let live = apply_as("b", &kind, Some(&live), config, false).unwrap();
+        let live = apply_as("a", &kind, Some(&live), json!({}), false).unwrap();
+        assert_eq!(live["data"], json!({ "x": "1" }));
+        let live = apply_as("b", &kind, Some(&live), json!({}), false).unwrap();
+        assert!(live.get("data").is_none());
+    }
+
+    #[test]
+    fn a_contested_value_is_a_conflict_and_force_takes_it_over() {
+        let kind = kind("ConfigMap");
+        let live = apply_as("a", &kind, None, json!({ "data": { "x": "1" } }), false).unwrap();
+        let error = apply_as("b", &kind, Some(&live), json!({ "data": { "x": "2" } }), false).unwrap_err();
+        assert_eq!(error.code, 409);
+        assert_eq!(error.message, "Apply failed with 1 conflict: conflict with \"a\": .data.x");
+        let live = apply_as("b", &kind, Some(&live), json!({ "data": { "x": "2" } }), true).unwrap();
+        assert_eq!(live["data"]["x"], "2");
+        assert_eq!(managed::entries(&live).len(), 1, "a owns nothing any more");
+    }
+
+    #[test]
+    fn containers_merge_by_name_and_ports_by_number_and_protocol() {
+        let kind = kind("Pod");
+        let pod = |containers: Value| json!({ "spec": { "containers": containers } });
+        let one = json!([{ "name": "app", "image": "a:1", "ports": [{ "containerPort": 80 }] }]);
+        let live = apply_as("a", &kind, None, pod(one), false).unwrap();
+        let two = json!([{ "name": "sidecar", "image": "s:1" }, { "name": "app",
+            "ports": [{ "containerPort": 80, "protocol": "UDP" }] }]);
+        let live = apply_as("b", &kind, Some(&live), pod(two), false).unwrap();
+        assert_eq!(live["spec"]["containers"].as_array().unwrap().len(), 2);
+        assert_eq!(live["spec"]["containers"][0]["ports"].as_array().unwrap().len(), 2);
+        let live = apply_as("b", &kind, Some(&live), pod(json!([])), true).unwrap();
+        assert_eq!(live["spec"]["containers"].as_array().unwrap().len(), 1);
+        assert_eq!(live["spec"]["containers"][0]["ports"].as_array().unwrap().len(), 1);
+    }
+}

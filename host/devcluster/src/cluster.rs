@@ -1,0 +1,72 @@
+//! The state that every request shares.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::config::DevClusterConfig;
+use crate::kind::Kind;
+use crate::object::{Json, Object};
+use crate::registry::Registry;
+use crate::store::{Key, Store};
+use crate::{crd, object};
+
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(crate) store: Store,
+    pub(crate) registry: Registry,
+    pub(crate) config: DevClusterConfig,
+    /// Tells documents of this server apart from those of one that ran on the same port before.
+    pub(crate) instance: String,
+    /// Becomes true when the server stops.
+    pub(crate) stopping: watch::Sender<bool>,
+}
+
+impl Cluster {
+    pub(crate) fn new(config: DevClusterConfig) -> Arc<Self> {
+        let cluster = Self {
+            store: Store::new(config.watch_history),
+            registry: Registry::new(),
+            config,
+            instance: uuid::Uuid::new_v4().simple().to_string(),
+            stopping: watch::Sender::new(false),
+        };
+        Arc::new(cluster)
+    }
+
+    /// To be called after each committed write: a change of a definition changes what is served.
+    pub(crate) fn after_write(&self, storage: &str, object: &Object) {
+        if storage != crd::STORAGE {
+            return;
+        }
+        self.registry.refresh(&self.store);
+        let still_there = self.store.get(storage, &Key::of(&object.json)).is_some();
+        if !still_there {
+            self.store.close(&crd::storage_of(&object.json));
+        }
+    }
+
+    /// A write by the server itself, which no manager is recorded for. Retried until it fits; the
+    /// object goes if it is being deleted and the edit took its last finalizer.
+    pub(crate) fn edit(&self, storage: &crate::kind::ResourceId, key: &Key, edit: impl Fn(&mut Json)) {
+        while let Some(current) = self.store.get(storage, key) {
+            let mut json = current.json.clone();
+            edit(&mut json);
+            if json == current.json {
+                return;
+            }
+            let result = match object::is_deleting(&json) && !object::has_finalizers(&json) {
+                true => self.store.remove(storage, key, current.version, json),
+                false => self.store.replace(storage, key, current.version, json),
+            };
+            if let Ok(object) = result {
+                return self.after_write(storage, &object);
+            }
+        }
+    }
+
+    /// The kind of a stored object, in any of its versions.
+    pub(crate) fn kind_of(&self, storage: &str) -> Option<Arc<Kind>> {
+        self.registry.served().storages().find(|kind| &*kind.storage == storage).cloned()
+    }
+}

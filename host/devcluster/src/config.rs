@@ -1,0 +1,50 @@
+//! What a development cluster is started with, and why it may refuse to start.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// How to start a [`DevCluster`](crate::DevCluster). Every field has a sensible default.
+#[derive(Debug, Clone)]
+pub struct DevClusterConfig {
+    /// Where to listen. Only loopback addresses are accepted, since nobody is authenticated; port 0
+    /// lets the system choose. Default `127.0.0.1:0`.
+    pub addr: SocketAddr,
+    /// How many changes of each resource are remembered. A watch or a continue token from before them
+    /// is answered with 410, as after a compaction. Default 4096.
+    pub watch_history: usize,
+    /// How often a watch that asked for bookmarks gets one while nothing happens. Default 60 s.
+    pub bookmark_interval: Duration,
+    /// Run the stand-in workload controllers: a Deployment becomes available soon after each change,
+    /// though no pod runs. Default off.
+    pub workloads: bool,
+}
+
+impl Default for DevClusterConfig {
+    fn default() -> Self {
+        Self {
+            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            watch_history: 4096,
+            bookmark_interval: Duration::from_secs(60),
+            workloads: false,
+        }
+    }
+}
+
+/// Why a development cluster did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DevClusterError {
+    /// The address is reachable from other machines.
+    #[error("{0} is not a loopback address: the development cluster authenticates nobody, use 127.0.0.1")]
+    NotLoopback(SocketAddr),
+    /// Something else listens on the address.
+    #[error("{0} is already in use: stop what listens there, or choose another port (0 for any free one)")]
+    AddressInUse(SocketAddr),
+    /// The address cannot be listened on for another reason.
+    #[error("cannot listen on {addr}: {source}")]
+    Listen {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,264 @@
+//! The defaults of the built-in kinds that clients rely on, and a few of their rules.
+//!
+//! Not all defaults of the real server: those that another object or a client's logic depends on.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::error::{ApiError, Cause};
+use crate::kind::Kind;
+use crate::object::{self, Json};
+
+/// Fills in what the real server would; `old` is the live object of an update.
+pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
+    drop_nulls(json);
+    match (kind.group.as_str(), kind.kind.as_str()) {
+        ("", "Namespace") => {
+            let name = object::name(json).to_owned();
+            object::edit_meta(json, |meta| {
+                object::set(meta, &["labels", "kubernetes.io/metadata.name"], name.into());
+            });
+            if old.is_none() {
+                object::set(json, &["spec", "finalizers"], json!(["kubernetes"]));
+                json.insert("status".to_owned(), json!({ "phase": "Active" }));
+            }
+        }
+        ("", "Pod") => {
+            object::edit(json, "spec", pod_spec);
+            if old.is_none() {
+                json.insert("status".to_owned(), json!({ "phase": "Pending", "qosClass": "BestEffort" }));
+            }
+        }
+        ("", "Service") => service(json, old),
+        ("", "Secret") => secret(json),
+        ("", "PersistentVolumeClaim" | "PersistentVolume") if old.is_none() => {
+            json.insert("status".to_owned(), json!({ "phase": "Pending" }));
+        }
+        ("apps", "Deployment") => object::edit(json, "spec", |spec| {
+            default(spec, "replicas", json!(1));
+            default(spec, "revisionHistoryLimit", json!(10));
+            default(spec, "progressDeadlineSeconds", json!(600));
+            let rolling = json!({ "type": "RollingUpdate",
+                "rollingUpdate": { "maxSurge": "25%", "maxUnavailable": "25%" } });
+            default(spec, "strategy", rolling);
+            template(spec);
+        }),
+        ("apps", "StatefulSet") => object::edit(json, "spec", |spec| {
+            default(spec, "replicas", json!(1));
+            default(spec, "revisionHistoryLimit", json!(10));
+            default(spec, "podManagementPolicy", json!("OrderedReady"));
+            default(
+                spec,
+                "updateStrategy",
+                json!({ "type": "RollingUpdate", "rollingUpdate": { "partition": 0 } }),
+            );
+            template(spec);
+        }),
+        ("apps", "ReplicaSet") | ("", "ReplicationController") => object::edit(json, "spec", |spec| {
+            default(spec, "replicas", json!(1));
+            template(spec);
+        }),
+        ("apps", "DaemonSet") => object::edit(json, "spec", template),
+        ("batch", "Job") => object::edit(json, "spec", job_spec),
+        ("batch", "CronJob") => object::edit(json, "spec", |spec| {
+            default(spec, "concurrencyPolicy", json!("Allow"));
+            default(spec, "suspend", json!(false));
+            default(spec, "successfulJobsHistoryLimit", json!(3));
+            default(spec, "failedJobsHistoryLimit", json!(1));
+        }),
+        _ => {}
+    }
+}
+
+fn default(map: &mut Json, field: &str, value: Value) {
+    if !map.contains_key(field) {
+        map.insert(field.to_owned(), value);
+    }
+}
+
+fn template(spec: &mut Json) {
+    if spec.contains_key("template") {
+        object::edit(spec, "template", |template| object::edit(template, "spec", pod_spec));
+    }
+}
+
+fn pod_spec(spec: &mut Json) {
+    default(spec, "restartPolicy", json!("Always"));
+    default(spec, "dnsPolicy", json!("ClusterFirst"));
+    default(spec, "schedulerName", json!("default-scheduler"));
+    default(spec, "terminationGracePeriodSeconds", json!(30));
+    default(spec, "securityContext", json!({}));
+    for list in ["containers", "initContainers"] {
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            let Some(container) = container.as_object_mut() else { continue };
+            let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
+            let is_latest = !image.contains('@')
+                && image
+                    .rsplit('/')
+                    .next()
+                    .is_none_or(|last| !last.contains(':') || last.ends_with(":latest"));
+            default(container, "imagePullPolicy", json!(if is_latest { "Always" } else { "IfNotPresent" }));
+            default(container, "terminationMessagePath", json!("/dev/termination-log"));
+            default(container, "terminationMessagePolicy", json!("File"));
+            default(container, "resources", json!({}));
+            for port in container.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+                if let Some(port) = port.as_object_mut() {
+                    default(port, "protocol", json!("TCP"));
+                }
+            }
+        }
+    }
+}
+
+fn job_spec(spec: &mut Json) {
+    default(spec, "backoffLimit", json!(6));
+    default(spec, "completionMode", json!("NonIndexed"));
+    default(spec, "suspend", json!(false));
+    if !spec.contains_key("completions") && !spec.contains_key("parallelism") {
+        default(spec, "completions", json!(1));
+    }
+    default(spec, "parallelism", json!(1));
+    template(spec);
+}
+
+fn service(json: &mut Json, old: Option<&Json>) {
+    let kept = old.and_then(|old| object::at(old, &["spec", "clusterIP"])).cloned();
+    let address = cluster_address(object::uid(json));
+    object::edit(json, "spec", |spec| {
+        default(spec, "type", json!("ClusterIP"));
+        default(spec, "sessionAffinity", json!("None"));
+        default(spec, "internalTrafficPolicy", json!("Cluster"));
+        default(spec, "ipFamilies", json!(["IPv4"]));
+        default(spec, "ipFamilyPolicy", json!("SingleStack"));
+        if spec.get("type").and_then(Value::as_str) != Some("ExternalName") {
+            default(spec, "clusterIP", kept.unwrap_or_else(|| address.into()));
+            let first = spec.get("clusterIP").cloned().unwrap_or_default();
+            default(spec, "clusterIPs", json!([first]));
+        }
+        for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(port) = port.as_object_mut() {
+                default(port, "protocol", json!("TCP"));
+                let number = port.get("port").cloned().unwrap_or_default();
+                default(port, "targetPort", number);
+            }
+        }
+    });
+    if !json.contains_key("status") {
+        json.insert("status".to_owned(), json!({ "loadBalancer": {} }));
+    }
+}
+
+/// An address of the service network, as random as the uid that it is made from.
+fn cluster_address(uid: &str) -> String {
+    let id = uuid::Uuid::parse_str(uid).unwrap_or_default().as_u128();
+    let (high, low) = ((id >> 8) & 0xff, (id & 0xff).clamp(1, 254));
+    format!("10.96.{high}.{low}")
+}
+
+fn secret(json: &mut Json) {
+    default(json, "type", json!("Opaque"));
+    if let Some(Value::Object(plain)) = json.remove("stringData") {
+        object::edit(json, "data", |data| {
+            for (key, value) in plain {
+                data.insert(key, STANDARD.encode(value.as_str().unwrap_or_default()).into());
+            }
+        });
+    }
+}
+
+/// A null reads as absent, as when the real server decodes into its types.
+pub(crate) fn drop_nulls(json: &mut Json) {
+    json.retain(|_, value| !value.is_null());
+    json.values_mut().for_each(drop_nulls_below);
+}
+
+fn drop_nulls_below(value: &mut Value) {
+    match value {
+        Value::Object(map) => drop_nulls(map),
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls_below),
+        _ => {}
+    }
+}
+
+/// The rules of built-in kinds that a developer is most likely to break.
+pub(crate) fn validate(kind: &Kind, json: &Json, old: Option<&Json>) -> Result<(), ApiError> {
+    let mut causes = Vec::new();
+    match (kind.group.as_str(), kind.kind.as_str()) {
+        ("apps", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet") => {
+            workload(json, &mut causes);
+            unchanged(json, old, &["spec", "selector"], &mut causes);
+        }
+        ("batch", "Job") => {
+            containers(object::at(json, &["spec", "template", "spec"]), "spec.template.spec", &mut causes)
+        }
+        ("", "Pod") => containers(json.get("spec"), "spec", &mut causes),
+        ("", "ConfigMap" | "Secret") => {
+            if old.is_some_and(|old| old.get("immutable") == Some(&Value::Bool(true))) {
+                for field in ["data", "binaryData", "immutable"] {
+                    if old.and_then(|old| old.get(field)) != json.get(field) {
+                        causes.push(forbidden(field, "field is immutable when `immutable` is set"));
+                    }
+                }
+            }
+            if kind.kind == "Secret" {
+                unchanged(json, old, &["type"], &mut causes);
+            }
+        }
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
+            unchanged(json, old, &["roleRef"], &mut causes);
+        }
+        _ => {}
+    }
+    match causes.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::invalid(kind, object::name(json), &causes)),
+    }
+}
+
+fn forbidden(field: &str, why: &str) -> Cause {
+    Cause { reason: "FieldValueForbidden", field: field.to_owned(), message: format!("Forbidden: {why}") }
+}
+
+fn unchanged(json: &Json, old: Option<&Json>, path: &[&str], causes: &mut Vec<Cause>) {
+    if let Some(old) = old
+        && object::at(json, path) != object::at(old, path)
+    {
+        let value = object::at(json, path).unwrap_or(&Value::Null);
+        causes.push(Cause::invalid(path.join("."), value, "field is immutable"));
+    }
+}
+
+fn workload(json: &Json, causes: &mut Vec<Cause>) {
+    let labels = object::at(json, &["spec", "template", "metadata", "labels"]);
+    let wanted = object::at(json, &["spec", "selector", "matchLabels"]).and_then(Value::as_object);
+    match object::at(json, &["spec", "selector"]) {
+        None => causes.push(Cause::required("spec.selector", "")),
+        Some(_) => {
+            let matches = wanted
+                .into_iter()
+                .flatten()
+                .all(|(key, value)| labels.and_then(|l| l.get(key)) == Some(value));
+            if !matches {
+                let why = "`selector` does not match template `labels`";
+                let found = labels.unwrap_or(&Value::Null);
+                causes.push(Cause::invalid("spec.template.metadata.labels", found, why));
+            }
+        }
+    }
+    containers(object::at(json, &["spec", "template", "spec"]), "spec.template.spec", causes);
+}
+
+fn containers(spec: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
+    let list = spec.and_then(|spec| spec.get("containers")).and_then(Value::as_array);
+    match list {
+        Some(list) if !list.is_empty() => {
+            for (index, container) in list.iter().enumerate() {
+                if container.get("name").and_then(Value::as_str).unwrap_or_default().is_empty() {
+                    causes.push(Cause::required(format!("{path}.containers[{index}].name"), ""));
+                }
+            }
+        }
+        _ => causes.push(Cause::required(format!("{path}.containers"), "")),
+    }
+}

@@ -1,0 +1,232 @@
+//! Every way in which a request fails, and the `Status` body that says so.
+//!
+//! Follows the messages and reasons of apimachinery's `api/errors`, since clients match on them.
+
+use serde_json::{Value, json};
+
+use crate::kind::Kind;
+use crate::object::Json;
+
+/// A failed request: what goes into the `Status` body.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct ApiError {
+    pub(crate) code: u16,
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+    pub(crate) details: Option<Value>,
+}
+
+/// One reason why an object is invalid.
+#[derive(Debug, Clone)]
+pub(crate) struct Cause {
+    pub(crate) reason: &'static str,
+    pub(crate) field: String,
+    pub(crate) message: String,
+}
+
+impl Cause {
+    pub(crate) fn required(field: impl Into<String>, why: &str) -> Self {
+        let message = if why.is_empty() { "Required value".into() } else { format!("Required value: {why}") };
+        Self { reason: "FieldValueRequired", field: field.into(), message }
+    }
+
+    pub(crate) fn invalid(field: impl Into<String>, value: &Value, why: &str) -> Self {
+        Self {
+            reason: "FieldValueInvalid",
+            field: field.into(),
+            message: format!("Invalid value: {value}: {why}"),
+        }
+    }
+
+    pub(crate) fn wrong_type(field: impl Into<String>, found: &str, expected: &str) -> Self {
+        Self {
+            reason: "FieldValueTypeInvalid",
+            field: field.into(),
+            message: format!("Invalid value: \"{found}\": must be of type {expected}: \"{found}\""),
+        }
+    }
+
+    pub(crate) fn unsupported(field: impl Into<String>, value: &Value, supported: &[Value]) -> Self {
+        let supported: Vec<String> = supported.iter().map(Value::to_string).collect();
+        Self {
+            reason: "FieldValueNotSupported",
+            field: field.into(),
+            message: format!("Unsupported value: {value}: supported values: {}", supported.join(", ")),
+        }
+    }
+}
+
+impl ApiError {
+    fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { code, reason, message: message.into(), details: None }
+    }
+
+    fn about(mut self, kind: &Kind, name: &str) -> Self {
+        self.details = Some(with_group(json!({ "name": name, "kind": kind.plural }), kind));
+        self
+    }
+
+    pub(crate) fn not_found(kind: &Kind, name: &str) -> Self {
+        let message = format!("{} \"{name}\" not found", kind.qualified());
+        Self::new(404, "NotFound", message).about(kind, name)
+    }
+
+    pub(crate) fn no_such_path() -> Self {
+        Self::new(404, "NotFound", "the server could not find the requested resource")
+    }
+
+    pub(crate) fn already_exists(kind: &Kind, name: &str) -> Self {
+        let message = format!("{} \"{name}\" already exists", kind.qualified());
+        Self::new(409, "AlreadyExists", message).about(kind, name)
+    }
+
+    pub(crate) fn conflict(kind: &Kind, name: &str, why: &str) -> Self {
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", kind.qualified());
+        Self::new(409, "Conflict", message).about(kind, name)
+    }
+
+    pub(crate) fn modified(kind: &Kind, name: &str) -> Self {
+        let why =
+            "the object has been modified; please apply your changes to the latest version and try again";
+        Self::conflict(kind, name, why)
+    }
+
+    /// Server-side apply met fields of other managers; each cause is one field.
+    pub(crate) fn apply_conflict(message: String, causes: &[Cause]) -> Self {
+        let mut error = Self::new(409, "Conflict", message);
+        error.details = Some(json!({ "causes": causes_json(causes) }));
+        error
+    }
+
+    pub(crate) fn invalid(kind: &Kind, name: &str, causes: &[Cause]) -> Self {
+        let lines: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
+        let why = match lines.as_slice() {
+            [only] => only.clone(),
+            several => format!("[{}]", several.join(", ")),
+        };
+        let qualified = match kind.group.as_str() {
+            "" => kind.kind.clone(),
+            group => format!("{}.{group}", kind.kind),
+        };
+        let mut error = Self::new(422, "Invalid", format!("{qualified} \"{name}\" is invalid: {why}"));
+        let details = json!({ "name": name, "kind": kind.kind, "causes": causes_json(causes) });
+        error.details = Some(with_group(details, kind));
+        error
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(400, "BadRequest", message)
+    }
+
+    pub(crate) fn forbidden(kind: &Kind, name: &str, why: &str) -> Self {
+        let message = format!("{} \"{name}\" is forbidden: {why}", kind.qualified());
+        Self::new(403, "Forbidden", message).about(kind, name)
+    }
+
+    /// A create in a namespace that is going away; clients look for the cause.
+    pub(crate) fn namespace_terminating(kind: &Kind, name: &str, namespace: &str) -> Self {
+        let why =
+            format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let mut error = Self::forbidden(kind, name, &why);
+        let cause = json!([{ "reason": "NamespaceTerminating", "field": "metadata.namespace",
+            "message": format!("namespace {namespace} is being terminated") }]);
+        if let Some(details) = error.details.as_mut().and_then(Value::as_object_mut) {
+            details.insert("causes".into(), cause);
+        }
+        error
+    }
+
+    pub(crate) fn method_not_allowed(what: &str) -> Self {
+        Self::new(405, "MethodNotAllowed", format!("the server does not allow this method on {what}"))
+    }
+
+    pub(crate) fn not_acceptable() -> Self {
+        Self::new(
+            406,
+            "NotAcceptable",
+            "only the following media types are accepted: application/json, application/yaml",
+        )
+    }
+
+    pub(crate) fn unsupported_media_type(given: &str, accepted: &str) -> Self {
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {accepted} (got {given:?})"
+        );
+        Self::new(415, "UnsupportedMediaType", message)
+    }
+
+    pub(crate) fn too_large(limit: usize) -> Self {
+        Self::new(413, "RequestEntityTooLarge", format!("Request entity too large: limit is {limit}"))
+    }
+
+    /// The version that a list or watch asked for is no longer known.
+    pub(crate) fn expired(asked: u64, oldest: u64) -> Self {
+        Self::new(410, "Expired", format!("too old resource version: {asked} ({oldest})"))
+    }
+
+    pub(crate) fn continue_expired() -> Self {
+        Self::new(
+            410,
+            "Expired",
+            "The provided continue parameter is too old to display a consistent list result. You must start a new \
+             list without the continue parameter.",
+        )
+    }
+
+    /// The version that a list asked for has not happened yet.
+    pub(crate) fn version_too_large(asked: u64, current: u64) -> Self {
+        let message = format!("Timeout: Too large resource version: {asked}, current: {current}");
+        let mut error = Self::new(504, "Timeout", message);
+        error.details = Some(json!({ "retryAfterSeconds": 1, "causes": [
+            { "reason": "ResourceVersionTooLarge", "message": "Too large resource version" }] }));
+        error
+    }
+
+    pub(crate) fn too_many_conflicts(kind: &Kind, name: &str) -> Self {
+        Self::conflict(kind, name, "too many concurrent writers; try again")
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(500, "InternalError", format!("Internal error occurred: {}", message.into()))
+    }
+
+    /// The `Status` object of this failure.
+    pub(crate) fn status(&self) -> Json {
+        let mut status = Json::new();
+        status.insert("kind".into(), "Status".into());
+        status.insert("apiVersion".into(), "v1".into());
+        status.insert("metadata".into(), json!({}));
+        status.insert("status".into(), "Failure".into());
+        status.insert("message".into(), self.message.clone().into());
+        status.insert("reason".into(), self.reason.into());
+        if let Some(details) = &self.details {
+            status.insert("details".into(), details.clone());
+        }
+        status.insert("code".into(), self.code.into());
+        status
+    }
+}
+
+/// The `Status` object of a deletion that is complete.
+pub(crate) fn deleted_status(kind: &Kind, name: &str, uid: &str) -> Json {
+    let details = with_group(json!({ "name": name, "kind": kind.plural, "uid": uid }), kind);
+    let mut status = Json::new();
+    status.insert("kind".into(), "Status".into());
+    status.insert("apiVersion".into(), "v1".into());
+    status.insert("metadata".into(), json!({}));
+    status.insert("status".into(), "Success".into());
+    status.insert("details".into(), details);
+    status
+}
+
+fn with_group(mut details: Value, kind: &Kind) -> Value {
+    if let (false, Some(map)) = (kind.group.is_empty(), details.as_object_mut()) {
+        map.insert("group".into(), kind.group.clone().into());
+    }
+    details
+}
+
+fn causes_json(causes: &[Cause]) -> Value {
+    causes.iter().map(|c| json!({ "reason": c.reason, "message": c.message, "field": c.field })).collect()
+}

@@ -1,0 +1,349 @@
+//! One request: what it addresses, which verb it is, and who answers it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode, header::CONTENT_TYPE};
+use serde_json::{Value, json};
+
+use crate::accept::{self, Form};
+use crate::cluster::Cluster;
+use crate::delete::{self, DeleteOptions, Deleted};
+use crate::error::{self, ApiError};
+use crate::managed::Writer;
+use crate::object::{self, Json, Object};
+use crate::params::Params;
+use crate::route::{self, Route, Target};
+use crate::store::{Extent, Key};
+use crate::write::{self, Write};
+use crate::{body, discovery, list, openapi, patch, respond, scale, virtual_kinds, watch};
+
+const V2_DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// Answers any request.
+pub(crate) async fn handle(State(cluster): State<Arc<Cluster>>, request: Request) -> Response {
+    let (parts, request_body) = request.into_parts();
+    let served = cluster.registry.served();
+    let Some(route) = route::parse(parts.uri.path(), &served) else { return respond::no_such_path() };
+    let result = match route {
+        Route::Resource(target) => resource(&cluster, target, &parts, request_body).await,
+        route if parts.method == Method::GET || parts.method == Method::HEAD => {
+            Ok(document(&cluster, &served, &route, &parts.headers))
+        }
+        _ => Err(ApiError::method_not_allowed("the requested path")),
+    };
+    result.unwrap_or_else(|error| {
+        tracing::debug!(method = %parts.method, uri = %parts.uri, code = error.code, %error, "refused");
+        respond::error(&error)
+    })
+}
+
+fn document(
+    cluster: &Cluster,
+    served: &crate::registry::Served,
+    route: &Route,
+    headers: &HeaderMap,
+) -> Response {
+    let aggregated = accept::aggregated_discovery(headers);
+    let found = |document: Option<Value>| match document {
+        Some(document) => respond::document(&document),
+        None => respond::no_such_path(),
+    };
+    match route {
+        Route::Version => respond::document(&discovery::version()),
+        Route::Health => respond::bytes(StatusCode::OK, "text/plain; charset=utf-8", "ok"),
+        Route::Root => respond::document(&discovery::root(served)),
+        Route::CoreVersions | Route::Groups if aggregated => {
+            let document = discovery::aggregated(served, matches!(route, Route::CoreVersions));
+            respond::bytes(StatusCode::OK, V2_DISCOVERY, document.to_string())
+        }
+        Route::CoreVersions => respond::document(&discovery::core_versions(&cluster.config.addr.to_string())),
+        Route::Groups => respond::document(&discovery::groups(served)),
+        Route::Group(group) => found(discovery::group(served, group)),
+        Route::Resources { group, version } => found(discovery::resources(served, group, version)),
+        Route::OpenApiIndex => respond::document(&openapi::index(cluster, served)),
+        Route::OpenApi { group, version } => found(openapi::document(served, group, version)),
+        Route::OpenApiV2 | Route::Resource(_) => respond::no_such_path(),
+    }
+}
+
+async fn resource(
+    cluster: &Arc<Cluster>,
+    target: Target,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let params = Params::parse(&parts.uri)?;
+    let request = Call { cluster, target, params, headers: &parts.headers };
+    let bytes = body::read(body).await?;
+    match (&parts.method, request.target.name.is_some()) {
+        (&Method::POST, false) => request.create(&bytes),
+        (&Method::POST, true) => request.create_subresource(&bytes),
+        _ if request.target.kind.is_virtual => Err(ApiError::method_not_allowed("the requested resource")),
+        (&Method::GET | &Method::HEAD, false) => request.list_or_watch(),
+        (&Method::GET | &Method::HEAD, true) => request.get(),
+        (&Method::PUT, true) => request.update(&bytes),
+        (&Method::PATCH, true) => request.patch(&bytes),
+        (&Method::DELETE, true) => request.delete(&bytes),
+        (&Method::DELETE, false) => request.delete_collection(&bytes),
+        _ => Err(ApiError::method_not_allowed("the requested resource")),
+    }
+}
+
+/// A request to a resource.
+struct Call<'a> {
+    cluster: &'a Arc<Cluster>,
+    target: Target,
+    params: Params,
+    headers: &'a HeaderMap,
+}
+
+impl Call<'_> {
+    fn form(&self) -> Result<Form, ApiError> {
+        accept::form(self.headers)
+    }
+
+    fn media_type(&self) -> String {
+        let value = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
+    fn name(&self) -> &str {
+        self.target.name.as_deref().unwrap_or_default()
+    }
+
+    fn key(&self) -> Key {
+        Key::new(&self.target.namespace, self.name())
+    }
+
+    /// The subresource is one of the kind's, or the path leads nowhere.
+    fn check_subresource(&self) -> Result<(), ApiError> {
+        let kind = &self.target.kind;
+        let known = match self.target.subresource.as_str() {
+            "" => true,
+            "status" => kind.has_status,
+            "scale" => kind.scale.is_some(),
+            other => kind.extra.contains(&other),
+        };
+        // Only lists may span all namespaces.
+        let is_complete = self.target.name.is_none() || !kind.namespaced || !self.target.namespace.is_empty();
+        if known && is_complete { Ok(()) } else { Err(ApiError::no_such_path()) }
+    }
+
+    fn write(&self) -> Result<Write, ApiError> {
+        self.check_subresource()?;
+        let manager = self.params.field_manager(self.headers);
+        Ok(Write {
+            kind: self.target.kind.clone(),
+            key: self.key(),
+            writer: Writer { manager, subresource: self.target.subresource.clone() },
+            dry_run: self.params.dry_run()?,
+            validation: self.params.field_validation()?,
+        })
+    }
+
+    fn stored(&self) -> Result<Arc<Object>, ApiError> {
+        let object = self.cluster.store.get(&self.target.kind.storage, &self.key());
+        object.ok_or_else(|| ApiError::not_found(&self.target.kind, self.name()))
+    }
+
+    fn written(&self, written: &write::Written) -> Result<Response, ApiError> {
+        Ok(respond::written(&self.target.kind, written, self.form()?, self.params.include()?))
+    }
+
+    fn list_or_watch(&self) -> Result<Response, ApiError> {
+        if self.target.is_watch || self.params.is_watch()? {
+            return self.watch();
+        }
+        let request = self.params.list(&self.target)?;
+        list::list(self.cluster, &self.target.kind, &request, self.form()?).map(respond::list_bytes)
+    }
+
+    fn watch(&self) -> Result<Response, ApiError> {
+        let request = self.params.watch(&self.target, self.form()?)?;
+        let stream = watch::watch(self.cluster.clone(), self.target.kind.clone(), request)?;
+        Ok(respond::bytes(StatusCode::OK, respond::JSON, Body::from_stream(stream)))
+    }
+
+    fn get(&self) -> Result<Response, ApiError> {
+        self.check_subresource()?;
+        if self.target.is_watch || self.params.is_watch()? {
+            return self.watch();
+        }
+        let object = self.stored()?;
+        if self.target.subresource == "scale" {
+            let scale = scale::of(scale::paths(&self.target.kind)?, &object.json);
+            return Ok(respond::json(StatusCode::OK, &scale));
+        }
+        Ok(respond::one(StatusCode::OK, &self.target.kind, &object, self.form()?, self.params.include()?))
+    }
+
+    fn create(&self, bytes: &[u8]) -> Result<Response, ApiError> {
+        let kind = &self.target.kind;
+        if kind.namespaced && self.target.namespace.is_empty() {
+            return Err(ApiError::method_not_allowed("the requested resource: it needs a namespace"));
+        }
+        let json = body::decode_object(bytes, &self.media_type())?;
+        if kind.is_virtual {
+            return Ok(respond::json(StatusCode::CREATED, &virtual_kinds::review(kind, json)));
+        }
+        let written = write::create(self.cluster, &self.write()?, json)?;
+        self.written(&written)
+    }
+
+    fn create_subresource(&self, bytes: &[u8]) -> Result<Response, ApiError> {
+        let json = body::decode_object(bytes, &self.media_type())?;
+        let write = self.write()?;
+        match self.target.subresource.as_str() {
+            "eviction" => {
+                let inner = json.get("deleteOptions").and_then(Value::as_object).cloned().unwrap_or_default();
+                let mut options = DeleteOptions::parse(&inner)?;
+                options.dry_run |= write.dry_run;
+                delete::delete(self.cluster, &write.kind, &write.key, &options)?;
+            }
+            "binding" => {
+                let node =
+                    json.get("target").and_then(|target| target.get("name")).cloned().unwrap_or_default();
+                write::change(self.cluster, &write, |pod| {
+                    if !object::text(pod, &["spec", "nodeName"]).is_empty() {
+                        return Err(ApiError::conflict(
+                            &write.kind,
+                            self.name(),
+                            "the pod is already assigned to a node",
+                        ));
+                    }
+                    let mut pod = pod.clone();
+                    object::set(&mut pod, &["spec", "nodeName"], node.clone());
+                    Ok(pod)
+                })?;
+            }
+            _ => return Err(ApiError::method_not_allowed("the requested resource")),
+        }
+        let mut status = Json::new();
+        status.insert("kind".to_owned(), "Status".into());
+        status.insert("apiVersion".to_owned(), "v1".into());
+        status.insert("metadata".to_owned(), json!({}));
+        status.insert("status".to_owned(), "Success".into());
+        status.insert("code".to_owned(), 201.into());
+        Ok(respond::json(StatusCode::CREATED, &status))
+    }
+
+    fn update(&self, bytes: &[u8]) -> Result<Response, ApiError> {
+        let json = body::decode_object(bytes, &self.media_type())?;
+        let write = self.write()?;
+        if self.target.subresource == "scale" {
+            return self.change_scale(&write, |_| Ok(json.clone()));
+        }
+        let written = write::update(self.cluster, &write, json)?;
+        self.written(&written)
+    }
+
+    fn patch(&self, bytes: &[u8]) -> Result<Response, ApiError> {
+        let media_type = self.media_type();
+        let write = self.write()?;
+        let force = self.params.force()?;
+        if media_type == patch::APPLY && self.params.get("fieldManager").is_empty() {
+            return Err(ApiError::bad_request("fieldManager: Required value: is required for apply patch"));
+        }
+        if media_type != patch::APPLY && force {
+            return Err(ApiError::bad_request("force: Forbidden: may not be specified for non-apply patch"));
+        }
+        let body = body::decode(bytes, &media_type)?;
+        if self.target.subresource == "scale" {
+            return self.change_scale(&write, |scale| {
+                let mut value = Value::Object(scale.clone());
+                match media_type.as_str() {
+                    patch::JSON => {
+                        let operations = serde_json::from_value(body.clone()).map_err(|error| {
+                            ApiError::bad_request(format!("error decoding patch: {error}"))
+                        })?;
+                        let applied: json_patch::Patch = operations;
+                        json_patch::patch(&mut value, &applied)
+                            .map_err(|error| ApiError::bad_request(error.to_string()))?;
+                    }
+                    // A Scale has no lists, so that the other three kinds of patch mean the same.
+                    _ => json_patch::merge(&mut value, &body),
+                }
+                value.as_object().cloned().ok_or_else(|| ApiError::bad_request("the patch leaves no Scale"))
+            });
+        }
+        let written = patch::patch(self.cluster, &write, &media_type, body, force)?;
+        self.written(&written)
+    }
+
+    fn change_scale(
+        &self,
+        write: &Write,
+        change: impl Fn(&Json) -> Result<Json, ApiError>,
+    ) -> Result<Response, ApiError> {
+        let paths = scale::paths(&write.kind)?;
+        let written = scale::change(self.cluster, write, paths, change)?;
+        Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)))
+    }
+
+    fn delete_options(&self, bytes: &[u8]) -> Result<DeleteOptions, ApiError> {
+        let options = match bytes.is_empty() {
+            true => DeleteOptions::default(),
+            false => DeleteOptions::parse(&body::decode_object(bytes, &self.media_type())?)?,
+        };
+        self.params.delete_options(options)
+    }
+
+    fn delete(&self, bytes: &[u8]) -> Result<Response, ApiError> {
+        self.check_subresource()?;
+        if !self.target.subresource.is_empty() {
+            return Err(ApiError::method_not_allowed("the requested resource"));
+        }
+        let kind = &self.target.kind;
+        match delete::delete(self.cluster, kind, &self.key(), &self.delete_options(bytes)?)? {
+            Deleted::Gone(object) if !returns_deleted(kind) => {
+                let status = error::deleted_status(kind, self.name(), object::uid(&object.json));
+                Ok(respond::json(StatusCode::OK, &status))
+            }
+            Deleted::Gone(object) | Deleted::Pending(object) => {
+                Ok(respond::one(StatusCode::OK, kind, &object, self.form()?, self.params.include()?))
+            }
+        }
+    }
+
+    fn delete_collection(&self, bytes: &[u8]) -> Result<Response, ApiError> {
+        let kind = &self.target.kind;
+        let options = self.delete_options(bytes)?;
+        let selector = self.params.selector(kind, None)?;
+        let namespace = Some(self.target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+        let snapshot = self
+            .cluster
+            .store
+            .snapshot(&kind.storage, Extent { namespace, ..Extent::default() })
+            .map_err(|compacted| ApiError::expired(0, compacted.0))?;
+        let mut deleted = Vec::new();
+        for object in snapshot.objects.iter().filter(|object| selector.matches(&object.json)) {
+            match delete::delete(self.cluster, kind, &Key::of(&object.json), &options) {
+                Ok(Deleted::Gone(object) | Deleted::Pending(object)) => deleted.push(object),
+                // Somebody else was faster.
+                Err(error) if error.reason == "NotFound" => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let metadata = json!({ "resourceVersion": self.cluster.store.version().to_string() });
+        let objects = deleted.iter().map(|object| &**object);
+        Ok(respond::list_bytes(list::render(kind, objects, &metadata, Form::Full, self.params.include()?)))
+    }
+}
+
+/// The kinds whose deletion answers with the object, where others answer with a Status.
+fn returns_deleted(kind: &crate::kind::Kind) -> bool {
+    kind.group.is_empty()
+        && matches!(
+            kind.kind.as_str(),
+            "Pod"
+                | "Service"
+                | "ServiceAccount"
+                | "PersistentVolume"
+                | "PersistentVolumeClaim"
+                | "ResourceQuota"
+        )
+}

@@ -1,0 +1,91 @@
+//! What the server knows about one served kind: its names, its scope, its subresources.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::schema::Schema;
+
+/// Names the storage that all versions of a kind share: `plural.group`, or `plural` in the core group.
+pub(crate) type ResourceId = Arc<str>;
+
+/// One kind in one version.
+#[derive(Debug, Clone)]
+pub(crate) struct Kind {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) kind: String,
+    pub(crate) list_kind: String,
+    pub(crate) plural: String,
+    pub(crate) singular: String,
+    pub(crate) short_names: Vec<String>,
+    pub(crate) categories: Vec<String>,
+    pub(crate) namespaced: bool,
+    pub(crate) storage: ResourceId,
+    pub(crate) has_status: bool,
+    pub(crate) has_generation: bool,
+    pub(crate) scale: Option<ScalePaths>,
+    /// Subresources beyond `status` and `scale`, such as `eviction`.
+    pub(crate) extra: &'static [&'static str],
+    /// A kind that is answered and not stored, such as SelfSubjectAccessReview.
+    pub(crate) is_virtual: bool,
+    /// What a CustomResourceDefinition adds.
+    pub(crate) custom: Option<Custom>,
+}
+
+/// What a CustomResourceDefinition says about one version.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Custom {
+    pub(crate) schema: Option<Arc<Schema>>,
+    pub(crate) columns: Vec<Value>,
+    /// JSON paths that field selectors may use, such as `.spec.color`.
+    pub(crate) selectable: Vec<String>,
+    /// The definition is being deleted: objects may only go.
+    pub(crate) terminating: bool,
+}
+
+/// Where the replica counts of a scalable kind are, as field names below the root.
+#[derive(Debug, Clone)]
+pub(crate) struct ScalePaths {
+    pub(crate) spec: Vec<String>,
+    pub(crate) status: Vec<String>,
+    pub(crate) selector: Option<Vec<String>>,
+}
+
+impl Kind {
+    /// `group/version`, or `version` in the core group.
+    pub(crate) fn api_version(&self) -> String {
+        match self.group.as_str() {
+            "" => self.version.clone(),
+            group => format!("{group}/{}", self.version),
+        }
+    }
+
+    /// `plural.group`, or `plural` in the core group: the name used in messages.
+    pub(crate) fn qualified(&self) -> &str {
+        match self.group.as_str() {
+            "" => &self.plural,
+            _ => &self.storage,
+        }
+    }
+
+    pub(crate) fn is(&self, group: &str, plural: &str) -> bool {
+        self.group == group && self.plural == plural
+    }
+
+    pub(crate) fn schema(&self) -> Option<&Schema> {
+        self.custom.as_ref()?.schema.as_deref()
+    }
+
+    pub(crate) fn is_custom(&self) -> bool {
+        self.custom.is_some()
+    }
+}
+
+/// The storage of a plural in a group.
+pub(crate) fn resource_id(group: &str, plural: &str) -> ResourceId {
+    match group {
+        "" => plural.into(),
+        group => format!("{plural}.{group}").into(),
+    }
+}

@@ -1,0 +1,165 @@
+//! Lists: selectors, paging from one consistent snapshot, and the forms that a list can take.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::accept::Form;
+use crate::cluster::Cluster;
+use crate::error::ApiError;
+use crate::kind::Kind;
+use crate::object::{self, Json, Object};
+use crate::selector::Selector;
+use crate::store::{Extent, Key};
+use crate::table::{self, Include};
+use crate::view;
+
+/// What a list request asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct ListRequest {
+    pub(crate) namespace: String,
+    pub(crate) selector: Selector,
+    pub(crate) limit: usize,
+    pub(crate) continue_token: String,
+    pub(crate) resource_version: String,
+    pub(crate) version_match: String,
+    pub(crate) include: Include,
+}
+
+/// Answers a list request in a form.
+pub(crate) fn list(
+    cluster: &Cluster,
+    kind: &Kind,
+    request: &ListRequest,
+    form: Form,
+) -> Result<Bytes, ApiError> {
+    let start = match request.continue_token.as_str() {
+        "" => None,
+        token => Some(decode_token(token)?),
+    };
+    let at = match &start {
+        Some((version, _)) => Some(*version),
+        None => exact_version(cluster, request)?,
+    };
+    let extent = Extent {
+        at,
+        namespace: Some(request.namespace.as_str()).filter(|namespace| !namespace.is_empty()),
+        after: start.as_ref().map(|(_, key)| key),
+    };
+    let snapshot = cluster.store.snapshot(&kind.storage, extent).map_err(|compacted| match at {
+        Some(version) if start.is_none() => ApiError::expired(version, compacted.0),
+        _ => ApiError::continue_expired(),
+    })?;
+    let mut objects: Vec<_> = snapshot.objects;
+    if !request.selector.is_empty() {
+        objects.retain(|object| request.selector.matches(&object.json));
+    }
+    let mut metadata = json!({ "resourceVersion": snapshot.version.to_string() });
+    if request.limit > 0 && objects.len() > request.limit {
+        let remaining = objects.len().saturating_sub(request.limit);
+        objects.truncate(request.limit);
+        if let (Some(last), Some(metadata)) = (objects.last(), metadata.as_object_mut()) {
+            let token = encode_token(snapshot.version, &Key::of(&last.json));
+            metadata.insert("continue".to_owned(), token.into());
+            if request.selector.is_empty() {
+                metadata.insert("remainingItemCount".to_owned(), remaining.into());
+            }
+        }
+    }
+    Ok(render(kind, objects.iter().map(|object| &**object), &metadata, form, request.include))
+}
+
+/// A list of these objects, in a form.
+pub(crate) fn render<'a>(
+    kind: &Kind,
+    objects: impl Iterator<Item = &'a Object>,
+    metadata: &Value,
+    form: Form,
+    include: Include,
+) -> Bytes {
+    let (list_kind, api_version) = match form {
+        Form::Full => (kind.list_kind.as_str(), kind.api_version()),
+        Form::Metadata => ("PartialObjectMetadataList", "meta.k8s.io/v1".to_owned()),
+        Form::Table => {
+            let objects: Vec<_> = objects.map(|object| view::present(kind, &object.json)).collect();
+            let table = table::table(kind, objects.iter().map(|json| &**json), metadata.clone(), include);
+            return object::to_bytes(&table);
+        }
+    };
+    let head = json!({ "kind": list_kind, "apiVersion": api_version, "metadata": metadata }).to_string();
+    let mut text = head.into_bytes();
+    text.pop();
+    text.extend_from_slice(b",\"items\":[");
+    for (index, object) in objects.enumerate() {
+        if index > 0 {
+            text.push(b',');
+        }
+        text.extend_from_slice(&object_bytes(kind, object, form));
+    }
+    text.extend_from_slice(b"]}");
+    Bytes::from(text)
+}
+
+/// One object in a form other than a table, serialised at most once where it is shown as stored.
+pub(crate) fn object_bytes(kind: &Kind, object: &Object, form: Form) -> Bytes {
+    match (form, view::present(kind, &object.json)) {
+        (Form::Metadata, json) => object::to_bytes(&metadata_only(&json)),
+        (_, std::borrow::Cow::Borrowed(_)) => object.bytes(),
+        (_, std::borrow::Cow::Owned(json)) => object::to_bytes(&json),
+    }
+}
+
+/// The `PartialObjectMetadata` of an object.
+pub(crate) fn metadata_only(json: &Json) -> Json {
+    let mut partial = Json::new();
+    partial.insert("kind".to_owned(), "PartialObjectMetadata".into());
+    partial.insert("apiVersion".to_owned(), "meta.k8s.io/v1".into());
+    partial.insert("metadata".to_owned(), json.get("metadata").cloned().unwrap_or_default());
+    partial
+}
+
+/// The version that a list must be of exactly, if the request wants one; 504 for one in the future.
+fn exact_version(cluster: &Cluster, request: &ListRequest) -> Result<Option<u64>, ApiError> {
+    let exact = match request.version_match.as_str() {
+        "Exact" => true,
+        "" | "NotOlderThan" => false,
+        other => {
+            return Err(ApiError::bad_request(format!(
+                "invalid resourceVersionMatch {other:?}: expected Exact or NotOlderThan"
+            )));
+        }
+    };
+    let version = parse_version(&request.resource_version)?;
+    if exact && version == 0 {
+        return Err(ApiError::bad_request("resourceVersionMatch Exact needs a resourceVersion other than 0"));
+    }
+    let current = cluster.store.version();
+    if version > current {
+        return Err(ApiError::version_too_large(version, current));
+    }
+    Ok(exact.then_some(version))
+}
+
+/// Reads a resource version; none is 0.
+pub(crate) fn parse_version(text: &str) -> Result<u64, ApiError> {
+    match text {
+        "" => Ok(0),
+        text => text.parse().map_err(|_| ApiError::bad_request(format!("invalid resource version {text:?}"))),
+    }
+}
+
+fn encode_token(version: u64, key: &Key) -> String {
+    let token = json!({ "v": "meta.k8s.io/v1", "rv": version, "namespace": key.namespace, "name": key.name });
+    URL_SAFE_NO_PAD.encode(token.to_string())
+}
+
+fn decode_token(token: &str) -> Result<(u64, Key), ApiError> {
+    let decoded = URL_SAFE_NO_PAD.decode(token).ok();
+    let json: Option<Value> = decoded.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let read = |json: Value| {
+        let text = |field: &str| json.get(field).and_then(Value::as_str).map(str::to_owned);
+        Some((json.get("rv")?.as_u64()?, Key { namespace: text("namespace")?, name: text("name")? }))
+    };
+    json.and_then(read).ok_or_else(|| ApiError::bad_request("continue key is not valid"))
+}

@@ -1,0 +1,149 @@
+//! One stored object, and how its metadata is read and edited.
+//!
+//! Objects are JSON maps: the server keeps whatever a client wrote. Nothing here fails on an object of
+//! an unexpected shape; a field of the wrong type reads as absent.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+/// A JSON object.
+pub(crate) type Json = Map<String, Value>;
+
+/// An immutable version of an object, with its serialised form made at most once.
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub(crate) json: Json,
+    /// The resource version as a number.
+    pub(crate) version: u64,
+    bytes: OnceLock<Bytes>,
+}
+
+impl Object {
+    pub(crate) fn new(json: Json, version: u64) -> Self {
+        Self { json, version, bytes: OnceLock::new() }
+    }
+
+    /// The object as stored, serialised.
+    pub(crate) fn bytes(&self) -> Bytes {
+        self.bytes.get_or_init(|| to_bytes(&self.json)).clone()
+    }
+}
+
+/// Serialises a JSON object, which cannot fail: its keys are strings and its numbers finite.
+pub(crate) fn to_bytes(json: &Json) -> Bytes {
+    Bytes::from(serde_json::to_vec(json).unwrap_or_default())
+}
+
+/// The text at a path, or "".
+pub(crate) fn text<'a>(json: &'a Json, path: &[&str]) -> &'a str {
+    at(json, path).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The value at a path of field names.
+pub(crate) fn at<'a>(json: &'a Json, path: &[&str]) -> Option<&'a Value> {
+    let (last, parents) = path.split_last()?;
+    let mut map = json;
+    for field in parents {
+        map = map.get(*field)?.as_object()?;
+    }
+    map.get(*last)
+}
+
+/// Sets the value at a path, making (or replacing) what is not a map on the way.
+pub(crate) fn set(json: &mut Json, path: &[&str], value: Value) {
+    match path {
+        [] => {}
+        [last] => {
+            json.insert((*last).to_owned(), value);
+        }
+        [first, rest @ ..] => edit(json, first, |map| set(map, rest, value)),
+    }
+}
+
+/// Removes the value at a path.
+pub(crate) fn remove(json: &mut Json, path: &[&str]) -> Option<Value> {
+    match path {
+        [] => None,
+        [last] => json.remove(*last),
+        [first, rest @ ..] => remove(json.get_mut(*first)?.as_object_mut()?, rest),
+    }
+}
+
+/// Edits the map in a field, which is made if it is absent or no map.
+pub(crate) fn edit<R>(json: &mut Json, field: &str, edit: impl FnOnce(&mut Json) -> R) -> R {
+    let mut map = match json.remove(field) {
+        Some(Value::Object(map)) => map,
+        _ => Json::new(),
+    };
+    let result = edit(&mut map);
+    json.insert(field.to_owned(), Value::Object(map));
+    result
+}
+
+pub(crate) fn edit_meta<R>(json: &mut Json, f: impl FnOnce(&mut Json) -> R) -> R {
+    edit(json, "metadata", f)
+}
+
+pub(crate) fn meta<'a>(json: &'a Json, field: &str) -> Option<&'a Value> {
+    json.get("metadata")?.as_object()?.get(field)
+}
+
+pub(crate) fn meta_text<'a>(json: &'a Json, field: &str) -> &'a str {
+    meta(json, field).and_then(Value::as_str).unwrap_or_default()
+}
+
+pub(crate) fn name(json: &Json) -> &str {
+    meta_text(json, "name")
+}
+
+pub(crate) fn namespace(json: &Json) -> &str {
+    meta_text(json, "namespace")
+}
+
+pub(crate) fn uid(json: &Json) -> &str {
+    meta_text(json, "uid")
+}
+
+/// Whether deletion was asked for and waits for finalizers.
+pub(crate) fn is_deleting(json: &Json) -> bool {
+    meta(json, "deletionTimestamp").is_some_and(|stamp| !stamp.is_null())
+}
+
+pub(crate) fn finalizers(json: &Json) -> impl Iterator<Item = &str> {
+    meta(json, "finalizers").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// Whether anything still holds the object back from deletion. A namespace has finalizers in its spec too.
+pub(crate) fn has_finalizers(json: &Json) -> bool {
+    let of_spec = || {
+        text(json, &["kind"]) == "Namespace"
+            && text(json, &["apiVersion"]) == "v1"
+            && at(json, &["spec", "finalizers"])
+                .and_then(Value::as_array)
+                .is_some_and(|list| !list.is_empty())
+    };
+    finalizers(json).next().is_some() || of_spec()
+}
+
+/// One entry of `metadata.ownerReferences`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnerRef<'a> {
+    pub(crate) uid: &'a str,
+    pub(crate) blocks: bool,
+}
+
+pub(crate) fn owners(json: &Json) -> impl Iterator<Item = OwnerRef<'_>> {
+    meta(json, "ownerReferences").and_then(Value::as_array).into_iter().flatten().filter_map(|owner| {
+        Some(OwnerRef {
+            uid: owner.get("uid")?.as_str()?,
+            blocks: owner.get("blockOwnerDeletion").and_then(Value::as_bool).unwrap_or(false),
+        })
+    })
+}
+
+/// The current time as Kubernetes writes it: RFC 3339, UTC, whole seconds.
+pub(crate) fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

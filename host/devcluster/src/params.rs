@@ -1,0 +1,161 @@
+//! Query parameters, checked and typed.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Uri, header::USER_AGENT};
+
+use crate::accept::Form;
+use crate::delete::{self, DeleteOptions};
+use crate::error::ApiError;
+use crate::kind::Kind;
+use crate::list::ListRequest;
+use crate::route::Target;
+use crate::selector::{FieldSelector, LabelSelector, Selector};
+use crate::table::Include;
+use crate::watch::WatchRequest;
+use crate::write::FieldValidation;
+
+/// The parameters of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    pub(crate) fn parse(uri: &Uri) -> Result<Self, ApiError> {
+        axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map(|query| Self(query.0))
+            .map_err(|error| ApiError::bad_request(format!("invalid query: {error}")))
+    }
+
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+
+    /// An absent flag is `None`; as in Go, `1` and `t` are true too.
+    fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
+        match self.get(name) {
+            "" => Ok(None),
+            "true" | "True" | "1" | "t" => Ok(Some(true)),
+            "false" | "False" | "0" | "f" => Ok(Some(false)),
+            other => Err(ApiError::bad_request(format!(
+                "invalid value {other:?} of {name}: expected true or false"
+            ))),
+        }
+    }
+
+    fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
+        match self.get(name) {
+            "" => Ok(None),
+            text => {
+                let invalid =
+                    |_| ApiError::bad_request(format!("invalid value {text:?} of {name}: expected a number"));
+                text.parse().map(Some).map_err(invalid)
+            }
+        }
+    }
+
+    pub(crate) fn is_watch(&self) -> Result<bool, ApiError> {
+        Ok(self.flag("watch")?.unwrap_or(false))
+    }
+
+    pub(crate) fn force(&self) -> Result<bool, ApiError> {
+        Ok(self.flag("force")?.unwrap_or(false))
+    }
+
+    pub(crate) fn dry_run(&self) -> Result<bool, ApiError> {
+        match self.get("dryRun") {
+            "" => Ok(false),
+            "All" => Ok(true),
+            other => Err(ApiError::bad_request(format!("invalid dryRun {other:?}: expected All"))),
+        }
+    }
+
+    pub(crate) fn field_validation(&self) -> Result<FieldValidation, ApiError> {
+        match self.get("fieldValidation") {
+            "Ignore" => Ok(FieldValidation::Ignore),
+            "" | "Warn" => Ok(FieldValidation::Warn),
+            "Strict" => Ok(FieldValidation::Strict),
+            other => Err(ApiError::bad_request(format!(
+                "invalid fieldValidation {other:?}: expected Ignore, Warn or Strict"
+            ))),
+        }
+    }
+
+    /// The manager to record for a write: as named, or the client's name.
+    pub(crate) fn field_manager(&self, headers: &HeaderMap) -> String {
+        match self.get("fieldManager") {
+            "" => {
+                let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+                let name = agent.split('/').next().unwrap_or_default();
+                if name.is_empty() { "unknown".to_owned() } else { name.chars().take(128).collect() }
+            }
+            manager => manager.to_owned(),
+        }
+    }
+
+    pub(crate) fn include(&self) -> Result<Include, ApiError> {
+        match self.get("includeObject") {
+            "" | "Metadata" => Ok(Include::Metadata),
+            "None" => Ok(Include::None),
+            "Object" => Ok(Include::Object),
+            other => Err(ApiError::bad_request(format!(
+                "invalid includeObject {other:?}: expected None, Metadata or Object"
+            ))),
+        }
+    }
+
+    pub(crate) fn selector(&self, kind: &Kind, name: Option<&str>) -> Result<Selector, ApiError> {
+        let labels = LabelSelector::parse(self.get("labelSelector"))
+            .map_err(|why| ApiError::bad_request(format!("unable to parse label selector: {why}")))?;
+        let mut fields = self.get("fieldSelector").to_owned();
+        if let Some(name) = name {
+            fields = if fields.is_empty() {
+                format!("metadata.name={name}")
+            } else {
+                format!("{fields},metadata.name={name}")
+            };
+        }
+        let fields = FieldSelector::parse(&fields, kind).map_err(|why| {
+            ApiError::bad_request(format!(
+                "unable to use field selector {fields:?} on {}: {why}",
+                kind.qualified()
+            ))
+        })?;
+        Ok(Selector { labels, fields })
+    }
+
+    pub(crate) fn list(&self, target: &Target) -> Result<ListRequest, ApiError> {
+        Ok(ListRequest {
+            namespace: target.namespace.clone(),
+            selector: self.selector(&target.kind, None)?,
+            limit: usize::try_from(self.number("limit")?.unwrap_or(0)).unwrap_or(usize::MAX),
+            continue_token: self.get("continue").to_owned(),
+            resource_version: self.get("resourceVersion").to_owned(),
+            version_match: self.get("resourceVersionMatch").to_owned(),
+            include: self.include()?,
+        })
+    }
+
+    pub(crate) fn watch(&self, target: &Target, form: Form) -> Result<WatchRequest, ApiError> {
+        Ok(WatchRequest {
+            namespace: target.namespace.clone(),
+            selector: self.selector(&target.kind, target.name.as_deref())?,
+            resource_version: self.get("resourceVersion").to_owned(),
+            version_match: self.get("resourceVersionMatch").to_owned(),
+            send_initial_events: self.flag("sendInitialEvents")?,
+            bookmarks: self.flag("allowWatchBookmarks")?.unwrap_or(false),
+            timeout: self.number("timeoutSeconds")?.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+            form,
+            include: self.include()?,
+        })
+    }
+
+    /// The options of a deletion: the body's, and what the query says beside.
+    pub(crate) fn delete_options(&self, mut options: DeleteOptions) -> Result<DeleteOptions, ApiError> {
+        let policy = self.get("propagationPolicy");
+        if !policy.is_empty() {
+            options.propagation = Some(delete::parse_policy(policy)?);
+        }
+        options.dry_run |= self.dry_run()?;
+        Ok(options)
+    }
+}

@@ -1,0 +1,71 @@
+//! The four kinds of patch, by media type.
+
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::error::{ApiError, Cause};
+use crate::object::{self, Json};
+use crate::shape::Shape;
+use crate::strategic;
+use crate::write::{self, Write, Written};
+
+pub(crate) const JSON: &str = "application/json-patch+json";
+pub(crate) const MERGE: &str = "application/merge-patch+json";
+pub(crate) const STRATEGIC: &str = "application/strategic-merge-patch+json";
+pub(crate) const APPLY: &str = "application/apply-patch+yaml";
+
+/// Changes an object as a patch of this media type says.
+pub(crate) fn patch(
+    cluster: &Cluster,
+    write: &Write,
+    media_type: &str,
+    body: Value,
+    force: bool,
+) -> Result<Written, ApiError> {
+    match media_type {
+        APPLY => write::apply(cluster, write, map(body)?, force),
+        JSON => {
+            let patch: json_patch::Patch = serde_json::from_value(body)
+                .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
+            write::change(cluster, write, |current| {
+                let mut value = Value::Object(current.clone());
+                json_patch::patch(&mut value, &patch).map_err(|error| {
+                    let cause = Cause {
+                        reason: "FieldValueInvalid",
+                        field: error.path.to_string(),
+                        message: error.to_string(),
+                    };
+                    ApiError::invalid(&write.kind, object::name(current), &[cause])
+                })?;
+                map(value)
+            })
+        }
+        MERGE => write::change(cluster, write, |current| {
+            let mut value = Value::Object(current.clone());
+            json_patch::merge(&mut value, &body);
+            map(value)
+        }),
+        STRATEGIC if !write.kind.is_custom() => {
+            let body = map(body)?;
+            write::change(cluster, write, |current| {
+                let mut json = current.clone();
+                strategic::patch(&mut json, &body, &Shape::of(&write.kind));
+                Ok(json)
+            })
+        }
+        other => {
+            let accepted = match write.kind.is_custom() {
+                true => format!("{JSON}, {MERGE}, {APPLY}"),
+                false => format!("{JSON}, {MERGE}, {STRATEGIC}, {APPLY}"),
+            };
+            Err(ApiError::unsupported_media_type(other, &accepted))
+        }
+    }
+}
+
+fn map(value: Value) -> Result<Json, ApiError> {
+    match value {
+        Value::Object(map) => Ok(map),
+        other => Err(ApiError::bad_request(format!("expected an object, found {other}"))),
+    }
+}

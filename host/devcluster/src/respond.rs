@@ -1,0 +1,85 @@
+//! From results to HTTP responses.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, WARNING};
+use http::{HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+use crate::accept::Form;
+use crate::error::ApiError;
+use crate::kind::Kind;
+use crate::list;
+use crate::object::{self, Json, Object};
+use crate::table::{self, Include};
+use crate::view;
+use crate::write::Written;
+
+pub(crate) const JSON: &str = "application/json";
+
+/// A response with a body of this media type.
+pub(crate) fn bytes(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+pub(crate) fn document(document: &Value) -> Response {
+    bytes(StatusCode::OK, JSON, document.to_string())
+}
+
+pub(crate) fn json(status: StatusCode, json: &Json) -> Response {
+    bytes(status, JSON, object::to_bytes(json))
+}
+
+pub(crate) fn list_bytes(body: Bytes) -> Response {
+    bytes(StatusCode::OK, JSON, body)
+}
+
+pub(crate) fn error(error: &ApiError) -> Response {
+    let status = StatusCode::from_u16(error.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    json(status, &error.status())
+}
+
+/// What the real server says for a path that it does not know.
+pub(crate) fn no_such_path() -> Response {
+    bytes(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "404 page not found\n")
+}
+
+/// One object in the form that the client wants.
+pub(crate) fn one(
+    status: StatusCode,
+    kind: &Kind,
+    object: &Object,
+    form: Form,
+    include: Include,
+) -> Response {
+    let body = match form {
+        Form::Table => {
+            let json = view::present(kind, &object.json);
+            let metadata = json!({ "resourceVersion": object.version.to_string() });
+            object::to_bytes(&table::table(kind, std::iter::once(&*json), metadata, include))
+        }
+        form => list::object_bytes(kind, object, form),
+    };
+    bytes(status, JSON, body)
+}
+
+/// What a write left, with the warnings that it caused.
+pub(crate) fn written(kind: &Kind, written: &Written, form: Form, include: Include) -> Response {
+    let status = if written.created { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = one(status, kind, &written.object, form, include);
+    add_warnings(&mut response, &written.warnings);
+    response
+}
+
+fn add_warnings(response: &mut Response, warnings: &[String]) {
+    for warning in warnings {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            response.headers_mut().append(WARNING, value);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The `scale` subresource: the replica counts of any scalable kind in one shape.
+
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::error::{ApiError, Cause};
+use crate::kind::{Kind, ScalePaths};
+use crate::object::{self, Json};
+use crate::write::{self, Write, Written};
+
+/// The Scale of an object.
+pub(crate) fn of(paths: &ScalePaths, json: &Json) -> Json {
+    let count = |path: &[String]| at(json, path).and_then(Value::as_i64).unwrap_or(0);
+    let meta = |field: &str| object::meta(json, field).cloned().unwrap_or(Value::Null);
+    let mut status = json!({ "replicas": count(&paths.status) });
+    let selector = paths.selector.as_deref().and_then(|path| at(json, path)).map(selector_text);
+    if let (Some(selector), Some(status)) = (selector, status.as_object_mut()) {
+        status.insert("selector".to_owned(), selector.into());
+    }
+    let mut metadata = Json::new();
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if !meta(field).is_null() {
+            metadata.insert(field.to_owned(), meta(field));
+        }
+    }
+    let mut scale = Json::new();
+    scale.insert("kind".to_owned(), "Scale".into());
+    scale.insert("apiVersion".to_owned(), "autoscaling/v1".into());
+    scale.insert("metadata".to_owned(), Value::Object(metadata));
+    scale.insert("spec".to_owned(), json!({ "replicas": count(&paths.spec) }));
+    scale.insert("status".to_owned(), status);
+    scale
+}
+
+/// Writes an object's replica count as a change of its Scale; `change` gets the current Scale.
+pub(crate) fn change(
+    cluster: &Cluster,
+    write: &Write,
+    paths: &ScalePaths,
+    change: impl Fn(&Json) -> Result<Json, ApiError>,
+) -> Result<Written, ApiError> {
+    write::change(cluster, write, |current| {
+        let scale = change(&of(paths, current))?;
+        let replicas = object::at(&scale, &["spec", "replicas"]).cloned().unwrap_or_else(|| json!(0));
+        if replicas.as_i64().is_none_or(|replicas| replicas < 0) {
+            let cause = Cause::invalid("spec.replicas", &replicas, "must be greater than or equal to 0");
+            return Err(ApiError::invalid(&write.kind, object::name(current), &[cause]));
+        }
+        let mut json = current.clone();
+        let path: Vec<&str> = paths.spec.iter().map(String::as_str).collect();
+        object::set(&mut json, &path, replicas);
+        let version = object::meta_text(&scale, "resourceVersion");
+        if !version.is_empty() {
+            object::set(&mut json, &["metadata", "resourceVersion"], version.into());
+        }
+        Ok(json)
+    })
+}
+
+/// The scale paths of a kind, or the 404 of a kind without.
+pub(crate) fn paths(kind: &Kind) -> Result<&ScalePaths, ApiError> {
+    kind.scale.as_ref().ok_or_else(ApiError::no_such_path)
+}
+
+fn at<'a>(json: &'a Json, path: &[String]) -> Option<&'a Value> {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    object::at(json, &path)
+}
+
+fn selector_text(selector: &Value) -> String {
+    match selector {
+        Value::String(text) => text.clone(),
+        selector => {
+            let labels = selector.get("matchLabels").and_then(Value::as_object);
+            let pairs = labels.into_iter().flatten();
+            let pairs: Vec<String> =
+                pairs.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+            pairs.join(",")
+        }
+    }
+}

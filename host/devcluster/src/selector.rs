@@ -1,0 +1,277 @@
+//! Label selectors in their full grammar, and the field selectors that each kind supports.
+
+use serde_json::Value;
+
+use crate::kind::Kind;
+use crate::object::{self, Json};
+
+/// One requirement on a label.
+#[derive(Debug, Clone, PartialEq)]
+enum Requirement {
+    Exists(String),
+    Absent(String),
+    In(String, Vec<String>),
+    NotIn(String, Vec<String>),
+    Greater(String, i64),
+    Less(String, i64),
+}
+
+/// A parsed `labelSelector`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct LabelSelector(Vec<Requirement>);
+
+/// A parsed `fieldSelector`: path, wanted value, and whether it must be equal.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct FieldSelector(Vec<(String, String, bool)>);
+
+/// Both selectors of a request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Selector {
+    pub(crate) labels: LabelSelector,
+    pub(crate) fields: FieldSelector,
+}
+
+impl Selector {
+    pub(crate) fn matches(&self, json: &Json) -> bool {
+        self.fields.matches(json) && self.labels.matches(json)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.labels.0.is_empty() && self.fields.0.is_empty()
+    }
+}
+
+impl LabelSelector {
+    /// Parses the grammar `a=b,c!=d,e in (f,g),h notin (i),j,!k,l>1`; the error says what is wrong.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let mut requirements = Vec::new();
+        for part in split_top(text) {
+            let part = part.trim();
+            if part.is_empty() {
+                if text.trim().is_empty() {
+                    break;
+                }
+                return Err(format!("found an empty requirement in selector {text:?}"));
+            }
+            requirements.push(parse_requirement(part)?);
+        }
+        Ok(Self(requirements))
+    }
+
+    pub(crate) fn matches(&self, json: &Json) -> bool {
+        let labels = object::meta(json, "labels").and_then(Value::as_object);
+        let value = |key: &String| labels.and_then(|labels| labels.get(key)).and_then(Value::as_str);
+        let number = |key: &String| value(key).and_then(|value| value.parse::<i64>().ok());
+        self.0.iter().all(|requirement| match requirement {
+            Requirement::Exists(key) => value(key).is_some(),
+            Requirement::Absent(key) => value(key).is_none(),
+            Requirement::In(key, values) => value(key).is_some_and(|v| values.iter().any(|w| w == v)),
+            Requirement::NotIn(key, values) => !value(key).is_some_and(|v| values.iter().any(|w| w == v)),
+            Requirement::Greater(key, bound) => number(key).is_some_and(|n| n > *bound),
+            Requirement::Less(key, bound) => number(key).is_some_and(|n| n < *bound),
+        })
+    }
+}
+
+/// Splits at the commas that are outside of parentheses.
+fn split_top(text: &str) -> Vec<&str> {
+    let mut depth = 0_usize;
+    text.split(move |c| {
+        match c {
+            '(' => depth = depth.saturating_add(1),
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ',' && depth == 0
+    })
+    .collect()
+}
+
+fn parse_requirement(part: &str) -> Result<Requirement, String> {
+    if let Some(key) = part.strip_prefix('!').filter(|rest| !rest.starts_with('=')) {
+        return Ok(Requirement::Absent(label_key(key)?));
+    }
+    if let Some(open) = part.find('(') {
+        let (head, set) = part.split_at(open);
+        let inner = set.strip_prefix('(').and_then(|set| set.trim_end().strip_suffix(')'));
+        let inner = inner.ok_or_else(|| format!("unclosed set in {part:?}"))?;
+        let values: Vec<String> = inner.split(',').map(|value| value.trim().to_owned()).collect();
+        for value in &values {
+            check_value(value)?;
+        }
+        let mut words = head.split_whitespace();
+        return match (words.next(), words.next(), words.next()) {
+            (Some(key), Some("in"), None) => Ok(Requirement::In(label_key(key)?, values)),
+            (Some(key), Some("notin"), None) => Ok(Requirement::NotIn(label_key(key)?, values)),
+            _ => Err(format!("cannot parse {part:?}: expected \"key in (…)\" or \"key notin (…)\"")),
+        };
+    }
+    for (operator, negated) in [("!=", true), ("==", false), ("=", false)] {
+        if let Some((key, value)) = part.split_once(operator) {
+            let (key, value) = (label_key(key)?, value.trim().to_owned());
+            check_value(&value)?;
+            let values = vec![value];
+            return Ok(if negated { Requirement::NotIn(key, values) } else { Requirement::In(key, values) });
+        }
+    }
+    for (operator, greater) in [('>', true), ('<', false)] {
+        if let Some((key, value)) = part.split_once(operator) {
+            let bound =
+                value.trim().parse().map_err(|_| format!("{value:?} in {part:?} is not an integer"))?;
+            let key = label_key(key)?;
+            return Ok(if greater {
+                Requirement::Greater(key, bound)
+            } else {
+                Requirement::Less(key, bound)
+            });
+        }
+    }
+    Ok(Requirement::Exists(label_key(part)?))
+}
+
+fn label_key(text: &str) -> Result<String, String> {
+    let key = text.trim();
+    match crate::validate::label_key_problem(key) {
+        None => Ok(key.to_owned()),
+        Some(problem) => Err(format!("invalid label key {key:?}: {problem}")),
+    }
+}
+
+fn check_value(value: &str) -> Result<(), String> {
+    match crate::validate::label_value_problem(value) {
+        None => Ok(()),
+        Some(problem) => Err(format!("invalid label value {value:?}: {problem}")),
+    }
+}
+
+impl FieldSelector {
+    /// Parses `a=b,c!=d`; the error says which field the kind does not support.
+    pub(crate) fn parse(text: &str, kind: &Kind) -> Result<Self, String> {
+        let mut terms = Vec::new();
+        for part in text.split(',').filter(|part| !part.trim().is_empty()) {
+            let operators = [("!=", false), ("==", true), ("=", true)];
+            let found =
+                operators.iter().find_map(|(op, equal)| part.split_once(op).map(|(k, v)| (k, v, *equal)));
+            let (field, value, equal) = found.ok_or_else(|| {
+                format!("invalid field selector {part:?}: expected field=value or field!=value")
+            })?;
+            let field = field.trim();
+            if !supports_field(kind, field) {
+                return Err(format!("field label not supported: {field}"));
+            }
+            terms.push((field.to_owned(), value.trim().to_owned(), equal));
+        }
+        Ok(Self(terms))
+    }
+
+    pub(crate) fn matches(&self, json: &Json) -> bool {
+        self.0.iter().all(|(field, wanted, equal)| (field_value(json, field) == *wanted) == *equal)
+    }
+}
+
+fn supports_field(kind: &Kind, field: &str) -> bool {
+    if matches!(field, "metadata.name" | "metadata.namespace") {
+        return true;
+    }
+    if let Some(custom) = &kind.custom {
+        return custom.selectable.iter().any(|path| path.trim_start_matches('.') == field);
+    }
+    let supported: &[&str] = match (kind.group.as_str(), kind.kind.as_str()) {
+        ("", "Pod") => &[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.nominatedNodeName",
+        ],
+        ("", "Node") => &["spec.unschedulable"],
+        ("", "Namespace") => &["status.phase"],
+        ("", "Secret") => &["type"],
+        ("", "Service") => &["spec.clusterIP", "spec.type"],
+        ("", "Event") => &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+        ("apps", "ReplicaSet") | ("", "ReplicationController") => &["status.replicas"],
+        ("batch", "Job") => &["status.successful"],
+        ("certificates.k8s.io", "CertificateSigningRequest") => &["spec.signerName"],
+        _ => &[],
+    };
+    supported.contains(&field)
+}
+
+/// The value of a field as selectors compare it. Absent booleans and counts have Kubernetes' defaults.
+fn field_value(json: &Json, field: &str) -> String {
+    let field = match field {
+        "source" => "source.component",
+        "status.successful" => "status.succeeded",
+        other => other,
+    };
+    let path: Vec<&str> = field.split('.').collect();
+    match object::at(json, &path) {
+        Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => match field {
+            "spec.unschedulable" | "spec.hostNetwork" => "false".to_owned(),
+            "status.replicas" | "status.succeeded" => "0".to_owned(),
+            _ => String::new(),
+        },
+        Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn matches(selector: &str, labels: Value) -> bool {
+        let json = json!({ "metadata": { "labels": labels } });
+        LabelSelector::parse(selector).unwrap().matches(json.as_object().unwrap())
+    }
+
+    #[test]
+    fn every_operator_of_the_label_grammar_is_understood() {
+        let labels = json!({ "app": "web", "tier": "front", "n": "5" });
+        for selector in [
+            "",
+            "app=web",
+            "app==web",
+            "app!=db",
+            "missing!=x",
+            "app in (web, db)",
+            "app notin (db,cache)",
+            "missing notin (x)",
+            "tier",
+            "!missing",
+            "n>4",
+            "n<6",
+            "app=web,tier in (front),!missing",
+        ] {
+            assert!(matches(selector, labels.clone()), "{selector} should match");
+        }
+        for selector in
+            ["app=db", "app!=web", "app in (db)", "app notin (web)", "missing", "!app", "n>5", "x in (y)"]
+        {
+            assert!(!matches(selector, labels.clone()), "{selector} should not match");
+        }
+    }
+
+    #[test]
+    fn a_broken_label_selector_is_refused() {
+        for selector in ["a=b,,c", "a in (b", "a over (b)", "a=b c", "-bad=x", "n>x", "=x"] {
+            assert!(LabelSelector::parse(selector).is_err(), "{selector} should be refused");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! A running development cluster: start, addresses, shutdown.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::cluster::Cluster;
+use crate::config::{DevClusterConfig, DevClusterError};
+use crate::managed::Writer;
+use crate::store::Key;
+use crate::write::{self, FieldValidation, Write};
+use crate::{collector, handler, workloads};
+
+/// How long open requests may take to end once the server stops.
+const GRACE: Duration = Duration::from_millis(800);
+/// The namespaces that every cluster has.
+const NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// An embedded Kubernetes API server that is up until it is shut down or dropped.
+#[derive(Debug)]
+pub struct DevCluster {
+    addr: SocketAddr,
+    cluster: Arc<Cluster>,
+    server: JoinHandle<()>,
+    controllers: Vec<JoinHandle<()>>,
+}
+
+impl DevCluster {
+    /// Starts a cluster on the current tokio runtime. It serves requests once this returns.
+    ///
+    /// # Errors
+    /// The address is no loopback address, is in use, or cannot be listened on.
+    pub async fn start(mut config: DevClusterConfig) -> Result<Self, DevClusterError> {
+        if !config.addr.ip().is_loopback() {
+            return Err(DevClusterError::NotLoopback(config.addr));
+        }
+        let listen_error = |source: std::io::Error| match source.kind() {
+            ErrorKind::AddrInUse => DevClusterError::AddressInUse(config.addr),
+            _ => DevClusterError::Listen { addr: config.addr, source },
+        };
+        let listener = TcpListener::bind(config.addr).await.map_err(listen_error)?;
+        let addr = listener.local_addr().map_err(listen_error)?;
+        config.addr = addr;
+        let runs_workloads = config.workloads;
+
+        let cluster = Cluster::new(config);
+        let mut controllers = vec![tokio::spawn(collector::run(cluster.clone(), cluster.store.subscribe()))];
+        if runs_workloads {
+            controllers.push(tokio::spawn(workloads::run(cluster.clone(), cluster.store.subscribe())));
+        }
+        for name in NAMESPACES {
+            create_namespace(&cluster, name);
+        }
+
+        let app = axum::Router::new().fallback(handler::handle).with_state(cluster.clone());
+        let listener = listener.tap_io(|stream| {
+            // Without this a small event waits for the acknowledgement of the one before.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "cannot set TCP_NODELAY");
+            }
+        });
+        let mut stopping = cluster.stopping.subscribe();
+        let server = tokio::spawn(async move {
+            let stop = async move {
+                // An error means that the cluster is gone, which ends the server too.
+                let _ = stopping.wait_for(|stop| *stop).await;
+            };
+            if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stop).await {
+                tracing::error!(%error, "the development cluster stopped serving");
+            }
+        });
+        tracing::info!(%addr, "development cluster is up");
+        Ok(Self { addr, cluster, server, controllers })
+    }
+
+    /// Where the server listens, with the port that the system chose.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The server's address as `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// A kubeconfig, as YAML, whose only context `wheelhouse-dev` is this server.
+    #[must_use]
+    pub fn kubeconfig(&self) -> String {
+        let url = self.url();
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: wheelhouse-dev\nclusters:\n- name: wheelhouse-dev\n  \
+             cluster:\n    server: {url}\ncontexts:\n- name: wheelhouse-dev\n  context:\n    cluster: \
+             wheelhouse-dev\n    namespace: default\n    user: wheelhouse-dev\nusers:\n- name: wheelhouse-dev\n  \
+             user: {{}}\n"
+        )
+    }
+
+    /// Stops the server: watches end, requests in flight may finish, and whatever is still open after
+    /// 0.8 s is cut off.
+    pub async fn shutdown(mut self) {
+        self.cluster.stopping.send_replace(true);
+        if tokio::time::timeout(GRACE, &mut self.server).await.is_err() {
+            tracing::debug!("cut off the connections that did not end in time");
+        }
+    }
+}
+
+impl Drop for DevCluster {
+    fn drop(&mut self) {
+        self.cluster.stopping.send_replace(true);
+        self.server.abort();
+        self.controllers.iter().for_each(JoinHandle::abort);
+    }
+}
+
+fn create_namespace(cluster: &Cluster, name: &str) {
+    let Some(kind) = cluster.registry.served().find("", "v1", "namespaces") else { return };
+    let write = Write {
+        kind,
+        key: Key::new("", name),
+        writer: Writer { manager: "wheelhouse-devcluster".to_owned(), subresource: String::new() },
+        dry_run: false,
+        validation: FieldValidation::Ignore,
+    };
+    let namespace = json!({ "metadata": { "name": name } }).as_object().cloned().unwrap_or_default();
+    if let Err(error) = write::create(cluster, &write, namespace) {
+        tracing::error!(%error, name, "cannot create a namespace");
+    }
+}

@@ -1,0 +1,324 @@
+//! All objects, their versions and their owners, behind one lock that is held briefly.
+//!
+//! Promises: versions only grow, and every change has its own; a change is visible to readers, watches
+//! and the owner index at once; a writer that read an older version is told so (`Rejected::Stale`).
+//! Nothing in here serialises, validates or waits while it holds the lock.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+
+use crate::history::{Change, Compacted, Event, History};
+use crate::kind::ResourceId;
+use crate::object::{self, Json, Object};
+
+/// Where an object is within its resource; the namespace of a cluster-scoped one is "".
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl Key {
+    pub(crate) fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    pub(crate) fn of(json: &Json) -> Self {
+        Self::new(object::namespace(json), object::name(json))
+    }
+}
+
+/// An object's place among all resources.
+pub(crate) type Place = (ResourceId, Key);
+
+/// Why a change was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rejected {
+    Exists,
+    Gone,
+    Stale,
+    NamespaceMissing,
+    NamespaceTerminating,
+}
+
+#[derive(Debug)]
+pub(crate) struct Store {
+    inner: Mutex<Inner>,
+    history_limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    version: u64,
+    resources: HashMap<ResourceId, Resource>,
+    places: HashMap<String, Place>,
+    dependents: HashMap<String, BTreeSet<Place>>,
+    subscribers: Vec<mpsc::UnboundedSender<Arc<Event>>>,
+}
+
+#[derive(Debug)]
+struct Resource {
+    objects: BTreeMap<Key, Arc<Object>>,
+    history: History,
+    wake: watch::Sender<u64>,
+}
+
+impl Default for Resource {
+    fn default() -> Self {
+        Self { objects: BTreeMap::new(), history: History::default(), wake: watch::Sender::new(0) }
+    }
+}
+
+/// The objects of a list, and the version that the list is of.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) objects: Vec<Arc<Object>>,
+    pub(crate) version: u64,
+}
+
+/// What a list covers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Extent<'a> {
+    /// As of this version, or the current one.
+    pub(crate) at: Option<u64>,
+    pub(crate) namespace: Option<&'a str>,
+    /// Only what sorts after this key.
+    pub(crate) after: Option<&'a Key>,
+}
+
+impl Store {
+    pub(crate) fn new(history_limit: usize) -> Self {
+        // Version 0 has a meaning of its own in a request, so that the first version must not be it.
+        let inner = Inner { version: 1, ..Inner::default() };
+        Self { inner: Mutex::new(inner), history_limit }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every change to `Inner` is complete before anything in it could panic.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.lock().version
+    }
+
+    /// Every change from now on, in order. For the server's own controllers, which keep up.
+    pub(crate) fn subscribe(&self) -> mpsc::UnboundedReceiver<Arc<Event>> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.lock().subscribers.push(sender);
+        receiver
+    }
+
+    pub(crate) fn get(&self, storage: &str, key: &Key) -> Option<Arc<Object>> {
+        self.lock().resources.get(storage)?.objects.get(key).cloned()
+    }
+
+    /// The current state of the object with a uid, and where it is.
+    pub(crate) fn by_uid(&self, uid: &str) -> Option<(Place, Arc<Object>)> {
+        let inner = self.lock();
+        let place = inner.places.get(uid)?.clone();
+        let object = inner.resources.get(&place.0)?.objects.get(&place.1)?.clone();
+        Some((place, object))
+    }
+
+    /// The objects whose owner references name a uid.
+    pub(crate) fn dependents(&self, uid: &str) -> Vec<(Place, Arc<Object>)> {
+        let inner = self.lock();
+        let places = inner.dependents.get(uid).into_iter().flatten();
+        places
+            .filter_map(|place| {
+                let object = inner.resources.get(&place.0)?.objects.get(&place.1)?;
+                Some((place.clone(), object.clone()))
+            })
+            .collect()
+    }
+
+    pub(crate) fn list_all(&self, storage: &str) -> Vec<Arc<Object>> {
+        let inner = self.lock();
+        inner.resources.get(storage).map(|r| r.objects.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The objects of an extent, as of one version, sorted by key.
+    pub(crate) fn snapshot(&self, storage: &str, extent: Extent<'_>) -> Result<Snapshot, Compacted> {
+        let inner = self.lock();
+        let version = extent.at.unwrap_or(inner.version);
+        let Some(resource) = inner.resources.get(storage) else {
+            return Ok(Snapshot { objects: Vec::new(), version });
+        };
+        let start = match (extent.after, extent.namespace) {
+            (Some(key), _) => Bound::Excluded(key.clone()),
+            (None, Some(namespace)) => Bound::Included(Key::new(namespace, "")),
+            (None, None) => Bound::Unbounded,
+        };
+        let bounds = (start, Bound::Unbounded);
+        let inside = |key: &Key| extent.namespace.is_none_or(|namespace| key.namespace == namespace);
+        let current = resource.objects.range(bounds.clone()).take_while(|(key, _)| inside(key));
+        let undone = resource.history.undone(version)?;
+        let objects = if undone.is_empty() {
+            current.map(|(_, object)| object.clone()).collect()
+        } else {
+            let mut then: BTreeMap<&Key, &Arc<Object>> = current.collect();
+            for (key, previous) in undone.range(bounds).filter(|(key, _)| inside(key)) {
+                match previous {
+                    Some(object) => then.insert(key, object),
+                    None => then.remove(key),
+                };
+            }
+            then.into_values().cloned().collect()
+        };
+        Ok(Snapshot { objects, version })
+    }
+
+    /// The next events after a version, and the version up to which the reader is then informed.
+    pub(crate) fn events(
+        &self,
+        storage: &str,
+        after: u64,
+        max: usize,
+    ) -> Result<(Vec<Arc<Event>>, u64), Compacted> {
+        let inner = self.lock();
+        let Some(resource) = inner.resources.get(storage) else {
+            return Ok((Vec::new(), after.max(inner.version)));
+        };
+        let events = resource.history.after(after, max)?;
+        let informed = match events.last() {
+            Some(last) if events.len() >= max => last.object.version,
+            _ => after.max(inner.version),
+        };
+        Ok((events, informed))
+    }
+
+    /// Changes whenever the resource does; closes when the resource is no longer served.
+    pub(crate) fn wake(&self, storage: &ResourceId) -> watch::Receiver<u64> {
+        self.lock().resources.entry(storage.clone()).or_default().wake.subscribe()
+    }
+
+    /// Ends the watches of a resource that is no longer served.
+    pub(crate) fn close(&self, storage: &str) {
+        if let Some(resource) = self.lock().resources.get_mut(storage) {
+            resource.wake = watch::Sender::new(0);
+        }
+    }
+
+    /// Whether an object could be made here now.
+    pub(crate) fn check_create(&self, storage: &str, key: &Key) -> Result<(), Rejected> {
+        self.lock().check_create(storage, key)
+    }
+
+    pub(crate) fn create(
+        &self,
+        storage: &ResourceId,
+        key: &Key,
+        json: Json,
+    ) -> Result<Arc<Object>, Rejected> {
+        let mut inner = self.lock();
+        inner.check_create(storage, key)?;
+        Ok(inner.commit(storage, key, Change::Added, json, self.history_limit))
+    }
+
+    /// Replaces the object that has this version.
+    pub(crate) fn replace(
+        &self,
+        storage: &ResourceId,
+        key: &Key,
+        version: u64,
+        json: Json,
+    ) -> Result<Arc<Object>, Rejected> {
+        let mut inner = self.lock();
+        inner.check_version(storage, key, version)?;
+        Ok(inner.commit(storage, key, Change::Modified, json, self.history_limit))
+    }
+
+    /// Removes the object that has this version; `json` is its last state.
+    pub(crate) fn remove(
+        &self,
+        storage: &ResourceId,
+        key: &Key,
+        version: u64,
+        json: Json,
+    ) -> Result<Arc<Object>, Rejected> {
+        let mut inner = self.lock();
+        inner.check_version(storage, key, version)?;
+        Ok(inner.commit(storage, key, Change::Deleted, json, self.history_limit))
+    }
+}
+
+impl Inner {
+    fn check_create(&self, storage: &str, key: &Key) -> Result<(), Rejected> {
+        if !key.namespace.is_empty() {
+            let namespace =
+                self.resources.get("namespaces").and_then(|r| r.objects.get(&Key::new("", &key.namespace)));
+            match namespace {
+                None => return Err(Rejected::NamespaceMissing),
+                Some(namespace) if object::is_deleting(&namespace.json) => {
+                    return Err(Rejected::NamespaceTerminating);
+                }
+                Some(_) => {}
+            }
+        }
+        match self.resources.get(storage).is_some_and(|r| r.objects.contains_key(key)) {
+            true => Err(Rejected::Exists),
+            false => Ok(()),
+        }
+    }
+
+    fn check_version(&self, storage: &str, key: &Key, version: u64) -> Result<(), Rejected> {
+        match self.resources.get(storage).and_then(|r| r.objects.get(key)) {
+            None => Err(Rejected::Gone),
+            Some(object) if object.version != version => Err(Rejected::Stale),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn commit(
+        &mut self,
+        storage: &ResourceId,
+        key: &Key,
+        change: Change,
+        mut json: Json,
+        limit: usize,
+    ) -> Arc<Object> {
+        self.version = self.version.saturating_add(1);
+        let version = self.version;
+        object::set(&mut json, &["metadata", "resourceVersion"], Value::String(version.to_string()));
+        let object = Arc::new(Object::new(json, version));
+        let resource = self.resources.entry(storage.clone()).or_default();
+        let previous = match change {
+            Change::Deleted => resource.objects.remove(key),
+            Change::Added | Change::Modified => resource.objects.insert(key.clone(), object.clone()),
+        };
+        let place: Place = (storage.clone(), key.clone());
+        if let Some(previous) = &previous {
+            self.places.remove(object::uid(&previous.json));
+            for owner in object::owners(&previous.json) {
+                if let Some(places) = self.dependents.get_mut(owner.uid) {
+                    places.remove(&place);
+                    if places.is_empty() {
+                        self.dependents.remove(owner.uid);
+                    }
+                }
+            }
+        }
+        if change != Change::Deleted {
+            self.places.insert(object::uid(&object.json).to_owned(), place.clone());
+            for owner in object::owners(&object.json) {
+                self.dependents.entry(owner.uid.to_owned()).or_default().insert(place.clone());
+            }
+        }
+        let event = Arc::new(Event {
+            storage: storage.clone(),
+            key: key.clone(),
+            change,
+            object: object.clone(),
+            previous,
+        });
+        resource.history.push(event.clone(), limit);
+        resource.wake.send_replace(version);
+        self.subscribers.retain(|subscriber| subscriber.send(event.clone()).is_ok());
+        object
+    }
+}

@@ -1,0 +1,161 @@
+//! Strategic merge patch for the built-in kinds: lists merge by their keys, and `$patch`,
+//! `$retainKeys`, `$setElementOrder/…` and `$deleteFromPrimitiveList/…` are obeyed.
+
+use serde_json::Value;
+
+use crate::object::Json;
+use crate::shape::{ListType, Shape};
+
+const ORDER: &str = "$setElementOrder/";
+const DELETE: &str = "$deleteFromPrimitiveList/";
+
+/// Applies a patch to an object.
+pub(crate) fn patch(target: &mut Json, patch: &Json, shape: &Shape<'_>) {
+    match patch.get("$patch").and_then(Value::as_str) {
+        Some("replace") => {
+            *target = patch.clone();
+            target.remove("$patch");
+            return;
+        }
+        Some("delete") => {
+            target.clear();
+            return;
+        }
+        _ => {}
+    }
+    for (name, value) in patch {
+        if let Some(field) = name.strip_prefix(DELETE) {
+            if let (Some(Value::Array(live)), Some(gone)) = (target.get_mut(field), value.as_array()) {
+                live.retain(|item| !gone.contains(item));
+            }
+        } else if !name.starts_with('$') {
+            patch_field(target, name, value, &shape.field(name));
+        }
+    }
+    for (name, value) in patch {
+        if let (Some(field), Some(order)) = (name.strip_prefix(ORDER), value.as_array())
+            && let Some(Value::Array(live)) = target.get_mut(field)
+        {
+            set_order(live, order, shape.field(field).merge_key().as_deref());
+        }
+    }
+    if let Some(retained) = patch.get("$retainKeys").and_then(Value::as_array) {
+        target.retain(|name, _| retained.iter().any(|key| key.as_str() == Some(name)));
+    }
+}
+
+fn patch_field(target: &mut Json, name: &str, value: &Value, shape: &Shape<'_>) {
+    match value {
+        Value::Null => {
+            target.remove(name);
+        }
+        Value::Object(inner) => {
+            let mut live = match target.remove(name) {
+                Some(Value::Object(live)) => live,
+                _ => Json::new(),
+            };
+            let is_deleted = inner.get("$patch").and_then(Value::as_str) == Some("delete");
+            patch(&mut live, inner, shape);
+            if !is_deleted {
+                target.insert(name.to_owned(), Value::Object(live));
+            }
+        }
+        Value::Array(items) => {
+            let live = match target.remove(name) {
+                Some(Value::Array(live)) => live,
+                _ => Vec::new(),
+            };
+            target.insert(name.to_owned(), Value::Array(patch_list(live, items, shape)));
+        }
+        scalar => {
+            target.insert(name.to_owned(), scalar.clone());
+        }
+    }
+}
+
+fn patch_list(mut live: Vec<Value>, items: &[Value], shape: &Shape<'_>) -> Vec<Value> {
+    let directive = |item: &Value| item.get("$patch").and_then(Value::as_str).map(str::to_owned);
+    if items.iter().any(|item| directive(item).as_deref() == Some("replace")) {
+        return items.iter().filter(|item| directive(item).is_none()).cloned().collect();
+    }
+    let Some(key) = shape.merge_key() else {
+        if shape.list_type() == ListType::Set {
+            let new: Vec<Value> = items.iter().filter(|item| !live.contains(item)).cloned().collect();
+            live.extend(new);
+            return live;
+        }
+        return items.to_vec();
+    };
+    let item_shape = shape.item();
+    for item in items {
+        let Some(patch_item) = item.as_object() else { continue };
+        let same = |other: &Value| other.get(&key).is_some() && other.get(&key) == item.get(&key);
+        if directive(item).as_deref() == Some("delete") {
+            live.retain(|other| !same(other));
+            continue;
+        }
+        match live.iter_mut().find(|other| same(other)).and_then(Value::as_object_mut) {
+            Some(existing) => patch(existing, patch_item, &item_shape),
+            None => {
+                let mut new = Json::new();
+                patch(&mut new, patch_item, &item_shape);
+                live.push(Value::Object(new));
+            }
+        }
+    }
+    live
+}
+
+/// Puts the items that the order names in that order, before those that it does not name.
+fn set_order(live: &mut [Value], order: &[Value], key: Option<&str>) {
+    let position = |item: &Value| {
+        order.iter().position(|wanted| match key {
+            Some(key) => wanted.get(key) == item.get(key),
+            None => wanted == item,
+        })
+    };
+    live.sort_by_key(|item| position(item).unwrap_or(usize::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn patched(target: Value, change: Value) -> Value {
+        let shape = Shape::Builtin { kind: "Deployment", parent: String::new(), field: String::new() };
+        let mut target = target.as_object().unwrap().clone();
+        patch(&mut target, change.as_object().unwrap(), &shape);
+        Value::Object(target)
+    }
+
+    #[test]
+    fn lists_with_a_merge_key_merge_by_it() {
+        let live = json!({ "containers": [{ "name": "a", "image": "1" }, { "name": "b", "image": "1" }] });
+        let result = patched(live, json!({ "containers": [{ "name": "b", "image": "2" }, { "name": "c" }] }));
+        let expected = json!({ "containers": [
+            { "name": "a", "image": "1" }, { "name": "b", "image": "2" }, { "name": "c" }] });
+        assert_eq!(result, expected);
+    }
+
+    #[test]
+    fn an_item_and_a_whole_list_can_be_deleted_or_replaced() {
+        let live = json!({ "containers": [{ "name": "a" }, { "name": "b" }], "args": ["x"] });
+        let result = patched(live.clone(), json!({ "containers": [{ "name": "a", "$patch": "delete" }] }));
+        assert_eq!(result["containers"], json!([{ "name": "b" }]));
+        let result =
+            patched(live, json!({ "containers": [{ "$patch": "replace" }, { "name": "z" }], "args": ["y"] }));
+        assert_eq!(result, json!({ "containers": [{ "name": "z" }], "args": ["y"] }));
+    }
+
+    #[test]
+    fn null_removes_and_order_and_primitive_directives_are_obeyed() {
+        let live = json!({ "a": 1, "env": [{ "name": "x" }, { "name": "y" }],
+            "metadata": { "finalizers": ["f/1", "f/2"] } });
+        let change = json!({ "a": null, "$setElementOrder/env": [{ "name": "y" }, { "name": "x" }],
+            "metadata": { "$deleteFromPrimitiveList/finalizers": ["f/1"], "finalizers": ["f/3"] } });
+        let expected = json!({ "env": [{ "name": "y" }, { "name": "x" }],
+            "metadata": { "finalizers": ["f/2", "f/3"] } });
+        assert_eq!(patched(live, change), expected);
+    }
+}

@@ -1,0 +1,107 @@
+//! The `Table` form of objects, which is what `kubectl get` prints.
+
+mod builtin;
+mod json_path;
+
+use serde_json::{Value, json};
+
+use crate::kind::Kind;
+use crate::list;
+use crate::object::{self, Json};
+
+/// What a row carries beside its cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Include {
+    None,
+    #[default]
+    Metadata,
+    Object,
+}
+
+/// One column: name, type, format, priority (0 is always shown).
+struct Column {
+    name: String,
+    of_type: String,
+    format: &'static str,
+    priority: i64,
+}
+
+impl Column {
+    fn new(name: &str, of_type: &str, priority: i64) -> Self {
+        let format = if name == "Name" { "name" } else { "" };
+        Self { name: name.to_owned(), of_type: of_type.to_owned(), format, priority }
+    }
+}
+
+/// The table of these objects.
+pub(crate) fn table<'a>(
+    kind: &Kind,
+    objects: impl Iterator<Item = &'a Json>,
+    metadata: Value,
+    include: Include,
+) -> Json {
+    let columns: Vec<Value> = columns(kind)
+        .iter()
+        .map(|column| {
+            json!({ "name": column.name, "type": column.of_type, "format": column.format,
+                "description": "", "priority": column.priority })
+        })
+        .collect();
+    let rows: Vec<Value> = objects
+        .map(|json| {
+            let object = match include {
+                Include::None => Value::Null,
+                Include::Metadata => Value::Object(list::metadata_only(json)),
+                Include::Object => Value::Object(json.clone()),
+            };
+            json!({ "cells": cells(kind, json), "object": object })
+        })
+        .collect();
+    let mut table = Json::new();
+    table.insert("kind".to_owned(), "Table".into());
+    table.insert("apiVersion".to_owned(), "meta.k8s.io/v1".into());
+    table.insert("metadata".to_owned(), metadata);
+    table.insert("columnDefinitions".to_owned(), Value::Array(columns));
+    table.insert("rows".to_owned(), Value::Array(rows));
+    table
+}
+
+fn columns(kind: &Kind) -> Vec<Column> {
+    let mut columns = vec![Column::new("Name", "string", 0)];
+    match &kind.custom {
+        Some(custom) if !custom.columns.is_empty() => {
+            columns.extend(custom.columns.iter().map(|column| {
+                let text = |field: &str| column.get(field).and_then(Value::as_str).unwrap_or_default();
+                let priority = column.get("priority").and_then(Value::as_i64).unwrap_or(0);
+                Column::new(text("name"), text("type"), priority)
+            }));
+        }
+        _ => columns.extend(
+            builtin::columns(kind).iter().map(|(name, priority)| Column::new(name, "string", *priority)),
+        ),
+    }
+    columns
+}
+
+fn cells(kind: &Kind, json: &Json) -> Vec<Value> {
+    let mut cells = vec![Value::from(object::name(json))];
+    match &kind.custom {
+        Some(custom) if !custom.columns.is_empty() => {
+            cells.extend(custom.columns.iter().map(|column| custom_cell(column, json)));
+        }
+        _ => cells.extend(builtin::cells(kind, json)),
+    }
+    cells
+}
+
+fn custom_cell(column: &Value, json: &Json) -> Value {
+    let path = column.get("jsonPath").and_then(Value::as_str).unwrap_or_default();
+    let root = Value::Object(json.clone());
+    let Some(value) = json_path::find(&root, path) else { return Value::Null };
+    match (column.get("type").and_then(Value::as_str), value) {
+        (Some("date"), Value::String(stamp)) => builtin::age_of(stamp).into(),
+        (Some("string"), Value::String(_)) | (Some("integer" | "number" | "boolean"), _) => value.clone(),
+        (_, Value::String(text)) => text.clone().into(),
+        (_, other) => other.to_string().into(),
+    }
+}

@@ -1,0 +1,179 @@
+//! The rules for names, labels and the rest of the metadata, with the causes that a client is told.
+
+use serde_json::{Value, json};
+
+use crate::error::{ApiError, Cause};
+use crate::kind::Kind;
+use crate::object::{self, Json};
+
+const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or \
+                         '.', and must start and end with an alphanumeric character";
+const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must \
+                     start and end with an alphanumeric character";
+const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end \
+                         with an alphanumeric character";
+const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or \
+                           '.', and must start and end with an alphanumeric character";
+
+/// Checks the metadata of an object that is to be stored.
+pub(crate) fn metadata(kind: &Kind, json: &Json) -> Result<(), ApiError> {
+    let mut causes = Vec::new();
+    let name = object::name(json);
+    if name.is_empty() {
+        causes.push(Cause::required("metadata.name", "name or generateName is required"));
+    } else if let Some(problem) = name_problem(kind, name) {
+        causes.push(Cause::invalid("metadata.name", &json!(name), &problem));
+    }
+    let namespace = object::namespace(json);
+    if !namespace.is_empty() && !is_label(namespace) {
+        causes.push(Cause::invalid("metadata.namespace", &json!(namespace), LABEL));
+    }
+    labels(json, &mut causes);
+    annotations(json, &mut causes);
+    for finalizer in object::finalizers(json) {
+        if let Some(problem) = label_key_problem(finalizer) {
+            causes.push(Cause::invalid("metadata.finalizers", &json!(finalizer), problem));
+        }
+    }
+    owner_references(json, &mut causes);
+    match causes.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::invalid(kind, name, &causes)),
+    }
+}
+
+fn labels(json: &Json, causes: &mut Vec<Cause>) {
+    for (key, value) in object::meta(json, "labels").and_then(Value::as_object).into_iter().flatten() {
+        if let Some(problem) = label_key_problem(key) {
+            causes.push(Cause::invalid("metadata.labels", &json!(key), problem));
+        }
+        match value.as_str() {
+            Some(text) => {
+                if let Some(problem) = label_value_problem(text) {
+                    causes.push(Cause::invalid("metadata.labels", value, problem));
+                }
+            }
+            None => causes.push(Cause::invalid("metadata.labels", value, "must be a string")),
+        }
+    }
+}
+
+fn annotations(json: &Json, causes: &mut Vec<Cause>) {
+    let mut size = 0_usize;
+    for (key, value) in object::meta(json, "annotations").and_then(Value::as_object).into_iter().flatten() {
+        if let Some(problem) = label_key_problem(&key.to_lowercase()) {
+            causes.push(Cause::invalid("metadata.annotations", &json!(key), problem));
+        }
+        match value.as_str() {
+            Some(text) => size = size.saturating_add(key.len()).saturating_add(text.len()),
+            None => causes.push(Cause::invalid("metadata.annotations", value, "must be a string")),
+        }
+    }
+    if size > 256 * 1024 {
+        let message = "Too long: may not be more than 262144 bytes".to_owned();
+        causes.push(Cause { reason: "FieldValueTooLong", field: "metadata.annotations".into(), message });
+    }
+}
+
+fn owner_references(json: &Json, causes: &mut Vec<Cause>) {
+    let owners = object::meta(json, "ownerReferences").and_then(Value::as_array).into_iter().flatten();
+    let mut controllers = 0_usize;
+    for (index, owner) in owners.enumerate() {
+        for field in ["apiVersion", "kind", "name", "uid"] {
+            if owner.get(field).and_then(Value::as_str).unwrap_or_default().is_empty() {
+                let path = format!("metadata.ownerReferences[{index}].{field}");
+                causes.push(Cause::required(path, &format!("{field} must not be empty")));
+            }
+        }
+        if owner.get("controller").and_then(Value::as_bool).unwrap_or(false) {
+            controllers = controllers.saturating_add(1);
+        }
+    }
+    if controllers > 1 {
+        let all = object::meta(json, "ownerReferences").unwrap_or(&Value::Null);
+        let why = "Only one reference can have Controller set to true";
+        causes.push(Cause::invalid("metadata.ownerReferences", all, why));
+    }
+}
+
+/// What is wrong with an object's name, if anything.
+fn name_problem(kind: &Kind, name: &str) -> Option<String> {
+    let is_path_segment = kind.group == "rbac.authorization.k8s.io"
+        || kind.group == "flowcontrol.apiserver.k8s.io"
+        || kind.is("certificates.k8s.io", "certificatesigningrequests");
+    if is_path_segment {
+        let bad = name == "." || name == ".." || name.contains(['/', '%']);
+        return bad.then(|| "may not be '.' or '..', or contain '/' or '%'".to_owned());
+    }
+    let is_short = kind.group.is_empty() && matches!(kind.plural.as_str(), "namespaces" | "services");
+    match is_short {
+        true => (!is_label(name)).then(|| LABEL.to_owned()),
+        false => (!is_subdomain(name)).then(|| SUBDOMAIN.to_owned()),
+    }
+}
+
+pub(crate) fn is_label(text: &str) -> bool {
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    text.len() <= 63
+        && edge(text.chars().next())
+        && edge(text.chars().last())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+pub(crate) fn is_subdomain(text: &str) -> bool {
+    let part = |part: &str| {
+        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        edge(part.chars().next())
+            && edge(part.chars().last())
+            && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    text.len() <= 253 && text.split('.').all(part)
+}
+
+/// What is wrong with the key of a label, if anything.
+pub(crate) fn label_key_problem(key: &str) -> Option<&'static str> {
+    let (prefix, name) = match key.split_once('/') {
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, key),
+    };
+    if prefix.is_some_and(|prefix| !is_subdomain(prefix)) {
+        return Some("prefix part must be a lowercase RFC 1123 subdomain");
+    }
+    match !name.is_empty() && is_word(name) {
+        true => None,
+        false => Some(QUALIFIED),
+    }
+}
+
+/// What is wrong with the value of a label, if anything.
+pub(crate) fn label_value_problem(value: &str) -> Option<&'static str> {
+    (!is_word(value)).then_some(LABEL_VALUE)
+}
+
+fn is_word(text: &str) -> bool {
+    let edge = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
+    text.len() <= 63
+        && edge(text.chars().next())
+        && edge(text.chars().last())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_labels_and_keys_follow_the_rfc_1123_rules() {
+        assert!(is_subdomain("a.b-c.9"));
+        for bad in ["", "A", "-a", "a-", "a..b", ".a", "a_b", "ä"] {
+            assert!(!is_subdomain(bad), "{bad}");
+        }
+        assert!(is_label("web-1") && !is_label("web.1") && !is_label(&"a".repeat(64)));
+        assert!(label_key_problem("app.kubernetes.io/name").is_none());
+        assert!(label_key_problem("Upper_ok").is_none());
+        for bad in ["", "/x", "a/", "A/x", "a/b/c", "-a"] {
+            assert!(label_key_problem(bad).is_some(), "{bad}");
+        }
+        assert!(label_value_problem("").is_none() && label_value_problem("v 1").is_some());
+    }
+}

@@ -1,0 +1,274 @@
+//! Watches: a stream of the changes of one resource, as lines of JSON.
+//!
+//! A watch pulls from the resource's history at its own speed, so that a slow reader holds nobody up:
+//! one that falls out of the history's window is told to start over (410), and one that stops reading
+//! costs nothing but its connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::Stream;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::accept::Form;
+use crate::cluster::Cluster;
+use crate::error::ApiError;
+use crate::history::{Change, Event};
+use crate::kind::Kind;
+use crate::list;
+use crate::object::{self, Json, Object};
+use crate::selector::Selector;
+use crate::store::Extent;
+use crate::table::{self, Include};
+use crate::view;
+
+/// How many events go into one chunk at most.
+const BATCH: usize = 256;
+/// How long a watch lasts that sets no limit itself.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// What a watch request asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct WatchRequest {
+    pub(crate) namespace: String,
+    pub(crate) selector: Selector,
+    pub(crate) resource_version: String,
+    pub(crate) version_match: String,
+    pub(crate) send_initial_events: Option<bool>,
+    pub(crate) bookmarks: bool,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) form: Form,
+    pub(crate) include: Include,
+}
+
+struct Watcher {
+    cluster: Arc<Cluster>,
+    kind: Arc<Kind>,
+    request: WatchRequest,
+    /// What was there at the start and is still to be sent.
+    initial: std::vec::IntoIter<Arc<Object>>,
+    /// Whether the end of the initial events is still to be marked.
+    owes_end_mark: bool,
+    /// The reader knows everything up to this version.
+    cursor: u64,
+    wake: watch::Receiver<u64>,
+    stopping: watch::Receiver<bool>,
+    deadline: Instant,
+    next_bookmark: Instant,
+    is_over: bool,
+}
+
+/// Starts a watch; fails if its start cannot be served at all.
+pub(crate) fn watch(
+    cluster: Arc<Cluster>,
+    kind: Arc<Kind>,
+    request: WatchRequest,
+) -> Result<impl Stream<Item = Result<Bytes, std::convert::Infallible>> + Send, ApiError> {
+    check(&request)?;
+    let asked = list::parse_version(&request.resource_version)?;
+    // Subscribed first, so that nothing that happens from here on goes unnoticed.
+    let wake = cluster.store.wake(&kind.storage);
+    let wants_initial = request.send_initial_events.unwrap_or(asked == 0);
+    let (initial, cursor) = if wants_initial {
+        let current = cluster.store.version();
+        if asked > current {
+            return Err(ApiError::version_too_large(asked, current));
+        }
+        let namespace = Some(request.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+        let snapshot = cluster
+            .store
+            .snapshot(&kind.storage, Extent { namespace, ..Extent::default() })
+            .map_err(|compacted| ApiError::expired(asked, compacted.0))?;
+        (snapshot.objects, snapshot.version)
+    } else {
+        (Vec::new(), if asked == 0 { cluster.store.version() } else { asked })
+    };
+    let now = Instant::now();
+    let watcher = Watcher {
+        stopping: cluster.stopping.subscribe(),
+        owes_end_mark: request.send_initial_events == Some(true),
+        deadline: now + request.timeout.unwrap_or(DEFAULT_TIMEOUT),
+        next_bookmark: now + cluster.config.bookmark_interval,
+        initial: initial.into_iter(),
+        is_over: false,
+        cluster,
+        kind,
+        request,
+        cursor,
+        wake,
+    };
+    Ok(futures::stream::unfold(watcher, |mut watcher| async move {
+        let chunk = watcher.next().await?;
+        Some((Ok(chunk), watcher))
+    }))
+}
+
+fn check(request: &WatchRequest) -> Result<(), ApiError> {
+    match (request.send_initial_events, request.version_match.as_str()) {
+        (Some(_), "NotOlderThan") | (None, "") => Ok(()),
+        (Some(_), _) => {
+            Err(ApiError::bad_request("sendInitialEvents needs resourceVersionMatch=NotOlderThan"))
+        }
+        (None, _) => Err(ApiError::bad_request(
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        )),
+    }
+}
+
+impl Watcher {
+    /// The next chunk of events; `None` ends the stream.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if self.is_over {
+                return None;
+            }
+            let mut chunk = BytesMut::new();
+            if self.initial.len() > 0 || self.owes_end_mark {
+                self.send_initial(&mut chunk);
+            } else {
+                self.wake.mark_unchanged();
+                self.send_events(&mut chunk);
+            }
+            if !chunk.is_empty() {
+                return Some(chunk.freeze());
+            }
+            if !self.is_over && self.initial.len() == 0 {
+                self.wait(&mut chunk).await;
+            }
+            if !chunk.is_empty() {
+                return Some(chunk.freeze());
+            }
+        }
+    }
+
+    fn send_initial(&mut self, chunk: &mut BytesMut) {
+        for object in self.initial.by_ref().take(BATCH) {
+            if self.request.selector.matches(&object.json) {
+                write_event(&self.kind, &self.request, "ADDED", &object, chunk);
+            }
+        }
+        if self.initial.len() == 0 && self.owes_end_mark {
+            self.owes_end_mark = false;
+            self.send_bookmark(true, chunk);
+        }
+    }
+
+    fn send_events(&mut self, chunk: &mut BytesMut) {
+        match self.cluster.store.events(&self.kind.storage, self.cursor, BATCH) {
+            Ok((events, informed)) => {
+                for event in events {
+                    self.send_event(&event, chunk);
+                }
+                self.cursor = informed;
+            }
+            Err(compacted) => {
+                let status = ApiError::expired(self.cursor, compacted.0).status();
+                put_line("ERROR", &object::to_bytes(&status), chunk);
+                self.is_over = true;
+            }
+        }
+    }
+
+    /// Sends an event as the selector makes it look: an object that comes to match is added.
+    fn send_event(&self, event: &Event, chunk: &mut BytesMut) {
+        let request = &self.request;
+        if !request.namespace.is_empty() && event.key.namespace != request.namespace {
+            return;
+        }
+        let matched =
+            event.previous.as_ref().is_some_and(|previous| request.selector.matches(&previous.json));
+        let matches = event.change != Change::Deleted && request.selector.matches(&event.object.json);
+        match (matched, matches, &event.previous) {
+            (false, true, _) => write_event(&self.kind, request, "ADDED", &event.object, chunk),
+            (true, true, _) => write_event(&self.kind, request, "MODIFIED", &event.object, chunk),
+            (true, false, _) if event.change == Change::Deleted => {
+                write_event(&self.kind, request, "DELETED", &event.object, chunk);
+            }
+            (true, false, Some(previous)) => {
+                // The reader gets the state that matched last, with the version in which it stopped.
+                let mut last = previous.json.clone();
+                let version = event.object.version;
+                object::set(&mut last, &["metadata", "resourceVersion"], version.to_string().into());
+                write_event(&self.kind, request, "DELETED", &Object::new(last, version), chunk);
+            }
+            _ => {}
+        }
+    }
+
+    fn send_bookmark(&mut self, ends_initial: bool, chunk: &mut BytesMut) {
+        let mut metadata = json!({ "resourceVersion": self.cursor.to_string(), "creationTimestamp": null });
+        if let (true, Some(metadata)) = (ends_initial, metadata.as_object_mut()) {
+            metadata.insert("annotations".to_owned(), json!({ "k8s.io/initial-events-end": "true" }));
+        }
+        let mut bookmark = Json::new();
+        bookmark.insert("kind".to_owned(), self.kind.kind.clone().into());
+        bookmark.insert("apiVersion".to_owned(), self.kind.api_version().into());
+        bookmark.insert("metadata".to_owned(), metadata.clone());
+        let bytes = match self.request.form {
+            Form::Full => object::to_bytes(&bookmark),
+            Form::Metadata => object::to_bytes(&list::metadata_only(&bookmark)),
+            Form::Table => {
+                let none = std::iter::empty();
+                object::to_bytes(&table::table(&self.kind, none, metadata, self.request.include))
+            }
+        };
+        put_line("BOOKMARK", &bytes, chunk);
+        self.next_bookmark = Instant::now() + self.cluster.config.bookmark_interval;
+    }
+
+    /// Waits until something changes or is due.
+    async fn wait(&mut self, chunk: &mut BytesMut) {
+        enum Woken {
+            Changed,
+            Closed,
+            Stopping,
+            Deadline,
+            Bookmark,
+        }
+        let woken = tokio::select! {
+            changed = self.wake.changed() => if changed.is_ok() { Woken::Changed } else { Woken::Closed },
+            _ = self.stopping.wait_for(|stop| *stop) => Woken::Stopping,
+            () = tokio::time::sleep_until(self.deadline) => Woken::Deadline,
+            () = tokio::time::sleep_until(self.next_bookmark), if self.request.bookmarks => Woken::Bookmark,
+        };
+        match woken {
+            Woken::Changed => {}
+            Woken::Bookmark => self.send_bookmark(false, chunk),
+            Woken::Stopping => self.is_over = true,
+            Woken::Deadline => {
+                if self.request.bookmarks {
+                    self.send_bookmark(false, chunk);
+                }
+                self.is_over = true;
+            }
+            // The resource is no longer served, once its last events are sent.
+            Woken::Closed => {
+                self.send_events(chunk);
+                self.is_over = true;
+            }
+        }
+    }
+}
+
+fn write_event(kind: &Kind, request: &WatchRequest, event_type: &str, object: &Object, chunk: &mut BytesMut) {
+    let bytes = match request.form {
+        Form::Table => {
+            let json = view::present(kind, &object.json);
+            let metadata = json!({ "resourceVersion": object.version.to_string() });
+            object::to_bytes(&table::table(kind, std::iter::once(&*json), metadata, request.include))
+        }
+        form => list::object_bytes(kind, object, form),
+    };
+    put_line(event_type, &bytes, chunk);
+}
+
+fn put_line(event_type: &str, object: &[u8], chunk: &mut BytesMut) {
+    chunk.put_slice(b"{\"type\":");
+    chunk.put_slice(Value::from(event_type).to_string().as_bytes());
+    chunk.put_slice(b",\"object\":");
+    chunk.put_slice(object);
+    chunk.put_slice(b"}\n");
+}

@@ -1,0 +1,467 @@
+//! Create, update, patch and apply: from what a client sent to what is stored.
+//!
+//! Every write goes through here, so that it is here that metadata stays immutable, `status` and the
+//! rest stay apart, `generation` counts and no-op writes are no writes.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::error::{ApiError, Cause};
+use crate::kind::Kind;
+use crate::managed::{self, Writer};
+use crate::object::{self, Json, Object};
+use crate::store::{Key, Rejected};
+use crate::{apply, crd, defaults, validate, view};
+
+/// How often a patch is tried again when somebody else wrote in between.
+const ATTEMPTS: usize = 32;
+const NAME_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// What `fieldValidation` asks for when a field is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FieldValidation {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+/// One write request, without its body.
+#[derive(Debug, Clone)]
+pub(crate) struct Write {
+    pub(crate) kind: Arc<Kind>,
+    /// The name may be empty for a create.
+    pub(crate) key: Key,
+    /// Its subresource says which part of the object may change.
+    pub(crate) writer: Writer,
+    pub(crate) dry_run: bool,
+    pub(crate) validation: FieldValidation,
+}
+
+/// What a write did.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) object: Arc<Object>,
+    pub(crate) created: bool,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Whether the managed fields of a new state are still to be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Managers {
+    Record,
+    Recorded,
+}
+
+impl Write {
+    fn not_found(&self) -> ApiError {
+        ApiError::not_found(&self.kind, &self.key.name)
+    }
+
+    fn rejected(&self, name: &str, why: Rejected) -> ApiError {
+        match why {
+            Rejected::Exists => ApiError::already_exists(&self.kind, name),
+            Rejected::Gone => ApiError::not_found(&self.kind, name),
+            Rejected::Stale => ApiError::modified(&self.kind, name),
+            Rejected::NamespaceMissing => namespace_not_found(&self.key.namespace),
+            Rejected::NamespaceTerminating => {
+                ApiError::namespace_terminating(&self.kind, name, &self.key.namespace)
+            }
+        }
+    }
+
+    /// Checks that a body is of the kind and in the place that its address says, and says so in it.
+    fn check_identity(&self, json: &mut Json) -> Result<(), ApiError> {
+        let (api_version, kind) = (self.kind.api_version(), &self.kind.kind);
+        for (field, expected) in [("apiVersion", api_version.as_str()), ("kind", kind.as_str())] {
+            match object::text(json, &[field]) {
+                "" if self.kind.is_custom() => {
+                    return Err(ApiError::bad_request(format!(
+                        "Object '{field}' is missing: expected {expected:?}"
+                    )));
+                }
+                "" => {
+                    json.insert(field.to_owned(), expected.into());
+                }
+                found if found == expected => {}
+                found => {
+                    return Err(ApiError::bad_request(format!(
+                        "the {field} in the data ({found}) does not match the expected {field} ({expected})"
+                    )));
+                }
+            }
+        }
+        let namespace = object::namespace(json);
+        if !namespace.is_empty() && namespace != self.key.namespace {
+            return Err(ApiError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        let name = object::name(json);
+        if !self.key.name.is_empty() && !name.is_empty() && name != self.key.name {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({name}) does not match the name on the URL ({})",
+                self.key.name
+            )));
+        }
+        object::edit_meta(json, |meta| {
+            if !self.key.namespace.is_empty() {
+                meta.insert("namespace".to_owned(), self.key.namespace.clone().into());
+            }
+            if !self.key.name.is_empty() {
+                meta.insert("name".to_owned(), self.key.name.clone().into());
+            }
+        });
+        Ok(())
+    }
+
+    /// Prunes, fills in defaults and validates; returns warnings.
+    fn admit(&self, cluster: &Cluster, json: &mut Json, old: Option<&Json>) -> Result<Vec<String>, ApiError> {
+        let mut warnings = Vec::new();
+        if let Some(schema) = self.kind.schema() {
+            warnings = self.judge_unknown(schema.prune(json))?;
+            schema.default(json);
+            let causes = schema.validate(json);
+            if !causes.is_empty() {
+                return Err(ApiError::invalid(&self.kind, object::name(json), &causes));
+            }
+        } else if !self.kind.is_custom() {
+            defaults::fill(&self.kind, json, old);
+        }
+        if crd::is_definition(&self.kind) {
+            crd::default(json);
+            crd::validate(&self.kind, json)?;
+            crd::set_status(json, &cluster.registry.served());
+        }
+        validate::metadata(&self.kind, json)?;
+        defaults::validate(&self.kind, json, old)?;
+        Ok(warnings)
+    }
+
+    fn judge_unknown(&self, fields: Vec<String>) -> Result<Vec<String>, ApiError> {
+        let lines: Vec<String> = fields.iter().map(|field| format!("unknown field \"{field}\"")).collect();
+        match self.validation {
+            FieldValidation::Strict if !lines.is_empty() => {
+                Err(ApiError::bad_request(format!("strict decoding error: {}", lines.join(", "))))
+            }
+            FieldValidation::Warn => Ok(lines),
+            FieldValidation::Strict | FieldValidation::Ignore => Ok(Vec::new()),
+        }
+    }
+}
+
+pub(crate) fn namespace_not_found(namespace: &str) -> ApiError {
+    let mut error = ApiError::no_such_path();
+    error.message = format!("namespaces \"{namespace}\" not found");
+    error.details = Some(serde_json::json!({ "name": namespace, "kind": "namespaces" }));
+    error
+}
+
+/// Creates an object; with `generateName` the server completes the name.
+pub(crate) fn create(cluster: &Cluster, write: &Write, mut json: Json) -> Result<Written, ApiError> {
+    write.check_identity(&mut json)?;
+    if !object::meta_text(&json, "resourceVersion").is_empty() {
+        return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+    }
+    create_checked(cluster, write, json, Managers::Record)
+}
+
+fn create_checked(
+    cluster: &Cluster,
+    write: &Write,
+    json: Json,
+    managers: Managers,
+) -> Result<Written, ApiError> {
+    let kind = &write.kind;
+    if kind.custom.as_ref().is_some_and(|custom| custom.terminating) {
+        return Err(ApiError::method_not_allowed("a resource whose definition is being deleted"));
+    }
+    let prefix = object::meta_text(&json, "generateName").to_owned();
+    let generates = object::name(&json).is_empty() && !prefix.is_empty();
+    let mut attempts = if generates { ATTEMPTS } else { 1 };
+    loop {
+        attempts = attempts.saturating_sub(1);
+        let mut json = json.clone();
+        if generates {
+            object::set(&mut json, &["metadata", "name"], generated_name(&prefix).into());
+        }
+        match create_once(cluster, write, json, managers) {
+            Err(error) if generates && error.reason == "AlreadyExists" && attempts > 0 => {}
+            result => return result,
+        }
+    }
+}
+
+fn create_once(
+    cluster: &Cluster,
+    write: &Write,
+    mut json: Json,
+    managers: Managers,
+) -> Result<Written, ApiError> {
+    let kind = &write.kind;
+    if kind.has_status {
+        json.remove("status");
+    }
+    object::edit_meta(&mut json, |meta| {
+        for field in
+            ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"]
+        {
+            meta.remove(field);
+        }
+        if managers == Managers::Record {
+            meta.remove("managedFields");
+        }
+        meta.insert("uid".to_owned(), uuid::Uuid::new_v4().to_string().into());
+        meta.insert("creationTimestamp".to_owned(), object::now().into());
+        if kind.has_generation {
+            meta.insert("generation".to_owned(), 1.into());
+        }
+    });
+    let warnings = write.admit(cluster, &mut json, None)?;
+    if managers == Managers::Record {
+        managed::record(kind, None, &mut json, &write.writer);
+    }
+    let name = object::name(&json).to_owned();
+    let key = Key::new(&write.key.namespace, &name);
+    let json = view::stored(kind, json);
+    let result = match write.dry_run {
+        true => cluster.store.check_create(&kind.storage, &key).map(|()| Arc::new(Object::new(json, 0))),
+        false => cluster.store.create(&kind.storage, &key, json),
+    };
+    let object = result.map_err(|why| write.rejected(&name, why))?;
+    if !write.dry_run {
+        cluster.after_write(&kind.storage, &object);
+    }
+    Ok(Written { object, created: true, warnings })
+}
+
+fn generated_name(prefix: &str) -> String {
+    let mut random = uuid::Uuid::new_v4().as_u128();
+    let base = u128::try_from(NAME_ALPHABET.len()).unwrap_or(1);
+    let suffix = (0..5).filter_map(|_| {
+        let index = usize::try_from(random % base).ok()?;
+        random /= base;
+        NAME_ALPHABET.get(index).map(|&byte| char::from(byte))
+    });
+    // Names end at 63 characters, as the real server cuts them.
+    let prefix: String = prefix.chars().take(58).collect();
+    prefix.chars().chain(suffix).collect()
+}
+
+/// Replaces an object, or the part of it that the subresource covers.
+pub(crate) fn update(cluster: &Cluster, write: &Write, mut json: Json) -> Result<Written, ApiError> {
+    write.check_identity(&mut json)?;
+    change(cluster, write, |_| Ok(json.clone()))
+}
+
+/// Makes a new state of the current one, again if somebody else wrote in between.
+pub(crate) fn change(
+    cluster: &Cluster,
+    write: &Write,
+    change: impl Fn(&Json) -> Result<Json, ApiError>,
+) -> Result<Written, ApiError> {
+    for _ in 0..ATTEMPTS {
+        let current = cluster.store.get(&write.kind.storage, &write.key).ok_or_else(|| write.not_found())?;
+        let shown = view::present(&write.kind, &current.json);
+        let mut new = change(&shown)?;
+        write.check_identity(&mut new)?;
+        if let Some(written) = commit(cluster, write, &current, &shown, new, Managers::Record)? {
+            return Ok(written);
+        }
+    }
+    Err(ApiError::too_many_conflicts(&write.kind, &write.key.name))
+}
+
+/// Server-side apply: creates the object or merges into it.
+pub(crate) fn apply(
+    cluster: &Cluster,
+    write: &Write,
+    mut applied: Json,
+    force: bool,
+) -> Result<Written, ApiError> {
+    write.check_identity(&mut applied)?;
+    let managed = object::meta(&applied, "managedFields").and_then(Value::as_array);
+    if managed.is_some_and(|list| !list.is_empty()) {
+        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+    }
+    let unknown = match write.kind.schema() {
+        Some(schema) => schema.prune(&mut applied),
+        None => Vec::new(),
+    };
+    let mut warnings = write.judge_unknown(unknown)?;
+    if !write.kind.is_custom() {
+        defaults::drop_nulls(&mut applied);
+    }
+    match write.writer.subresource.as_str() {
+        "status" => {
+            applied.retain(|field, _| matches!(field.as_str(), "apiVersion" | "kind" | "metadata" | "status"))
+        }
+        _ if write.kind.has_status => {
+            applied.remove("status");
+        }
+        _ => {}
+    }
+    for _ in 0..ATTEMPTS {
+        let Some(current) = cluster.store.get(&write.kind.storage, &write.key) else {
+            if !object::uid(&applied).is_empty() {
+                return Err(ApiError::conflict(
+                    &write.kind,
+                    &write.key.name,
+                    "uid mismatch: the object does not exist",
+                ));
+            }
+            if !write.writer.subresource.is_empty()
+                || !object::meta_text(&applied, "resourceVersion").is_empty()
+            {
+                return Err(write.not_found());
+            }
+            let new = apply::apply(&write.kind, None, &applied, &write.writer, force)?;
+            let mut written = match create_checked(cluster, write, new, Managers::Recorded) {
+                Err(error) if error.reason == "AlreadyExists" => continue,
+                result => result?,
+            };
+            written.warnings.append(&mut warnings);
+            return Ok(written);
+        };
+        let shown = view::present(&write.kind, &current.json);
+        let new = apply::apply(&write.kind, Some(&shown), &applied, &write.writer, force)?;
+        if let Some(mut written) = commit(cluster, write, &current, &shown, new, Managers::Recorded)? {
+            written.warnings.append(&mut warnings);
+            return Ok(written);
+        }
+    }
+    Err(ApiError::too_many_conflicts(&write.kind, &write.key.name))
+}
+
+/// Stores the new state of an object; `None` if somebody else wrote in between.
+fn commit(
+    cluster: &Cluster,
+    write: &Write,
+    current: &Arc<Object>,
+    shown: &Json,
+    new: Json,
+    managers: Managers,
+) -> Result<Option<Written>, ApiError> {
+    let kind = &write.kind;
+    let name = &write.key.name;
+    let asked = object::meta_text(&new, "resourceVersion");
+    if !asked.is_empty() && asked != object::meta_text(shown, "resourceVersion") {
+        return Err(ApiError::modified(kind, name));
+    }
+    let (uid, expected) = (object::uid(&new), object::uid(shown));
+    if !uid.is_empty() && uid != expected {
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {expected}");
+        return Err(ApiError::conflict(kind, name, &why));
+    }
+    let mut new = confine(kind, &write.writer.subresource, shown, new);
+    keep_metadata(shown, &mut new);
+    check_finalizers(kind, shown, &new)?;
+    let warnings = write.admit(cluster, &mut new, Some(shown))?;
+    if managers == Managers::Record {
+        managed::record(kind, Some(shown), &mut new, &write.writer);
+    }
+    if kind.has_generation && spec_changed(shown, &new) {
+        let generation = object::meta(shown, "generation").and_then(Value::as_u64).unwrap_or_default();
+        object::set(&mut new, &["metadata", "generation"], generation.saturating_add(1).into());
+    }
+    if new == *shown {
+        return Ok(Some(Written { object: current.clone(), created: false, warnings }));
+    }
+    let is_last = object::is_deleting(&new) && !object::has_finalizers(&new);
+    let json = view::stored(kind, new);
+    let result = match (write.dry_run, is_last) {
+        (true, _) => Ok(Arc::new(Object::new(json, current.version))),
+        (false, true) => cluster.store.remove(&kind.storage, &write.key, current.version, json),
+        (false, false) => cluster.store.replace(&kind.storage, &write.key, current.version, json),
+    };
+    match result {
+        Ok(object) => {
+            if !write.dry_run {
+                cluster.after_write(&kind.storage, &object);
+            }
+            Ok(Some(Written { object, created: false, warnings }))
+        }
+        Err(Rejected::Stale) => Ok(None),
+        Err(why) => Err(write.rejected(name, why)),
+    }
+}
+
+/// Takes from the new state only what the subresource covers.
+fn confine(kind: &Kind, subresource: &str, current: &Json, mut new: Json) -> Json {
+    let only = |path: &[&str], mut new: Json| {
+        let mut confined = current.clone();
+        match object::remove(&mut new, path) {
+            Some(value) => object::set(&mut confined, path, value),
+            None => {
+                object::remove(&mut confined, path);
+            }
+        }
+        // An applied state brings its managers along.
+        if let Some(managers) = object::meta(&new, "managedFields") {
+            object::set(&mut confined, &["metadata", "managedFields"], managers.clone());
+        }
+        confined
+    };
+    match subresource {
+        "status" | "approval" => only(&["status"], new),
+        "finalize" => only(&["spec", "finalizers"], new),
+        _ => {
+            if kind.has_status {
+                match current.get("status") {
+                    Some(status) => new.insert("status".to_owned(), status.clone()),
+                    None => new.remove("status"),
+                };
+            }
+            new
+        }
+    }
+}
+
+fn keep_metadata(current: &Json, new: &mut Json) {
+    const KEPT: &[&str] = &[
+        "uid",
+        "name",
+        "namespace",
+        "generateName",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "resourceVersion",
+        "selfLink",
+    ];
+    object::edit_meta(new, |meta| {
+        for field in KEPT {
+            match object::meta(current, field) {
+                Some(value) => meta.insert((*field).to_owned(), value.clone()),
+                None => meta.remove(*field),
+            };
+        }
+    });
+}
+
+/// An object that is being deleted may lose finalizers, and not gain any.
+fn check_finalizers(kind: &Kind, current: &Json, new: &Json) -> Result<(), ApiError> {
+    if !object::is_deleting(current) {
+        return Ok(());
+    }
+    let before: Vec<&str> = object::finalizers(current).collect();
+    let added: Vec<&str> = object::finalizers(new).filter(|finalizer| !before.contains(finalizer)).collect();
+    if added.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+    );
+    let cause = Cause { reason: "FieldValueForbidden", field: "metadata.finalizers".to_owned(), message };
+    Err(ApiError::invalid(kind, object::name(current), &[cause]))
+}
+
+/// Whether anything but metadata and status differs.
+fn spec_changed(old: &Json, new: &Json) -> bool {
+    let is_spec = |field: &str| !matches!(field, "metadata" | "status" | "apiVersion" | "kind");
+    let fields = |json: &Json| json.keys().filter(|field| is_spec(field)).count();
+    fields(old) != fields(new)
+        || new.iter().any(|(field, value)| is_spec(field) && old.get(field) != Some(value))
+}

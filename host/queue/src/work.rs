@@ -1,0 +1,86 @@
+//! One key in flight.
+
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::queue::Shared;
+use crate::state::{Outcome, Taken};
+
+/// A key that was handed out to one worker. No other worker gets the key until this has an outcome.
+///
+/// Each outcome consumes it, so a run has exactly one. Dropped without any (the worker panicked or was
+/// cancelled), it counts as [`Work::retry`].
+#[must_use = "a work that is dropped without an outcome counts as failed"]
+pub struct Work<K: Clone + Eq + Hash> {
+    queue: Arc<Shared<K>>,
+    taken: Taken<K>,
+    outcome: Outcome,
+}
+
+impl<K: Clone + Eq + Hash> Work<K> {
+    pub(crate) fn new(queue: Arc<Shared<K>>, taken: Taken<K>) -> Self {
+        Self { queue, taken, outcome: Outcome::Retry }
+    }
+
+    /// What to reconcile.
+    pub fn key(&self) -> &K {
+        &self.taken.key
+    }
+
+    /// 1 for a first run; one more for every retry since the key's last success.
+    pub fn attempt(&self) -> u32 {
+        self.taken.failures.saturating_add(1)
+    }
+
+    /// How long the key was ready before it was handed out; a delay that was asked for is not part of it.
+    pub fn waited(&self) -> Duration {
+        self.taken.waited
+    }
+
+    /// A success: the key's failures are forgotten.
+    pub fn done(self) {
+        self.end(Outcome::Done);
+    }
+
+    /// A success that wants to come back, at high priority: the key's failures are forgotten, and it is
+    /// due after `delay`, or earlier if something else asked for that.
+    pub fn requeue_after(self, delay: Duration) {
+        self.end(Outcome::RequeueAfter(delay));
+    }
+
+    /// A failure that may pass: the key comes back after its back-off, at the priority of this run.
+    pub fn retry(self) {
+        self.end(Outcome::Retry);
+    }
+
+    /// A failure that time does not mend: the key has no due time afterwards, not even one that was
+    /// asked for during this run, and comes back when it is added again (a run that was asked for by
+    /// [`WorkQueue::add`](crate::WorkQueue::add) during this one takes place). It adds nothing to the
+    /// key's failures and takes nothing from them: the next retry goes on from there.
+    pub fn give_up(self) {
+        self.end(Outcome::GiveUp);
+    }
+
+    fn end(mut self, outcome: Outcome) {
+        // It takes effect in `drop`, the one way out.
+        self.outcome = outcome;
+    }
+}
+
+impl<K: Clone + Eq + Hash> Drop for Work<K> {
+    fn drop(&mut self) {
+        self.queue.settle(&self.taken.key, self.taken.priority, self.outcome);
+    }
+}
+
+impl<K: Clone + Eq + Hash + fmt::Debug> fmt::Debug for Work<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Work")
+            .field("key", self.key())
+            .field("attempt", &self.attempt())
+            .field("waited", &self.waited())
+            .finish_non_exhaustive()
+    }
+}

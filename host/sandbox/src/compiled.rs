@@ -1,0 +1,118 @@
+//! A component's code, ready to be instantiated.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use wheelhouse_core::limits::Limits;
+use wheelhouse_core::{Gate, Spec};
+
+use crate::bindings::PluginPre;
+use crate::convert;
+use crate::engine::Sandbox;
+use crate::error::{CallError, DescribeError};
+use crate::host::{Authority, InstanceState};
+use crate::inspection::Inspection;
+use crate::instance::Instance;
+use crate::output::LogContext;
+use crate::revision::{Revision, RevisionSetup};
+
+/// Compiled code: no state, no authority. Cheap to clone.
+#[derive(Clone)]
+pub struct Compiled {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    sandbox: Sandbox,
+    pre: PluginPre<InstanceState>,
+    inspection: Inspection,
+    digest: String,
+}
+
+impl Compiled {
+    pub(crate) fn new(
+        sandbox: Sandbox,
+        pre: PluginPre<InstanceState>,
+        inspection: Inspection,
+        bytes: &[u8],
+    ) -> Self {
+        Self { inner: Arc::new(Inner { sandbox, pre, inspection, digest: digest(bytes) }) }
+    }
+
+    pub(crate) fn sandbox(&self) -> &Sandbox {
+        &self.inner.sandbox
+    }
+
+    pub(crate) fn pre(&self) -> &PluginPre<InstanceState> {
+        &self.inner.pre
+    }
+
+    /// What its bytes say of it.
+    pub fn inspection(&self) -> &Inspection {
+        &self.inner.inspection
+    }
+
+    /// `sha256:` and 64 hexadecimal digits.
+    pub fn digest(&self) -> &str {
+        &self.inner.digest
+    }
+
+    /// Asks the plugin what it is and needs, with this configuration (a JSON object). The call has
+    /// no authority: any import but the log traps.
+    ///
+    /// # Errors
+    /// The configuration is rejected, the answer makes no sense, or there is none.
+    pub async fn describe(&self, config: &str, limits: &Limits) -> Result<Spec, DescribeError> {
+        let log = Arc::new(LogContext::new("(describe)", self.digest()));
+        let state = InstanceState::new(
+            Arc::new(Gate::closed("(describe)")),
+            None,
+            config.into(),
+            log,
+            limits.clone(),
+            Vec::new(),
+        );
+        let timeout = limits.call_timeout;
+        let described = bounded(timeout, "call_timeout", async {
+            let mut instance = Instance::new(self, state).await?;
+            instance.state().begin(Authority::None, "", "");
+            instance.describe(config).await
+        });
+        match described.await? {
+            Ok(spec) => {
+                let spec = convert::spec(spec).map_err(DescribeError::Unreadable)?;
+                spec.check()?;
+                Ok(spec)
+            }
+            Err(error) => Err(DescribeError::Config { field: error.field, message: error.message }),
+        }
+    }
+
+    /// The code, alive: it makes instances when it is called.
+    pub fn start(&self, setup: RevisionSetup) -> Revision {
+        Revision::new(self.clone(), setup)
+    }
+}
+
+/// Runs a call up to its deadline; dropping its future stops the guest, which yields at every tick.
+pub(crate) async fn bounded<T>(
+    timeout: Duration,
+    limit: &'static str,
+    call: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(timeout, call).await {
+        Ok(result) => result,
+        Err(_) => Err(CallError::Timeout(timeout, limit)),
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let mut text = "sha256:".to_owned();
+    for byte in Sha256::digest(bytes) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}

@@ -1,0 +1,262 @@
+//! Between the contract's types and the host's.
+
+use std::time::Duration;
+
+use wheelhouse_core::encoding::EncodeOptions;
+use wheelhouse_core::error::Cause;
+use wheelhouse_core::gate::{Permission, Verb};
+use wheelhouse_core::limits::Limits;
+use wheelhouse_core::request::{Change, IndexMatch, List, PatchType, Propagation, Write};
+use wheelhouse_core::spec::{FieldIndex, IndexSource, Mapping, Options, Predicate, Source, Spec, Watch};
+use wheelhouse_core::{ApiError, Key, Kind, Object, Outcome, Value};
+
+use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
+use crate::bindings::wheelhouse::controller::{client, logging, objects, types};
+
+pub(crate) fn bad_request(problem: impl std::fmt::Display) -> ApiError {
+    ApiError::BadRequest(problem.to_string())
+}
+
+pub(crate) fn key_from(key: types::ObjectKey) -> Key {
+    Key { namespace: key.namespace, name: key.name }
+}
+
+pub(crate) fn key_in(key: wit::ObjectKey) -> Key {
+    Key { namespace: key.namespace, name: key.name }
+}
+
+pub(crate) fn key_out(key: Key) -> wit::ObjectKey {
+    wit::ObjectKey { namespace: key.namespace, name: key.name }
+}
+
+/// A continue token: where the last page ended. A forged one starts a page elsewhere among what
+/// the query may see, and nothing more.
+pub(crate) fn token(after: &Key) -> String {
+    format!("{}/{}", after.namespace, after.name)
+}
+
+fn after(token: &str) -> Result<Key, ApiError> {
+    match token.split_once('/') {
+        Some((namespace, name)) if !name.is_empty() && token.len() < 1024 => Ok(Key::new(namespace, name)),
+        _ => Err(bad_request("the continue token is none that this host gave; start the list again")),
+    }
+}
+
+pub(crate) fn list_request(kind: Kind, query: objects::Query, limits: &Limits) -> Result<List, ApiError> {
+    let matches = query.matches.into_iter().map(|m| IndexMatch { index: m.index, value: m.value });
+    Ok(List {
+        kind,
+        namespace: query.namespace,
+        selector: query.label_selector.parse().map_err(bad_request)?,
+        matches: matches.collect(),
+        limit: if query.limit == 0 { limits.page_items } else { query.limit.min(limits.page_items) },
+        bytes: limits.page_bytes,
+        after: query.continue_.as_deref().map(after).transpose()?,
+    })
+}
+
+/// What a write aims at, besides its object.
+pub(crate) struct Target {
+    pub(crate) subresource: String,
+    pub(crate) dry_run: bool,
+    pub(crate) field_manager: String,
+}
+
+impl Target {
+    pub(crate) fn new(options: client::WriteOptions, plugin: &str) -> Self {
+        let client::WriteOptions { subresource, dry_run } = options;
+        Self { subresource, dry_run, field_manager: plugin.to_owned() }
+    }
+
+    pub(crate) fn write(self, kind: Kind, key: Key, change: Change) -> Write {
+        let Self { subresource, dry_run, field_manager } = self;
+        Write { kind, key, subresource, dry_run, field_manager, change }
+    }
+
+    /// A write of an object, whose key stands in it.
+    pub(crate) fn write_object(
+        self,
+        kind: Kind,
+        object: Vec<u8>,
+        change: impl FnOnce(Vec<u8>) -> Change,
+    ) -> Result<Write, ApiError> {
+        let read = Object::from_json(&object, &EncodeOptions::default()).map_err(bad_request)?;
+        for (field, expected) in [("apiVersion", kind.api_version()), ("kind", kind.kind())] {
+            let found = read.value().get(field).map(Value::as_str);
+            if found.is_some_and(|found| found != Some(expected)) {
+                return Err(bad_request(format_args!("the object's {field} is not that of {kind}")));
+            }
+        }
+        Ok(self.write(kind, read.key(), change(object)))
+    }
+}
+
+pub(crate) fn patch_type(patch_type: client::PatchType) -> PatchType {
+    match patch_type {
+        client::PatchType::Json => PatchType::Json,
+        client::PatchType::Merge => PatchType::Merge,
+        client::PatchType::Strategic => PatchType::Strategic,
+    }
+}
+
+pub(crate) fn delete(options: client::DeleteOptions) -> Change {
+    Change::Delete {
+        propagation: options.propagation.map(|propagation| match propagation {
+            client::Propagation::Background => Propagation::Background,
+            client::Propagation::Foreground => Propagation::Foreground,
+            client::Propagation::Orphan => Propagation::Orphan,
+        }),
+        grace_period: options.grace_period_seconds.map(|seconds| Duration::from_secs(seconds.into())),
+        uid: options.uid,
+        resource_version: options.resource_version,
+    }
+}
+
+pub(crate) fn level(level: logging::Level) -> tracing::Level {
+    match level {
+        logging::Level::Trace => tracing::Level::TRACE,
+        logging::Level::Debug => tracing::Level::DEBUG,
+        logging::Level::Info => tracing::Level::INFO,
+        logging::Level::Warn => tracing::Level::WARN,
+        logging::Level::Error => tracing::Level::ERROR,
+    }
+}
+
+pub(crate) fn outcome(outcome: wit::Outcome) -> Outcome {
+    match outcome {
+        wit::Outcome::Done => Outcome::Done,
+        wit::Outcome::RequeueAfter(ms) => Outcome::RequeueAfter(Duration::from_millis(ms)),
+        wit::Outcome::Transient(message) => Outcome::Transient(message),
+        wit::Outcome::Terminal(message) => Outcome::Terminal(message),
+    }
+}
+
+/// The gate's no to a plugin that applies under another's name.
+pub(crate) fn foreign_manager(plugin: &str, kind: &str, manager: &str) -> types::Error {
+    types::Error::Denied(types::Denial {
+        message: format!(
+            "plugin {plugin} may not apply as field manager {manager:?}; leave it empty, or use {plugin:?}"
+        ),
+        verb: "patch".to_owned(),
+        kind: kind.to_owned(),
+        subresource: String::new(),
+        namespace: String::new(),
+    })
+}
+
+fn rejection(message: String, causes: Vec<Cause>) -> types::Rejection {
+    let causes = causes.into_iter().map(|Cause { field, reason, message }| types::FieldCause {
+        field,
+        reason,
+        message,
+    });
+    types::Rejection { message, causes: causes.collect() }
+}
+
+pub(crate) fn error(error: ApiError) -> types::Error {
+    use types::Error as Wit;
+    match error {
+        ApiError::NotFound(message) => Wit::NotFound(message),
+        ApiError::AlreadyExists(message) => Wit::AlreadyExists(message),
+        ApiError::Conflict { message, causes } => Wit::Conflict(rejection(message, causes)),
+        ApiError::Expired(message) => Wit::Expired(message),
+        ApiError::Invalid { message, causes } => Wit::Invalid(rejection(message, causes)),
+        ApiError::BadRequest(message) => Wit::BadRequest(message),
+        ApiError::Forbidden(message) => Wit::Forbidden(message),
+        ApiError::Denied(denied) => Wit::Denied(types::Denial {
+            message: denied.to_string(),
+            verb: denied.verb.to_string(),
+            kind: denied.kind.as_str().to_owned(),
+            subresource: denied.subresource,
+            namespace: denied.namespace,
+        }),
+        ApiError::UndeclaredIndex { index, .. } => Wit::UndeclaredIndex(index),
+        ApiError::LimitExceeded { limit, message } => {
+            Wit::LimitExceeded(types::LimitBreach { limit, message })
+        }
+        ApiError::TooManyRequests { message, retry_after } => {
+            let retry_after_ms =
+                retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+            Wit::TooManyRequests(types::Throttle { message, retry_after_ms })
+        }
+        ApiError::Timeout(message) => Wit::Timeout(message),
+        ApiError::Unavailable(message) => Wit::Unavailable(message),
+        ApiError::Other { code, reason, message } => Wit::Other(types::Status { code, reason, message }),
+    }
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    text.parse().map_err(|error: wheelhouse_core::kind::BadKind| error.to_string())
+}
+
+fn source(source: wit::Source) -> Result<Source, String> {
+    let selector: Result<_, wheelhouse_core::selector::BadSelector> = source.label_selector.parse();
+    let predicate = |predicate| match predicate {
+        wit::Predicate::GenerationChanged => Predicate::GenerationChanged,
+        wit::Predicate::LabelsChanged => Predicate::LabelsChanged,
+        wit::Predicate::AnnotationsChanged => Predicate::AnnotationsChanged,
+    };
+    Ok(Source {
+        kind: kind(&source.kind)?,
+        namespaces: source.namespaces,
+        selector: selector.map_err(|error| error.to_string())?,
+        predicates: source.predicates.into_iter().map(predicate).collect(),
+    })
+}
+
+fn path(path: &str) -> Result<wheelhouse_core::FieldPath, String> {
+    path.parse().map_err(|error: wheelhouse_core::path::BadPath| error.to_string())
+}
+
+fn watch(watch: wit::Watch) -> Result<Watch, String> {
+    let mapping = match watch.mapping {
+        wit::Mapping::Label(label) => Mapping::Label(label),
+        wit::Mapping::Field(field) => Mapping::Field(path(&field)?),
+        wit::Mapping::Plugin => Mapping::Plugin,
+    };
+    Ok(Watch { name: watch.name, source: source(watch.source)?, mapping })
+}
+
+fn index(index: wit::FieldIndex) -> Result<FieldIndex, String> {
+    let source = match index.source {
+        wit::IndexSource::Field(field) => IndexSource::Field(path(&field)?),
+        wit::IndexSource::Plugin => IndexSource::Plugin,
+    };
+    Ok(FieldIndex { kind: kind(&index.kind)?, name: index.name, source })
+}
+
+fn permission(permission: wit::Permission) -> Result<Permission, String> {
+    let verb = |verb| match verb {
+        wit::Verb::Get => Verb::Get,
+        wit::Verb::List => Verb::List,
+        wit::Verb::Watch => Verb::Watch,
+        wit::Verb::Create => Verb::Create,
+        wit::Verb::Update => Verb::Update,
+        wit::Verb::Patch => Verb::Patch,
+        wit::Verb::Delete => Verb::Delete,
+    };
+    Ok(Permission {
+        verbs: permission.verbs.into_iter().map(verb).collect(),
+        kind: kind(&permission.kind)?,
+        subresource: permission.subresource,
+        namespaces: permission.namespaces,
+    })
+}
+
+/// What `describe` returned; an error names what of it cannot be read.
+pub(crate) fn spec(spec: wit::Spec) -> Result<Spec, String> {
+    Ok(Spec {
+        name: spec.name,
+        version: spec.version,
+        reconciles: source(spec.reconciles)?,
+        owns: spec.owns.into_iter().map(source).collect::<Result<_, _>>()?,
+        watches: spec.watches.into_iter().map(watch).collect::<Result<_, _>>()?,
+        indexes: spec.indexes.into_iter().map(index).collect::<Result<_, _>>()?,
+        permissions: spec.permissions.into_iter().map(permission).collect::<Result<_, _>>()?,
+        options: Options {
+            concurrency: spec.options.concurrency.max(1),
+            resync: spec.options.resync_ms.map(Duration::from_millis),
+            timeout: spec.options.timeout_ms.map(Duration::from_millis),
+        },
+    })
+}

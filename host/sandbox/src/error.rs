@@ -1,0 +1,124 @@
+//! What can go wrong, with what to do about it.
+
+use std::time::Duration;
+
+use wheelhouse_core::spec::SpecError;
+
+/// The sandbox itself could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("the WebAssembly engine could not be set up: {0}")]
+pub struct SandboxError(pub(crate) String);
+
+/// A file is not a plugin that this host can run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// No WebAssembly at all.
+    #[error("not a WebAssembly component: the file does not begin as one")]
+    NotWasm,
+    /// A module, which lacks the component's types.
+    #[error(
+        "a core WebAssembly module, not a component: build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    /// Truncated or damaged.
+    #[error("a damaged or truncated component: {0}; build or fetch it again")]
+    Damaged(String),
+    /// A component of another world.
+    #[error(
+        "a component that is no plugin: it does not export wheelhouse:controller/reconciler (it exports {exports})"
+    )]
+    NoPlugin {
+        /// What it exports instead.
+        exports: String,
+    },
+    /// A plugin for another host.
+    #[error(
+        "a plugin for API version {found}; this host supports {supported}: rebuild it with a matching SDK, or use a host that supports {found}"
+    )]
+    ApiVersion {
+        /// The plugin's.
+        found: String,
+        /// The host's.
+        supported: &'static str,
+    },
+    /// It wants what no plugin gets.
+    #[error("it imports {0}, which plugins do not get")]
+    Import(String),
+    /// Larger than the limit.
+    #[error("{size} bytes, more than the limit component_bytes of {limit}")]
+    TooLarge {
+        /// Bytes.
+        size: usize,
+        /// Bytes.
+        limit: usize,
+    },
+    /// The compiler says no.
+    #[error("it does not compile: {0}")]
+    Compile(String),
+}
+
+/// A plugin did not tell what it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DescribeError {
+    /// It does not like its configuration.
+    #[error("the plugin rejects its configuration{}: {message}", at(field))]
+    Config {
+        /// Where, or "".
+        field: String,
+        /// Why.
+        message: String,
+    },
+    /// What it says makes no sense.
+    #[error("describe() returned something that cannot be used: {0}")]
+    Spec(#[from] SpecError),
+    /// What it says cannot be read.
+    #[error("describe() returned something that cannot be used: {0}")]
+    Unreadable(String),
+    /// It trapped, or took too long.
+    #[error("describe() failed: {0}")]
+    Call(#[from] CallError),
+}
+
+fn at(field: &str) -> String {
+    if field.is_empty() { String::new() } else { format!(" at {field}") }
+}
+
+/// A call of a plugin did not return.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// It trapped: a panic, a limit, an import that it may not use in this call.
+    #[error("trap: {reason}")]
+    Trap {
+        /// Why, in one line.
+        reason: String,
+        /// Where, a frame a line; may be empty.
+        backtrace: String,
+    },
+    /// It took too long.
+    #[error("no answer within {0:?} (limit {1}); it was stopped")]
+    Timeout(Duration, &'static str),
+    /// The host has no room for another instance.
+    #[error("no instance could be made: {0}")]
+    Instance(String),
+}
+
+impl CallError {
+    /// From what wasmtime says: the reason in a line, and the frames.
+    pub(crate) fn from_wasmtime(error: &wasmtime::Error) -> Self {
+        if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
+            return Self::Instance("all instances of the host are in use (limit instances)".to_owned());
+        }
+        let mut reasons: Vec<String> = Vec::new();
+        let mut backtrace = String::new();
+        for cause in error.chain() {
+            let text = cause.to_string();
+            // The outermost context is the backtrace, if there is one.
+            if text.starts_with("error while executing at wasm backtrace") {
+                backtrace = text.lines().skip(1).map(str::trim).collect::<Vec<_>>().join("\n");
+            } else if !reasons.contains(&text) {
+                reasons.push(text);
+            }
+        }
+        Self::Trap { reason: reasons.join(": "), backtrace }
+    }
+}

@@ -1,0 +1,357 @@
+//! The host functions: every door of a sandbox. Each asks the gate, and passes on only what the
+//! gate handed back.
+
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, bail};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wheelhouse_core::encoding::PageBuilder;
+use wheelhouse_core::gate::Verb;
+use wheelhouse_core::limits::Limits;
+use wheelhouse_core::request::{Change, Get, List, Write};
+use wheelhouse_core::{ApiError, ClusterAccess, Gate, Kind, Object};
+
+use crate::bindings::wheelhouse::controller::{client, config, logging, objects, types};
+use crate::convert::{self, bad_request};
+use crate::output::{self, LogContext};
+
+/// What the call that runs now may do at all; the gate then judges what it asks for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Authority {
+    /// The log only: `describe`, `index`.
+    None,
+    /// The cache and live reads: `map`.
+    Read,
+    /// Everything: `reconcile`.
+    Full,
+}
+
+/// What a store holds for its instance.
+pub(crate) struct InstanceState {
+    gate: Arc<Gate>,
+    cluster: Option<Arc<dyn ClusterAccess>>,
+    config: Arc<str>,
+    log: Arc<LogContext>,
+    limits: Limits,
+    /// The kinds that the plugin named, so that a call does not make each anew.
+    kinds: Vec<Kind>,
+    authority: Authority,
+    pub(crate) meter: Meter,
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+/// Counts what an instance takes, and refuses more than its limit.
+pub(crate) struct Meter {
+    memory: usize,
+    limit: usize,
+}
+
+impl Meter {
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        // `current` of one memory; the sum is over all of them.
+        let total = self.memory.saturating_sub(current).saturating_add(desired);
+        if total > self.limit {
+            bail!("limit memory: {total} bytes wanted, {} allowed", self.limit);
+        }
+        self.memory = total;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > 100_000 {
+            bail!("limit table_elements: {desired} wanted, 100000 allowed");
+        }
+        Ok(true)
+    }
+}
+
+impl WasiView for InstanceState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl InstanceState {
+    pub(crate) fn new(
+        gate: Arc<Gate>,
+        cluster: Option<Arc<dyn ClusterAccess>>,
+        config: Arc<str>,
+        log: Arc<LogContext>,
+        limits: Limits,
+        kinds: Vec<Kind>,
+    ) -> Self {
+        let log = Arc::new(log.fork());
+        let wasi = output::wasi_context(&log);
+        let meter = Meter { memory: 0, limit: limits.memory };
+        let table = ResourceTable::new();
+        Self { gate, cluster, config, log, limits, kinds, authority: Authority::None, meter, wasi, table }
+    }
+
+    /// Before a call: what it may do, and what its log lines carry.
+    pub(crate) fn begin(&mut self, authority: Authority, reconcile_id: &str, object: &str) {
+        self.authority = authority;
+        self.log.begin(reconcile_id, object);
+    }
+
+    /// After a call.
+    pub(crate) fn end(&mut self) {
+        self.authority = Authority::None;
+        self.log.flush();
+    }
+
+    /// The cluster, if this call may reach it so far; a trap otherwise.
+    fn cluster(&self, needed: Authority) -> wasmtime::Result<Arc<dyn ClusterAccess>> {
+        match &self.cluster {
+            Some(cluster) if self.authority >= needed => Ok(Arc::clone(cluster)),
+            _ if self.authority == Authority::Read => bail!("map may read, and may not write"),
+            _ => bail!("describe and index may use no import but the log and the configuration"),
+        }
+    }
+
+    fn kind(&self, text: &str) -> Result<Kind, ApiError> {
+        match self.kinds.iter().find(|kind| kind.as_str() == text) {
+            Some(kind) => Ok(kind.clone()),
+            None => text.parse().map_err(|error: wheelhouse_core::kind::BadKind| bad_request(error)),
+        }
+    }
+
+    fn argument(&self, what: &str, bytes: usize) -> Result<(), ApiError> {
+        let limit = self.limits.argument_bytes;
+        if bytes <= limit {
+            return Ok(());
+        }
+        let message = format!("{what} has {bytes} bytes, {limit} are allowed");
+        Err(ApiError::LimitExceeded { limit: "argument_bytes".to_owned(), message })
+    }
+
+    fn list_request(&self, kind: &str, query: objects::Query) -> Result<List, ApiError> {
+        let parts = query.matches.iter().map(|m| m.index.len() + m.value.len()).sum::<usize>();
+        self.argument("the query", query.label_selector.len() + query.namespace.len() + parts)?;
+        convert::list_request(self.kind(kind)?, query, &self.limits)
+    }
+
+    async fn write(
+        &mut self,
+        kind: &str,
+        make: impl FnOnce(Kind) -> Result<Write, ApiError>,
+    ) -> wasmtime::Result<Result<Option<Object>, types::Error>> {
+        let cluster = self.cluster(Authority::Full)?;
+        let request = self.kind(kind).and_then(make).and_then(|write| Ok(self.gate.permit(write)?));
+        Ok(match request {
+            Ok(request) => cluster.write(request).await.map_err(convert::error),
+            Err(error) => Err(convert::error(error)),
+        })
+    }
+
+    /// As [`Self::write`], of an object: its key is read from it.
+    async fn write_object(
+        &mut self,
+        kind: &str,
+        object: Vec<u8>,
+        target: convert::Target,
+        change: impl FnOnce(Vec<u8>) -> Change,
+    ) -> wasmtime::Result<Result<Vec<u8>, types::Error>> {
+        let size = self.argument("the object", object.len());
+        let written = self.write(kind, |kind| {
+            size?;
+            target.write_object(kind, object, change)
+        });
+        Ok(written.await?.map(stored))
+    }
+}
+
+/// The object that a write other than a deletion returns.
+fn stored(object: Option<Object>) -> Vec<u8> {
+    object.map(|object| object.as_bytes().to_vec()).unwrap_or_default()
+}
+
+fn bytes(object: Option<Object>) -> Option<Vec<u8>> {
+    object.map(|object| object.as_bytes().to_vec())
+}
+
+impl types::Host for InstanceState {}
+
+impl objects::Host for InstanceState {
+    async fn get(
+        &mut self,
+        kind: String,
+        key: objects::ObjectKey,
+    ) -> wasmtime::Result<Result<Option<Vec<u8>>, types::Error>> {
+        let cluster = self.cluster(Authority::Read)?;
+        let request = self.kind(&kind).and_then(|kind| {
+            let get = Get { kind, key: convert::key_from(key), subresource: String::new() };
+            Ok(self.gate.permit(get)?)
+        });
+        Ok(match request {
+            Ok(request) => cluster.get(request).await.map(bytes).map_err(convert::error),
+            Err(error) => Err(convert::error(error)),
+        })
+    }
+
+    async fn list(
+        &mut self,
+        kind: String,
+        query: objects::Query,
+    ) -> wasmtime::Result<Result<objects::Page, types::Error>> {
+        let cluster = self.cluster(Authority::Read)?;
+        let request = self.list_request(&kind, query).and_then(|list| Ok(self.gate.permit(list)?));
+        let page = match request {
+            Ok(request) => cluster.list(request).await,
+            Err(error) => Err(error),
+        };
+        Ok(page.map_err(convert::error).map(|page| {
+            let mut items = PageBuilder::default();
+            page.objects.into_iter().for_each(|object| items.push(object));
+            objects::Page { items: items.finish(), continue_: page.more_after.as_ref().map(convert::token) }
+        }))
+    }
+
+    async fn count(
+        &mut self,
+        kind: String,
+        query: objects::Query,
+    ) -> wasmtime::Result<Result<u64, types::Error>> {
+        let cluster = self.cluster(Authority::Read)?;
+        let request = self.list_request(&kind, query).and_then(|list| Ok(self.gate.permit(list)?));
+        Ok(match request {
+            Ok(request) => cluster.count(request).await.map_err(convert::error),
+            Err(error) => Err(convert::error(error)),
+        })
+    }
+
+    fn synced(&mut self, kind: String) -> wasmtime::Result<Result<bool, types::Error>> {
+        let cluster = self.cluster(Authority::Read)?;
+        let permitted = self.kind(&kind).and_then(|kind| {
+            self.gate.permit_anywhere(Verb::List, &kind)?;
+            Ok(kind)
+        });
+        Ok(permitted.map(|kind| cluster.synced(&kind)).map_err(convert::error))
+    }
+}
+
+impl client::Host for InstanceState {
+    async fn get_live(
+        &mut self,
+        kind: String,
+        key: client::ObjectKey,
+        subresource: String,
+    ) -> wasmtime::Result<Result<Option<Vec<u8>>, types::Error>> {
+        let cluster = self.cluster(Authority::Read)?;
+        let request = self.kind(&kind).and_then(|kind| {
+            let get = Get { kind, key: convert::key_from(key), subresource };
+            Ok(self.gate.permit(get)?)
+        });
+        Ok(match request {
+            Ok(request) => cluster.get_live(request).await.map(bytes).map_err(convert::error),
+            Err(error) => Err(convert::error(error)),
+        })
+    }
+
+    async fn create(
+        &mut self,
+        kind: String,
+        object: Vec<u8>,
+        options: client::WriteOptions,
+    ) -> wasmtime::Result<Result<Vec<u8>, types::Error>> {
+        let target = convert::Target::new(options, self.gate.plugin());
+        self.write_object(&kind, object, target, Change::Create).await
+    }
+
+    async fn update(
+        &mut self,
+        kind: String,
+        object: Vec<u8>,
+        options: client::WriteOptions,
+    ) -> wasmtime::Result<Result<Vec<u8>, types::Error>> {
+        let target = convert::Target::new(options, self.gate.plugin());
+        self.write_object(&kind, object, target, Change::Update).await
+    }
+
+    async fn patch(
+        &mut self,
+        kind: String,
+        key: client::ObjectKey,
+        patch_type: client::PatchType,
+        patch: Vec<u8>,
+        options: client::WriteOptions,
+    ) -> wasmtime::Result<Result<Vec<u8>, types::Error>> {
+        let target = convert::Target::new(options, self.gate.plugin());
+        let size = self.argument("the patch", patch.len());
+        let written = self.write(&kind, |kind| {
+            size?;
+            Ok(target.write(
+                kind,
+                convert::key_from(key),
+                Change::Patch(convert::patch_type(patch_type), patch),
+            ))
+        });
+        Ok(written.await?.map(stored))
+    }
+
+    async fn apply(
+        &mut self,
+        kind: String,
+        object: Vec<u8>,
+        options: client::ApplyOptions,
+    ) -> wasmtime::Result<Result<Vec<u8>, types::Error>> {
+        let plugin = self.gate.plugin();
+        if !options.field_manager.is_empty() && options.field_manager != plugin {
+            self.cluster(Authority::Full)?;
+            let error = convert::foreign_manager(plugin, &kind, &options.field_manager);
+            return Ok(Err(error));
+        }
+        let force = options.force;
+        let target = convert::Target {
+            subresource: options.subresource,
+            dry_run: options.dry_run,
+            field_manager: plugin.to_owned(),
+        };
+        self.write_object(&kind, object, target, |object| Change::Apply { object, force }).await
+    }
+
+    async fn delete(
+        &mut self,
+        kind: String,
+        key: client::ObjectKey,
+        options: client::DeleteOptions,
+    ) -> wasmtime::Result<Result<(), types::Error>> {
+        let target = convert::Target {
+            subresource: String::new(),
+            dry_run: options.dry_run,
+            field_manager: self.gate.plugin().to_owned(),
+        };
+        let change = convert::delete(options);
+        let written = self.write(&kind, |kind| Ok(target.write(kind, convert::key_from(key), change)));
+        Ok(written.await?.map(|_| ()))
+    }
+}
+
+impl logging::Host for InstanceState {
+    fn enabled(&mut self, level: logging::Level) -> wasmtime::Result<bool> {
+        Ok(output::enabled(convert::level(level)))
+    }
+
+    fn log(
+        &mut self,
+        level: logging::Level,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
+        self.log.write(convert::level(level), &message, &fields);
+        Ok(())
+    }
+}
+
+impl config::Host for InstanceState {
+    fn get(&mut self) -> wasmtime::Result<String> {
+        Ok(self.config.to_string())
+    }
+}

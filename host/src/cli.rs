@@ -1,0 +1,150 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A host for Kubernetes controllers that are WebAssembly plugins: it watches the cluster once, keeps an
+/// indexed cache, and runs many reconcilers, each in a sandbox, loaded and replaced while it runs.
+#[derive(Parser, Debug)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Run plugins against a cluster.
+    ///
+    /// The cluster is the one that kubectl would use: $KUBECONFIG, ~/.kube/config, or the service
+    /// account of the Pod that this runs in.
+    #[command(after_help = "Example:\n  wheelhouse run --plugin-dir ./plugins")]
+    Run(RunArgs),
+    /// Run plugins against an embedded API server, for development.
+    ///
+    /// The server is on 127.0.0.1, keeps everything in memory, and ends with this command.
+    #[command(
+        after_help = "Example:\n  wheelhouse dev --plugin-dir ./plugins --kubeconfig-out dev.kubeconfig\n  kubectl --kubeconfig dev.kubeconfig get nodes"
+    )]
+    Dev(DevArgs),
+    /// Run the embedded API server alone.
+    #[command(
+        after_help = "Example:\n  wheelhouse devcluster --port 6443 --kubeconfig-out dev.kubeconfig\n  kubectl --kubeconfig dev.kubeconfig get namespaces"
+    )]
+    Devcluster(DevclusterArgs),
+    /// Show what a plugin is and needs, without running it against anything.
+    #[command(after_help = "Example:\n  wheelhouse inspect plugins/webapp.wasm -o json")]
+    Inspect(InspectArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct HostArgs {
+    /// The folder of the plugins: every *.wasm in it is loaded; one that is added, changed or removed
+    /// is loaded, replaced or stopped while the host runs. NAME.json beside NAME.wasm is its configuration.
+    #[arg(long, value_name = "DIR", env = "WHEELHOUSE_PLUGIN_DIR")]
+    pub(crate) plugin_dir: PathBuf,
+    /// Where /healthz, /readyz, /metrics and /plugins are served. Port 0 picks a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9440", env = "WHEELHOUSE_ADMIN_ADDR")]
+    pub(crate) admin_addr: SocketAddr,
+    /// How long running reconciles may take to end when a plugin is replaced or the host stops.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, env = "WHEELHOUSE_GRACE")]
+    pub(crate) grace: Duration,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LogArgs {
+    /// How log lines look.
+    #[arg(long, value_enum, default_value = "text", env = "WHEELHOUSE_LOG_FORMAT")]
+    pub(crate) log_format: LogFormat,
+    /// Which log lines are kept: a level, or directives such as `info,plugin=debug`.
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "WHEELHOUSE_LOG")]
+    pub(crate) log: String,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+    /// The kubeconfig's context; its current one if not given.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServerArgs {
+    /// The API server's port on 127.0.0.1; 0 picks a free one.
+    #[arg(long, default_value = "0")]
+    pub(crate) port: u16,
+    /// Write a kubeconfig for the server to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig_out: Option<PathBuf>,
+    /// Leave Deployments alone; otherwise their status says soon that all replicas are ready.
+    #[arg(long)]
+    pub(crate) no_workloads: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DevArgs {
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DevclusterArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// The component.
+    pub(crate) file: PathBuf,
+    /// The configuration to describe it with, a JSON file; NAME.json beside it, or `{}`, if not given.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub(crate) output: Output,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a number of seconds from 0 to 86400 is expected".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

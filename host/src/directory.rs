@@ -1,0 +1,229 @@
+//! Plugins from a folder: what is there, and what changes.
+//!
+//! Folders are looked at a few times a second rather than watched: that works on every file system,
+//! for symbolic links that are switched (as in mounted ConfigMaps), and costs a `stat` per file.
+//! A file counts once two looks in a row saw the same, so that one is not read while it is written;
+//! it is new when its content is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What a folder has to tell.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// A component with its configuration is there, or has changed.
+    Present(Found),
+    /// It is there no more.
+    Gone(PathBuf),
+    /// All that was there at first has been told.
+    InitialDone,
+}
+
+/// A plugin's files.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    /// Of the component.
+    pub(crate) path: PathBuf,
+    /// Its bytes.
+    pub(crate) component: Arc<[u8]>,
+    /// The text of the configuration beside it; `{}` without one.
+    pub(crate) config: String,
+}
+
+/// What a look sees of a file without reading it.
+type Stat = (u64, Option<SystemTime>);
+
+/// Of a component and its configuration.
+type Stats = [Option<Stat>; 2];
+
+#[derive(Default)]
+struct Known {
+    /// At the last look.
+    seen: Option<Stats>,
+    /// When the content was read last.
+    read: Option<Stats>,
+    /// The content that was told last.
+    told: Option<[u8; 32]>,
+}
+
+/// The configuration beside a component.
+pub(crate) fn config_path(component: &Path) -> PathBuf {
+    component.with_extension("json")
+}
+
+/// Looks at the folder until the receiver is gone.
+pub(crate) async fn watch(folder: PathBuf, changes: mpsc::Sender<Change>) {
+    let mut known: BTreeMap<PathBuf, Known> = BTreeMap::new();
+    let mut timer = tokio::time::interval(LOOK);
+    let mut looks = 0u32;
+    let mut unreadable = false;
+    loop {
+        timer.tick().await;
+        let present = match list(&folder).await {
+            Ok(present) => {
+                unreadable = false;
+                present
+            }
+            Err(error) => {
+                // What runs goes on: a folder that is away for a moment is no wish to stop everything.
+                if !unreadable {
+                    tracing::warn!(folder = %folder.display(), "the plugin folder cannot be read, plugins stay as they are: {error}");
+                }
+                unreadable = true;
+                continue;
+            }
+        };
+        let gone: Vec<PathBuf> = known.keys().filter(|path| !present.contains(*path)).cloned().collect();
+        for path in gone {
+            let told = known.remove(&path).is_some_and(|known| known.told.is_some());
+            if told && changes.send(Change::Gone(path)).await.is_err() {
+                return;
+            }
+        }
+        for path in present {
+            let entry = known.entry(path.clone()).or_default();
+            if let Some(found) = entry.look(&path).await
+                && changes.send(Change::Present(found)).await.is_err()
+            {
+                return;
+            }
+        }
+        // The second look is the first that can tell of a file.
+        looks = looks.saturating_add(1);
+        if looks == 2 && changes.send(Change::InitialDone).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn list(folder: &Path) -> std::io::Result<BTreeSet<PathBuf>> {
+    let mut entries = tokio::fs::read_dir(folder).await?;
+    let mut paths = BTreeSet::new();
+    while let Some(entry) = entries.next_entry().await? {
+        let path = entry.path();
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if !hidden && path.extension().is_some_and(|extension| extension == "wasm") {
+            paths.insert(path);
+        }
+    }
+    Ok(paths)
+}
+
+async fn stat(path: &Path) -> Option<Stat> {
+    let metadata = tokio::fs::metadata(path).await.ok()?;
+    Some((metadata.len(), metadata.modified().ok()))
+}
+
+impl Known {
+    /// What is new since the last time, if the files have come to rest.
+    async fn look(&mut self, path: &Path) -> Option<Found> {
+        let config_path = config_path(path);
+        let now = [stat(path).await, stat(&config_path).await];
+        let settled = self.seen.replace(now) == Some(now);
+        if !settled || now[0].is_none() || self.read == Some(now) {
+            return None;
+        }
+        let component = tokio::fs::read(path).await.ok()?;
+        let config = match now {
+            [_, Some(_)] => tokio::fs::read_to_string(&config_path).await.ok()?,
+            _ => "{}".to_owned(),
+        };
+        self.read = Some(now);
+        let digest: [u8; 32] =
+            Sha256::new().chain_update(&component).chain_update([0]).chain_update(&config).finalize().into();
+        (self.told.replace(digest) != Some(digest)).then(|| Found {
+            path: path.to_owned(),
+            component: component.into(),
+            config,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn next(changes: &mut mpsc::Receiver<Change>) -> Change {
+        let next = tokio::time::timeout(Duration::from_secs(10), changes.recv());
+        next.await.expect("a change within 10 s").expect("the watch goes on")
+    }
+
+    /// A watched folder; its watch ends with the receiver.
+    fn start(folder: &Path) -> mpsc::Receiver<Change> {
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(watch(folder.to_owned(), sender));
+        receiver
+    }
+
+    #[tokio::test]
+    async fn files_are_told_when_they_come_change_and_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.wasm");
+        std::fs::write(&file, "one").unwrap();
+        std::fs::write(folder.path().join("notes.txt"), "no plugin").unwrap();
+        std::fs::write(folder.path().join(".hidden.wasm"), "half a download").unwrap();
+        let mut changes = start(folder.path());
+
+        let Change::Present(found) = next(&mut changes).await else { panic!("the file first") };
+        assert_eq!(
+            (found.path, &*found.component, found.config.as_str()),
+            (file.clone(), b"one".as_slice(), "{}")
+        );
+        assert!(matches!(next(&mut changes).await, Change::InitialDone));
+
+        std::fs::write(&file, "two!").unwrap();
+        let Change::Present(found) = next(&mut changes).await else { panic!("the change") };
+        assert_eq!(&*found.component, b"two!");
+
+        std::fs::write(config_path(&file), r#"{"a":1}"#).unwrap();
+        let Change::Present(found) = next(&mut changes).await else { panic!("the configuration") };
+        assert_eq!(found.config, r#"{"a":1}"#);
+
+        std::fs::remove_file(&file).unwrap();
+        let Change::Gone(path) = next(&mut changes).await else { panic!("the removal") };
+        assert_eq!(path, file);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_written_again_with_the_same_content_is_no_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let (same, other) = (folder.path().join("a.wasm"), folder.path().join("b.wasm"));
+        std::fs::write(&same, "one").unwrap();
+        let mut changes = start(folder.path());
+        assert!(matches!(next(&mut changes).await, Change::Present(_)));
+        assert!(matches!(next(&mut changes).await, Change::InitialDone));
+
+        std::fs::write(&same, "one").unwrap();
+        std::fs::write(&other, "other").unwrap();
+        // Files are told in the order of their names: were it a change, `a` would come first.
+        let Change::Present(found) = next(&mut changes).await else { panic!("a change") };
+        assert_eq!(found.path, other);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_away_for_a_while_takes_nothing_with_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let (folder, away) = (parent.path().join("plugins"), parent.path().join("away"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("a.wasm"), "one").unwrap();
+        let mut changes = start(&folder);
+        assert!(matches!(next(&mut changes).await, Change::Present(_)));
+        assert!(matches!(next(&mut changes).await, Change::InitialDone));
+
+        std::fs::rename(&folder, &away).unwrap();
+        std::fs::write(away.join("b.wasm"), "two").unwrap();
+        std::fs::rename(&away, &folder).unwrap();
+        let Change::Present(found) = next(&mut changes).await else {
+            panic!("the new file, and nothing gone")
+        };
+        assert_eq!(found.path, folder.join("b.wasm"));
+    }
+}

@@ -1,0 +1,137 @@
+//! `wheelhouse inspect`: what a plugin is and needs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use serde_json::{Value, json};
+use wheelhouse_core::Spec;
+use wheelhouse_core::limits::Limits;
+use wheelhouse_core::spec::{IndexSource, Mapping, Source};
+use wheelhouse_sandbox::{Inspection, Sandbox, SandboxConfig};
+
+use crate::cli::{InspectArgs, Output};
+use crate::directory::config_path;
+
+/// Describes a component, and prints what it says.
+pub(crate) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
+    let file = args.file.display();
+    let bytes = std::fs::read(&args.file).with_context(|| format!("{file}: cannot be read"))?;
+    let config = read_config(&args)?;
+    let sandbox = Sandbox::new(SandboxConfig::default())?;
+    let compiled = sandbox.compile(Arc::from(bytes)).await.map_err(|error| anyhow!("{file}: {error}"))?;
+    let spec =
+        compiled.describe(&config, &Limits::default()).await.map_err(|error| anyhow!("{file}: {error}"))?;
+    let report = report(&spec, compiled.inspection(), compiled.digest());
+    match args.output {
+        Output::Json => print(&format!("{report:#}\n")),
+        Output::Text => print(&text(&spec, compiled.inspection(), compiled.digest())),
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // A reader such as `head` may have seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("standard output"),
+    }
+}
+
+fn read_config(args: &InspectArgs) -> anyhow::Result<String> {
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).with_context(|| format!("{}: cannot be read", path.display()))
+    };
+    let beside = config_path(&args.file);
+    match &args.config {
+        Some(path) => read(path),
+        None if beside.exists() => read(&beside),
+        None => Ok("{}".to_owned()),
+    }
+}
+
+fn source(source: &Source) -> Value {
+    json!({
+        "kind": source.kind.as_str(),
+        "namespaces": source.namespaces,
+        "labelSelector": source.selector.to_string(),
+    })
+}
+
+fn mapping(mapping: &Mapping) -> String {
+    match mapping {
+        Mapping::Label(label) => format!("label {label}"),
+        Mapping::Field(path) => format!("field {path}"),
+        Mapping::Plugin => "the plugin's map()".to_owned(),
+    }
+}
+
+fn index(source: &IndexSource) -> String {
+    match source {
+        IndexSource::Field(path) => path.to_string(),
+        IndexSource::Plugin => "the plugin's index()".to_owned(),
+    }
+}
+
+fn report(spec: &Spec, inspection: &Inspection, digest: &str) -> Value {
+    let watches = spec.watches.iter().map(|watch| {
+        json!({"name": watch.name, "source": source(&watch.source), "mapping": mapping(&watch.mapping)})
+    });
+    let indexes = spec.indexes.iter().map(|declared| {
+        json!({"kind": declared.kind.as_str(), "name": declared.name, "source": index(&declared.source)})
+    });
+    let permissions = spec.all_permissions().into_iter().map(|permission| {
+        let verbs: Vec<&str> = permission.verbs.iter().map(|verb| verb.as_str()).collect();
+        json!({"verbs": verbs, "kind": permission.kind.as_str(), "subresource": permission.subresource,
+               "namespaces": permission.namespaces})
+    });
+    json!({
+        "name": spec.name,
+        "version": spec.version,
+        "apiVersion": inspection.api_version,
+        "digest": digest,
+        "size": inspection.size,
+        "reconciles": source(&spec.reconciles),
+        "owns": spec.owns.iter().map(source).collect::<Vec<_>>(),
+        "watches": watches.collect::<Vec<_>>(),
+        "indexes": indexes.collect::<Vec<_>>(),
+        "permissions": permissions.collect::<Vec<_>>(),
+        "imports": inspection.imports,
+        "concurrency": spec.options.concurrency,
+    })
+}
+
+fn text(spec: &Spec, inspection: &Inspection, digest: &str) -> String {
+    let mut out = String::new();
+    let mut row = |title: &str, values: Vec<String>| {
+        for (i, value) in values.iter().enumerate() {
+            let title = if i == 0 { title } else { "" };
+            out.push_str(&format!("{title:<13}{value}\n"));
+        }
+    };
+    let one = |source: &Source| {
+        let mut line = source.kind.to_string();
+        if !source.namespaces.is_empty() {
+            line.push_str(&format!(" in {}", source.namespaces.join(",")));
+        }
+        if !source.selector.is_empty() {
+            line.push_str(&format!(" with {}", source.selector));
+        }
+        line
+    };
+    row("name", vec![format!("{} {}", spec.name, spec.version)]);
+    row("API version", vec![inspection.api_version.clone()]);
+    row("digest", vec![digest.to_owned()]);
+    row("size", vec![format!("{} kB", inspection.size.div_ceil(1000))]);
+    row("reconciles", vec![one(&spec.reconciles)]);
+    row("owns", spec.owns.iter().map(one).collect());
+    let watch = |watch: &wheelhouse_core::spec::Watch| {
+        format!("{}: {}, by {}", watch.name, one(&watch.source), mapping(&watch.mapping))
+    };
+    row("watches", spec.watches.iter().map(watch).collect());
+    let declared = spec.indexes.iter().map(|i| format!("{} of {}: {}", i.name, i.kind, index(&i.source)));
+    row("indexes", declared.collect());
+    row("permissions", spec.all_permissions().iter().map(ToString::to_string).collect());
+    row("imports", inspection.imports.clone());
+    out
+}

@@ -1,0 +1,143 @@
+//! `/metrics`, in the OpenMetrics text format; names as controller-runtime and client-go have them
+//! where they have the same thing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use wheelhouse_controller::Controller;
+
+use crate::plugins::Plugins;
+
+/// All metrics of the host, as of now.
+pub(crate) fn encode(plugins: &Plugins) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Scrape(plugins.clone())));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+struct Scrape(Plugins);
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrape")
+    }
+}
+
+/// Labels of one series.
+type Labels<'a> = Vec<(&'a str, String)>;
+
+/// One metric with all its series.
+fn family<M: EncodeMetric>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    series: impl IntoIterator<Item = (Labels<'static>, M)>,
+) -> fmt::Result {
+    let mut series = series.into_iter().peekable();
+    let Some((_, first)) = series.peek() else { return Ok(()) };
+    let kind = first.metric_type();
+    let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+    for (labels, value) in series {
+        value.encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn gauge(value: impl TryInto<i64>) -> ConstGauge {
+    ConstGauge::new(value.try_into().unwrap_or(i64::MAX))
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        let plugins: Vec<(String, Arc<Controller>)> =
+            self.0.controllers().into_iter().map(|c| (c.spec().name.clone(), c)).collect();
+        self.reconciles(encoder, &plugins)?;
+        queues(encoder, &plugins)?;
+        instances(encoder, &plugins)?;
+        self.caches(encoder, &plugins)
+    }
+}
+
+type Named = (String, Arc<Controller>);
+
+fn of(plugin: &str) -> Labels<'static> {
+    vec![("controller", plugin.to_owned())]
+}
+
+impl Scrape {
+    fn reconciles(&self, encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {
+        let results = ["success", "requeue_after", "error", "terminal_error", "trap", "timeout"];
+        let by_result = plugins.iter().flat_map(|(name, controller)| {
+            results.iter().map(move |result| {
+                let count = controller.metrics().count(result);
+                (
+                    vec![("controller", name.clone()), ("result", (*result).to_owned())],
+                    ConstCounter::new(count),
+                )
+            })
+        });
+        family(encoder, "controller_runtime_reconcile", "Reconciles by result", by_result)?;
+        let errors = plugins.iter().map(|(name, c)| (of(name), ConstCounter::new(c.metrics().errors.get())));
+        family(encoder, "controller_runtime_reconcile_errors", "Reconciles that did not end well", errors)?;
+        let seconds = plugins.iter().map(|(name, c)| (of(name), c.metrics().seconds.clone()));
+        family(encoder, "controller_runtime_reconcile_time_seconds", "How long a reconcile takes", seconds)?;
+        let active = plugins.iter().map(|(name, c)| (of(name), gauge(c.metrics().active.get())));
+        family(encoder, "controller_runtime_active_workers", "Reconciles that run", active)?;
+        let swaps = plugins.iter().map(|(name, c)| (of(name), ConstCounter::new(c.metrics().swaps.get())));
+        family(encoder, "wheelhouse_plugin_swaps", "Switches to another revision", swaps)
+    }
+
+    fn caches(&self, encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {
+        let stats = self.0.runtime().informers.stats();
+        let kind = |kind: &wheelhouse_core::Kind| vec![("kind", kind.as_str().to_owned())];
+        let objects = stats.iter().map(|s| (kind(&s.kind), gauge(s.objects)));
+        family(encoder, "wheelhouse_cache_objects", "Objects in the cache", objects)?;
+        let bytes = stats.iter().map(|s| (kind(&s.kind), gauge(s.bytes)));
+        family(encoder, "wheelhouse_cache_object_bytes", "Encoded size of the objects in the cache", bytes)?;
+        let synced = stats.iter().map(|s| (kind(&s.kind), gauge(i64::from(s.synced))));
+        family(encoder, "wheelhouse_cache_synced", "Whether the first list is complete", synced)?;
+        let events = stats.iter().map(|s| (kind(&s.kind), ConstCounter::new(s.events)));
+        family(encoder, "wheelhouse_watch_events", "Watch events", events)?;
+        let relists = stats.iter().map(|s| (kind(&s.kind), ConstCounter::new(s.relists)));
+        family(encoder, "wheelhouse_watch_relists", "Lists after the first", relists)?;
+        let errors = stats.iter().map(|s| (kind(&s.kind), ConstCounter::new(s.watch_errors)));
+        family(encoder, "wheelhouse_watch_errors", "Lists and watches that failed", errors)?;
+        let fallbacks = plugins.iter().flat_map(|(name, controller)| {
+            let stats = controller.client().stats();
+            stats.fallbacks.into_iter().map(move |(kind, count)| {
+                let labels = vec![("kind", kind.as_str().to_owned()), ("controller", name.clone())];
+                (labels, ConstCounter::new(count))
+            })
+        });
+        family(encoder, "wheelhouse_cache_fallback", "Reads that the cache could not answer yet", fallbacks)
+    }
+}
+
+fn queues(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {
+    let name = |plugin: &str| vec![("name", plugin.to_owned())];
+    let depth = plugins.iter().map(|(plugin, c)| (name(plugin), gauge(c.queue().ready as u64)));
+    family(encoder, "workqueue_depth", "Keys that wait", depth)?;
+    let adds = plugins.iter().map(|(plugin, c)| (name(plugin), ConstCounter::new(c.queue().adds_total)));
+    family(encoder, "workqueue_adds", "Keys that became ready", adds)?;
+    let retries =
+        plugins.iter().map(|(plugin, c)| (name(plugin), ConstCounter::new(c.queue().retries_total)));
+    family(encoder, "workqueue_retries", "Keys that came back after a failure", retries)?;
+    let queued = plugins.iter().map(|(plugin, c)| (name(plugin), c.metrics().queued.clone()));
+    family(encoder, "workqueue_queue_duration_seconds", "How long keys wait", queued)
+}
+
+fn instances(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {
+    let status: Vec<_> = plugins.iter().map(|(name, c)| (name, c.status())).collect();
+    let alive = status.iter().map(|(name, s)| (of(name), gauge(s.instances as u64)));
+    family(encoder, "wheelhouse_plugin_instances", "Instances alive", alive)?;
+    let traps = status.iter().map(|(name, s)| (of(name), gauge(s.traps)));
+    family(encoder, "wheelhouse_plugin_revision_traps", "Traps and time-outs of the running revision", traps)
+}

@@ -1,0 +1,340 @@
+//! Which plugins there are: a task per file brings what the file holds to run.
+//!
+//! A plugin's trouble (a slow compilation, a kind that the cluster lacks) holds up nobody else, and
+//! a file that does not load leaves alone what runs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use wheelhouse_client::OwnWrites;
+use wheelhouse_controller::{Controller, PluginStatus, Prepared, Runtime};
+
+use crate::directory::{Change, Found};
+
+/// Where a plugin's newest file is on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Phase {
+    /// It is being compiled, described, synced.
+    #[default]
+    Loading,
+    /// It runs.
+    Running,
+    /// It needs what the cluster does not have yet; it is tried again.
+    Waiting,
+    /// It cannot be loaded; an older one may run.
+    Failed,
+}
+
+/// A file, and what has become of it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PluginReport {
+    pub(crate) file: String,
+    pub(crate) phase: Phase,
+    /// Why it fails or waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    /// What runs, possibly from an older content of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) plugin: Option<PluginStatus>,
+}
+
+/// What is known of one file.
+#[derive(Default)]
+struct Slot {
+    phase: Phase,
+    error: Option<String>,
+    controller: Option<Arc<Controller>>,
+}
+
+/// All plugins of a host. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Plugins {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    runtime: Runtime,
+    grace: Duration,
+    slots: Mutex<BTreeMap<PathBuf, Slot>>,
+    /// Plugin names in use, and by which file.
+    names: Mutex<HashMap<String, PathBuf>>,
+    ready: watch::Sender<bool>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Plugins {
+    pub(crate) fn new(runtime: Runtime, grace: Duration) -> Self {
+        let (slots, names) = (Mutex::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { runtime, grace, slots, names, ready: watch::Sender::new(false) }) }
+    }
+
+    /// Follows a source until it ends or this future is dropped; then stops every plugin.
+    pub(crate) async fn follow(&self, mut changes: mpsc::Receiver<Change>, stop: impl Future<Output = ()>) {
+        let mut files: HashMap<PathBuf, watch::Sender<Option<Found>>> = HashMap::new();
+        let mut tasks = JoinSet::new();
+        tokio::pin!(stop);
+        loop {
+            let change = tokio::select! {
+                () = &mut stop => break,
+                change = changes.recv() => change,
+            };
+            match change {
+                Some(Change::Present(found)) => {
+                    let path = found.path.clone();
+                    self.update(&path, |slot| slot.phase = Phase::Loading);
+                    let wanted = files.entry(path.clone()).or_insert_with(|| {
+                        let (wanted, receiver) = watch::channel(None);
+                        tasks.spawn(File::new(self.clone(), path).run(receiver));
+                        wanted
+                    });
+                    wanted.send_replace(Some(found));
+                }
+                Some(Change::Gone(path)) => {
+                    if let Some(wanted) = files.get(&path) {
+                        wanted.send_replace(None);
+                    }
+                }
+                Some(Change::InitialDone) => self.announce_ready(),
+                None => break,
+            }
+        }
+        // Their senders' end tells the tasks to stop their plugins.
+        drop(files);
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Ready once what was there at first runs, waits for the cluster, or has failed.
+    fn announce_ready(&self) {
+        let plugins = self.clone();
+        tokio::spawn(async move {
+            let begun = Instant::now();
+            let mut timer = tokio::time::interval(Duration::from_millis(50));
+            loop {
+                timer.tick().await;
+                let slots = lock(&plugins.inner.slots);
+                if slots.values().all(|slot| slot.phase != Phase::Loading) {
+                    let running = slots.values().filter(|slot| slot.controller.is_some()).count();
+                    let files = slots.len();
+                    tracing::info!(
+                        "ready: {running} of {files} plugins run, after {:.1} s",
+                        begun.elapsed().as_secs_f64()
+                    );
+                    break;
+                }
+            }
+            plugins.inner.ready.send_replace(true);
+        });
+    }
+
+    /// Whether what was there at first has been dealt with.
+    pub(crate) fn ready(&self) -> bool {
+        *self.inner.ready.borrow()
+    }
+
+    /// Every file, in the order of their paths.
+    pub(crate) fn reports(&self) -> Vec<PluginReport> {
+        let slots = lock(&self.inner.slots);
+        let report = |(path, slot): (&PathBuf, &Slot)| PluginReport {
+            file: path.display().to_string(),
+            phase: slot.phase,
+            error: slot.error.clone(),
+            plugin: slot.controller.as_ref().map(|controller| controller.status()),
+        };
+        slots.iter().map(report).collect()
+    }
+
+    /// The plugins that run.
+    pub(crate) fn controllers(&self) -> Vec<Arc<Controller>> {
+        lock(&self.inner.slots).values().filter_map(|slot| slot.controller.clone()).collect()
+    }
+
+    /// The rooms that all plugins share.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.inner.runtime
+    }
+
+    fn update(&self, path: &Path, change: impl FnOnce(&mut Slot)) {
+        change(lock(&self.inner.slots).entry(path.to_owned()).or_default());
+    }
+}
+
+/// The task of one file.
+struct File {
+    plugins: Plugins,
+    path: PathBuf,
+    /// The plugin name that it holds.
+    claimed: Option<String>,
+    /// What it has written and the watch has not brought yet: its revisions share it.
+    own_writes: OwnWrites,
+}
+
+impl File {
+    fn new(plugins: Plugins, path: PathBuf) -> Self {
+        Self { plugins, path, claimed: None, own_writes: OwnWrites::default() }
+    }
+
+    async fn run(mut self, mut wanted: watch::Receiver<Option<Found>>) {
+        loop {
+            let found = wanted.borrow_and_update().clone();
+            if let Some(found) = found {
+                // Another content that comes meanwhile makes an end of preparing this one; a switch
+                // that has begun is finished.
+                let prepared = tokio::select! {
+                    prepared = self.prepare(found) => prepared,
+                    changed = wanted.changed() => if changed.is_ok() { continue } else { break },
+                };
+                if let Some(prepared) = prepared {
+                    self.switch(prepared).await;
+                }
+            } else {
+                self.stop().await;
+                self.release();
+                lock(&self.plugins.inner.slots).remove(&self.path);
+            }
+            // Whether it runs or has failed for good: only another content makes a difference.
+            if wanted.changed().await.is_err() {
+                break;
+            }
+        }
+        self.stop().await;
+    }
+
+    fn controller(&self) -> Option<Arc<Controller>> {
+        lock(&self.plugins.inner.slots).get(&self.path).and_then(|slot| slot.controller.clone())
+    }
+
+    /// Prepares a content, again and again as long as only the cluster is in the way. None if it
+    /// cannot be loaded.
+    async fn prepare(&mut self, found: Found) -> Option<Prepared> {
+        let file = self.path.display().to_string();
+        tracing::info!(file, bytes = found.component.len(), "loading");
+        self.plugins.update(&self.path, |slot| slot.phase = Phase::Loading);
+        let begun = Instant::now();
+        let mut pause = Duration::from_millis(500);
+        let mut told = String::new();
+        loop {
+            let (error, waits) = match self.try_prepare(&found).await {
+                Ok(prepared) => {
+                    tracing::info!(file, "prepared in {:.1?}", begun.elapsed());
+                    return Some(prepared);
+                }
+                Err(error) => error,
+            };
+            let keeps = if self.controller().is_some() { "; the revision that runs stays" } else { "" };
+            let phase = if waits { Phase::Waiting } else { Phase::Failed };
+            self.plugins.update(&self.path, |slot| (slot.phase, slot.error) = (phase, Some(error.clone())));
+            if !waits {
+                tracing::error!(file, "cannot be loaded: {error}{keeps}");
+                return None;
+            }
+            if error != told {
+                tracing::warn!(file, "cannot be loaded yet, and is tried again: {error}{keeps}");
+            }
+            told = error;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(15));
+        }
+    }
+
+    /// What is wrong, and whether it may be right later without a change of the file.
+    async fn try_prepare(&mut self, found: &Found) -> Result<Prepared, (String, bool)> {
+        check_config(found).map_err(|error| (error, false))?;
+        let runtime = &self.plugins.inner.runtime;
+        let prepared = runtime.prepare(Arc::clone(&found.component), &found.config, &self.own_writes).await;
+        let prepared = prepared.map_err(|error| (error.to_string(), error.waits_for_cluster()))?;
+        self.claim(&prepared.spec().name).map_err(|error| (error, false))?;
+        Ok(prepared)
+    }
+
+    /// Two plugins of one name would fight over fields and be one in every log and metric.
+    fn claim(&mut self, name: &str) -> Result<(), String> {
+        let mut names = lock(&self.plugins.inner.names);
+        match names.get(name) {
+            Some(holder) if *holder != self.path => {
+                return Err(format!(
+                    "a plugin named {name} is already loaded from {}; remove one, or give it another name",
+                    holder.display()
+                ));
+            }
+            _ => {}
+        }
+        if let Some(old) = self.claimed.replace(name.to_owned())
+            && old != name
+        {
+            names.remove(&old);
+        }
+        names.insert(name.to_owned(), self.path.clone());
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        if let Some(name) = self.claimed.take() {
+            lock(&self.plugins.inner.names).remove(&name);
+        }
+    }
+
+    async fn switch(&self, prepared: Prepared) {
+        let (spec, digest) = (Arc::clone(prepared.spec()), prepared.digest().to_owned());
+        let (plugin, version) = (spec.name.as_str(), spec.version.as_str());
+        let old = self.controller();
+        let same =
+            |old: &Arc<Controller>| old.reconciled() == spec.reconciles.kind && old.spec().name == spec.name;
+        match old.filter(same) {
+            Some(old) => {
+                let replacing = Instant::now();
+                if !old.replace(prepared, self.plugins.inner.grace).await {
+                    tracing::warn!(
+                        plugin,
+                        "reconciles of the old revision did not end within the grace; they were stopped, and their objects requested again"
+                    );
+                }
+                tracing::info!(plugin, version, digest, "replaced in {:.1?}", replacing.elapsed());
+            }
+            None => {
+                // Another kind or name is another plugin: the old one ends first.
+                self.stop().await;
+                let controller = Arc::new(Controller::start(prepared).await);
+                self.plugins.update(&self.path, |slot| slot.controller = Some(controller));
+                tracing::info!(plugin, version, digest, reconciles = %spec.reconciles.kind, "running");
+            }
+        }
+        self.plugins.update(&self.path, |slot| (slot.phase, slot.error) = (Phase::Running, None));
+    }
+
+    async fn stop(&self) {
+        let mut controller = None;
+        self.plugins.update(&self.path, |slot| controller = slot.controller.take());
+        if let Some(controller) = controller {
+            let name = controller.spec().name.clone();
+            let drained = controller.stop(self.plugins.inner.grace).await;
+            let how =
+                if drained { "" } else { "; reconciles that did not end within the grace were stopped" };
+            tracing::info!(plugin = name, "stopped{how}");
+        }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+fn check_config(found: &Found) -> Result<(), String> {
+    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&found.config) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!(
+            "its configuration {} is no JSON object: {error}",
+            crate::directory::config_path(&found.path).display()
+        )),
+    }
+}

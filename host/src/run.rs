@@ -1,0 +1,135 @@
+//! `run` and `dev`: the whole host.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use wheelhouse_cache::InformerFactory;
+use wheelhouse_controller::Runtime;
+use wheelhouse_core::limits::Limits;
+use wheelhouse_sandbox::{Sandbox, SandboxConfig};
+
+use crate::cli::{DevArgs, HostArgs, RunArgs};
+use crate::plugins::Plugins;
+use crate::{admin, devcluster, directory, logging};
+
+/// How long the API server may take to answer at the start.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Against a cluster.
+pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
+    logging::start(&args.host.log)?;
+    let mut signals = Signals::new()?;
+    check_folder(&args.host.plugin_dir)?;
+    let options = kube::config::KubeConfigOptions { context: args.context.clone(), ..Default::default() };
+    let config = match args.context {
+        Some(_) => kube::Config::from_kubeconfig(&options).await.map_err(anyhow::Error::from),
+        None => kube::Config::infer().await.map_err(anyhow::Error::from),
+    };
+    let config = config.context(
+        "no cluster to run against: set KUBECONFIG, or run in a Pod; `wheelhouse dev` needs no cluster",
+    )?;
+    let url = config.cluster_url.to_string();
+    let client = wheelhouse_cache::rest::connect(config).with_context(|| format!("no client for {url}"))?;
+    let version = tokio::select! {
+        version = tokio::time::timeout(CONNECT, client.apiserver_version()) => version,
+        () = signals.first() => return Ok(()),
+    };
+    let version = version
+        .map_err(|_| anyhow::anyhow!("no answer within {CONNECT:?}"))
+        .and_then(|version| version.map_err(anyhow::Error::from))
+        .with_context(|| {
+            format!(
+                "the API server at {url} cannot be reached: is it up, and is the kubeconfig the right one?"
+            )
+        })?;
+    tracing::info!(url, version = version.git_version, "connected");
+    host(&args.host, client, &mut signals).await
+}
+
+/// Against an embedded API server.
+pub(crate) async fn dev(args: DevArgs) -> anyhow::Result<()> {
+    logging::start(&args.host.log)?;
+    let mut signals = Signals::new()?;
+    check_folder(&args.host.plugin_dir)?;
+    let cluster = devcluster::start(&args.server).await?;
+    let url = cluster.url().parse().context("the embedded server's address")?;
+    let client = wheelhouse_cache::rest::connect(kube::Config::new(url))
+        .context("no client for the embedded server")?;
+    let result = host(&args.host, client, &mut signals).await;
+    cluster.shutdown().await;
+    result
+}
+
+fn check_folder(folder: &Path) -> anyhow::Result<()> {
+    match std::fs::read_dir(folder) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            bail!("--plugin-dir {}: there is no such folder; create it, or name another", folder.display())
+        }
+        Err(error) => bail!("--plugin-dir {}: {error}", folder.display()),
+    }
+}
+
+/// Runs plugins until the first signal, then ends in order; the second signal ends at once.
+async fn host(args: &HostArgs, client: kube::Client, signals: &mut Signals) -> anyhow::Result<()> {
+    let sandbox = Sandbox::new(SandboxConfig::default())?;
+    let runtime = Runtime {
+        sandbox,
+        informers: InformerFactory::new(client.clone()),
+        client,
+        limits: Limits::default(),
+        sync_timeout: Duration::from_secs(60),
+    };
+    let plugins = Plugins::new(runtime, args.grace);
+    let admin = admin::serve(args.admin_addr, plugins.clone()).await?;
+    let (changes, receiver) = mpsc::channel(16);
+    let folder = std::path::absolute(&args.plugin_dir).unwrap_or_else(|_| args.plugin_dir.clone());
+    tracing::info!(folder = %folder.display(), "plugins are loaded from here");
+    let source = tokio::spawn(directory::watch(folder, changes));
+
+    let stop = async {
+        signals.first().await;
+        tracing::info!(grace = ?args.grace, "stopping: nothing new begins, what runs may end; a second signal ends at once");
+    };
+    plugins.follow(receiver, stop).await;
+    source.abort();
+    admin.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The signals that end a host. From the second on, one ends the process at once.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From now on.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let open = |kind| signal(kind).context("signals cannot be received");
+        Ok(Self { interrupt: open(SignalKind::interrupt())?, terminate: open(SignalKind::terminate())? })
+    }
+
+    /// Waits for the first, and sees to the second.
+    pub(crate) async fn first(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        tokio::spawn(async {
+            if let Ok(mut second) = Signals::new() {
+                tokio::select! {
+                    _ = second.interrupt.recv() => {}
+                    _ = second.terminate.recv() => {}
+                }
+                tracing::warn!("second signal: ending at once");
+                // 128 + SIGINT, as a shell would report it.
+                std::process::exit(130);
+            }
+        });
+    }
+}

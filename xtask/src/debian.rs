@@ -34,12 +34,8 @@ pub(crate) struct Debian {
 
 impl fmt::Display for Debian {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Debian's {} ({}), the standard library from its source,",
-            self.version,
-            self.rustc.display()
-        )
+        let version: Vec<_> = self.version.split(' ').take(2).collect();
+        write!(f, "Debian's {} ({}) and std from source", version.join(" "), self.rustc.display())
     }
 }
 
@@ -130,7 +126,7 @@ pub(crate) fn install(missing: &Missing) -> Result<()> {
         Some(sudo) => sudo,
         None => bail!("{missing}; installing them takes root, and `sudo` asks for a password"),
     };
-    println!("setup: installing {} (some 800 MB unpacked; a minute or two)", names.join(", "));
+    println!("setup: installing {} (some 600 MB unpacked; a minute or two)", names.join(", "));
     let apt = |args: &[&str]| {
         let mut words =
             sudo.iter().chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"].iter()).chain(args);

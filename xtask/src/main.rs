@@ -9,9 +9,12 @@ mod debian;
 mod guest;
 mod process;
 mod setup;
+mod test;
+mod tools;
 mod workspace;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -44,6 +47,8 @@ enum Command {
     Setup,
     /// Builds the example plugins into target/plugins/NAME.wasm.
     BuildPlugins(BuildPlugins),
+    /// Builds the plugins and runs every test; fails if one was skipped.
+    Test(Test),
 }
 
 #[derive(Args)]
@@ -55,11 +60,33 @@ struct BuildPlugins {
     out: Option<PathBuf>,
 }
 
-fn main() -> Result<()> {
-    let cli = Cli::parse();
+#[derive(Args)]
+struct Test {
+    /// For `cargo nextest run` (or `cargo test`), such as a test's name. With any, the run is a
+    /// partial one: documentation tests are left out.
+    #[arg(last = true)]
+    args: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not by returning it: with RUST_BACKTRACE set, the message would drown.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
     let workspace = Workspace::find()?;
     match cli.command {
-        Command::Setup => setup::run(&workspace, cli.guest_toolchain).map(drop),
+        Command::Setup => {
+            setup::run(&workspace, cli.guest_toolchain)?;
+            tools::nextest(&workspace);
+            tools::kubectl()
+        }
         Command::BuildPlugins(args) => {
             let toolchain = setup::run(&workspace, cli.guest_toolchain)?;
             let build = guest::Build { names: args.names, out: args.out, ..guest::Build::default() };
@@ -68,5 +95,6 @@ fn main() -> Result<()> {
             }
             Ok(())
         }
+        Command::Test(args) => test::run(&workspace, cli.guest_toolchain, &args.args),
     }
 }

@@ -72,10 +72,15 @@ pub(crate) fn quietly_within(command: &mut Command, limit: Duration) -> Result<(
     if status.success() { Ok(()) } else { Err(anyhow!("{}", error_line(&said, &status.to_string()))) }
 }
 
+/// The line that says what was wrong. Of a long chain of causes only the ends tell something.
 fn error_line(said: &str, otherwise: &str) -> String {
     let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
     let line = lines().find(|line| line.starts_with("error")).or_else(|| lines().next());
-    line.unwrap_or(otherwise).trim_start_matches("error:").trim().to_owned()
+    let line = line.unwrap_or(otherwise).trim_start_matches("error:").trim();
+    match line.split(": ").collect::<Vec<_>>()[..] {
+        [what, _, _, .., why] => format!("{what}: … {why}"),
+        _ => line.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +104,12 @@ mod tests {
         let script = "echo info: trying >&2; echo error: no such host >&2; echo backtrace >&2; exit 1";
         let error = quietly_within(&mut shell(script), Duration::from_secs(10)).unwrap_err();
         assert_eq!(error.to_string(), "no such host");
+    }
+
+    #[test]
+    fn a_chain_of_causes_is_cut_to_its_ends() {
+        let said = "error: download failed: could not fetch 'https://x': request failed: connection refused";
+        assert_eq!(error_line(said, ""), "download failed: … connection refused");
     }
 
     #[test]

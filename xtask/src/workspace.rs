@@ -22,9 +22,13 @@ pub(crate) struct Workspace {
 
 impl Workspace {
     pub(crate) fn find() -> Result<Self> {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        // As `cargo run` says it now, and not as it was when this was compiled: clones that share a
+        // target folder share this binary.
+        let here = env::var_os("CARGO_MANIFEST_DIR")
+            .context("CARGO_MANIFEST_DIR is not set: run xtask by `cargo xtask`, in the workspace")?;
         let mut metadata = cargo();
-        metadata.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"]).arg(here);
+        metadata.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"]);
+        metadata.arg(Path::new(&here).join("Cargo.toml"));
         let said = process::output(&mut metadata)?;
         let said: Value = serde_json::from_str(&said).context("`cargo metadata` printed no JSON")?;
         Self::from_metadata(&said)

@@ -1,0 +1,159 @@
+//! `cargo xtask test`: every test of the workspace, after the set-up that they need.
+//!
+//! A test that is skipped is a failure of the run, and is named: an `#[ignore]` that nobody sees
+//! again is worth no more than a deleted test. Tests find the built plugins by
+//! `WHEELHOUSE_PLUGINS_DIR`, and never find the user's own cluster.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::setup::Choice;
+use crate::workspace::Workspace;
+use crate::{guest, process, setup, tools};
+
+/// Where tests find the plugins, as `NAME.wasm`: an absolute path.
+const PLUGINS_DIR: &str = "WHEELHOUSE_PLUGINS_DIR";
+
+/// Runs the tests; those that `args` select, if there are any.
+pub(crate) fn run(workspace: &Workspace, choice: Choice, args: &[String]) -> Result<()> {
+    let toolchain = setup::run(workspace, choice)?;
+    tools::kubectl()?;
+    let nextest = tools::nextest(workspace);
+
+    let mut report = Report::default();
+    report.step("build the plugins", || {
+        guest::build(workspace, &toolchain, &guest::Build::default()).map(drop)
+    })?;
+    let mut skipped = report.step("build the tests", || {
+        if nextest { skipped_by_nextest(workspace) } else { skipped_by_cargo(workspace, "--tests") }
+    })?;
+    let mut failed = Vec::new();
+    let tests = report.step("tests", || process::run(test_command(workspace, nextest).args(args)));
+    failed.extend(tests.err());
+    if args.is_empty() {
+        let documentation = report.step("documentation tests", || {
+            skipped.extend(skipped_by_cargo(workspace, "--doc")?);
+            process::run(cargo(workspace).args(["test", "--workspace", "--doc"]))
+        });
+        failed.extend(documentation.err());
+    } else {
+        println!("test: a partial run ({}); documentation tests were left out", args.join(" "));
+    }
+
+    report.print();
+    for error in &failed {
+        println!("test: {error:#}");
+    }
+    for name in &skipped {
+        println!("test: skipped: {name}");
+    }
+    match (failed.is_empty(), skipped.len()) {
+        (true, 0) => println!("test: ok"),
+        (false, _) => bail!("tests failed, as said above"),
+        (true, n) => {
+            bail!(
+                "skipped tests: {n}, named above; make them run or delete them (no `#[ignore]`, no `ignore` block)"
+            )
+        }
+    }
+    Ok(())
+}
+
+/// A cargo command as tests are run with.
+fn cargo(workspace: &Workspace) -> Command {
+    let mut command = workspace.cargo();
+    command.env(PLUGINS_DIR, workspace.plugins_dir());
+    // A test that would take the cluster of whoever runs it must find none.
+    command.env("KUBECONFIG", workspace.target.join("tests-have-no-cluster.kubeconfig"));
+    command.env_remove("KUBERNETES_SERVICE_HOST").env_remove("KUBERNETES_SERVICE_PORT");
+    command
+}
+
+fn test_command(workspace: &Workspace, nextest: bool) -> Command {
+    let mut command = cargo(workspace);
+    if nextest {
+        command.args(["nextest", "run", "--workspace", "--no-tests=fail"]);
+    } else {
+        command.args(["test", "--workspace", "--tests", "--no-fail-fast"]);
+    }
+    command
+}
+
+/// The tests that a whole run of nextest would leave out.
+fn skipped_by_nextest(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut list = cargo(workspace);
+    list.args(["nextest", "list", "--workspace", "--message-format=json"]);
+    let said = process::output_with_progress(&mut list)?;
+    left_out(&serde_json::from_str(&said).context("`cargo nextest list` printed no JSON")?)
+}
+
+fn left_out(list: &Value) -> Result<Vec<String>> {
+    let suites = list.get("rust-suites").and_then(Value::as_object);
+    let suites = suites.context("`cargo nextest list` names no `rust-suites`: its format has changed")?;
+    let mut names = Vec::new();
+    for (suite, about) in suites {
+        for (test, case) in about.get("testcases").and_then(Value::as_object).into_iter().flatten() {
+            let runs = case.pointer("/filter-match/status").and_then(Value::as_str) == Some("matches");
+            if !runs {
+                names.push(format!("{suite} {test}"));
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// The ignored tests of a kind (`--tests`, `--doc`), by the test binaries' own list.
+fn skipped_by_cargo(workspace: &Workspace, kind: &str) -> Result<Vec<String>> {
+    let mut list = cargo(workspace);
+    list.args(["test", "--workspace", kind, "--quiet", "--", "--list", "--ignored"]);
+    let said = process::output_with_progress(&mut list)?;
+    Ok(said.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+}
+
+/// How long each step took.
+#[derive(Default)]
+struct Report(Vec<(&'static str, Duration)>);
+
+impl Report {
+    fn step<T>(&mut self, name: &'static str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        println!("test: {name} …");
+        let started = Instant::now();
+        let result = run();
+        self.0.push((name, started.elapsed()));
+        result
+    }
+
+    fn print(&self) {
+        for (name, time) in &self.0 {
+            println!("test: {name:<20} {:>7.1} s", time.as_secs_f64());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn whatever_does_not_match_is_left_out() {
+        let list = json!({ "rust-suites": {
+            "a": { "testcases": {
+                "runs": { "ignored": false, "filter-match": { "status": "matches" } },
+                "ignored": { "ignored": true, "filter-match": { "status": "mismatch", "reason": "ignored" } },
+            }},
+            "b::it": { "testcases": {
+                "filtered": { "ignored": false, "filter-match": { "status": "mismatch", "reason": "default-filter" } },
+            }},
+        }});
+        assert_eq!(left_out(&list).unwrap(), ["a ignored", "b::it filtered"]);
+    }
+
+    #[test]
+    fn an_unknown_list_format_is_an_error_and_not_an_empty_list() {
+        assert!(left_out(&json!({ "suites": {} })).is_err());
+    }
+}

@@ -4,7 +4,6 @@
 mod factory;
 mod handlers;
 mod model;
-mod queries;
 mod script;
 mod server;
 mod watching;

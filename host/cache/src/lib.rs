@@ -30,6 +30,8 @@ pub mod rest;
 mod snapshot;
 mod stats;
 mod store;
+#[cfg(test)]
+mod store_model;
 pub mod version;
 
 pub use decode::Decoder;

@@ -13,8 +13,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use wheelhouse_client::OwnWrites;
 use wheelhouse_controller::{Controller, PluginStatus, Prepared, Runtime};
+use wheelhouse_sandbox::Compiled;
 
 use crate::directory::{Change, Found};
+
+/// How often a plugin that waits for the cluster is tried: it costs a request or two.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Where a plugin's newest file is on its way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -219,40 +223,60 @@ impl File {
         tracing::info!(file, bytes = found.component.len(), "loading");
         self.plugins.update(&self.path, |slot| slot.phase = Phase::Loading);
         let begun = Instant::now();
-        let mut pause = Duration::from_millis(500);
-        let mut told = String::new();
+        let compiled = match self.compile(&found).await {
+            Ok(compiled) => compiled,
+            Err(error) => {
+                self.report(Phase::Failed, &error);
+                return None;
+            }
+        };
         loop {
-            let (error, waits) = match self.try_prepare(&found).await {
+            let (error, waits) = match self.try_prepare(&compiled, &found).await {
                 Ok(prepared) => {
                     tracing::info!(file, "prepared in {:.1?}", begun.elapsed());
                     return Some(prepared);
                 }
                 Err(error) => error,
             };
-            let keeps = if self.controller().is_some() { "; the revision that runs stays" } else { "" };
-            let phase = if waits { Phase::Waiting } else { Phase::Failed };
-            self.plugins.update(&self.path, |slot| (slot.phase, slot.error) = (phase, Some(error.clone())));
+            self.report(if waits { Phase::Waiting } else { Phase::Failed }, &error);
             if !waits {
-                tracing::error!(file, "cannot be loaded: {error}{keeps}");
                 return None;
             }
-            if error != told {
-                tracing::warn!(file, "cannot be loaded yet, and is tried again: {error}{keeps}");
-            }
-            told = error;
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(15));
+            tokio::time::sleep(RETRY).await;
         }
     }
 
+    async fn compile(&self, found: &Found) -> Result<Compiled, String> {
+        check_config(found)?;
+        let compiled = self.plugins.inner.runtime.sandbox.compile(Arc::clone(&found.component)).await;
+        compiled.map_err(|error| error.to_string())
+    }
+
     /// What is wrong, and whether it may be right later without a change of the file.
-    async fn try_prepare(&mut self, found: &Found) -> Result<Prepared, (String, bool)> {
-        check_config(found).map_err(|error| (error, false))?;
+    async fn try_prepare(&mut self, compiled: &Compiled, found: &Found) -> Result<Prepared, (String, bool)> {
         let runtime = &self.plugins.inner.runtime;
-        let prepared = runtime.prepare(Arc::clone(&found.component), &found.config, &self.own_writes).await;
+        let prepared = runtime.prepare(compiled, &found.config, &self.own_writes).await;
         let prepared = prepared.map_err(|error| (error.to_string(), error.waits_for_cluster()))?;
         self.claim(&prepared.spec().name).map_err(|error| (error, false))?;
         Ok(prepared)
+    }
+
+    /// Notes what is wrong, and says so unless it was said.
+    fn report(&self, phase: Phase, error: &str) {
+        let file = self.path.display().to_string();
+        let mut told = false;
+        self.plugins.update(&self.path, |slot| {
+            told = (slot.phase, slot.error.as_deref()) == (phase, Some(error));
+            (slot.phase, slot.error) = (phase, Some(error.to_owned()));
+        });
+        let keeps = if self.controller().is_some() { "; the revision that runs stays" } else { "" };
+        match phase {
+            _ if told => {}
+            Phase::Waiting => {
+                tracing::warn!(file, "cannot be loaded yet, and is tried again: {error}{keeps}")
+            }
+            _ => tracing::error!(file, "cannot be loaded: {error}{keeps}"),
+        }
     }
 
     /// Two plugins of one name would fight over fields and be one in every log and metric.

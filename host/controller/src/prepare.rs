@@ -1,4 +1,4 @@
-//! From a component's bytes to a revision that is ready to take over: everything that can fail,
+//! From a component's code to a revision that is ready to take over: everything that can fail,
 //! beside whatever runs.
 
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, Watched};
 use wheelhouse_core::limits::Limits;
 use wheelhouse_core::spec::{FieldIndex, IndexSource};
 use wheelhouse_core::{Gate, Kind, Object, Spec};
-use wheelhouse_sandbox::{DescribeError, LoadError, Revision, RevisionSetup, Sandbox};
+use wheelhouse_sandbox::{Compiled, DescribeError, Revision, RevisionSetup, Sandbox};
 
 /// What all plugins of a host share. Cheap to clone.
 #[derive(Clone)]
@@ -29,12 +29,9 @@ pub struct Runtime {
     pub sync_timeout: Duration,
 }
 
-/// Why a component does not become a revision.
+/// Why code does not become a revision.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// The file.
-    #[error(transparent)]
-    Load(#[from] LoadError),
     /// Its description.
     #[error(transparent)]
     Describe(#[from] DescribeError),
@@ -108,18 +105,17 @@ impl Prepared {
 }
 
 impl Runtime {
-    /// Validates, compiles and describes a component, watches what it needs, and waits until that
-    /// has synced. `own_writes` are those of the plugin's other revisions, too.
+    /// Describes a component, watches what it needs, and waits until that has synced. `own_writes`
+    /// are those of the plugin's other revisions, too.
     ///
     /// # Errors
     /// The first step that fails; nothing of it stays.
     pub async fn prepare(
         &self,
-        component: Arc<[u8]>,
+        compiled: &Compiled,
         config: &str,
         own_writes: &OwnWrites,
     ) -> Result<Prepared, PrepareError> {
-        let compiled = self.sandbox.compile(component).await?;
         let spec = Arc::new(compiled.describe(config, &self.limits).await?);
 
         let informer = async |kind: &Kind| {

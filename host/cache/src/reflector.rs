@@ -57,8 +57,11 @@ impl Default for ReflectorConfig {
 
 /// What a watch came to.
 enum Ended {
-    /// The server closed it, or the connection died of age: go on from the last version.
-    Cleanly,
+    /// The server closed it: go on from the last version.
+    Cleanly {
+        /// There was an event.
+        heard: bool,
+    },
     /// The version is too old, or not known yet: list again.
     Expired,
     /// Something else.
@@ -98,15 +101,8 @@ impl Reflector {
         let mut objects: Vec<Object> = Vec::new();
         let mut token = String::new();
         let version = loop {
-            let page = match self.source.list(self.config.page, &token).await {
-                Ok(page) => page,
-                // The token expired between two pages: what was read so far is of no use.
-                Err(failure) if failure.expired() && !token.is_empty() => {
-                    tracing::debug!(kind = %self.sink.kind, "a continue token expired: the list starts over");
-                    return Err(failure);
-                }
-                Err(failure) => return Err(failure),
-            };
+            // A token that expires between two pages fails the whole list: half of it is of no use.
+            let page = self.source.list(self.config.page, &token).await?;
             add(&self.sink.counters.undecodable, page.undecodable);
             objects.extend(page.objects);
             if page.continue_token.is_empty() {
@@ -137,8 +133,10 @@ impl Reflector {
             let began = Instant::now();
             let ended = self.watch(&mut version).await;
             match ended {
-                Ended::Cleanly if began.elapsed() < self.config.shortest_watch => self.pause(None).await,
-                Ended::Cleanly => self.backoff.reset(),
+                Ended::Cleanly { heard: false } if began.elapsed() < self.config.shortest_watch => {
+                    self.pause(None).await;
+                }
+                Ended::Cleanly { .. } => self.backoff.reset(),
                 Ended::Expired => {
                     tracing::debug!(kind = %self.sink.kind, %version, "the watch has expired: listing again");
                     add(&self.sink.counters.watch_errors, 1);
@@ -166,10 +164,11 @@ impl Reflector {
             Ok(Err(failure)) => return ended(failure),
             Ok(Ok(events)) => events,
         };
+        let mut heard = false;
         loop {
             let event = match timeout_at(deadline, events.next()).await {
                 Err(_) => return silent(),
-                Ok(None) => return Ended::Cleanly,
+                Ok(None) => return Ended::Cleanly { heard },
                 Ok(Some(Err(failure))) => return ended(failure),
                 Ok(Some(Ok(event))) => event,
             };
@@ -193,6 +192,7 @@ impl Reflector {
                 }
                 Event::Error(failure) => return ended(failure),
             };
+            heard = true;
             self.backoff.reset();
             // It only advances.
             if !reached.is_empty() && !version::reaches(version, &reached) {

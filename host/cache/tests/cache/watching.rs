@@ -327,3 +327,20 @@ async fn an_event_that_does_not_decode_costs_only_itself() {
     until("a is there", || contents(&informer) == ["a@12"]).await;
     assert_eq!((informer.stats().undecodable, script.asked().len()), (1, 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_closed_at_once_is_not_repeated_in_a_hot_loop() {
+    let script = Arc::new(Script::default());
+    script.list(page("10", []));
+    for _ in 0..4 {
+        drop(script.watch());
+    }
+    let _watch = script.watch();
+    let _informer = informer(&script).await;
+    until("it is watched", || script.asked().len() == 6).await;
+    assert!(
+        script.pauses()[1..].iter().all(|pause| *pause >= Duration::from_millis(800)),
+        "{:?}",
+        script.pauses()
+    );
+}

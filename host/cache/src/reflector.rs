@@ -18,6 +18,9 @@ use crate::rest::Failure;
 use crate::stats::add;
 use crate::version;
 
+/// The longest `Retry-After` that is believed.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+
 /// How a reflector behaves. The defaults are client-go's where it has them.
 #[derive(Clone, Debug)]
 pub struct ReflectorConfig {
@@ -203,7 +206,7 @@ impl Reflector {
 
     async fn pause(&mut self, asked: Option<Duration>) {
         let step = self.backoff.step();
-        sleep(asked.map_or(step, |asked| asked.min(self.config.backoff_max).max(step))).await;
+        sleep(asked.map_or(step, |asked| asked.min(MAX_RETRY_AFTER).max(step))).await;
     }
 
     async fn failed(&mut self, what: &'static str, failure: &Failure) {

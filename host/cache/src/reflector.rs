@@ -18,6 +18,9 @@ use crate::rest::Failure;
 use crate::stats::add;
 use crate::version;
 
+/// The longest `Retry-After` that is believed.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+
 /// How a reflector behaves. The defaults are client-go's where it has them.
 #[derive(Clone, Debug)]
 pub struct ReflectorConfig {
@@ -57,8 +60,11 @@ impl Default for ReflectorConfig {
 
 /// What a watch came to.
 enum Ended {
-    /// The server closed it, or the connection died of age: go on from the last version.
-    Cleanly,
+    /// The server closed it: go on from the last version.
+    Cleanly {
+        /// There was an event.
+        heard: bool,
+    },
     /// The version is too old, or not known yet: list again.
     Expired,
     /// Something else.
@@ -98,15 +104,8 @@ impl Reflector {
         let mut objects: Vec<Object> = Vec::new();
         let mut token = String::new();
         let version = loop {
-            let page = match self.source.list(self.config.page, &token).await {
-                Ok(page) => page,
-                // The token expired between two pages: what was read so far is of no use.
-                Err(failure) if failure.expired() && !token.is_empty() => {
-                    tracing::debug!(kind = %self.sink.kind, "a continue token expired: the list starts over");
-                    return Err(failure);
-                }
-                Err(failure) => return Err(failure),
-            };
+            // A token that expires between two pages fails the whole list: half of it is of no use.
+            let page = self.source.list(self.config.page, &token).await?;
             add(&self.sink.counters.undecodable, page.undecodable);
             objects.extend(page.objects);
             if page.continue_token.is_empty() {
@@ -137,8 +136,10 @@ impl Reflector {
             let began = Instant::now();
             let ended = self.watch(&mut version).await;
             match ended {
-                Ended::Cleanly if began.elapsed() < self.config.shortest_watch => self.pause(None).await,
-                Ended::Cleanly => self.backoff.reset(),
+                Ended::Cleanly { heard: false } if began.elapsed() < self.config.shortest_watch => {
+                    self.pause(None).await;
+                }
+                Ended::Cleanly { .. } => self.backoff.reset(),
                 Ended::Expired => {
                     tracing::debug!(kind = %self.sink.kind, %version, "the watch has expired: listing again");
                     add(&self.sink.counters.watch_errors, 1);
@@ -166,10 +167,11 @@ impl Reflector {
             Ok(Err(failure)) => return ended(failure),
             Ok(Ok(events)) => events,
         };
+        let mut heard = false;
         loop {
             let event = match timeout_at(deadline, events.next()).await {
                 Err(_) => return silent(),
-                Ok(None) => return Ended::Cleanly,
+                Ok(None) => return Ended::Cleanly { heard },
                 Ok(Some(Err(failure))) => return ended(failure),
                 Ok(Some(Ok(event))) => event,
             };
@@ -193,6 +195,7 @@ impl Reflector {
                 }
                 Event::Error(failure) => return ended(failure),
             };
+            heard = true;
             self.backoff.reset();
             // It only advances.
             if !reached.is_empty() && !version::reaches(version, &reached) {
@@ -203,7 +206,7 @@ impl Reflector {
 
     async fn pause(&mut self, asked: Option<Duration>) {
         let step = self.backoff.step();
-        sleep(asked.map_or(step, |asked| asked.min(self.config.backoff_max).max(step))).await;
+        sleep(asked.map_or(step, |asked| asked.min(MAX_RETRY_AFTER).max(step))).await;
     }
 
     async fn failed(&mut self, what: &'static str, failure: &Failure) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub(crate) struct WatchedKind {
     /// The newest version that was read live instead: until the store has seen it, its objects would
     /// be older than what the plugin knows.
     pub(crate) floor: Mutex<String>,
+    /// The store is synced and has seen the floor; so that a read looks at one flag.
+    pub(crate) ready: AtomicBool,
 }
 
 /// One plugin revision's way to the cluster.
@@ -89,7 +92,16 @@ impl PluginClient {
             let kind = informer.kind().clone();
             let overlay = own_writes.of(&kind);
             let indexes = indexes.into_iter().collect();
-            (kind, WatchedKind { informer, indexes, overlay, floor: Mutex::default() })
+            (
+                kind,
+                WatchedKind {
+                    informer,
+                    indexes,
+                    overlay,
+                    floor: Mutex::default(),
+                    ready: AtomicBool::new(false),
+                },
+            )
         });
         Self {
             rest: Rest::new(client),

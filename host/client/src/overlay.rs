@@ -206,3 +206,51 @@ impl Overlay {
         (now, newer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(version: u64) -> Object {
+        let metadata =
+            json!({"namespace": "n", "name": "a", "uid": "u", "resourceVersion": version.to_string()});
+        Object::from_value(&json!({"metadata": metadata})).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_remembered_for_ever_and_what_was_never_confirmed_is_counted() {
+        let (overlay, store) = (Overlay::default(), Store::default());
+        let key = Key::new("n", "a");
+        overlay.learn(&object(5), &store);
+        assert!(overlay.get(&key, &store).is_some());
+        tokio::time::advance(TTL).await;
+        assert!(overlay.get(&key, &store).is_none());
+        assert_eq!((overlay.len(), overlay.expired()), (0, 1));
+        overlay.learn_gone(&key, "u", &store);
+        tokio::time::advance(TTL).await;
+        assert!(overlay.snapshot(&store).1.is_empty() && overlay.is_empty());
+        assert_eq!(overlay.expired(), 1, "a deletion of what is not there is no lag");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_overtake_each_other_leave_the_newest() {
+        let (overlay, store) = (Overlay::default(), Store::default());
+        let key = Key::new("n", "a");
+        let version = || overlay.get(&key, &store).map(|o| o.resource_version().to_owned());
+        overlay.learn(&object(7), &store);
+        overlay.learn(&object(6), &store);
+        assert_eq!(version().as_deref(), Some("7"));
+        overlay.learn_gone(&key, "u", &store);
+        overlay.learn(&object(8), &store);
+        assert_eq!(version(), None, "a UID does not come again");
+    }
+
+    #[test]
+    fn a_plugins_revisions_share_what_it_wrote() {
+        let writes = OwnWrites::default();
+        let kind: Kind = "v1/Pod".parse().unwrap();
+        assert!(Arc::ptr_eq(&writes.of(&kind), &writes.clone().of(&kind)));
+    }
+}

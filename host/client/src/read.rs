@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use wheelhouse_cache::{Query, Scan, Snapshot, page, version};
 use wheelhouse_core::access::Page;
@@ -13,19 +14,17 @@ use crate::client::WatchedKind;
 impl WatchedKind {
     /// Whether the store is synced and not older than what was read while it was not.
     pub(crate) fn ready(&self) -> bool {
-        let store = self.informer.store();
-        if !store.synced() {
-            return false;
+        if self.ready.load(Ordering::Acquire) {
+            return true;
         }
         let mut floor = self.floor.lock().unwrap_or_else(PoisonError::into_inner);
-        if !floor.is_empty() {
-            let now = store.snapshot();
-            if version::older(now.seen(), &floor) {
-                return false;
-            }
+        let now = self.informer.snapshot();
+        let ready = now.synced() && !version::older(now.seen(), &floor);
+        if ready {
             floor.clear();
         }
-        true
+        self.ready.store(ready, Ordering::Release);
+        ready
     }
 
     /// Remembers that the plugin has read this while the store was not ready.
@@ -37,6 +36,7 @@ impl WatchedKind {
                 floor.push_str(object.resource_version());
             }
         }
+        self.ready.store(false, Ordering::Release);
     }
 
     /// A namespace given for a kind that has none is refused, not ignored: the gate judged the

@@ -7,3 +7,4 @@ mod model;
 mod script;
 mod server;
 mod watching;
+mod wire;

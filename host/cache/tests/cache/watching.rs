@@ -182,13 +182,13 @@ async fn trap_10_a_throttled_watch_waits_as_long_as_asked_and_does_not_list() {
     let script = Arc::new(Script::default());
     script.list(page("10", []));
     let mut status = Status { code: 429, message: "slow down".into(), ..Status::default() };
-    status.retry_after = Some(Duration::from_secs(17));
+    status.retry_after = Some(Duration::from_secs(70));
     script.refuse_watch(Failure::Status(status));
     let _watch = script.watch();
     let _informer = informer(&script).await;
     until("it is watched again", || script.asked().len() == 3).await;
     assert_eq!(script.asked(), ["list", "watch 10", "watch 10"]);
-    assert!(script.pauses()[1] >= Duration::from_secs(17), "{:?}", script.pauses());
+    assert!(script.pauses()[1] >= Duration::from_secs(70), "{:?}", script.pauses());
 }
 
 #[tokio::test(start_paused = true)]
@@ -326,4 +326,21 @@ async fn an_event_that_does_not_decode_costs_only_itself() {
     let informer = informer(&script).await;
     until("a is there", || contents(&informer) == ["a@12"]).await;
     assert_eq!((informer.stats().undecodable, script.asked().len()), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_closed_at_once_is_not_repeated_in_a_hot_loop() {
+    let script = Arc::new(Script::default());
+    script.list(page("10", []));
+    for _ in 0..4 {
+        drop(script.watch());
+    }
+    let _watch = script.watch();
+    let _informer = informer(&script).await;
+    until("it is watched", || script.asked().len() == 6).await;
+    assert!(
+        script.pauses()[1..].iter().all(|pause| *pause >= Duration::from_millis(800)),
+        "{:?}",
+        script.pauses()
+    );
 }

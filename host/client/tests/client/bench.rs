@@ -1,0 +1,315 @@
+//! A plugin's client between a scripted API server and a cache that the test feeds.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use wheelhouse_cache::{
+    ApiResource, BoxFuture, Event, EventStream, Failure, Informer, InformerFactory, ListPage, ListWatch,
+    ReflectorConfig, ResourceMap, rest,
+};
+use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, Watched};
+use wheelhouse_core::gate::{Permission, Verb};
+use wheelhouse_core::request::{Change, Get, IndexMatch, List, Write};
+use wheelhouse_core::{ApiError, ClusterAccess, Gate, Key, Kind, Object};
+
+/// What the server was asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// `GET /api/v1/...`
+    pub(crate) what: String,
+    pub(crate) content_type: String,
+    pub(crate) body: Value,
+}
+
+#[derive(Default)]
+struct Answers {
+    next: Mutex<VecDeque<String>>,
+    asked: Mutex<Vec<Asked>>,
+}
+
+/// The cache's source: a list that comes when it is told to, and events by hand.
+struct Feed {
+    list: Mutex<Option<ListPage>>,
+    ready: Notify,
+    events: Mutex<Option<UnboundedReceiver<Result<Event, Failure>>>>,
+}
+
+impl ListWatch for Feed {
+    fn list<'a>(&'a self, _limit: u32, _token: &'a str) -> BoxFuture<'a, Result<ListPage, Failure>> {
+        Box::pin(async {
+            self.ready.notified().await;
+            Ok(self.list.lock().unwrap().take().unwrap())
+        })
+    }
+
+    fn watch<'a>(&'a self, _: &'a str, _: Duration) -> BoxFuture<'a, Result<EventStream, Failure>> {
+        Box::pin(async {
+            match self.events.lock().unwrap().take() {
+                Some(events) => Ok(Box::pin(events) as EventStream),
+                None => Ok(Box::pin(futures::stream::pending()) as EventStream),
+            }
+        })
+    }
+}
+
+pub(crate) struct Bench {
+    pub(crate) client: PluginClient,
+    pub(crate) informer: Informer,
+    gate: Gate,
+    answers: Arc<Answers>,
+    feed: Arc<Feed>,
+    events: UnboundedSender<Result<Event, Failure>>,
+}
+
+pub(crate) fn kind() -> Kind {
+    "v1/ConfigMap".parse().unwrap()
+}
+
+/// Permitted, cluster-scoped, and not watched.
+pub(crate) fn node() -> Kind {
+    "v1/Node".parse().unwrap()
+}
+
+fn resource(kind: &Kind, plural: &str, namespaced: bool) -> ApiResource {
+    ApiResource { kind: kind.clone(), plural: plural.into(), namespaced, subresources: vec![] }
+}
+
+pub(crate) fn key(name: &str) -> Key {
+    Key::new("n", name)
+}
+
+/// `n/name`, whose UID is its name, with the label `app`.
+pub(crate) fn json_of(name: &str, version: u64, app: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+        "namespace": "n", "name": name, "uid": name, "resourceVersion": version.to_string(), "labels": {"app": app}}})
+}
+
+pub(crate) fn object(name: &str, version: u64, app: &str) -> Object {
+    Object::from_value(&json_of(name, version, app)).unwrap()
+}
+
+/// An HTTP answer.
+pub(crate) fn http(status: u16, headers: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}",
+        body.len()
+    )
+}
+
+pub(crate) fn ok(body: &Value) -> String {
+    http(200, "", &body.to_string())
+}
+
+pub(crate) fn refusal(code: u16, reason: &str) -> String {
+    http(code, "", &json!({"kind": "Status", "code": code, "reason": reason, "message": reason}).to_string())
+}
+
+async fn serve(mut socket: TcpStream, answers: Arc<Answers>) {
+    let mut request = Vec::new();
+    let (head, length) = loop {
+        let mut chunk = [0; 4096];
+        let n = socket.read(&mut chunk).await.unwrap_or(0);
+        if n == 0 {
+            return;
+        }
+        request.extend_from_slice(&chunk[..n]);
+        let text = String::from_utf8_lossy(&request).into_owned();
+        if let Some((head, _)) = text.split_once("\r\n\r\n") {
+            let header = |name: &str| {
+                head.lines()
+                    .filter_map(|l| l.split_once(": "))
+                    .find(|(n, _)| n.eq_ignore_ascii_case(name))
+                    .map(|(_, v)| v.to_owned())
+            };
+            let length: usize = header("content-length").map_or(0, |v| v.parse().unwrap());
+            break ((head.to_owned(), header("content-type").unwrap_or_default()), length);
+        }
+    };
+    let (head, content_type) = head;
+    let start = head.len() + 4;
+    while request.len() < start + length {
+        let mut chunk = [0; 4096];
+        let n = socket.read(&mut chunk).await.unwrap();
+        request.extend_from_slice(&chunk[..n]);
+    }
+    let what = head.lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
+    let body = serde_json::from_slice(&request[start..]).unwrap_or(Value::Null);
+    answers.asked.lock().unwrap().push(Asked { what, content_type, body });
+    let answer = answers.next.lock().unwrap().pop_front();
+    match answer.as_deref() {
+        // The connection breaks.
+        Some("") => {}
+        Some(answer) => drop(socket.write_all(answer.as_bytes()).await),
+        // Silence.
+        None => std::future::pending().await,
+    }
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let answers = Arc::new(Answers::default());
+        let answering = Arc::clone(&answers);
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(serve(socket, Arc::clone(&answering)));
+            }
+        });
+        let (events, stream) = unbounded();
+        let feed =
+            Arc::new(Feed { list: Mutex::default(), ready: Notify::new(), events: Mutex::new(Some(stream)) });
+        let source = Arc::clone(&feed);
+        let factory = InformerFactory::with_source(
+            ResourceMap::fixed([resource(&kind(), "configmaps", true), resource(&node(), "nodes", false)]),
+            move |_| Arc::clone(&source) as Arc<dyn ListWatch>,
+            ReflectorConfig::default(),
+        );
+        let informer = factory.informer(&kind()).await.unwrap();
+        informer
+            .add_index("p/app", wheelhouse_cache::IndexFn::field(".metadata.labels.app".parse().unwrap()));
+        let client = rest::connect(kube::Config::new(uri)).unwrap();
+        let watched = Watched { informer: informer.clone(), indexes: vec![("app".into(), "p/app".into())] };
+        let config = ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::default() };
+        let client = PluginClient::new(client, &factory, [watched], &OwnWrites::default(), config);
+        let all = [Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Patch, Verb::Delete];
+        let permission = |kind: Kind, subresource: &str| Permission {
+            verbs: all.to_vec(),
+            kind,
+            subresource: subresource.into(),
+            namespaces: vec![],
+        };
+        let permissions = vec![
+            permission(kind(), ""),
+            permission(node(), ""),
+            permission(kind(), "scale"),
+            permission(kind(), "status"),
+        ];
+        Self { client, informer, gate: Gate::new("p", permissions), answers, feed, events }
+    }
+
+    /// With a cache that has these at a version.
+    pub(crate) async fn synced(version: u64, objects: impl IntoIterator<Item = Object>) -> Self {
+        let bench = Self::new().await;
+        bench.sync(version, objects).await;
+        bench
+    }
+
+    pub(crate) async fn sync(&self, version: u64, objects: impl IntoIterator<Item = Object>) {
+        *self.feed.list.lock().unwrap() = Some(ListPage {
+            objects: objects.into_iter().collect(),
+            resource_version: version.to_string(),
+            ..ListPage::default()
+        });
+        self.feed.ready.notify_one();
+        self.informer.wait_synced().await;
+    }
+
+    /// Sends an event and waits until the store has seen that version.
+    pub(crate) async fn event(&self, event: Event, version: u64) {
+        self.events.unbounded_send(Ok(event)).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !wheelhouse_cache::version::reaches(self.informer.snapshot().seen(), &version.to_string()) {
+            assert!(Instant::now() < deadline, "the event is not seen");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(crate) fn answer(&self, answer: impl Into<String>) {
+        self.answers.next.lock().unwrap().push_back(answer.into());
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.answers.asked.lock().unwrap().clone()
+    }
+
+    pub(crate) fn asked_what(&self) -> Vec<String> {
+        self.asked().into_iter().map(|asked| asked.what).collect()
+    }
+
+    fn get_request(&self, kind: Kind, key: Key) -> wheelhouse_core::Permitted<Get> {
+        self.gate.permit(Get { kind, key, subresource: String::new() }).unwrap()
+    }
+
+    pub(crate) async fn get(&self, name: &str) -> Result<Option<Object>, ApiError> {
+        self.client.get(self.get_request(kind(), key(name))).await
+    }
+
+    pub(crate) async fn get_live(&self, kind: Kind, key: Key) -> Result<Option<Object>, ApiError> {
+        self.client.get_live(self.get_request(kind, key)).await
+    }
+
+    /// The version at which a name is read, or "".
+    pub(crate) async fn version(&self, name: &str) -> String {
+        self.get(name).await.unwrap().map(|object| object.resource_version().to_owned()).unwrap_or_default()
+    }
+
+    pub(crate) async fn list_of(&self, list: List) -> Result<Vec<String>, ApiError> {
+        let mut found = Vec::new();
+        let count = self.client.count(self.gate.permit(list.clone()).unwrap()).await?;
+        let mut list = list;
+        loop {
+            let page = self.client.list(self.gate.permit(list.clone()).unwrap()).await?;
+            found.extend(page.objects.iter().map(|o| format!("{}@{}", o.name(), o.resource_version())));
+            list.after = page.more_after;
+            if list.after.is_none() {
+                assert_eq!(count, found.len() as u64);
+                return Ok(found);
+            }
+        }
+    }
+
+    pub(crate) async fn list(&self) -> Vec<String> {
+        self.list_of(everything()).await.unwrap()
+    }
+
+    pub(crate) async fn write(&self, name: &str, change: Change) -> Result<Option<Object>, ApiError> {
+        self.write_as(written(name, change)).await
+    }
+
+    pub(crate) async fn write_as(&self, write: Write) -> Result<Option<Object>, ApiError> {
+        self.client.write(self.gate.permit(write).unwrap()).await
+    }
+}
+
+pub(crate) fn everything() -> List {
+    List {
+        kind: kind(),
+        namespace: String::new(),
+        selector: Default::default(),
+        matches: vec![],
+        limit: 2,
+        bytes: usize::MAX,
+        after: None,
+    }
+}
+
+pub(crate) fn with_app(app: &str) -> List {
+    List { matches: vec![IndexMatch { index: "app".into(), value: app.into() }], ..everything() }
+}
+
+pub(crate) fn written(name: &str, change: Change) -> Write {
+    Write {
+        kind: kind(),
+        key: key(name),
+        subresource: String::new(),
+        dry_run: false,
+        field_manager: "p".into(),
+        change,
+    }
+}
+
+pub(crate) fn delete() -> Change {
+    Change::Delete { propagation: None, grace_period: None, uid: None, resource_version: None }
+}
+
+pub(crate) fn create(name: &str) -> Change {
+    Change::Create(json!({"metadata": {"name": name}}).to_string().into_bytes())
+}

@@ -1,0 +1,8 @@
+//! The delegating client against an API server that says what it is told to, byte by byte.
+#![cfg(test)]
+
+mod bench;
+mod reading;
+mod refusing;
+mod remembering;
+mod writing;

@@ -1,0 +1,148 @@
+//! A plugin with all kinds of bad manners, so that tests can see what becomes of them and of its
+//! neighbours. `describe` misbehaves as the configuration says, the other functions as the name of
+//! the object says that they are called for.
+
+#![allow(clippy::panic, clippy::disallowed_methods, reason = "it is here to misbehave")]
+
+use serde_json::json;
+use wheelhouse_sdk::prelude::*;
+
+#[derive(serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Hostile {
+    name: String,
+    describe: String,
+    kind: String,
+    concurrency: u32,
+}
+
+impl Default for Hostile {
+    fn default() -> Self {
+        Self { name: "hostile".into(), describe: String::new(), kind: "v1/ConfigMap".into(), concurrency: 4 }
+    }
+}
+
+const CONFIG_MAP: &str = "v1/ConfigMap";
+
+fn spin() -> ! {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+fn hoard() -> ! {
+    let mut all = Vec::new();
+    loop {
+        all.push(vec![1u8; 1 << 20]);
+        std::hint::black_box(&all);
+    }
+}
+
+fn recurse(depth: u64) -> u64 {
+    std::hint::black_box(if depth == u64::MAX { 0 } else { recurse(depth + 1) + 1 })
+}
+
+/// An attack that was answered, and not stopped: the test reads the answer.
+fn answered<T>(result: Result<T, ApiError>) -> Result<Outcome> {
+    match result {
+        Ok(_) => Err(Error::terminal("it was let through")),
+        Err(error) => Err(Error::terminal(format!("{error}"))),
+    }
+}
+
+impl Reconciler for Hostile {
+    fn describe(&self) -> Spec {
+        match self.describe.as_str() {
+            "spin" => spin(),
+            "panic" => panic!("describe panics on purpose"),
+            "hoard" => hoard(),
+            "read" => drop(objects::get(CONFIG_MAP, &ObjectKey::new("default", "x"))),
+            "sleep" => std::thread::sleep(Duration::from_secs(3600)),
+            _ => {}
+        }
+        Spec::new(&self.name, env!("CARGO_PKG_VERSION"))
+            .reconciles(Source::of(&self.kind).in_namespaces(["default"]))
+            .watches(Watch::of(Source::of("v1/Service").in_namespaces(["default"])).named("services"))
+            .indexes(Index::plugin(CONFIG_MAP, "own"))
+            .needs(Permission::to([Verb::Create, Verb::Patch], CONFIG_MAP).in_namespaces(["default"]))
+            .concurrency(self.concurrency)
+    }
+
+    fn reconcile(&self, request: &Request) -> Result<Outcome> {
+        match request.key.name.as_str() {
+            "spin" => spin(),
+            "panic" => panic!("reconcile panics on purpose"),
+            "hoard" => hoard(),
+            "recurse" => Err(Error::terminal(recurse(0).to_string())),
+            "sleep" => {
+                std::thread::sleep(Duration::from_secs(3600));
+                Ok(Outcome::Done)
+            }
+            "fails" => Err(Error::from(ApiError::Unavailable("on purpose".into()))),
+            "exit" => std::process::exit(0),
+            "undeclared-kind" => answered(objects::get("v1/Secret", &ObjectKey::new("default", "x"))),
+            "undeclared-verb" => answered(client::delete(CONFIG_MAP, &request.key).send()),
+            "undeclared-namespace" => answered(objects::get(CONFIG_MAP, &ObjectKey::new("kube-system", "x"))),
+            "undeclared-subresource" => answered(
+                client::merge_patch(CONFIG_MAP, &request.key, &json!({})).subresource("status").send(),
+            ),
+            "all-namespaces" => answered(objects::list(CONFIG_MAP).count()),
+            "undeclared-index" => {
+                answered(objects::list(CONFIG_MAP).in_namespace("default").matching("none", "x").count())
+            }
+            "other-object" => {
+                let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x", "namespace": "default"}});
+                answered(client::create(CONFIG_MAP, &object).send())
+            }
+            "other-namespace-in-object" => {
+                let object = json!({"metadata": {"name": "x", "namespace": "kube-system"}});
+                answered(client::create(CONFIG_MAP, &object).send())
+            }
+            "other-manager" => {
+                let object = json!({"metadata": {"name": "x", "namespace": "default"}});
+                answered(client::apply(CONFIG_MAP, &object).field_manager("kubectl").send())
+            }
+            "large-argument" => {
+                let object = json!({"metadata": {"name": "x", "namespace": "default"}, "data": {"x": "x".repeat(8 << 20)}});
+                answered(client::create(CONFIG_MAP, &object).send())
+            }
+            "bad-kind" => answered(objects::get("no such kind", &request.key)),
+            "bad-selector" => {
+                answered(objects::list(CONFIG_MAP).in_namespace("default").labelled("a==b==c").count())
+            }
+            "log" => {
+                info!(field = "a\u{1b}[31m\nforged", "line one\nline two\u{7}");
+                println!("printed");
+                Ok(Outcome::Done)
+            }
+            _ => Ok(Outcome::Done),
+        }
+    }
+
+    fn map(&self, _watch: &str, event: &Event) -> Vec<ObjectKey> {
+        match event.key.name.as_str() {
+            "spin" => spin(),
+            "panic" => panic!("map panics on purpose"),
+            "write" => {
+                let object = json!({"metadata": {"name": "x", "namespace": "default"}});
+                drop(client::create(CONFIG_MAP, &object).send());
+                Vec::new()
+            }
+            name => vec![ObjectKey::new("default", name)],
+        }
+    }
+
+    fn index(_name: &str, object: &Object) -> Vec<String> {
+        match object.name() {
+            "index-spin" => spin(),
+            "index-panic" => panic!("index panics on purpose"),
+            "index-read" => {
+                drop(objects::get(CONFIG_MAP, &ObjectKey::new("default", "x")));
+                Vec::new()
+            }
+            name => vec![name.to_owned()],
+        }
+    }
+}
+
+wheelhouse_sdk::export!(Hostile);

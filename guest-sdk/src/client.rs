@@ -179,7 +179,7 @@ impl Apply<'_> {
         self
     }
 
-    /// Applies under another name than the plugin's; it must begin with it.
+    /// Applies under this name instead of the plugin's. The host refuses the name of another.
     pub fn field_manager(mut self, name: impl Into<String>) -> Self {
         self.options.field_manager = name.into();
         self

@@ -57,7 +57,7 @@
 //!
 //! - [`objects`] reads from the cache, [`client`] reads live and writes. An [`Object`] is read in
 //!   place, or made a struct with [`Object::to`].
-//! - Feature `kube` brings [`typed`](crate::typed): the same with the types of `k8s-openapi` and of
+//! - Feature `kube` brings the module `typed`: the same with the types of `k8s-openapi` and of
 //!   `kube`'s `CustomResource`.
 //! - [`ensure_finalizer`], [`OwnerReference`], [`set_condition`] and [`write_status`] are what most
 //!   reconcilers need, done once.

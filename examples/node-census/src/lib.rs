@@ -60,7 +60,7 @@ impl Reconciler for NodeCensus {
         if known.is_some_and(|known| is_of(&known, &node, &census)) {
             return Ok(Outcome::Done);
         }
-        info!(pods = census["pods"], "the census of {} has changed", node.name());
+        info!("the census of {} has changed: {census:?}", node.name());
         let config_map = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",

@@ -73,7 +73,7 @@ pub(crate) fn deployment(app: &WebApp, built_by: &str) -> Deployment {
             container_port: spec.port,
             ..ContainerPort::default()
         }]),
-        env: Some(env.collect()),
+        env: (!spec.env.is_empty()).then(|| env.collect()),
         ..Container::default()
     };
     let mut pods = PodSpec::default();

@@ -27,6 +27,7 @@ const SERVICE: &str = "v1/Service";
 const FINALIZER: &str = "examples.wheelhouse.dev/orderly-end";
 
 #[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Operator {}
 
 impl Reconciler for Operator {
@@ -111,19 +112,20 @@ impl Operator {
 /// Applies the children and returns the Deployment as it is now.
 fn apply_children(app: &WebApp, object: &Object) -> Result<Object> {
     app.spec.check().map_err(Error::terminal)?;
-    match children::config_map(app) {
-        Some(config_map) => {
-            typed::apply(&config_map).force().send().context("the ConfigMap")?;
-        }
-        None => remove_config_map(object)?,
+    let config_map = children::config_map(app);
+    if let Some(config_map) = &config_map {
+        typed::apply(config_map).force().send().context("the ConfigMap")?;
     }
     let deployment = typed::apply(&children::deployment(app, BANNER)).force().send();
     let deployment = deployment.context("the Deployment")?;
     typed::apply(&children::service(app)).force().send().context("the Service")?;
+    if config_map.is_none() {
+        remove_config_map(object)?;
+    }
     Ok(deployment)
 }
 
-/// There may have been config files before.
+/// There may have been config files before; now that the Deployment does not name them, they can go.
 fn remove_config_map(object: &Object) -> Result<()> {
     let key = ObjectKey::new(object.namespace(), children::config_name(object.name()));
     if let Some(left) = objects::get(CONFIG_MAP, &key)?.filter(|left| left.is_controlled_by(object)) {

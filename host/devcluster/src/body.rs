@@ -25,7 +25,9 @@ pub(crate) fn decode(bytes: &[u8], media_type: &str) -> Result<Value, ApiError> 
         Err(_) if media_type.contains("yaml") => {
             let text = std::str::from_utf8(bytes)
                 .map_err(|error| ApiError::bad_request(format!("the body is not UTF-8: {error}")))?;
-            serde_saphyr::from_str(text)
+            // YAML 1.2: `y` and `on` are text, and only `true` and `false` are booleans.
+            let options = serde_saphyr::options! { strict_booleans: true };
+            serde_saphyr::from_str_with_options(text, options)
                 .map_err(|error| ApiError::bad_request(format!("error converting YAML to JSON: {error}")))
         }
         Err(error) => Err(ApiError::bad_request(format!("the body is not valid JSON: {error}"))),

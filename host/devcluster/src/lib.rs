@@ -31,6 +31,7 @@ mod object;
 mod openapi;
 mod params;
 mod patch;
+mod protobuf;
 mod registry;
 mod respond;
 mod route;

@@ -43,6 +43,7 @@ mod shape;
 mod store;
 mod strategic;
 mod table;
+mod transition;
 mod validate;
 mod view;
 mod virtual_kinds;

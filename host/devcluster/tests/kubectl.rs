@@ -1,5 +1,13 @@
 //! The real `kubectl` (1.32 or newer) against the development cluster, as a person would use it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test's support cannot do fails the test"
+)]
+
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;

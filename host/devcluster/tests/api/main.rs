@@ -1,5 +1,13 @@
 //! What a client notices of the development cluster, over real HTTP.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test's support cannot do fails the test"
+)]
+
 mod support;
 
 mod apply;

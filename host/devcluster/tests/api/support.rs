@@ -168,13 +168,8 @@ impl Watch {
         (text(&event["type"]), text(&event["object"]["metadata"]["name"]))
     }
 
-    #[track_caller]
-    pub(crate) fn expect(
-        &mut self,
-        event_type: &'static str,
-        name: &'static str,
-    ) -> impl Future<Output = ()> + use<'_> {
-        async move { assert_eq!(self.event().await, (event_type.to_owned(), name.to_owned())) }
+    pub(crate) async fn expect(&mut self, event_type: &str, name: &str) {
+        assert_eq!(self.event().await, (event_type.to_owned(), name.to_owned()));
     }
 }
 

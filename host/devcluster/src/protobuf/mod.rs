@@ -53,13 +53,16 @@ enum Wire<'a> {
 }
 
 impl Wire<'_> {
-    fn is_zero(&self) -> bool {
+    /// Whether an unknown field says nothing: Go sends the zero values of its structs.
+    fn is_zero(&self, depth: usize) -> bool {
         match self {
             Wire::Number(number) => *number == 0,
             // A message whose fields are all empty is longer than nothing, and still says nothing.
             Wire::Bytes(bytes) => {
-                bytes.is_empty()
-                    || parts(bytes).is_ok_and(|parts| parts.iter().all(|(_, wire)| wire.is_zero()))
+                let is_empty_message = |parts: Vec<(u64, Wire<'_>)>| {
+                    parts.iter().all(|(_, wire)| wire.is_zero(depth.saturating_add(1)))
+                };
+                bytes.is_empty() || (depth < MAX_DEPTH && parts(bytes).is_ok_and(is_empty_message))
             }
         }
     }
@@ -118,7 +121,7 @@ fn message(fields: &[Field], bytes: &[u8], path: &str, depth: usize) -> Result<J
     let mut json = Json::new();
     for (number, wire) in parts(bytes)? {
         let Some((_, name, of_type)) = fields.iter().find(|(known, _, _)| *known == number) else {
-            if wire.is_zero() {
+            if wire.is_zero(depth) {
                 continue;
             }
             return Err(format!("field {number} of {path} is not known in protobuf bodies: send JSON"));
@@ -249,6 +252,11 @@ mod tests {
         assert!(decode(&body("Unheard", b"")).unwrap_err().contains("Unheard"));
         let unknown = field(15, b"x");
         assert!(decode(&body("ConfigMap", &unknown)).unwrap_err().contains("field 15 of ConfigMap"));
+        let mut nested = Vec::new();
+        while nested.len() < 100 {
+            nested = field(1, &nested);
+        }
+        assert!(decode(&body("ConfigMap", &field(15, &nested))).is_err(), "depth is bounded");
         let whole = body("ConfigMap", &field(1, &field(1, b"a")));
         for end in 0..whole.len() {
             // Any prefix is an error or a smaller message, and never a panic.

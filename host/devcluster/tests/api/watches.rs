@@ -140,6 +140,14 @@ async fn a_watch_ends_after_the_time_that_it_asked_for() {
 }
 
 #[tokio::test]
+async fn a_timeout_beyond_any_clock_is_no_harm() {
+    let server = start().await;
+    server.config_map("a", json!({})).await;
+    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=true&timeoutSeconds={}", u64::MAX)).await;
+    watch.expect("ADDED", "a").await;
+}
+
+#[tokio::test]
 async fn a_version_that_fell_out_of_the_window_is_gone() {
     let server = start_with(DevClusterConfig { watch_history: 3, ..Default::default() }).await;
     let first = server.config_map("a", json!({})).await;

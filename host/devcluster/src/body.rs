@@ -1,4 +1,4 @@
-//! Request bodies: JSON or YAML, of a bounded size.
+//! Request bodies: JSON, YAML or (as far as kubectl needs it) protobuf, of a bounded size.
 
 use axum::body::Body;
 use serde_json::Value;
@@ -9,6 +9,8 @@ use crate::object::Json;
 /// As the real server limits a request.
 const LIMIT: usize = 3 * 1024 * 1024;
 
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
 /// Reads the whole body.
 pub(crate) async fn read(body: Body) -> Result<bytes::Bytes, ApiError> {
     axum::body::to_bytes(body, LIMIT).await.map_err(|_| ApiError::too_large(LIMIT))
@@ -16,7 +18,15 @@ pub(crate) async fn read(body: Body) -> Result<bytes::Bytes, ApiError> {
 
 /// Decodes JSON, or YAML where the media type says so (YAML is tried second, JSON being faster).
 pub(crate) fn decode(bytes: &[u8], media_type: &str) -> Result<Value, ApiError> {
-    if media_type.contains("protobuf") || media_type.contains("cbor") {
+    if media_type == PROTOBUF {
+        return crate::protobuf::decode(bytes).map(Value::Object).map_err(|why| {
+            ApiError::unsupported_media_type(
+                &format!("{media_type}: {why}"),
+                "application/json, application/yaml",
+            )
+        });
+    }
+    if media_type.contains("cbor") {
         return Err(ApiError::unsupported_media_type(media_type, "application/json, application/yaml"));
     }
     let json = serde_json::from_slice(bytes);
@@ -25,7 +35,9 @@ pub(crate) fn decode(bytes: &[u8], media_type: &str) -> Result<Value, ApiError> 
         Err(_) if media_type.contains("yaml") => {
             let text = std::str::from_utf8(bytes)
                 .map_err(|error| ApiError::bad_request(format!("the body is not UTF-8: {error}")))?;
-            serde_saphyr::from_str(text)
+            // YAML 1.2: `y` and `on` are text, and only `true` and `false` are booleans.
+            let options = serde_saphyr::options! { strict_booleans: true };
+            serde_saphyr::from_str_with_options(text, options)
                 .map_err(|error| ApiError::bad_request(format!("error converting YAML to JSON: {error}")))
         }
         Err(error) => Err(ApiError::bad_request(format!("the body is not valid JSON: {error}"))),

@@ -72,7 +72,9 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
 }
 
 fn default(map: &mut Json, field: &str, value: Value) {
-    if !map.contains_key(field) {
+    // Clients written in Go send an empty map for a struct that was not set.
+    let is_unset = |value: &Value| value.as_object().is_some_and(Json::is_empty);
+    if map.get(field).is_none_or(is_unset) {
         map.insert(field.to_owned(), value);
     }
 }

@@ -139,15 +139,12 @@ fn check_preconditions(
 /// The object as it waits for deletion.
 fn marked(kind: &Kind, current: &Json, propagation: Option<Propagation>) -> Json {
     let mut json = current.clone();
-    match propagation {
-        Some(policy) => {
-            for (finalizer, wanted) in
-                [(collector::FOREGROUND, Propagation::Foreground), (collector::ORPHAN, Propagation::Orphan)]
-            {
-                set_finalizer(&mut json, finalizer, policy == wanted);
-            }
+    if let Some(policy) = propagation {
+        for (finalizer, wanted) in
+            [(collector::FOREGROUND, Propagation::Foreground), (collector::ORPHAN, Propagation::Orphan)]
+        {
+            set_finalizer(&mut json, finalizer, policy == wanted);
         }
-        None => {}
     }
     if crd::is_definition(kind) && !object::is_deleting(&json) && !crd::kinds(&json).is_empty() {
         set_finalizer(&mut json, crd::FINALIZER, true);

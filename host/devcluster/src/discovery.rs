@@ -11,7 +11,7 @@ const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", 
 /// `/version`: the API level that the server follows.
 pub(crate) fn version() -> Value {
     json!({
-        "major": "1", "minor": "34", "gitVersion": "v1.34.0+wheelhouse", "gitCommit": "", "gitTreeState": "clean",
+        "major": "1", "minor": "33", "gitVersion": "v1.33.0+wheelhouse", "gitCommit": "", "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "rustc",
         "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
     })

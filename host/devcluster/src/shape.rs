@@ -30,8 +30,10 @@ pub(crate) enum Shape<'a> {
     Free,
 }
 
-const LISTS: &[(&str, &str, &[(&str, &str)])] = &[
-    // Parent field ("" for any), field, keys with their defaults.
+/// Parent field ("" for any), field, keys with their defaults ("" for none).
+type KeyedList = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const LISTS: &[KeyedList] = &[
     ("", "containers", &[("name", "")]),
     ("", "initContainers", &[("name", "")]),
     ("", "ephemeralContainers", &[("name", "")]),

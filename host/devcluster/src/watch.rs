@@ -29,6 +29,10 @@ use crate::view;
 const BATCH: usize = 256;
 /// How long a watch lasts that sets no limit itself.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3600);
+/// How long anything is waited for at most: what a client or a configuration asks for may not fit a clock.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// How often there is a bookmark at most.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// What a watch request asks for.
 #[derive(Debug, Clone)]
@@ -90,8 +94,8 @@ pub(crate) fn watch(
     let watcher = Watcher {
         stopping: cluster.stopping.subscribe(),
         owes_end_mark: request.send_initial_events == Some(true),
-        deadline: now + request.timeout.unwrap_or(DEFAULT_TIMEOUT),
-        next_bookmark: now + cluster.config.bookmark_interval,
+        deadline: now + request.timeout.unwrap_or(DEFAULT_TIMEOUT).min(LONGEST),
+        next_bookmark: now + cluster.config.bookmark_interval.clamp(SHORTEST, LONGEST),
         initial: initial.into_iter(),
         is_over: false,
         cluster,
@@ -216,7 +220,8 @@ impl Watcher {
             }
         };
         put_line("BOOKMARK", &bytes, chunk);
-        self.next_bookmark = Instant::now() + self.cluster.config.bookmark_interval;
+        let interval = self.cluster.config.bookmark_interval.clamp(SHORTEST, LONGEST);
+        self.next_bookmark = Instant::now() + interval;
     }
 
     /// Waits until something changes or is due.

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::error::{ApiError, Cause};
+use crate::error::ApiError;
 use crate::kind::Kind;
 use crate::managed::{self, Writer};
 use crate::object::{self, Json, Object};
 use crate::store::{Key, Rejected};
-use crate::{apply, crd, defaults, validate, view};
+use crate::{apply, crd, defaults, transition, validate, view};
 
 /// How often a patch is tried again when somebody else wrote in between.
 const ATTEMPTS: usize = 32;
@@ -354,14 +354,14 @@ fn commit(
         let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {expected}");
         return Err(ApiError::conflict(kind, name, &why));
     }
-    let mut new = confine(kind, &write.writer.subresource, shown, new);
-    keep_metadata(shown, &mut new);
-    check_finalizers(kind, shown, &new)?;
+    let mut new = transition::confine(kind, &write.writer.subresource, shown, new);
+    transition::keep_metadata(shown, &mut new);
+    transition::check_finalizers(kind, shown, &new)?;
     let warnings = write.admit(cluster, &mut new, Some(shown))?;
     if managers == Managers::Record {
         managed::record(kind, Some(shown), &mut new, &write.writer);
     }
-    if kind.has_generation && spec_changed(shown, &new) {
+    if kind.has_generation && transition::spec_changed(shown, &new) {
         let generation = object::meta(shown, "generation").and_then(Value::as_u64).unwrap_or_default();
         object::set(&mut new, &["metadata", "generation"], generation.saturating_add(1).into());
     }
@@ -385,83 +385,4 @@ fn commit(
         Err(Rejected::Stale) => Ok(None),
         Err(why) => Err(write.rejected(name, why)),
     }
-}
-
-/// Takes from the new state only what the subresource covers.
-fn confine(kind: &Kind, subresource: &str, current: &Json, mut new: Json) -> Json {
-    let only = |path: &[&str], mut new: Json| {
-        let mut confined = current.clone();
-        match object::remove(&mut new, path) {
-            Some(value) => object::set(&mut confined, path, value),
-            None => {
-                object::remove(&mut confined, path);
-            }
-        }
-        // An applied state brings its managers along.
-        if let Some(managers) = object::meta(&new, "managedFields") {
-            object::set(&mut confined, &["metadata", "managedFields"], managers.clone());
-        }
-        confined
-    };
-    match subresource {
-        "status" | "approval" => only(&["status"], new),
-        "finalize" => only(&["spec", "finalizers"], new),
-        _ => {
-            if kind.has_status {
-                match current.get("status") {
-                    Some(status) => new.insert("status".to_owned(), status.clone()),
-                    None => new.remove("status"),
-                };
-            }
-            new
-        }
-    }
-}
-
-fn keep_metadata(current: &Json, new: &mut Json) {
-    const KEPT: &[&str] = &[
-        "uid",
-        "name",
-        "namespace",
-        "generateName",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "generation",
-        "resourceVersion",
-        "selfLink",
-    ];
-    object::edit_meta(new, |meta| {
-        for field in KEPT {
-            match object::meta(current, field) {
-                Some(value) => meta.insert((*field).to_owned(), value.clone()),
-                None => meta.remove(*field),
-            };
-        }
-    });
-}
-
-/// An object that is being deleted may lose finalizers, and not gain any.
-fn check_finalizers(kind: &Kind, current: &Json, new: &Json) -> Result<(), ApiError> {
-    if !object::is_deleting(current) {
-        return Ok(());
-    }
-    let before: Vec<&str> = object::finalizers(current).collect();
-    let added: Vec<&str> = object::finalizers(new).filter(|finalizer| !before.contains(finalizer)).collect();
-    if added.is_empty() {
-        return Ok(());
-    }
-    let message = format!(
-        "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
-    );
-    let cause = Cause { reason: "FieldValueForbidden", field: "metadata.finalizers".to_owned(), message };
-    Err(ApiError::invalid(kind, object::name(current), &[cause]))
-}
-
-/// Whether anything but metadata and status differs.
-fn spec_changed(old: &Json, new: &Json) -> bool {
-    let is_spec = |field: &str| !matches!(field, "metadata" | "status" | "apiVersion" | "kind");
-    let fields = |json: &Json| json.keys().filter(|field| is_spec(field)).count();
-    fields(old) != fields(new)
-        || new.iter().any(|(field, value)| is_spec(field) && old.get(field) != Some(value))
 }

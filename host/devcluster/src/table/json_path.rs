@@ -33,7 +33,10 @@ fn follow<'a>(value: &'a Value, step: &Step) -> Vec<&'a Value> {
         (Step::Equal(field, wanted), Value::Array(items)) => {
             let matches = |item: &&Value| match find(item, field) {
                 Some(Value::String(text)) => text == wanted,
-                Some(other) => other.to_string() == *wanted,
+                Some(other) => {
+                    let text = other.to_string();
+                    text == *wanted
+                }
                 None => false,
             };
             items.iter().filter(matches).collect()

@@ -1,0 +1,88 @@
+//! What is served, and how clients learn of it.
+
+use serde_json::json;
+
+use crate::support::{CRDS, start, widget_definition};
+
+#[tokio::test]
+async fn health_and_version_are_answered() {
+    let server = start().await;
+    for path in ["/healthz", "/readyz", "/livez"] {
+        assert_eq!(server.get(path).await.ok(), "ok");
+    }
+    assert_eq!(server.get("/version").await.ok()["major"], "1");
+}
+
+#[tokio::test]
+async fn every_listed_group_version_has_a_resource_list() {
+    let server = start().await;
+    assert_eq!(server.get("/api").await.ok()["versions"], json!(["v1"]));
+    let groups = server.get("/apis").await.ok();
+    let groups = groups["groups"].as_array().unwrap();
+    assert!(groups.len() > 15);
+    for group in groups {
+        let version = group["preferredVersion"]["groupVersion"].as_str().unwrap();
+        let list = server.get(&format!("/apis/{version}")).await.ok();
+        assert_eq!(list["groupVersion"], version);
+        assert!(!list["resources"].as_array().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_resource_says_its_names_scope_and_subresources() {
+    let server = start().await;
+    let list = server.get("/apis/apps/v1").await.ok();
+    let resources = list["resources"].as_array().unwrap();
+    let find = |name: &str| resources.iter().find(|resource| resource["name"] == name).unwrap();
+    let deployments = find("deployments");
+    assert_eq!(deployments["shortNames"], json!(["deploy"]));
+    assert_eq!(deployments["singularName"], "deployment");
+    assert_eq!(deployments["namespaced"], true);
+    assert_eq!(find("deployments/scale")["kind"], "Scale");
+    assert_eq!(find("deployments/status")["kind"], "Deployment");
+}
+
+#[tokio::test]
+async fn aggregated_discovery_is_given_to_who_asks_for_it() {
+    let server = start().await;
+    server.post(CRDS, widget_definition()).await.ok();
+    let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+    let document = server.get_as("/apis", accept).await.ok();
+    assert_eq!(document["kind"], "APIGroupDiscoveryList");
+    let items = document["items"].as_array().unwrap();
+    let ours = items.iter().find(|item| item["metadata"]["name"] == "example.com").unwrap();
+    assert_eq!(ours["versions"][0]["version"], "v1");
+    assert_eq!(ours["versions"][1]["version"], "v1beta1");
+    assert_eq!(ours["versions"][0]["resources"][0]["responseKind"]["kind"], "Widget");
+}
+
+#[tokio::test]
+async fn openapi_tells_kubectl_that_the_server_validates_and_its_hash_follows_the_definitions() {
+    let server = start().await;
+    let before = server.get("/openapi/v3").await.ok();
+    server.post(CRDS, widget_definition()).await.ok();
+    let after = server.get("/openapi/v3").await.ok();
+    assert_ne!(before["paths"]["api/v1"], after["paths"]["api/v1"]);
+    let url = after["paths"]["apis/example.com/v1"]["serverRelativeURL"].as_str().unwrap();
+    let document = server.get(url).await.ok();
+    let patch = &document["paths"]["/apis/example.com/v1/namespaces/{namespace}/widgets/{name}"]["patch"];
+    assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "Widget");
+    let parameters = patch["parameters"].as_array().unwrap();
+    assert!(parameters.iter().any(|parameter| parameter["name"] == "fieldValidation"));
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_404() {
+    let server = start().await;
+    for path in ["/nothing", "/api/v2", "/apis/none.example", "/api/v1/namespaces/default/gadgets"] {
+        assert_eq!(server.get(path).await.code, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn access_reviews_allow_everything() {
+    let server = start().await;
+    let review = json!({ "spec": { "resourceAttributes": { "verb": "create", "resource": "pods" } } });
+    let answer = server.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review).await;
+    assert_eq!(answer.ok()["status"]["allowed"], true);
+}

@@ -1,0 +1,73 @@
+//! JSON patch, merge patch and strategic merge patch.
+
+use serde_json::json;
+
+use crate::support::{CONFIG_MAPS, CRDS, DEPLOYMENTS, WIDGETS, deployment, start, widget, widget_definition};
+
+#[tokio::test]
+async fn a_json_patch_changes_what_it_names_and_a_failed_test_changes_nothing() {
+    let server = start().await;
+    server.config_map("a", json!({ "k": "1" })).await;
+    let path = format!("{CONFIG_MAPS}/a");
+    let patch = json!([{ "op": "test", "path": "/data/k", "value": "1" },
+        { "op": "add", "path": "/data/n", "value": "2" }, { "op": "remove", "path": "/data/k" }]);
+    let patched = server.patch(&path, "json-patch+json", patch.clone()).await.ok();
+    assert_eq!(patched["data"], json!({ "n": "2" }));
+    server.patch(&path, "json-patch+json", patch).await.refused(422, "Invalid");
+    server.patch(&path, "json-patch+json", json!({ "op": 1 })).await.refused(400, "BadRequest");
+}
+
+#[tokio::test]
+async fn a_merge_patch_merges_maps_replaces_lists_and_removes_nulls() {
+    let server = start().await;
+    server.config_map("a", json!({ "k": "1", "l": "2" })).await;
+    let patched =
+        server.merge(&format!("{CONFIG_MAPS}/a"), json!({ "data": { "k": null, "m": "3" } })).await.ok();
+    assert_eq!(patched["data"], json!({ "l": "2", "m": "3" }));
+}
+
+#[tokio::test]
+async fn a_patch_with_a_version_conflicts_when_it_is_stale() {
+    let server = start().await;
+    server.config_map("a", json!({})).await;
+    let patch = json!({ "metadata": { "resourceVersion": "1" }, "data": { "x": "y" } });
+    server.merge(&format!("{CONFIG_MAPS}/a"), patch).await.refused(409, "Conflict");
+}
+
+#[tokio::test]
+async fn a_strategic_patch_merges_containers_by_name() {
+    let server = start().await;
+    server.post(DEPLOYMENTS, deployment("web")).await.ok();
+    let patch = json!({ "spec": { "template": { "spec": { "containers": [
+        { "name": "app", "env": [{ "name": "A", "value": "1" }] }, { "name": "side", "image": "s:1" }] } } } });
+    let path = format!("{DEPLOYMENTS}/web");
+    let patched = server.patch(&path, "strategic-merge-patch+json", patch).await.ok();
+    let containers = patched["spec"]["template"]["spec"]["containers"].as_array().unwrap();
+    assert_eq!(containers.len(), 2);
+    assert_eq!(
+        (&containers[0]["image"], &containers[0]["env"][0]["value"]),
+        (&json!("nginx:1"), &json!("1"))
+    );
+}
+
+#[tokio::test]
+async fn a_custom_resource_takes_no_strategic_patch() {
+    let server = start().await;
+    server.post(CRDS, widget_definition()).await.ok();
+    server.post(WIDGETS, widget("w", json!({ "size": "s" }))).await.ok();
+    let answer = server.patch(&format!("{WIDGETS}/w"), "strategic-merge-patch+json", json!({})).await;
+    answer.refused(415, "UnsupportedMediaType");
+}
+
+#[tokio::test]
+async fn patches_that_race_all_take_effect() {
+    let server = start().await;
+    server.config_map("a", json!({})).await;
+    let path = format!("{CONFIG_MAPS}/a");
+    let patches = (0..20).map(|n| server.merge(&path, json!({ "data": { format!("k{n}"): "v" } })));
+    for answer in futures::future::join_all(patches).await {
+        answer.ok();
+    }
+    let data = server.get(&path).await.ok();
+    assert_eq!(data["data"].as_object().unwrap().len(), 20);
+}

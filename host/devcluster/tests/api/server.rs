@@ -1,0 +1,42 @@
+//! Start, addresses, shutdown.
+
+use std::time::{Duration, Instant};
+
+use wheelhouse_devcluster::{DevCluster, DevClusterConfig};
+
+use crate::support::{CONFIG_MAPS, start};
+
+#[tokio::test]
+async fn an_address_that_others_can_reach_is_refused() {
+    let config = DevClusterConfig { addr: "0.0.0.0:0".parse().unwrap(), ..Default::default() };
+    let error = DevCluster::start(config).await.unwrap_err().to_string();
+    assert!(error.contains("0.0.0.0:0 is not a loopback address"), "{error}");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_one_clear_line_that_names_the_address() {
+    let server = start().await;
+    let config = DevClusterConfig { addr: server.cluster.addr(), ..Default::default() };
+    let error = DevCluster::start(config).await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("{} is already in use", server.cluster.addr())), "{error}");
+    assert_eq!(error.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn shutdown_ends_open_watches_and_returns_within_a_second() {
+    let server = start().await;
+    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
+    let started = Instant::now();
+    let shutdown = tokio::spawn(server.cluster.shutdown());
+    assert_eq!(watch.next().await, None);
+    shutdown.await.unwrap();
+    assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn the_kubeconfig_names_the_server_and_the_context() {
+    let server = start().await;
+    let kubeconfig = server.cluster.kubeconfig();
+    assert!(kubeconfig.contains(&format!("server: {}", server.cluster.url())));
+    assert!(kubeconfig.contains("current-context: wheelhouse-dev"));
+}

@@ -1,0 +1,247 @@
+//! A cluster per test, and a client that sees raw status codes and JSON.
+
+use std::time::Duration;
+
+use futures::{AsyncBufReadExt, StreamExt, stream::BoxStream};
+use kube::client::Body;
+use serde_json::{Value, json};
+use wheelhouse_devcluster::{DevCluster, DevClusterConfig};
+
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+pub(crate) struct Server {
+    pub(crate) cluster: DevCluster,
+    pub(crate) client: kube::Client,
+}
+
+pub(crate) struct Answer {
+    pub(crate) code: u16,
+    pub(crate) body: Value,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Answer {
+    #[track_caller]
+    pub(crate) fn ok(self) -> Value {
+        assert!(self.code < 300, "{} {}", self.code, self.body);
+        self.body
+    }
+
+    /// The request was refused with this code and reason.
+    #[track_caller]
+    pub(crate) fn refused(self, code: u16, reason: &str) -> Value {
+        assert_eq!(
+            (self.code, self.body["reason"].as_str().unwrap_or_default()),
+            (code, reason),
+            "{}",
+            self.body
+        );
+        assert_eq!(self.body["kind"], "Status");
+        assert_eq!(self.body["code"], code);
+        self.body
+    }
+}
+
+pub(crate) async fn start() -> Server {
+    start_with(DevClusterConfig::default()).await
+}
+
+pub(crate) async fn start_with(config: DevClusterConfig) -> Server {
+    let cluster = DevCluster::start(config).await.unwrap();
+    let mut config = kube::Config::new(cluster.url().parse().unwrap());
+    // The tests are to see every refusal.
+    config.default_retry = false;
+    Server { client: kube::Client::try_from(config).unwrap(), cluster }
+}
+
+impl Server {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Vec<u8>>,
+    ) -> Answer {
+        let mut request = http::Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.into())).unwrap();
+        let response = tokio::time::timeout(DEADLINE, self.client.send(request)).await.unwrap().unwrap();
+        let code = response.status().as_u16();
+        let warnings =
+            response.headers().get_all("warning").iter().map(|v| v.to_str().unwrap().to_owned()).collect();
+        let bytes = response.into_body().collect_bytes().await.unwrap();
+        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
+        Answer { code, body, warnings }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], "").await
+    }
+
+    pub(crate) async fn get_as(&self, path: &str, accept: &str) -> Answer {
+        self.send("GET", path, &[("accept", accept)], "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send("POST", path, &[("content-type", "application/json")], body.to_string()).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send("PUT", path, &[("content-type", "application/json")], body.to_string()).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, kind: &str, body: Value) -> Answer {
+        let media_type = format!("application/{kind}");
+        self.send("PATCH", path, &[("content-type", &media_type)], body.to_string()).await
+    }
+
+    pub(crate) async fn merge(&self, path: &str, body: Value) -> Answer {
+        self.patch(path, "merge-patch+json", body).await
+    }
+
+    pub(crate) async fn apply(&self, path: &str, manager: &str, body: Value) -> Answer {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let path = format!("{path}{separator}fieldManager={manager}");
+        self.patch(&path, "apply-patch+yaml", body).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, &[], "").await
+    }
+
+    pub(crate) async fn config_map(&self, name: &str, data: Value) -> Value {
+        self.post(CONFIG_MAPS, config_map(name, data)).await.ok()
+    }
+
+    pub(crate) async fn watch(&self, path: &str) -> Watch {
+        let request = http::Request::builder().uri(path).body(Vec::new()).unwrap();
+        let reader = self.client.request_stream(request).await.unwrap();
+        Watch { lines: reader.lines().boxed() }
+    }
+
+    pub(crate) async fn watch_as(&self, path: &str, accept: &str) -> Watch {
+        let request = http::Request::builder().uri(path).header("accept", accept).body(Vec::new()).unwrap();
+        let reader = self.client.request_stream(request).await.unwrap();
+        Watch { lines: reader.lines().boxed() }
+    }
+
+    /// Asks again until the answer is as it should be.
+    pub(crate) async fn eventually(
+        &self,
+        path: &str,
+        what: &str,
+        is_there: impl Fn(&Answer) -> bool,
+    ) -> Answer {
+        let started = tokio::time::Instant::now();
+        loop {
+            let answer = self.get(path).await;
+            if is_there(&answer) {
+                return answer;
+            }
+            assert!(started.elapsed() < DEADLINE, "{what}: {} {}", answer.code, answer.body);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(crate) async fn eventually_gone(&self, path: &str) {
+        self.eventually(path, "it should be gone", |answer| answer.code == 404).await;
+    }
+}
+
+pub(crate) struct Watch {
+    lines: BoxStream<'static, std::io::Result<String>>,
+}
+
+impl Watch {
+    /// The next event; `None` when the stream has ended.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        let line = tokio::time::timeout(DEADLINE, self.lines.next()).await.expect("an event in time")?;
+        Some(serde_json::from_str(&line.unwrap()).unwrap())
+    }
+
+    /// Type and name of the next event.
+    pub(crate) async fn event(&mut self) -> (String, String) {
+        let event = self.next().await.expect("an event, not the end");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        (text(&event["type"]), text(&event["object"]["metadata"]["name"]))
+    }
+
+    pub(crate) async fn expect(&mut self, event_type: &str, name: &str) {
+        assert_eq!(self.event().await, (event_type.to_owned(), name.to_owned()));
+    }
+}
+
+pub(crate) const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+pub(crate) const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+pub(crate) const PODS: &str = "/api/v1/namespaces/default/pods";
+pub(crate) const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+pub(crate) const WIDGETS: &str = "/apis/example.com/v1/namespaces/default/widgets";
+
+pub(crate) fn config_map(name: &str, data: Value) -> Value {
+    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": data })
+}
+
+pub(crate) fn labelled(name: &str, labels: Value) -> Value {
+    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name, "labels": labels } })
+}
+
+pub(crate) fn deployment(name: &str) -> Value {
+    json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": name },
+        "spec": { "replicas": 2, "selector": { "matchLabels": { "app": name } },
+            "template": { "metadata": { "labels": { "app": name } },
+                "spec": { "containers": [{ "name": "app", "image": "nginx:1" }] } } } })
+}
+
+pub(crate) fn pod(name: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
+        "spec": { "containers": [{ "name": "app", "image": "nginx:1" }] } })
+}
+
+pub(crate) fn widget(name: &str, spec: Value) -> Value {
+    json!({ "apiVersion": "example.com/v1", "kind": "Widget", "metadata": { "name": name }, "spec": spec })
+}
+
+/// A definition with a schema, a status and a scale subresource, columns and a selectable field.
+pub(crate) fn widget_definition() -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": "widgets.example.com" },
+        "spec": {
+            "group": "example.com", "scope": "Namespaced",
+            "names": { "plural": "widgets", "kind": "Widget", "shortNames": ["wd"], "categories": ["all"] },
+            "versions": [version("v1", true), version("v1beta1", false)],
+        },
+    })
+}
+
+fn version(name: &str, storage: bool) -> Value {
+    json!({
+        "name": name, "served": true, "storage": storage,
+        "subresources": { "status": {}, "scale": { "specReplicasPath": ".spec.replicas",
+            "statusReplicasPath": ".status.replicas", "labelSelectorPath": ".status.selector" } },
+        "selectableFields": [{ "jsonPath": ".spec.size" }],
+        "additionalPrinterColumns": [
+            { "name": "Size", "type": "string", "jsonPath": ".spec.size" },
+            { "name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status" },
+            { "name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp" },
+        ],
+        "schema": { "openAPIV3Schema": { "type": "object", "properties": {
+            "spec": { "type": "object", "required": ["size"], "properties": {
+                "size": { "type": "string", "enum": ["s", "m"] },
+                "replicas": { "type": "integer", "default": 1, "minimum": 0 },
+                "free": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+                "parts": { "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"],
+                    "items": { "type": "object", "required": ["id"], "properties": {
+                        "id": { "type": "string" }, "weight": { "type": "integer" } } } },
+            } },
+            "status": { "type": "object", "properties": {
+                "replicas": { "type": "integer" },
+                "conditions": { "type": "array", "x-kubernetes-list-type": "map",
+                    "x-kubernetes-list-map-keys": ["type"], "items": { "type": "object", "properties": {
+                        "type": { "type": "string" }, "status": { "type": "string" } } } },
+            } },
+        } } },
+    })
+}

@@ -1,0 +1,193 @@
+//! Watches: what is sent, in which order, and when it ends.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wheelhouse_devcluster::DevClusterConfig;
+
+use crate::support::{CONFIG_MAPS, config_map, labelled, start, start_with};
+
+fn version(object: &Value) -> &str {
+    object["metadata"]["resourceVersion"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_watch_without_a_version_starts_with_what_is_there() {
+    let server = start().await;
+    server.config_map("a", json!({})).await;
+    for query in ["watch=true", "watch=1&resourceVersion=0"] {
+        let mut watch = server.watch(&format!("{CONFIG_MAPS}?{query}")).await;
+        watch.expect("ADDED", "a").await;
+    }
+    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
+    watch.expect("ADDED", "a").await;
+    server.config_map("b", json!({})).await;
+    watch.expect("ADDED", "b").await;
+}
+
+#[tokio::test]
+async fn a_watch_from_a_version_replays_what_came_after_it_in_order() {
+    let server = start().await;
+    let first = server.config_map("a", json!({})).await;
+    server.config_map("b", json!({})).await;
+    server.merge(&format!("{CONFIG_MAPS}/a"), json!({ "data": { "x": "1" } })).await.ok();
+    server.delete(&format!("{CONFIG_MAPS}/b")).await.ok();
+    let mut watch =
+        server.watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion={}", version(&first))).await;
+    watch.expect("ADDED", "b").await;
+    watch.expect("MODIFIED", "a").await;
+    let deleted = watch.next().await.unwrap();
+    assert_eq!(deleted["type"], "DELETED");
+    let number = |text: &str| text.parse::<u64>().unwrap();
+    assert!(
+        number(version(&deleted["object"])) > number(version(&first)),
+        "a deletion has a version of its own"
+    );
+}
+
+#[tokio::test]
+async fn a_write_that_changes_nothing_is_no_event() {
+    let server = start().await;
+    let object = server.config_map("a", json!({})).await;
+    let mut watch =
+        server.watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion={}", version(&object))).await;
+    server.put(&format!("{CONFIG_MAPS}/a"), object).await.ok();
+    server.config_map("b", json!({})).await;
+    watch.expect("ADDED", "b").await;
+}
+
+#[tokio::test]
+async fn an_object_that_comes_to_match_is_added_and_one_that_stops_is_deleted() {
+    let server = start().await;
+    server.post(CONFIG_MAPS, labelled("a", json!({ "app": "x" }))).await.ok();
+    server.post(CONFIG_MAPS, labelled("b", json!({ "app": "y" }))).await.ok();
+    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=true&labelSelector=app%3Dx")).await;
+    watch.expect("ADDED", "a").await;
+    server.merge(&format!("{CONFIG_MAPS}/b"), json!({ "metadata": { "labels": { "app": "x" } } })).await.ok();
+    watch.expect("ADDED", "b").await;
+    let moved = server
+        .merge(&format!("{CONFIG_MAPS}/a"), json!({ "metadata": { "labels": { "app": "z" } } }))
+        .await
+        .ok();
+    let event = watch.next().await.unwrap();
+    assert_eq!((&event["type"], &event["object"]["metadata"]["name"]), (&json!("DELETED"), &json!("a")));
+    assert_eq!(event["object"]["metadata"]["labels"]["app"], "x", "the last state that matched");
+    assert_eq!(version(&event["object"]), version(&moved));
+}
+
+#[tokio::test]
+async fn one_object_is_watched_by_its_name() {
+    let server = start().await;
+    server.config_map("a", json!({})).await;
+    server.config_map("b", json!({})).await;
+    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=true&fieldSelector=metadata.name%3Db")).await;
+    watch.expect("ADDED", "b").await;
+    server.delete(&format!("{CONFIG_MAPS}/a")).await.ok();
+    server.delete(&format!("{CONFIG_MAPS}/b")).await.ok();
+    watch.expect("DELETED", "b").await;
+}
+
+#[tokio::test]
+async fn a_namespaced_watch_sees_no_other_namespace() {
+    let server = start().await;
+    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
+    server.post("/api/v1/namespaces/kube-system/configmaps", config_map("other", json!({}))).await.ok();
+    server.config_map("mine", json!({})).await;
+    watch.expect("ADDED", "mine").await;
+}
+
+#[tokio::test]
+async fn a_streaming_list_marks_the_end_of_its_initial_events() {
+    let server = start().await;
+    server.config_map("a", json!({})).await;
+    let query =
+        "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let mut watch = server.watch(&format!("{CONFIG_MAPS}?{query}")).await;
+    watch.expect("ADDED", "a").await;
+    let mark = watch.next().await.unwrap();
+    assert_eq!(mark["type"], "BOOKMARK");
+    assert_eq!(mark["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
+    assert!(version(&mark["object"]).parse::<u64>().unwrap() > 0);
+    server.config_map("b", json!({})).await;
+    watch.expect("ADDED", "b").await;
+    let answer = server.get(&format!("{CONFIG_MAPS}?watch=true&sendInitialEvents=true")).await;
+    answer.refused(400, "BadRequest");
+}
+
+#[tokio::test]
+async fn bookmarks_come_while_nothing_happens_to_who_asked_for_them() {
+    let config = DevClusterConfig { bookmark_interval: Duration::from_millis(20), ..Default::default() };
+    let server = start_with(config).await;
+    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=true&allowWatchBookmarks=true")).await;
+    // Something happens elsewhere: the bookmark moves the watch past it.
+    let elsewhere =
+        server.post("/api/v1/namespaces/kube-system/secrets", json!({ "metadata": { "name": "s" } })).await;
+    let elsewhere: u64 = version(&elsewhere.ok()).parse().unwrap();
+    loop {
+        let event = watch.next().await.unwrap();
+        assert_eq!(event["type"], "BOOKMARK");
+        if version(&event["object"]).parse::<u64>().unwrap() >= elsewhere {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_watch_ends_after_the_time_that_it_asked_for() {
+    let server = start().await;
+    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=true&timeoutSeconds=1")).await;
+    assert_eq!(watch.next().await, None);
+}
+
+#[tokio::test]
+async fn a_timeout_beyond_any_clock_is_no_harm() {
+    let server = start().await;
+    server.config_map("a", json!({})).await;
+    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=true&timeoutSeconds={}", u64::MAX)).await;
+    watch.expect("ADDED", "a").await;
+}
+
+#[tokio::test]
+async fn a_version_that_fell_out_of_the_window_is_gone() {
+    let server = start_with(DevClusterConfig { watch_history: 3, ..Default::default() }).await;
+    let first = server.config_map("a", json!({})).await;
+    for n in 0..6 {
+        server.config_map(&format!("b{n}"), json!({})).await;
+    }
+    let mut watch =
+        server.watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion={}", version(&first))).await;
+    let event = watch.next().await.unwrap();
+    assert_eq!(event["type"], "ERROR");
+    assert_eq!((&event["object"]["code"], &event["object"]["reason"]), (&json!(410), &json!("Expired")));
+    assert_eq!(watch.next().await, None);
+}
+
+#[tokio::test]
+async fn a_watch_that_nobody_reads_holds_up_no_writer() {
+    let server = start_with(DevClusterConfig { watch_history: 16, ..Default::default() }).await;
+    let _unread = server.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
+    let big = "x".repeat(64 * 1024);
+    for n in 0..200 {
+        server.config_map(&format!("a{n}"), json!({ "big": big })).await;
+    }
+}
+
+#[tokio::test]
+async fn a_watch_can_be_of_tables_and_of_metadata() {
+    let server = start().await;
+    server.config_map("a", json!({ "k": "v" })).await;
+    let path = format!("{CONFIG_MAPS}?watch=true");
+    let mut watch = server.watch_as(&path, "application/json;as=Table;v=v1;g=meta.k8s.io").await;
+    let event = watch.next().await.unwrap();
+    assert_eq!(
+        (&event["object"]["kind"], &event["object"]["rows"][0]["cells"][0]),
+        (&json!("Table"), &json!("a"))
+    );
+    let mut watch =
+        server.watch_as(&path, "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io").await;
+    let event = watch.next().await.unwrap();
+    assert_eq!(
+        (&event["object"]["kind"], event["object"].get("data")),
+        (&json!("PartialObjectMetadata"), None)
+    );
+}

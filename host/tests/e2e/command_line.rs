@@ -1,0 +1,117 @@
+//! What a user of the command line gets for a mistake: one line, and an exit code.
+
+use std::net::TcpListener;
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::support::{plugin, wheelhouse};
+
+fn run(args: &[&str]) -> Output {
+    wheelhouse().args(args).output().unwrap()
+}
+
+/// The last line of standard error of a command that fails.
+fn error(args: &[&str]) -> String {
+    let output = run(args);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    text.lines().last().unwrap().to_owned()
+}
+
+#[test]
+fn a_plugin_folder_that_is_not_there_is_named() {
+    let line = error(&["dev", "--plugin-dir", "/no/such/folder"]);
+    assert!(line.contains("/no/such/folder") && line.contains("no such folder"), "{line}");
+}
+
+#[test]
+fn an_admin_port_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let line = error(&["dev", "--plugin-dir", folder.path().to_str().unwrap(), "--admin-addr", &address]);
+    assert!(line.contains(&address) && line.contains("in use") && line.contains("choose another"), "{line}");
+}
+
+#[test]
+fn an_api_server_port_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let line = error(&["devcluster", "--port", &port]);
+    assert!(line.contains(&port) && line.contains("in use"), "{line}");
+}
+
+#[test]
+fn a_kubeconfig_that_points_nowhere_is_one_line_with_the_address() {
+    let folder = tempfile::tempdir().unwrap();
+    // A port that was free a moment ago.
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    let yaml = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
+         clusters: [{{name: c, cluster: {{server: 'http://{nowhere}'}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
+    );
+    std::fs::write(&kubeconfig, yaml).unwrap();
+    let command = |kubeconfig: &std::path::Path| {
+        let output = wheelhouse()
+            .args(["run", "--admin-addr", "127.0.0.1:0", "--plugin-dir"])
+            .arg(folder.path())
+            .env("KUBECONFIG", kubeconfig)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap().lines().last().unwrap().to_owned()
+    };
+    let line = command(&kubeconfig);
+    assert!(line.contains(&nowhere.to_string()) && line.contains("cannot be reached"), "{line}");
+    let line = command(&folder.path().join("none"));
+    assert!(line.contains("no cluster to run against"), "{line}");
+}
+
+#[test]
+fn inspect_shows_what_a_plugin_is_and_needs() {
+    let file = plugin("node-census");
+    let output = run(&["inspect", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "name         node-census",
+        "API version  0.1.0",
+        "reconciles   v1/Node",
+        ".spec.nodeName of v1/Pod",
+        "get,list,watch v1/Pod in all namespaces",
+        "wheelhouse:controller/objects@0.1.0",
+    ] {
+        assert!(text.contains(part), "{part:?} in\n{text}");
+    }
+    let output = run(&["inspect", "-o", "json", file.to_str().unwrap()]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&json["name"], &json["apiVersion"]), (&"node-census".into(), &"0.1.0".into()));
+    assert_eq!(json["size"], std::fs::metadata(&file).unwrap().len());
+    assert_eq!(json["indexes"][0]["kind"], "v1/Pod");
+}
+
+#[test]
+fn inspect_says_what_is_wrong_with_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.wasm");
+    let path = file.to_str().unwrap();
+    let line = error(&["inspect", path]);
+    assert!(line.contains(path) && line.contains("cannot be read"), "{line}");
+    std::fs::write(&file, "text").unwrap();
+    let line = error(&["inspect", path]);
+    assert!(line.contains(path) && line.contains("not a WebAssembly component"), "{line}");
+    std::fs::copy(plugin("hostile"), &file).unwrap();
+    std::fs::write(folder.path().join("a.json"), r#"{"nmae": "x"}"#).unwrap();
+    let line = error(&["inspect", path]);
+    assert!(line.contains("rejects its configuration") && line.contains("nmae"), "{line}");
+}
+
+#[test]
+fn a_flag_that_there_is_not_is_a_usage_error() {
+    let output = run(&["dev", "--plugin-dri", "x"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("--plugin-dir"), "a suggestion: {text}");
+}

@@ -1,0 +1,210 @@
+//! A running host, and how a test asks it.
+
+use std::future::Future;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use serde_json::Value;
+
+/// How long anything may take before a test gives up. Debug builds compile plugins slowly.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
+
+/// The binary.
+pub(crate) fn wheelhouse() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wheelhouse"));
+    command.env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST").stdin(Stdio::null());
+    command
+}
+
+/// A built plugin.
+pub(crate) fn plugin(name: &str) -> PathBuf {
+    let folder = std::env::var_os("WHEELHOUSE_PLUGINS_DIR")
+        .expect("WHEELHOUSE_PLUGINS_DIR names the built plugins: run `cargo xtask test`");
+    Path::new(&folder).join(name).with_extension("wasm")
+}
+
+/// Asks again and again until there is an answer.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
+    let begun = Instant::now();
+    let mut timer = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        timer.tick().await;
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(begun.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
+    }
+}
+
+/// `wheelhouse dev`, with a plugin folder of its own.
+pub(crate) struct Host {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    admin: String,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) client: kube::Client,
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the host's log:\n{}", self.log.lock().unwrap());
+        }
+    }
+}
+
+impl Host {
+    /// Starts a host with these plugins in its folder, and waits for its servers.
+    pub(crate) async fn start(plugins: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in plugins {
+            std::fs::copy(plugin(name), folder.path().join(name).with_extension("wasm")).unwrap();
+        }
+        let mut child = wheelhouse()
+            .args(["dev", "--port", "0", "--admin-addr", "127.0.0.1:0", "--grace", "3", "--plugin-dir"])
+            .arg(folder.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let written = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                *written.lock().unwrap() += &(line + "\n");
+            }
+        });
+        let address = async |before: &str| {
+            eventually(before, || async {
+                let log = log.lock().unwrap();
+                let (_, after) = log.split_once(before)?;
+                let address: String =
+                    after.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
+                after.contains('\n').then_some(address)
+            })
+            .await
+        };
+        let server = address("url=\"http://").await;
+        let admin = address("admin endpoints: http://").await;
+        let config = kube::Config::new(format!("http://{server}").parse().unwrap());
+        let client = kube::Client::try_from(config).unwrap();
+        Self { child, log, admin, folder, client }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A file of the plugin folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Status line and body of an admin endpoint.
+    pub(crate) fn admin(&self, path: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(&self.admin).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.lines().next().unwrap().to_owned(), body.to_owned())
+    }
+
+    /// What `/plugins` says of a file.
+    pub(crate) fn report(&self, file: &str) -> Option<Value> {
+        let reports: Vec<Value> = serde_json::from_str(&self.admin("/plugins").1).unwrap();
+        reports.into_iter().find(|report| report["file"].as_str().is_some_and(|path| path.ends_with(file)))
+    }
+
+    /// Waits until `/plugins` says so of a file.
+    pub(crate) async fn until(&self, file: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        eventually(&format!("{file}: {what}"), || async { self.report(file).filter(&holds) }).await
+    }
+
+    pub(crate) async fn until_running(&self, file: &str) -> Value {
+        self.until(file, "running", |report| report["phase"] == "running").await
+    }
+
+    /// The value of a series of `/metrics`, by how its line begins.
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let text = self.admin("/metrics").1;
+        let line = text.lines().find(|line| line.starts_with(series));
+        line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// Objects of a kind; of a namespace, unless it is "".
+    pub(crate) fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
+        let (version, kind) = kind.rsplit_once('/').unwrap();
+        let (group, version) = version.split_once('/').unwrap_or(("", version));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        if namespace.is_empty() {
+            Api::all_with(self.client.clone(), &resource)
+        } else {
+            Api::namespaced_with(self.client.clone(), namespace, &resource)
+        }
+    }
+
+    /// Creates an object from its JSON.
+    pub(crate) async fn create(&self, json: Value) -> DynamicObject {
+        let text = |field: &str| json[field].as_str().unwrap().to_owned();
+        let namespace = json["metadata"]["namespace"].as_str().unwrap_or("").to_owned();
+        let api = self.api(&format!("{}/{}", text("apiVersion"), text("kind")), &namespace);
+        let object: DynamicObject = serde_json::from_value(json).unwrap();
+        api.create(&PostParams::default(), &object).await.unwrap()
+    }
+
+    /// Merge-patches an object.
+    pub(crate) async fn patch(&self, kind: &str, namespace: &str, name: &str, patch: Value) -> DynamicObject {
+        let api = self.api(kind, namespace);
+        api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap()
+    }
+
+    /// Installs a CustomResourceDefinition of the examples.
+    pub(crate) async fn install_crd(&self, example: &str) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../examples")
+            .join(example)
+            .join("manifests/crd.yaml");
+        let yaml = std::fs::read_to_string(&file).unwrap();
+        let crd = PatchParams::apply("test").force();
+        let api = self.api("apiextensions.k8s.io/v1/CustomResourceDefinition", "");
+        let object: Value = serde_saphyr::from_str(&yaml).unwrap();
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        api.patch(&name, &crd, &Patch::Apply(&object)).await.unwrap();
+    }
+
+    /// Sends a signal to the host.
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.pid().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the host's end.
+    pub(crate) async fn exit(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        let begun = Instant::now();
+        let mut timer = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            timer.tick().await;
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < DEADLINE, "the host does not end");
+        }
+    }
+}

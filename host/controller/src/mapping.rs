@@ -82,3 +82,99 @@ fn push(keys: &mut Vec<Key>, key: Key) {
         keys.push(key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+    use wheelhouse_core::spec::Predicate;
+
+    use super::*;
+
+    fn object(json: &Json) -> Object {
+        Object::from_value(json).unwrap()
+    }
+
+    fn delta(old: Option<Json>, new: Option<Json>) -> Delta {
+        let (old, new) = (old.as_ref().map(object), new.as_ref().map(object));
+        let key = new.as_ref().or(old.as_ref()).unwrap().key();
+        Delta { key, old, new, initial: false }
+    }
+
+    fn target() -> Target {
+        Target { kind: "apps/v1/ReplicaSet".parse().unwrap(), namespaced: true }
+    }
+
+    fn owned_by(name: &str, api_version: &str, controller: bool) -> Json {
+        json!({"metadata": {"namespace": "ns", "name": "pod", "ownerReferences": [
+            {"apiVersion": "v1", "kind": "Node", "name": "other", "controller": false},
+            {"apiVersion": api_version, "kind": "ReplicaSet", "name": name, "controller": controller},
+        ]}})
+    }
+
+    #[test]
+    fn the_controller_owner_is_requested_whatever_version_it_was_named_by() {
+        let keys = |json| target().owners(&delta(None, Some(json)));
+        assert_eq!(keys(owned_by("web", "apps/v1", true)), [Key::new("ns", "web")]);
+        assert_eq!(keys(owned_by("web", "apps/v1beta1", true)), [Key::new("ns", "web")]);
+        assert!(keys(owned_by("web", "apps/v1", false)).is_empty(), "an owner that is no controller");
+        assert!(keys(owned_by("web", "other/v1", true)).is_empty(), "another group");
+        let node = Target { kind: "v1/Node".parse().unwrap(), namespaced: false };
+        let json = json!({"metadata": {"namespace": "ns", "name": "cm", "ownerReferences": [
+            {"apiVersion": "v1", "kind": "Node", "name": "n1", "controller": true}]}});
+        assert_eq!(node.owners(&delta(None, Some(json))), [Key::new("", "n1")]);
+    }
+
+    #[test]
+    fn trap_33_an_update_requests_the_old_owner_and_the_new_one() {
+        let delta = delta(Some(owned_by("old", "apps/v1", true)), Some(owned_by("new", "apps/v1", true)));
+        assert_eq!(target().owners(&delta), [Key::new("ns", "old"), Key::new("ns", "new")]);
+    }
+
+    #[test]
+    fn a_mapping_looks_at_the_object_before_and_after() {
+        let pod = |node: Option<&str>, label: &str| json!({"metadata": {"namespace": "ns", "name": "p", "labels": {"app": label}}, "spec": {"nodeName": node}});
+        let node = Target { kind: "v1/Node".parse().unwrap(), namespaced: false };
+        let field = Mapping::Field(".spec.nodeName".parse().unwrap());
+        let moved = delta(Some(pod(None, "a")), Some(pod(Some("n1"), "b")));
+        assert_eq!(node.mapped(&field, &moved), [Key::new("", "n1")], "from no node to a node");
+        let gone = delta(Some(pod(Some("n1"), "a")), None);
+        assert_eq!(node.mapped(&field, &gone), [Key::new("", "n1")]);
+        let label = Mapping::Label("app".to_owned());
+        assert_eq!(target().mapped(&label, &moved), [Key::new("ns", "a"), Key::new("ns", "b")]);
+    }
+
+    fn source(predicates: Vec<Predicate>) -> Source {
+        Source {
+            kind: "v1/Pod".parse().unwrap(),
+            namespaces: vec!["ns".to_owned()],
+            selector: "app=web".parse().unwrap(),
+            predicates,
+        }
+    }
+
+    #[test]
+    fn a_source_hears_of_its_namespaces_and_of_what_its_selector_matched_or_matches() {
+        let pod = |namespace: &str, app: &str| json!({"metadata": {"namespace": namespace, "name": "p", "labels": {"app": app}}});
+        let concerns = |old, new| concerns(&source(Vec::new()), &delta(old, new));
+        assert!(concerns(None, Some(pod("ns", "web"))));
+        assert!(!concerns(None, Some(pod("other", "web"))));
+        assert!(!concerns(None, Some(pod("ns", "db"))));
+        assert!(concerns(Some(pod("ns", "web")), Some(pod("ns", "db"))), "it is selected no more");
+        assert!(concerns(Some(pod("ns", "web")), None));
+    }
+
+    #[test]
+    fn trap_34_a_status_write_is_no_news_to_who_asks_for_generations() {
+        let pod = |generation: u32, phase: &str, uid: &str, deleting: Option<&str>| {
+            json!({"metadata": {"namespace": "ns", "name": "p", "uid": uid, "labels": {"app": "web"},
+                   "generation": generation, "deletionTimestamp": deleting}, "status": {"phase": phase}})
+        };
+        let source = source(vec![Predicate::GenerationChanged]);
+        let before = || Some(pod(1, "Pending", "a", None));
+        let concerns = |new| concerns(&source, &delta(before(), Some(new)));
+        assert!(!concerns(pod(1, "Running", "a", None)));
+        assert!(concerns(pod(2, "Pending", "a", None)));
+        assert!(concerns(pod(1, "Pending", "b", None)), "created again with an equal generation");
+        assert!(concerns(pod(1, "Pending", "a", Some("2026-01-01T00:00:00Z"))), "a deletion begins");
+    }
+}

@@ -78,8 +78,8 @@ pub(crate) fn run(workspace: &Workspace, choice: Choice, args: &Demo) -> Result<
         lines.push(walk(&mut tour, number + 1, steps, step, args.verbose)?);
     }
     screen.summary(&lines);
-    let all = started.elapsed().as_secs_f64();
-    println!("demo: {} steps, {all:.0} s with {:.0} s of building", lines.len(), built.as_secs_f64());
+    let (all, built) = (started.elapsed().as_secs_f64(), built.as_secs_f64());
+    println!("demo: {} steps in {:.0} s, after {built:.0} s of building", lines.len(), all - built);
     println!("demo: ok");
     if args.keep { keep(&tour) } else { Ok(()) }
 }

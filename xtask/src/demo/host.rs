@@ -18,11 +18,11 @@ use crate::demo::admin::Admin;
 use crate::demo::{Folder, poll};
 use crate::process::output;
 
-/// What the host is started with as `--grace`: how long a reconcile may take to end.
+/// The host's `--grace`: how long reconciles may take to end.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
-/// What it may take in all to end: the grace, and a slow machine.
-pub(crate) const STOP: Duration = Duration::from_secs(20);
+/// After that long it is killed.
+const STOP: Duration = Duration::from_secs(20);
 
 /// How long it may take until it listens.
 const START: Duration = Duration::from_secs(60);

@@ -53,7 +53,7 @@ impl Screen {
     /// What was answered. Tables keep their lines.
     pub(crate) fn output(&self, text: &str) {
         for line in text.trim_end().lines() {
-            println!("         {}", line.trim_end());
+            println!("{}", format!("         {line}").trim_end());
         }
     }
 

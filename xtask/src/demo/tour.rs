@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow};
 use serde_json::{Value, json};
 
 use crate::demo::admin::Plugin;
-use crate::demo::host::{Host, STOP};
+use crate::demo::host::{GRACE, Host};
 use crate::demo::kubectl::{self, Kubectl};
 use crate::demo::screen::Screen;
 use crate::demo::{Folder, poll};
@@ -217,7 +217,8 @@ fn gets_children(tour: &mut Tour<'_>) -> Result<String> {
         })?;
     }
     tour.type_in(&["get", CHILDREN, OF_WEBAPP])?;
-    tour.type_in(&["get", "service", "hello", "-o", "jsonpath={.metadata.ownerReferences}"])?;
+    let owners = "jsonpath={range .metadata.ownerReferences[*]}{.kind} {.name}, {.uid}{end}";
+    tour.type_in(&["get", "service", "hello", "-o", owners])?;
     Ok("Deployment, Service and ConfigMap, owned".to_owned())
 }
 
@@ -236,20 +237,23 @@ fn is_ready(tour: &mut Tour<'_>) -> Result<String> {
         Ok(format!("Ready=True, observedGeneration {generation} of {generation}"))
     })?;
     tour.type_in(&["get", "webapp", "hello"])?;
-    tour.type_in(&["get", "webapp", "hello", "-o", "jsonpath={.status.conditions[0]}"])?;
+    let observed = "jsonpath=of generation {.status.observedGeneration}: {.status.conditions[0].message}";
+    tour.type_in(&["get", "webapp", "hello", "-o", observed])?;
     Ok(seen)
 }
 
 fn child_comes_back(tour: &mut Tour<'_>) -> Result<String> {
     let uid = || tour.kubectl.get(&["service", "hello"]).map(|service| text(&service, "/metadata/uid"));
     let old = uid().map_err(|seen| unexpected("a Service", &seen))?;
+    let get = ["get", "service", "hello", "-o", "custom-columns=NAME:.metadata.name,UID:.metadata.uid"];
+    tour.type_in(&get)?;
     tour.type_in(&["delete", "service", "hello", TIMEOUT])?;
     let new = tour.until(&format!("a Service `hello` with another UID than {old}"), || {
         let uid = uid()?;
         so(uid != old, || format!("uid: {uid}"))?;
         Ok(uid)
     })?;
-    tour.type_in(&["get", "service", "hello"])?;
+    tour.type_in(&get)?;
     Ok(format!("UID {} became {}", short(&old), short(&new)))
 }
 
@@ -354,7 +358,8 @@ fn is_replaced(tour: &mut Tour<'_>) -> Result<String> {
     }
     let more = admin.sum(ERRORS)? - errors;
     tour.screen.question(&format!("GET {}", admin.url("/metrics")));
-    tour.screen.output(&format!("{ERRORS}: {more:+} (host process {}, as before)", tour.host.pid()));
+    tour.screen.output(&format!("{ERRORS}: {more} more"));
+    tour.screen.output(&format!("host process: {}, as before", tour.host.pid()));
     if more != 0.0 {
         return Err(unexpected("no reconcile fails", &format!("{more} more in {ERRORS}")));
     }
@@ -418,8 +423,8 @@ fn ends(tour: &mut Tour<'_>) -> Result<String> {
     tour.screen.command(&format!("kill -INT {}", tour.host.pid()));
     let asked = Instant::now();
     tour.host.interrupt()?;
-    let expected = format!("the host ends with exit status 0 within {} s", STOP.as_secs());
-    let status = poll::until(STOP, || match tour.host.ended() {
+    let expected = format!("the host ends with exit status 0 within its {} s of grace", GRACE.as_secs());
+    let status = poll::until(GRACE, || match tour.host.ended() {
         Ok(None) => Err("it still runs".to_owned()),
         Ok(Some(status)) => Ok(status),
         Err(error) => Err(format!("{error:#}")),

@@ -101,14 +101,18 @@ fn walk(tour: &mut Tour<'_>, number: usize, of: usize, step: &tour::Step, verbos
             Ok(Line { step: step.title.to_owned(), seen, time })
         }
         Err(failed) => {
-            // Before the log is read, so that its end is in it.
+            let gone = match tour.host.ended() {
+                Ok(Some(status)) => format!("\nthe host had ended by itself ({status})"),
+                _ => String::new(),
+            };
+            // As it was at the failure, without how it ends.
+            let log = tour.host.log();
             tour.host.stop();
             tour.screen.failed(time);
-            let log = tour.host.log();
             let log: Vec<_> = log.lines().collect();
             let tail = log.get(log.len().saturating_sub(LOG_LINES)..).unwrap_or_default();
             bail!(
-                "demo: step {number} failed ({})\n{failed:#}\nthe end of the host's log ({}):\n  {}",
+                "demo: step {number} failed ({})\n{failed:#}{gone}\nthe end of the host's log ({}):\n  {}",
                 step.title,
                 tour.host.log_file().display(),
                 tail.join("\n  "),

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "a command-line tool's progress and results go to its terminal")]
 
 mod debian;
+mod demo;
 mod guest;
 mod process;
 mod setup;
@@ -49,6 +50,8 @@ enum Command {
     BuildPlugins(BuildPlugins),
     /// Builds the plugins and runs every test; fails if one was skipped.
     Test(Test),
+    /// Builds everything and shows it at work, step by step, each step verified.
+    Demo(demo::Demo),
 }
 
 #[derive(Args)]
@@ -96,5 +99,6 @@ fn run(cli: Cli) -> Result<()> {
             Ok(())
         }
         Command::Test(args) => test::run(&workspace, cli.guest_toolchain, &args.args),
+        Command::Demo(args) => demo::run(&workspace, cli.guest_toolchain, &args),
     }
 }

@@ -224,7 +224,10 @@ impl File {
         self.plugins.update(&self.path, |slot| slot.phase = Phase::Loading);
         let begun = Instant::now();
         let compiled = match self.compile(&found).await {
-            Ok(compiled) => compiled,
+            Ok(compiled) => {
+                tracing::info!(file, "compiled in {:.1?}", begun.elapsed());
+                compiled
+            }
             Err(error) => {
                 self.report(Phase::Failed, &error);
                 return None;
@@ -232,10 +235,7 @@ impl File {
         };
         loop {
             let (error, waits) = match self.try_prepare(&compiled, &found).await {
-                Ok(prepared) => {
-                    tracing::info!(file, "prepared in {:.1?}", begun.elapsed());
-                    return Some(prepared);
-                }
+                Ok(prepared) => return Some(prepared),
                 Err(error) => error,
             };
             self.report(if waits { Phase::Waiting } else { Phase::Failed }, &error);

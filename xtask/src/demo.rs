@@ -145,7 +145,9 @@ fn keep(tour: &Tour<'_>) -> Result<()> {
 /// Builds the host and returns its binary.
 fn build_host(workspace: &Workspace) -> Result<PathBuf> {
     let mut cargo = workspace.cargo();
-    cargo.args(["build", "--package", "wheelhouse", "--bin", "wheelhouse"]);
+    // Of the whole workspace, so that the dependencies have the features that they have for the tests,
+    // and are not built a second time.
+    cargo.args(["build", "--workspace", "--bin", "wheelhouse"]);
     cargo.arg("--message-format=json-render-diagnostics");
     let messages = process::output_with_progress(&mut cargo).context("the host does not build")?;
     executable(&messages).context("cargo built no binary for the host")

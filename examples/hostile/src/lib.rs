@@ -63,7 +63,7 @@ impl Reconciler for Hostile {
         Spec::new(&self.name, env!("CARGO_PKG_VERSION"))
             .reconciles(Source::of(&self.kind).in_namespaces(["default"]))
             .watches(Watch::of(Source::of("v1/Service").in_namespaces(["default"])).named("services"))
-            .indexes(Index::plugin(CONFIG_MAP, "own"))
+            .indexes(Index::plugin(&self.kind, "own"))
             .needs(Permission::to([Verb::Create, Verb::Patch], CONFIG_MAP).in_namespaces(["default"]))
             .concurrency(self.concurrency)
     }

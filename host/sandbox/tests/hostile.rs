@@ -129,7 +129,7 @@ async fn beside_a_neighbour(attack: &str) -> Result<Outcome, CallError> {
     // The attack has cost the instance that it ran in, and the next call has another.
     assert_eq!(hostile.instances(), 0, "after {result:?}");
     assert_eq!(reconcile(&hostile, "ok").await, Ok(Outcome::Done));
-    assert_eq!(neighbour.instances_created(), 1);
+    assert_eq!(neighbour.traps(), 0);
     result
 }
 

@@ -2,7 +2,7 @@
 //! neighbours. `describe` misbehaves as the configuration says, the other functions as the name of
 //! the object says that they are called for.
 
-#![allow(clippy::panic, clippy::disallowed_methods, reason = "it is here to misbehave")]
+#![allow(clippy::panic, clippy::print_stdout, clippy::disallowed_methods, reason = "it is here to misbehave")]
 
 use serde_json::json;
 use wheelhouse_sdk::prelude::*;

@@ -75,7 +75,7 @@ impl DevCluster {
                 tracing::error!(%error, "the development cluster stopped serving");
             }
         });
-        tracing::info!(%addr, "development cluster is up");
+        tracing::debug!(%addr, "development cluster is up");
         Ok(Self { addr, cluster, server, controllers })
     }
 

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::{plugin, wheelhouse};
+use crate::support::{Process, plugin, wheelhouse};
 
 fn run(args: &[&str]) -> Output {
     wheelhouse().args(args).output().unwrap()
@@ -67,6 +67,34 @@ fn a_kubeconfig_that_points_nowhere_is_one_line_with_the_address() {
     assert!(line.contains(&nowhere.to_string()) && line.contains("cannot be reached"), "{line}");
     let line = command(&folder.path().join("none"));
     assert!(line.contains("no cluster to run against"), "{line}");
+}
+
+#[tokio::test]
+async fn a_host_runs_against_the_cluster_of_a_kubeconfig_and_says_when_it_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    let mut server = Process::start(wheelhouse().arg("devcluster").arg("--kubeconfig-out").arg(&kubeconfig));
+    server.logged("API server up").await;
+    std::fs::copy(plugin("hello"), folder.path().join("hello.wasm")).unwrap();
+    let host = Process::start(
+        wheelhouse()
+            .args(["run", "--log-format", "json", "--admin-addr", "127.0.0.1:0", "--plugin-dir"])
+            .arg(folder.path())
+            .env("KUBECONFIG", &kubeconfig),
+    );
+    host.logged("connected").await;
+    host.logged("running").await;
+    for line in host.log().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert!(line["level"].is_string() && line["message"].is_string(), "{line}");
+    }
+    server.signal("-TERM");
+    assert!(server.exit().await.success());
+    host.logged("\"level\":\"WARN\"").await;
+    // It goes on, and waits for the server to come back.
+    host.signal("-TERM");
+    let mut host = host;
+    assert!(host.exit().await.success(), "{}", host.log());
 }
 
 #[test]

@@ -45,23 +45,75 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     }
 }
 
-/// `wheelhouse dev`, with a plugin folder of its own.
-pub(crate) struct Host {
+/// A running command, and what it has logged.
+pub(crate) struct Process {
     child: Child,
     log: Arc<Mutex<String>>,
-    admin: String,
-    pub(crate) folder: tempfile::TempDir,
-    pub(crate) client: kube::Client,
 }
 
-impl Drop for Host {
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("the host's log:\n{}", self.log.lock().unwrap());
+            eprintln!("the log:\n{}", self.log());
         }
     }
+}
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let written = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                *written.lock().unwrap() += &(line + "\n");
+            }
+        });
+        Self { child, log }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until the log has this, and gives the rest of that line.
+    pub(crate) async fn logged(&self, text: &str) -> String {
+        eventually(text, || async {
+            let log = self.log();
+            let (_, after) = log.split_once(text)?;
+            after.split_once('\n').map(|(line, _)| line.to_owned())
+        })
+        .await
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn exit(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        let mut timer = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            timer.tick().await;
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < DEADLINE, "it does not end");
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+/// `wheelhouse dev`, with a plugin folder of its own.
+pub(crate) struct Host {
+    process: Process,
+    admin: String,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) client: kube::Client,
 }
 
 impl Host {
@@ -71,43 +123,23 @@ impl Host {
         for name in plugins {
             std::fs::copy(plugin(name), folder.path().join(name).with_extension("wasm")).unwrap();
         }
-        let mut child = wheelhouse()
-            .args(["dev", "--port", "0", "--admin-addr", "127.0.0.1:0", "--grace", "3", "--plugin-dir"])
-            .arg(folder.path())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let written = Arc::clone(&log);
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                *written.lock().unwrap() += &(line + "\n");
-            }
-        });
-        let address = async |before: &str| {
-            eventually(before, || async {
-                let log = log.lock().unwrap();
-                let (_, after) = log.split_once(before)?;
-                let address: String =
-                    after.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
-                after.contains('\n').then_some(address)
-            })
-            .await
+        let process = Process::start(
+            wheelhouse()
+                .args(["dev", "--port", "0", "--admin-addr", "127.0.0.1:0", "--grace", "3", "--plugin-dir"])
+                .arg(folder.path()),
+        );
+        let address = |rest: String| -> String {
+            rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect()
         };
-        let server = address("url=\"http://").await;
-        let admin = address("admin endpoints: http://").await;
+        let server = address(process.logged("url=\"http://").await);
+        let admin = address(process.logged("admin endpoints: http://").await);
         let config = kube::Config::new(format!("http://{server}").parse().unwrap());
         let client = kube::Client::try_from(config).unwrap();
-        Self { child, log, admin, folder, client }
+        Self { process, admin, folder, client }
     }
 
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.log()
     }
 
     /// A file of the plugin folder.
@@ -190,21 +222,11 @@ impl Host {
 
     /// Sends a signal to the host.
     pub(crate) fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.pid().to_string()]).status().unwrap();
-        assert!(sent.success());
+        self.process.signal(signal);
     }
 
     /// Waits for the host's end.
     pub(crate) async fn exit(&mut self) -> ExitStatus {
-        let child = &mut self.child;
-        let begun = Instant::now();
-        let mut timer = tokio::time::interval(Duration::from_millis(20));
-        loop {
-            timer.tick().await;
-            if let Some(status) = child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(begun.elapsed() < DEADLINE, "the host does not end");
-        }
+        self.process.exit().await
     }
 }

@@ -27,6 +27,9 @@ use crate::setup::{self, Choice};
 use crate::workspace::Workspace;
 use crate::{guest, process, tools};
 
+/// The plugins of the tour: those of the examples that a user would run.
+const PLUGINS: [&str; 3] = ["hello", "node-census", "webapp"];
+
 /// How many lines of the host's log a failure is shown with.
 const LOG_LINES: usize = 20;
 
@@ -52,7 +55,8 @@ pub(crate) fn run(workspace: &Workspace, choice: Choice, args: &Demo) -> Result<
     tools::kubectl()?;
     println!("demo: building the host (minutes on a fresh clone, seconds later) …");
     let binary = build_host(workspace)?;
-    let plugins = guest::build(workspace, &toolchain, &guest::Build::default())?;
+    let names = PLUGINS.map(str::to_owned).to_vec();
+    let plugins = guest::build(workspace, &toolchain, &guest::Build { names, ..guest::Build::default() })?;
     let folder = Folder::fresh(workspace)?;
     for plugin in &plugins {
         let to = folder.plugins().join(format!("{}.wasm", plugin.name));

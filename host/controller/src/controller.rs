@@ -66,8 +66,8 @@ impl Controller {
         let queue = WorkQueue::new(BackoffPolicy::default());
         let metrics = Arc::new(PluginMetrics::default());
         let current = Mutex::new(Current::of(&prepared, 1));
-        let (mut running, started) = Running::start_sources(prepared, queue.clone(), Arc::clone(&metrics));
-        started.wait().await;
+        let mut running = Running::listen(prepared, queue.clone(), Arc::clone(&metrics));
+        running.start_sources().wait().await;
         running.start_workers();
         Self { queue, metrics, running: tokio::sync::Mutex::new(Some(running)), current }
     }
@@ -76,14 +76,17 @@ impl Controller {
     /// Returns once the new one has taken over and the old one is gone; whether all that was begun ended.
     pub async fn replace(&self, prepared: Prepared, grace: Duration) -> bool {
         let mut slot = self.running.lock().await;
-        let Some(mut old) = slot.take() else { return true };
+        let Some(old) = slot.take() else { return true };
         let number = self.current().number + 1;
         let current = Current::of(&prepared, number);
-        // The old workers take nothing more; the new ones, which may take anything at once, since
-        // every kind has synced, take over the queue with all its timers.
+        // The new revision listens before the old one stops to, so that no change falls between them;
+        // and it requests nothing before the old workers have stopped to take requests, so that they do
+        // not take what is meant for it.
+        let mut new = Running::listen(prepared, self.queue.clone(), Arc::clone(&self.metrics));
         old.retire();
-        let (mut new, _started) =
-            Running::start_sources(prepared, self.queue.clone(), Arc::clone(&self.metrics));
+        let _ = new.start_sources();
+        // They may take anything at once, since every kind has synced; the queue, with its timers, is
+        // theirs now.
         new.start_workers();
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
         *slot = Some(new);

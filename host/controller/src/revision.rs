@@ -28,69 +28,70 @@ enum Role {
     Watched(String, Mapping),
 }
 
-/// A revision whose tasks run.
+/// A revision at work. It begins by listening; then its sources and its workers are started.
 pub(crate) struct Running {
     pub(crate) prepared: Prepared,
-    pub(crate) queue: WorkQueue<Key>,
-    pub(crate) metrics: Arc<PluginMetrics>,
+    queue: WorkQueue<Key>,
+    metrics: Arc<PluginMetrics>,
+    /// Until they are started.
+    pumps: Vec<(Pump, Subscription)>,
     sources: JoinSet<()>,
     workers: JoinSet<()>,
     retired: watch::Sender<bool>,
 }
 
 impl Running {
-    /// Starts to request objects: first those that exist, then whatever changes.
-    pub(crate) fn start_sources(
-        prepared: Prepared,
-        queue: WorkQueue<Key>,
-        metrics: Arc<PluginMetrics>,
-    ) -> (Self, Started) {
+    /// Listens: whatever changes from now on will be requested once the sources are started.
+    pub(crate) fn listen(prepared: Prepared, queue: WorkQueue<Key>, metrics: Arc<PluginMetrics>) -> Self {
         let spec = Arc::clone(prepared.spec());
-        let mut sources = JoinSet::new();
-        let mut initial = Vec::new();
+        let retired = watch::Sender::new(false);
         let target = Arc::new(Target {
             kind: spec.reconciles.kind.clone(),
             namespaced: prepared.reconciled.resource().is_some_and(|resource| resource.namespaced),
         });
-        let roles = std::iter::once((&spec.reconciles, Role::Reconciled))
-            .chain(spec.owns.iter().map(|source| (source, Role::Owned)))
-            .chain(
-                spec.watches.iter().map(|w| (&w.source, Role::Watched(w.name.clone(), w.mapping.clone()))),
-            );
-        for (source, role) in roles {
+        let reconciled = std::iter::once((&spec.reconciles, Role::Reconciled));
+        let owned = spec.owns.iter().map(|source| (source, Role::Owned));
+        let watched =
+            spec.watches.iter().map(|w| (&w.source, Role::Watched(w.name.clone(), w.mapping.clone())));
+        let mut pumps = Vec::new();
+        for (source, role) in reconciled.chain(owned).chain(watched) {
             let Some(informer) = prepared.informers.get(&source.kind) else { continue };
-            let (seen, seen_rx) = watch::channel(false);
-            initial.push(seen_rx);
-            sources.spawn(
-                Pump {
-                    source: source.clone(),
-                    role,
-                    target: Arc::clone(&target),
-                    revision: Arc::clone(&prepared.revision),
-                    reconciled: prepared.reconciled.clone(),
-                    queue: queue.clone(),
-                    seen,
-                }
-                .run(informer.subscribe()),
-            );
+            let pump = Pump {
+                source: source.clone(),
+                role,
+                target: Arc::clone(&target),
+                revision: Arc::clone(&prepared.revision),
+                reconciled: prepared.reconciled.clone(),
+                queue: queue.clone(),
+                seen: watch::Sender::new(false),
+                retired: retired.subscribe(),
+            };
+            pumps.push((pump, informer.subscribe()));
         }
+        let (sources, workers) = (JoinSet::new(), JoinSet::new());
+        Self { prepared, queue, metrics, pumps, sources, workers, retired }
+    }
+
+    /// Starts to request objects: first those that exist, then whatever changes.
+    pub(crate) fn start_sources(&mut self) -> Started {
+        let mut initial = Vec::new();
+        for (pump, subscription) in self.pumps.drain(..) {
+            initial.push(pump.seen.subscribe());
+            self.sources.spawn(pump.run(subscription));
+        }
+        let spec = self.prepared.spec();
         if let Some(period) = spec.options.resync {
-            sources.spawn(resync(
-                period,
-                prepared.reconciled.clone(),
-                spec.reconciles.clone(),
-                queue.clone(),
-            ));
+            let reconciled = self.prepared.reconciled.clone();
+            let resync = resync(period, reconciled, spec.reconciles.clone(), self.queue.clone());
+            let mut retired = self.retired.subscribe();
+            self.sources.spawn(async move {
+                tokio::select! {
+                    () = resync => {}
+                    _ = retired.wait_for(|retired| *retired) => {}
+                }
+            });
         }
-        let running = Self {
-            prepared,
-            queue,
-            metrics,
-            sources,
-            workers: JoinSet::new(),
-            retired: watch::Sender::new(false),
-        };
-        (running, Started(initial))
+        Started(initial)
     }
 
     /// Starts to reconcile.
@@ -109,23 +110,32 @@ impl Running {
                         work = queue.next() => work,
                     };
                     let Some(work) = work else { return };
+                    if *retired.borrow() {
+                        // It was taken at the very moment of the switch: it is the next revision's.
+                        queue.add(work.key().clone(), Priority::High);
+                        work.done();
+                        return;
+                    }
                     reconcile(&revision, &metrics, work).await;
                 }
             });
         }
     }
 
-    /// Takes nothing more from the queue, and feeds it no more. What runs goes on.
-    pub(crate) fn retire(&mut self) {
+    /// Takes nothing more from the queue. What runs goes on, and the changes that have been seen so far
+    /// are still requested.
+    pub(crate) fn retire(&self) {
         self.retired.send_replace(true);
-        self.sources.abort_all();
     }
 
     /// Lets what runs end; what does not within the grace is stopped, and its key requested again.
     /// Whether all of it ended.
     pub(crate) async fn drain(mut self, grace: Duration) -> bool {
         self.retire();
-        let all = async { while self.workers.join_next().await.is_some() {} };
+        let all = async {
+            while self.sources.join_next().await.is_some() {}
+            while self.workers.join_next().await.is_some() {}
+        };
         let drained = tokio::time::timeout(grace, all).await.is_ok();
         self.workers.shutdown().await;
         self.sources.shutdown().await;
@@ -156,22 +166,35 @@ struct Pump {
     queue: WorkQueue<Key>,
     /// Set once the initial objects have been requested.
     seen: watch::Sender<bool>,
+    retired: watch::Receiver<bool>,
 }
 
 impl Pump {
-    async fn run(self, mut subscription: Subscription) {
+    async fn run(mut self, mut subscription: Subscription) {
         loop {
             if subscription.initial_done() {
                 self.seen.send_replace(true);
             }
-            let delta = subscription.next().await;
-            if !concerns(&self.source, &delta) {
-                continue;
-            }
-            let priority = if delta.initial { Priority::Low } else { Priority::High };
-            for key in self.keys(delta).await {
-                self.queue.add(key, priority);
-            }
+            let delta = tokio::select! {
+                biased;
+                _ = self.retired.wait_for(|retired| *retired) => break,
+                delta = subscription.next() => delta,
+            };
+            self.request(delta).await;
+        }
+        // The next revision is told of what is there. What went is told here, or nowhere.
+        while let Some(delta) = subscription.try_next() {
+            self.request(delta).await;
+        }
+    }
+
+    async fn request(&self, delta: Delta) {
+        if !concerns(&self.source, &delta) {
+            return;
+        }
+        let priority = if delta.initial { Priority::Low } else { Priority::High };
+        for key in self.keys(delta).await {
+            self.queue.add(key, priority);
         }
     }
 

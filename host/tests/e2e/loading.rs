@@ -70,6 +70,27 @@ async fn a_change_is_a_new_revision_and_a_broken_one_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_change_that_the_old_revision_has_heard_of_is_not_lost_in_the_switch() {
+    let host = Host::start_with(&["hostile"], &["--log", "info,wheelhouse_controller=debug"]).await;
+    host.until_running("hostile.wasm").await;
+    let service = |name: &str| {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"},
+        "spec": {"ports": [{"port": 80}]}})
+    };
+    let reconciled = || host.log().matches("object=default/later").count();
+    host.create(service("later")).await;
+    eventually("the service is mapped", || async { (reconciled() > 0).then_some(()) }).await;
+    let before = reconciled();
+    // map() is kept busy by the first; the end of the second waits behind it, and no object is left
+    // to tell the next revision of it.
+    host.create(service("spin")).await;
+    host.api("v1/Service", "default").delete("later", &Default::default()).await.unwrap();
+    put(&host, "hostile.json", br#"{"concurrency": 2}"#);
+    host.until("hostile.wasm", "revision 2", |report| report["plugin"]["revision"] == 2).await;
+    eventually("the end of the service is mapped", || async { (reconciled() > before).then_some(()) }).await;
+}
+
+#[tokio::test]
 async fn files_that_are_no_plugin_are_reported_and_the_rest_runs() {
     let host = Host::start(&[]).await;
     let module = wat::parse_str("(module)").unwrap();

@@ -119,6 +119,11 @@ pub(crate) struct Host {
 impl Host {
     /// Starts a host with these plugins in its folder, and waits for its servers.
     pub(crate) async fn start(plugins: &[&str]) -> Self {
+        Self::start_with(plugins, &[]).await
+    }
+
+    /// Likewise, with further flags.
+    pub(crate) async fn start_with(plugins: &[&str], flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in plugins {
             std::fs::copy(plugin(name), folder.path().join(name).with_extension("wasm")).unwrap();
@@ -126,7 +131,8 @@ impl Host {
         let process = Process::start(
             wheelhouse()
                 .args(["dev", "--port", "0", "--admin-addr", "127.0.0.1:0", "--grace", "3", "--plugin-dir"])
-                .arg(folder.path()),
+                .arg(folder.path())
+                .args(flags),
         );
         let address = |rest: String| -> String {
             rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect()

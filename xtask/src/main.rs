@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "a command-line tool's progress and results go to its terminal")]
 
+mod bench;
 mod debian;
 mod guest;
 mod process;
@@ -49,6 +50,8 @@ enum Command {
     BuildPlugins(BuildPlugins),
     /// Builds the plugins and runs every test; fails if one was skipped.
     Test(Test),
+    /// Measures what a read, a call and an object cost, in a release build.
+    Bench(Bench),
 }
 
 #[derive(Args)]
@@ -65,6 +68,13 @@ struct Test {
     /// For `cargo nextest run` (or `cargo test`), such as a test's name. With any, the run is a
     /// partial one: documentation tests are left out.
     #[arg(last = true)]
+    args: Vec<String>,
+}
+
+#[derive(Args)]
+struct Bench {
+    /// For the bench, such as `-o json`; `-- --help` tells them all.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
 
@@ -96,5 +106,6 @@ fn run(cli: Cli) -> Result<()> {
             Ok(())
         }
         Command::Test(args) => test::run(&workspace, cli.guest_toolchain, &args.args),
+        Command::Bench(args) => bench::run(&workspace, cli.guest_toolchain, &args.args),
     }
 }

@@ -15,7 +15,6 @@ mod samples;
 mod world;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};

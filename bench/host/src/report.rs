@@ -71,10 +71,6 @@ impl Row {
         Self { name, unit, median: value, p95: None, samples: 1, ratios: Vec::new(), budget: None }
     }
 
-    pub(crate) fn median(&self) -> f64 {
-        self.median
-    }
-
     /// Beside another figure: how many times as long (medians).
     pub(crate) fn beside(mut self, what: &'static str, other: &Samples) -> Self {
         self.ratios.push((what, self.median / other.median()));

@@ -126,7 +126,7 @@ pub(crate) fn install(missing: &Missing) -> Result<()> {
         Some(sudo) => sudo,
         None => bail!("{missing}; installing them takes root, and `sudo` asks for a password"),
     };
-    println!("setup: installing {} (some 600 MB unpacked; a minute or two)", names.join(", "));
+    eprintln!("setup: installing {} (some 600 MB unpacked; a minute or two)", names.join(", "));
     let apt = |args: &[&str]| {
         let mut words =
             sudo.iter().chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"].iter()).chain(args);
@@ -136,7 +136,7 @@ pub(crate) fn install(missing: &Missing) -> Result<()> {
     };
     // Lists that cannot be refreshed in part (someone's own source is down) may still do.
     if let Err(failed) = process::run(&mut apt(&["update", "--quiet"])) {
-        println!("setup: {failed}; going on with the lists that are there");
+        eprintln!("setup: {failed}; going on with the lists that are there");
     }
     let mut words =
         vec!["install", "--quiet", "--yes", "--no-install-recommends", "-oDPkg::Lock::Timeout=60"];

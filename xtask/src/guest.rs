@@ -52,9 +52,21 @@ pub(crate) fn build(workspace: &Workspace, toolchain: &Toolchain, build: &Build)
         remove_strays(&out, &names)?;
     }
     if names.is_empty() {
-        println!("build-plugins: no package under examples/ has a cdylib");
+        eprintln!("build-plugins: no package under examples/ has a cdylib");
     }
     names.into_iter().map(|name| build_one(workspace, toolchain, build, name, &out)).collect()
+}
+
+/// Builds a package that is no example, by the same rules, into a folder of its own.
+pub(crate) fn build_package(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    name: &str,
+    out: &Path,
+) -> Result<Plugin> {
+    let out = std::path::absolute(out)?;
+    fs::create_dir_all(&out).with_context(|| format!("cannot create the folder {}", out.display()))?;
+    build_one(workspace, toolchain, &Build::default(), name.to_owned(), &out)
 }
 
 fn build_one(
@@ -65,7 +77,7 @@ fn build_one(
     out: &Path,
 ) -> Result<Plugin> {
     let started = Instant::now();
-    println!("build-plugins: {name} …");
+    eprintln!("build-plugins: {name} …");
     let mut cargo = ws.cargo();
     cargo.args(["build", "--profile=plugin", "--message-format=json-render-diagnostics", "--target", TARGET]);
     cargo.args(["--package", &name, "--lib", "--target-dir"]).arg(ws.target.join("guest"));
@@ -85,7 +97,7 @@ fn build_one(
     let path = out.join(format!("{name}.wasm"));
     publish(&built, &path)?;
     let size = fs::metadata(&path)?.len() / 1024;
-    println!("build-plugins: {name}: {size} KiB in {:.1} s", started.elapsed().as_secs_f64());
+    eprintln!("build-plugins: {name}: {size} KiB in {:.1} s", started.elapsed().as_secs_f64());
     Ok(Plugin { name, path })
 }
 
@@ -142,7 +154,7 @@ fn remove_strays(dir: &Path, names: &[String]) -> Result<()> {
         let path = entry?.path();
         let ours = path.file_stem().is_some_and(|stem| names.iter().any(|name| stem == name.as_str()));
         if !ours && path.extension().is_some_and(|end| end == "wasm") {
-            println!("build-plugins: removing {}, which no example builds any more", path.display());
+            eprintln!("build-plugins: removing {}, which no example builds any more", path.display());
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
     }

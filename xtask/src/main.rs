@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "a command-line tool's progress and results go to its terminal")]
 
+mod bench;
 mod debian;
 mod demo;
 mod guest;
@@ -52,6 +53,8 @@ enum Command {
     Test(Test),
     /// Builds everything and shows it at work, step by step, each step verified.
     Demo(demo::Demo),
+    /// Measures what a read, a call and an object cost, in a release build.
+    Bench(Bench),
 }
 
 #[derive(Args)]
@@ -68,6 +71,13 @@ struct Test {
     /// For `cargo nextest run` (or `cargo test`), such as a test's name. With any, the run is a
     /// partial one: documentation tests are left out.
     #[arg(last = true)]
+    args: Vec<String>,
+}
+
+#[derive(Args)]
+struct Bench {
+    /// For the bench, such as `-o json`; `-- --help` tells them all.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
 
@@ -100,5 +110,6 @@ fn run(cli: Cli) -> Result<()> {
         }
         Command::Test(args) => test::run(&workspace, cli.guest_toolchain, &args.args),
         Command::Demo(args) => demo::run(&workspace, cli.guest_toolchain, &args),
+        Command::Bench(args) => bench::run(&workspace, cli.guest_toolchain, &args.args),
     }
 }

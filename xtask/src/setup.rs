@@ -50,9 +50,9 @@ pub(crate) fn run(workspace: &Workspace, choice: Choice) -> Result<Toolchain> {
     let toolchain = decide(&machine, choice)?;
     match &toolchain {
         Toolchain::Installed => {
-            println!("setup: plugins are built with {} for {TARGET}", rustc_version("rustc")?)
+            eprintln!("setup: plugins are built with {} for {TARGET}", rustc_version("rustc")?)
         }
-        Toolchain::Debian(debian) => println!("setup: plugins are built with {debian} for {TARGET}"),
+        Toolchain::Debian(debian) => eprintln!("setup: plugins are built with {debian} for {TARGET}"),
     }
     Ok(toolchain)
 }
@@ -134,7 +134,7 @@ impl Machine for ThisMachine {
     }
 
     fn add_target(&self) -> Result<()> {
-        println!("setup: rustup target add {TARGET}");
+        eprintln!("setup: rustup target add {TARGET}");
         let mut rustup = Command::new("rustup");
         // A retry or a backtrace tells nobody anything new, and there is another way.
         rustup.args(["target", "add", TARGET]).env("RUSTUP_MAX_RETRIES", "1").env("RUST_BACKTRACE", "0");
@@ -143,7 +143,7 @@ impl Machine for ThisMachine {
         match &added {
             Ok(()) => drop(fs::remove_file(&self.refusal)),
             Err(refused) => {
-                println!("setup: rustup could not: {refused:#}");
+                eprintln!("setup: rustup could not: {refused:#}");
                 // Not to remember it costs time, and nothing else.
                 let _ = self.refusal.parent().map(fs::create_dir_all);
                 let _ = fs::write(&self.refusal, format!("{refused:#}"));

@@ -1,14 +1,16 @@
 //! Secondary indexes: the values under which an object is filed, and what is filed.
 //!
-//! An index is one ordered set of (value, key) pairs. So what has a value is a range in the order of
-//! pages, a page starts anywhere at no cost, and a value that nothing has takes no room.
+//! An index is one ordered map from (value, key) to the object. So what has a value is a range in the
+//! order of pages, a page starts anywhere at no cost, and a value that nothing has takes no room. The
+//! object is there, and not just its key: to look each one up among a hundred thousand others
+//! costs several times what reading it does.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use imbl::OrdSet;
+use imbl::OrdMap;
 use wheelhouse_core::{FieldPath, Key, Object};
 
 type Values = dyn Fn(&Object) -> Vec<String> + Send + Sync;
@@ -79,34 +81,37 @@ struct Entry {
 pub(crate) struct Index {
     pub(crate) name: Arc<str>,
     pub(crate) function: IndexFn,
-    entries: OrdSet<Entry>,
+    entries: OrdMap<Entry, Object>,
 }
 
 impl Index {
     pub(crate) fn new(name: &str, function: IndexFn) -> Self {
-        Self { name: name.into(), function, entries: OrdSet::new() }
+        Self { name: name.into(), function, entries: OrdMap::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub(crate) fn file(&mut self, key: &Arc<Key>, value: &str) {
+    /// Files an object under a value, or what the key has now in place of what it had.
+    pub(crate) fn file(&mut self, key: &Arc<Key>, value: &str, object: &Object) {
         let mut entry = Entry { value: value.into(), key: Arc::clone(key) };
         // A value that many objects have is stored once.
-        if let Some(neighbour) = self.entries.get_next(&entry).filter(|n| n.value == entry.value) {
+        if let Some((neighbour, _)) = self.entries.get_next(&entry).filter(|(n, _)| n.value == entry.value) {
             entry.value = Arc::clone(&neighbour.value);
-        } else if let Some(neighbour) = self.entries.get_prev(&entry).filter(|n| n.value == entry.value) {
+        } else if let Some((neighbour, _)) =
+            self.entries.get_prev(&entry).filter(|(n, _)| n.value == entry.value)
+        {
             entry.value = Arc::clone(&neighbour.value);
         }
-        self.entries.insert(entry);
+        self.entries.insert(entry, object.clone());
     }
 
     pub(crate) fn unfile(&mut self, key: &Arc<Key>, value: &str) {
         self.entries.remove(&Entry { value: value.into(), key: Arc::clone(key) });
     }
 
-    /// The keys with this value after that key, in a namespace or ("") in all.
+    /// The keys and objects with this value after that key, in a namespace or ("") in all.
     pub(crate) fn matching<'a>(
         &'a self,
         value: &str,
@@ -125,9 +130,9 @@ impl Index {
 
 /// See [`Index::matching`].
 pub(crate) struct Matching<'a> {
-    range: imbl::ordset::RangedIter<'a, Entry, imbl::shared_ptr::DefaultSharedPtr>,
+    range: imbl::ordmap::RangedIter<'a, Entry, Object, imbl::shared_ptr::DefaultSharedPtr>,
     start: Entry,
-    entries: &'a OrdSet<Entry>,
+    entries: &'a OrdMap<Entry, Object>,
     value: Arc<str>,
     namespace: &'a str,
     excluded: Option<Key>,
@@ -147,21 +152,21 @@ impl Matching<'_> {
 
     /// Whether a key has the value; a look-up, whatever has been passed.
     pub(crate) fn has(&self, key: &Arc<Key>) -> bool {
-        self.entries.contains(&Entry { value: Arc::clone(&self.value), key: Arc::clone(key) })
+        self.entries.contains_key(&Entry { value: Arc::clone(&self.value), key: Arc::clone(key) })
     }
 }
 
 impl<'a> Iterator for Matching<'a> {
-    type Item = &'a Arc<Key>;
+    type Item = (&'a Arc<Key>, &'a Object);
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let Entry { value, key } = self.range.next()?;
+            let (Entry { value, key }, object) = self.range.next()?;
             if *value != self.value || !(self.namespace.is_empty() || key.namespace == self.namespace) {
                 return None;
             }
             if self.excluded.as_ref().is_none_or(|after| key.as_ref().cmp(after) == Ordering::Greater) {
-                return Some(key);
+                return Some((key, object));
             }
         }
     }

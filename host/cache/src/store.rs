@@ -113,7 +113,7 @@ impl Store {
         let mut index = Index::new(name, function);
         for (key, object) in &before.state.objects {
             let values = index.function.values(object);
-            refile(&mut index, filed.as_mut(), key, None, Some(values));
+            refile(&mut index, filed.as_mut(), key, None, Some((values, object)));
         }
         let mut writer = self.begin();
         let now = self.snapshot();
@@ -129,7 +129,7 @@ impl Store {
                 imbl::ordmap::DiffItem::Remove(key, old) => (key, Some(old), None),
             };
             let old = index.function.is_pure().then(|| old.map(|old| index.function.values(old))).flatten();
-            let new = new.map(|new| index.function.values(new));
+            let new = new.map(|new| (index.function.values(new), new));
             refile(&mut index, filed.as_mut(), key, old, new);
         }
         drop((before, now));
@@ -154,28 +154,32 @@ impl Store {
     }
 }
 
-/// Moves a key's entries of one index. `old` is given for pure indexes only.
+/// Moves a key's entries of one index, and puts the new object into those that stay. `old` is given
+/// for pure indexes only.
 fn refile(
     index: &mut Index,
     filed: Option<&mut HashMap<Arc<Key>, Vec<String>>>,
     key: &Arc<Key>,
     old: Option<Vec<String>>,
-    new: Option<Vec<String>>,
+    new: Option<(Vec<String>, &Object)>,
 ) {
     let old = match filed {
         None => old.unwrap_or_default(),
-        Some(filed) => match new.as_ref().filter(|values| !values.is_empty()) {
-            Some(values) => filed.insert(Arc::clone(key), values.clone()),
+        Some(filed) => match new.as_ref().filter(|(values, _)| !values.is_empty()) {
+            Some((values, _)) => filed.insert(Arc::clone(key), values.clone()),
             None => filed.remove(key),
         }
         .unwrap_or_default(),
     };
-    let new = new.unwrap_or_default();
-    for value in old.iter().filter(|value| !new.contains(value)) {
-        index.unfile(key, value);
+    for value in &old {
+        if !new.as_ref().is_some_and(|(values, _)| values.contains(value)) {
+            index.unfile(key, value);
+        }
     }
-    for value in new.iter().filter(|value| !old.contains(value)) {
-        index.file(key, value);
+    if let Some((values, object)) = new {
+        for value in &values {
+            index.file(key, value, object);
+        }
     }
 }
 
@@ -214,6 +218,7 @@ impl Writer<'_> {
         };
         let indexes = Arc::make_mut(&mut state.indexes);
         for ((index, filed), (old, new)) in indexes.iter_mut().zip(filed.iter_mut()).zip(moves) {
+            let new = new.zip(change.new.as_ref());
             refile(index, filed.as_mut(), &change.key, old, new);
         }
     }

@@ -1,0 +1,123 @@
+//! The guest of `cargo xtask bench`: it reads Pods in every way that a plugin can, and times itself.
+//!
+//! A request names what to do: the scenario is its namespace, how often its name. Each time is
+//! measured by the guest's own clock, around one operation; what reading that clock costs is a
+//! scenario of its own (`clock`) and is in every other one's figure, once. A reconcile answers with
+//! the measured nanoseconds, as the message of a terminal error: the contract has no better place.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use k8s_openapi::api::core::v1::Pod;
+use wheelhouse_sdk::objects::List;
+use wheelhouse_sdk::prelude::*;
+
+const POD: &str = "v1/Pod";
+const NODE: &str = ".spec.nodeName";
+
+/// The store that the host has filled: see `bench/host`.
+#[derive(serde::Deserialize)]
+#[serde(default)]
+struct Reader {
+    /// `pod-000000` and so on.
+    pods: usize,
+    /// `node-000000` and so on.
+    nodes: usize,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self { pods: 1, nodes: 1 }
+    }
+}
+
+/// What a reader wants to know of a Pod; its length keeps the compiler from leaving it out.
+fn four_fields(pod: &Object) -> usize {
+    let fields = [
+        pod.text(&["metadata", "name"]),
+        pod.text(&["spec", "nodeName"]),
+        pod.text(&["status", "phase"]),
+        pod.text(&["metadata", "labels", "app"]),
+    ];
+    fields.iter().map(|field| field.map_or(0, str::len)).sum()
+}
+
+/// Every measured time, in nanoseconds. `run` gets the number of the time.
+fn timed(times: usize, mut run: impl FnMut(usize) -> Result<usize>) -> Result<Vec<u64>> {
+    let mut nanos = Vec::with_capacity(times);
+    for time in 0..times {
+        let started = Instant::now();
+        let read = run(time)?;
+        nanos.push(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        if black_box(read) == 0 {
+            return Err(Error::terminal("nothing was read"));
+        }
+    }
+    Ok(nanos)
+}
+
+fn get(key: &ObjectKey) -> Result<Object> {
+    objects::get(POD, key)?.ok_or_else(|| Error::terminal(format!("{key} is not there")))
+}
+
+/// Iterates over a list and reads each object by `read`.
+fn list(query: List, read: impl Fn(Object) -> Result<usize>) -> Result<usize> {
+    query.into_iter().try_fold(0, |sum, object| Ok(sum + read(object?)?))
+}
+
+/// That an object is there, and nothing of it.
+fn nothing(object: Object) -> Result<usize> {
+    black_box(object);
+    Ok(1)
+}
+
+fn typed(object: Object) -> Result<usize> {
+    let pod: Pod = black_box(object.to()?);
+    Ok(pod.metadata.name.map_or(0, |name| name.len()))
+}
+
+impl Reader {
+    fn measure(&self, scenario: &str, times: usize) -> Result<Vec<u64>> {
+        // The names are made beforehand. A step that shares no factor with the number of Pods visits
+        // all of them, so that neighbours in time are not neighbours in memory.
+        let pods: Vec<_> = (0..times.min(self.pods))
+            .map(|i| ObjectKey::new("default", format!("pod-{:06}", i * 7919 % self.pods)))
+            .collect();
+        let nodes: Vec<_> =
+            (0..times.min(self.nodes)).map(|i| format!("node-{:06}", i * 7919 % self.nodes)).collect();
+        let pod = |time: usize| &pods[time % pods.len()];
+        let on_node = |time: usize| objects::list(POD).matching(NODE, &nodes[time % nodes.len()]);
+        match scenario {
+            "clock" => timed(times, |_| Ok(1)),
+            "get-bytes" => timed(times, |time| nothing(get(pod(time))?)),
+            "get-fields" => timed(times, |time| Ok(four_fields(&get(pod(time))?))),
+            "get-typed" => timed(times, |time| typed(get(pod(time))?)),
+            "list-bytes" => timed(times, |_| list(objects::list(POD), nothing)),
+            "list-fields" => timed(times, |_| list(objects::list(POD), |object| Ok(four_fields(&object)))),
+            "list-typed" => timed(times, |_| list(objects::list(POD), typed)),
+            "index-count" => timed(times, |time| Ok(on_node(time).count()? as usize)),
+            "index-list" => timed(times, |time| list(on_node(time), nothing)),
+            // The same value each time: what it costs when the objects are in the processor's caches.
+            "index-list-warm" => timed(times, |_| list(on_node(0), nothing)),
+            _ => Err(Error::terminal(format!("there is no scenario {scenario:?}"))),
+        }
+    }
+}
+
+impl Reconciler for Reader {
+    fn describe(&self) -> Spec {
+        Spec::new("bench-reader", env!("CARGO_PKG_VERSION")).reconciles(POD).indexes(Index::field(POD, NODE))
+    }
+
+    fn reconcile(&self, request: &Request) -> Result<Outcome> {
+        let ObjectKey { namespace: scenario, name: times } = &request.key;
+        if scenario == "nothing" {
+            return Ok(Outcome::Done);
+        }
+        let times = times.parse().map_err(Error::terminal)?;
+        let nanos: Vec<_> = self.measure(scenario, times)?.iter().map(u64::to_string).collect();
+        Err(Error::terminal(format!("nanoseconds: {}", nanos.join(" "))))
+    }
+}
+
+wheelhouse_sdk::export!(Reader);

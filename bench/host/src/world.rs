@@ -1,0 +1,136 @@
+//! What is read: an informer that was filled as a real one is, and plugins on it.
+//!
+//! The way of a read is the host's own, all of it: the sandbox, the gate, the delegating client, the
+//! store. Only the API server is played, by a list that makes its Pods as it goes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use wheelhouse_cache::{
+    ApiResource, BoxFuture, EventStream, Failure, IndexFn, Informer, InformerFactory, ListPage, ListWatch,
+    ReflectorConfig, ResourceMap, rest,
+};
+use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, Watched};
+use wheelhouse_core::encoding::EncodeOptions;
+use wheelhouse_core::limits::Limits;
+use wheelhouse_core::outcome::Request;
+use wheelhouse_core::{Gate, Key, Kind, Object, Outcome};
+use wheelhouse_sandbox::{Compiled, Revision, RevisionSetup};
+
+const POD: &str = include_str!("../../../host/core/tests/data/pod.json");
+/// The Pods that one value of the index finds.
+pub(crate) const PER_NODE: usize = 100;
+
+const NODE: &str = ".spec.nodeName";
+
+/// The Pod with this number, among so many, as the API server would send it.
+pub(crate) fn pod_json(number: usize, pods: usize) -> String {
+    let nodes = pods.div_ceil(PER_NODE);
+    POD.trim().replacen(r#""name":"POD_NAME""#, &format!(r#""name":"pod-{number:06}""#), 1).replacen(
+        r#""nodeName":"node-17""#,
+        &format!(r#""nodeName":"node-{:06}""#, number % nodes),
+        1,
+    )
+}
+
+pub(crate) fn pod_key(number: usize) -> Key {
+    Key::new("default", format!("pod-{number:06}"))
+}
+
+/// Lists so many Pods, and then has no more to say.
+struct Pods(usize);
+
+impl ListWatch for Pods {
+    fn list<'a>(&'a self, limit: u32, token: &'a str) -> BoxFuture<'a, Result<ListPage, Failure>> {
+        let start: usize = token.parse().unwrap_or(0);
+        let end = self.0.min(start + limit as usize);
+        let options = EncodeOptions::default();
+        let object = |number| Object::from_json(pod_json(number, self.0).as_bytes(), &options).ok();
+        let page = ListPage {
+            objects: (start..end).filter_map(object).collect(),
+            resource_version: "123456".to_owned(),
+            continue_token: if end < self.0 { end.to_string() } else { String::new() },
+            undecodable: 0,
+        };
+        Box::pin(async { Ok(page) })
+    }
+
+    fn watch<'a>(&'a self, _: &'a str, _: Duration) -> BoxFuture<'a, Result<EventStream, Failure>> {
+        Box::pin(async { Ok(Box::pin(futures::stream::pending()) as EventStream) })
+    }
+}
+
+/// A cache of Pods.
+pub(crate) struct World {
+    factory: InformerFactory,
+    pub(crate) informer: Informer,
+    pub(crate) pods: usize,
+}
+
+impl World {
+    /// With so many Pods, an index of their nodes, and the store's own index of owners.
+    pub(crate) async fn filled(pods: usize) -> Result<Self> {
+        let kind: Kind = "v1/Pod".parse()?;
+        let resource =
+            ApiResource { kind: kind.clone(), plural: "pods".into(), namespaced: true, subresources: vec![] };
+        let factory = InformerFactory::with_source(
+            ResourceMap::fixed([resource]),
+            move |_| Arc::new(Pods(pods)) as Arc<dyn ListWatch>,
+            ReflectorConfig::default(),
+        );
+        let informer = factory.informer(&kind).await?;
+        informer.add_index(NODE, IndexFn::field(NODE.parse()?));
+        informer.wait_synced().await;
+        anyhow::ensure!(informer.store().len() == pods, "the store has {} Pods", informer.store().len());
+        Ok(Self { factory, informer, pods })
+    }
+
+    /// The bench's plugin on this cache, with a client and a gate as the host gives it.
+    pub(crate) async fn plugin(&self, compiled: &Compiled, limits: Limits) -> Result<Plugin> {
+        let nodes = self.pods.div_ceil(PER_NODE);
+        let config = format!(r#"{{"pods": {}, "nodes": {nodes}}}"#, self.pods);
+        let spec =
+            compiled.describe(&config, &limits).await.context("the plugin does not describe itself")?;
+        // Nobody listens there, and nobody asks: every read is answered from the cache.
+        let nowhere = rest::connect(kube::Config::new("http://127.0.0.1:9".parse()?))?;
+        let indexes = vec![(NODE.to_owned(), NODE.to_owned())];
+        let watched = Watched { informer: self.informer.clone(), indexes };
+        let own_writes = OwnWrites::default();
+        let client =
+            PluginClient::new(nowhere, &self.factory, [watched], &own_writes, ClientConfig::default());
+        let gate = Gate::new(&spec.name, spec.all_permissions());
+        let revision = compiled.start(RevisionSetup {
+            spec: Arc::new(spec),
+            config: config.into(),
+            gate: Arc::new(gate),
+            cluster: Arc::new(client),
+            limits,
+        });
+        Ok(Plugin { revision })
+    }
+}
+
+/// A plugin that can be told to measure.
+pub(crate) struct Plugin {
+    revision: Revision,
+}
+
+impl Plugin {
+    /// Calls the guest; what a call with nothing to do costs is the time of `run("nothing", 0)`.
+    pub(crate) async fn run(&self, scenario: &str, times: usize) -> Result<Vec<u64>> {
+        let request =
+            Request { key: Key::new(scenario, times.to_string()), reconcile_id: "bench".into(), attempt: 1 };
+        let outcome = self.revision.reconcile(request).await;
+        let outcome = outcome.with_context(|| format!("scenario {scenario} did not end"))?;
+        match outcome {
+            Outcome::Done => Ok(Vec::new()),
+            Outcome::Terminal(said) => {
+                let nanos = said.strip_prefix("nanoseconds: ");
+                let nanos = nanos.with_context(|| format!("scenario {scenario} failed: {said}"))?;
+                nanos.split(' ').map(|nanos| Ok(nanos.parse()?)).collect()
+            }
+            other => anyhow::bail!("scenario {scenario} ended with {other:?}"),
+        }
+    }
+}

@@ -170,7 +170,8 @@ impl Report {
         let widths: [usize; 5] = std::array::from_fn(|column| width(column).unwrap_or(0));
         let mut text = String::new();
         for line in &lines {
-            if !line[0].starts_with(' ') && !text.is_empty() {
+            let [first, ..] = line;
+            if !first.starts_with(' ') && !text.is_empty() {
                 text.push('\n');
             }
             let mut row = String::new();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use imbl::OrdMap;
+use imbl::{HashMap, OrdMap};
 use wheelhouse_core::access::Page;
 use wheelhouse_core::{Key, LabelSelector, Object};
 
@@ -32,7 +32,10 @@ pub struct UnknownIndex(pub String);
 
 #[derive(Clone)]
 pub(crate) struct State {
+    /// In the order of lists.
     pub(crate) objects: OrdMap<Arc<Key>, Object>,
+    /// The same, to get one: in order, it takes a dozen comparisons of keys all over the memory.
+    pub(crate) by_key: HashMap<Arc<Key>, Object>,
     pub(crate) indexes: Arc<Vec<Index>>,
     /// The newest version of the collection that is known to be in here.
     pub(crate) seen: Arc<str>,
@@ -52,7 +55,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// One object.
     pub fn get(&self, key: &Key) -> Option<&Object> {
-        self.state.objects.get(key)
+        self.state.by_key.get(key)
     }
 
     /// All of them, in order.

@@ -41,6 +41,7 @@ impl Default for Store {
         let owners = Index::new(OWNER_INDEX, IndexFn::owner_uid());
         let state = State {
             objects: OrdMap::new(),
+            by_key: imbl::HashMap::new(),
             indexes: Arc::new(vec![owners]),
             seen: "".into(),
             synced: false,
@@ -57,7 +58,7 @@ impl Store {
 
     /// One object.
     pub fn get(&self, key: &Key) -> Option<Object> {
-        self.read(|state| state.objects.get(key).cloned())
+        self.read(|state| state.by_key.get(key).cloned())
     }
 
     /// Whether the first list has been applied whole.
@@ -213,9 +214,15 @@ impl Writer<'_> {
         let size = |object: &Option<Object>| object.as_ref().map_or(0, |o| o.as_bytes().len() as u64);
         state.bytes = (state.bytes + size(&change.new)).saturating_sub(size(&change.old));
         match &change.new {
-            Some(new) => state.objects.insert(Arc::clone(&change.key), new.clone()),
-            None => state.objects.remove(&*change.key),
-        };
+            Some(new) => {
+                state.objects.insert(Arc::clone(&change.key), new.clone());
+                state.by_key.insert(Arc::clone(&change.key), new.clone());
+            }
+            None => {
+                state.objects.remove(&*change.key);
+                state.by_key.remove(&*change.key);
+            }
+        }
         let indexes = Arc::make_mut(&mut state.indexes);
         for ((index, filed), (old, new)) in indexes.iter_mut().zip(filed.iter_mut()).zip(moves) {
             let new = new.zip(change.new.as_ref());

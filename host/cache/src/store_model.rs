@@ -95,6 +95,12 @@ fn check(now: &Snapshot, model: &BTreeMap<Key, Object>, indexes: &[&str]) {
     let all: Vec<_> = now.iter().map(|(key, object)| (key.as_ref().clone(), object.clone())).collect();
     let expected: Vec<_> = model.iter().map(|(key, object)| (key.clone(), object.clone())).collect();
     assert_eq!(all, expected);
+    for (namespace, name) in
+        ["", "a", "a-b", "b"].iter().flat_map(|ns| ["x", "y", "z", "x-1"].map(|n| (*ns, n)))
+    {
+        let key = Key::new(namespace, name);
+        assert_eq!(now.get(&key), model.get(&key));
+    }
     assert_eq!(now.bytes(), model.values().map(|o| o.as_bytes().len() as u64).sum::<u64>());
     for (name, entries) in now.index_sizes() {
         assert!(indexes.contains(&name.as_ref()), "{name}");

@@ -217,7 +217,7 @@ impl File {
     }
 
     /// Prepares a content, again and again as long as only the cluster is in the way. None if it
-    /// cannot be loaded.
+    /// cannot be loaded, or runs already.
     async fn prepare(&mut self, found: Found) -> Option<Prepared> {
         let file = self.path.display().to_string();
         tracing::info!(file, bytes = found.component.len(), "loading");
@@ -226,6 +226,11 @@ impl File {
         let compiled = match self.compile(&found).await {
             Ok(compiled) => {
                 tracing::info!(file, "compiled in {:.1?}", begun.elapsed());
+                if self.controller().is_some_and(|c| c.runs(compiled.digest(), &found.config)) {
+                    tracing::info!(file, "this is what runs already");
+                    self.plugins.update(&self.path, |slot| (slot.phase, slot.error) = (Phase::Running, None));
+                    return None;
+                }
                 compiled
             }
             Err(error) => {

@@ -112,6 +112,12 @@ impl Controller {
         Arc::clone(self.current().revision.spec())
     }
 
+    /// Whether this is what runs: the same code with the same configuration.
+    pub fn runs(&self, digest: &str, config: &str) -> bool {
+        let revision = self.current().revision;
+        revision.digest() == digest && &**revision.config() == config
+    }
+
     /// The kind that it reconciles.
     pub fn reconciled(&self) -> Kind {
         self.spec().reconciles.kind.clone()

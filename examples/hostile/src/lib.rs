@@ -81,6 +81,20 @@ impl Reconciler for Hostile {
             "fails" => Err(Error::from(ApiError::Unavailable("on purpose".into()))),
             "exit" => std::process::exit(0),
             "undeclared-kind" => answered(objects::get("v1/Secret", &ObjectKey::new("default", "x"))),
+            "undeclared-live" => answered(client::get_live("v1/Secret", &ObjectKey::new("default", "x"))),
+            "undeclared-list" => {
+                let mut secrets = objects::list("v1/Secret").in_namespace("default").into_iter();
+                answered(secrets.next().unwrap_or_else(|| Err(ApiError::NotFound("no denial".into()))))
+            }
+            "undeclared-synced" => answered(objects::synced("v1/Secret")),
+            "undeclared-update" => {
+                let object = json!({"metadata": {"name": "x", "namespace": "default"}});
+                answered(client::update(CONFIG_MAP, &object).send())
+            }
+            "undeclared-apply" => {
+                let object = json!({"metadata": {"name": "x", "namespace": "default"}});
+                answered(client::apply("v1/Secret", &object).send())
+            }
             "undeclared-verb" => answered(client::delete(CONFIG_MAP, &request.key).send()),
             "undeclared-namespace" => answered(objects::get(CONFIG_MAP, &ObjectKey::new("kube-system", "x"))),
             "undeclared-subresource" => answered(

@@ -181,6 +181,11 @@ async fn hostile_what_was_not_declared_is_denied_and_spelled_out() {
     let (revision, cluster) = start().await;
     for (attack, missing) in [
         ("undeclared-kind", "may not get v1/Secret in namespace default"),
+        ("undeclared-live", "may not get v1/Secret in namespace default"),
+        ("undeclared-list", "may not list v1/Secret in namespace default"),
+        ("undeclared-synced", "may not list v1/Secret"),
+        ("undeclared-update", "may not update v1/ConfigMap in namespace default"),
+        ("undeclared-apply", "may not patch v1/Secret in namespace default"),
         ("undeclared-verb", "may not delete v1/ConfigMap in namespace default"),
         ("undeclared-namespace", "may not get v1/ConfigMap in namespace kube-system"),
         ("undeclared-subresource", "may not patch v1/ConfigMap/status in namespace default"),

@@ -17,6 +17,10 @@ use crate::output;
 /// How often a running guest has to yield. A spinning one costs its neighbours this much latency.
 const TICK: Duration = Duration::from_millis(1);
 
+/// Elements that one table of a guest may have. A component of Rust has some hundreds, one that carries a
+/// language's interpreter some ten thousand.
+pub(crate) const TABLE_ELEMENTS: usize = 100_000;
+
 /// What all plugins of a host share.
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
@@ -126,7 +130,7 @@ fn engine_config(limits: &SandboxConfig) -> Config {
     pool.max_memory_size(limits.max_memory);
     pool.total_tables(limits.instances.saturating_mul(4));
     pool.max_tables_per_component(16);
-    pool.table_elements(100_000);
+    pool.table_elements(TABLE_ELEMENTS);
     pool.total_stacks(limits.instances);
     pool.max_component_instance_size(2 << 20);
     pool.max_core_instance_size(2 << 20);

@@ -14,6 +14,7 @@ use wheelhouse_core::{ApiError, ClusterAccess, Gate, Kind, Object};
 
 use crate::bindings::wheelhouse::controller::{client, config, logging, objects, types};
 use crate::convert::{self, bad_request};
+use crate::engine::TABLE_ELEMENTS;
 use crate::output::{self, LogContext};
 
 /// What the call that runs now may do at all; the gate then judges what it asks for.
@@ -66,8 +67,8 @@ impl ResourceLimiter for Meter {
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > 100_000 {
-            bail!("limit table_elements: {desired} wanted, 100000 allowed");
+        if desired > TABLE_ELEMENTS {
+            bail!("limit table_elements: {desired} wanted, {TABLE_ELEMENTS} allowed");
         }
         Ok(true)
     }

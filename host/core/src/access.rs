@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use crate::request::{Get, List, Write};
 use crate::{ApiError, Key, Kind, Object, Permitted};
@@ -16,6 +17,9 @@ pub struct Page {
     pub objects: Vec<Object>,
     /// The last key, if there is more after it.
     pub more_after: Option<Key>,
+    /// Objects within the page's part of the order that the host cannot make sense of: they may or may
+    /// not match.
+    pub unreadable: Vec<Key>,
 }
 
 /// Cached reads, live reads and writes on behalf of plugins.
@@ -35,6 +39,9 @@ pub trait ClusterAccess: Send + Sync + 'static {
 
     /// Whether this kind's reads come from the cache now.
     fn synced(&self, kind: &Kind) -> bool;
+
+    /// Waits for that, up to so long; whether they do. A kind that is not cached never does.
+    fn wait_synced<'a>(&'a self, kind: &'a Kind, within: Duration) -> BoxFuture<'a, bool>;
 
     /// A read from the API server.
     fn get_live(&self, request: Permitted<Get>) -> BoxFuture<'_, Result<Option<Object>, ApiError>>;

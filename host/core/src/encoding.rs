@@ -62,6 +62,11 @@ impl Object {
         encoder::from_value(value)
     }
 
+    /// The same object, pruned by other options.
+    pub(crate) fn encode_again(&self, options: &EncodeOptions) -> Result<Self, EncodeError> {
+        encoder::again(self.value(), options)
+    }
+
     /// Takes bytes that are already encoded, such as those that a host handed to a guest.
     /// Nothing is checked: a reader of bytes that are no object sees `null` where they make no sense.
     pub fn from_bytes(bytes: impl Into<Arc<[u8]>>) -> Self {

@@ -76,6 +76,9 @@ pub enum ApiError {
         /// The server's `Retry-After`.
         retry_after: Option<Duration>,
     },
+    /// The object is there, and the host cannot make sense of it.
+    #[error("{0}")]
+    Unreadable(String),
     /// No answer in time.
     #[error("{0}")]
     Timeout(String),

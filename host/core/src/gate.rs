@@ -229,7 +229,12 @@ mod tests {
     use crate::request::{Get, List};
 
     fn get(kind: &str, namespace: &str, subresource: &str) -> Get {
-        Get { kind: kind.parse().unwrap(), key: Key::new(namespace, "x"), subresource: subresource.into() }
+        Get {
+            kind: kind.parse().unwrap(),
+            key: Key::new(namespace, "x"),
+            subresource: subresource.into(),
+            consistency: Default::default(),
+        }
     }
 
     fn gate(namespaces: &[&str]) -> Gate {
@@ -258,10 +263,12 @@ mod tests {
             kind: "v1/Pod".parse().unwrap(),
             namespace: String::new(),
             selector: Default::default(),
+            field_selector: Default::default(),
             matches: vec![],
             limit: 1,
             bytes: 1,
             after: None,
+            consistency: Default::default(),
         };
         assert!(gate(&["a"]).permit(all.clone()).is_err(), "a list of all namespaces takes all namespaces");
         assert!(gate(&[]).permit(all).is_err(), "list is not get");

@@ -8,21 +8,27 @@
 pub mod access;
 pub mod encoding;
 pub mod error;
+pub mod field_selector;
+pub mod fields;
 pub mod gate;
 pub mod kind;
 pub mod limits;
 pub mod outcome;
 pub mod path;
 pub mod request;
+pub mod scope;
 pub mod selector;
 pub mod spec;
 
 pub use access::ClusterAccess;
 pub use encoding::{Object, Value};
 pub use error::ApiError;
+pub use field_selector::FieldSelector;
+pub use fields::Fields;
 pub use gate::{Gate, Permitted};
 pub use kind::{Key, Kind};
 pub use outcome::Outcome;
 pub use path::FieldPath;
+pub use scope::Scope;
 pub use selector::LabelSelector;
 pub use spec::Spec;

@@ -15,7 +15,7 @@ pub struct FieldPath {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Step {
+pub(crate) enum Step {
     Field(String),
     Each,
 }
@@ -84,6 +84,27 @@ impl FromStr for FieldPath {
 }
 
 impl FieldPath {
+    pub(crate) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The label whose value is at this path, if it is a label's.
+    pub fn as_label(&self) -> Option<&str> {
+        match self.steps.as_slice() {
+            [Step::Field(metadata), Step::Field(labels), Step::Field(label)]
+                if metadata == "metadata" && labels == "labels" =>
+            {
+                Some(label)
+            }
+            _ => None,
+        }
+    }
+
+    /// The path of a label's value.
+    pub fn of_label(label: &str) -> Self {
+        Self { steps: ["metadata", "labels", label].map(|name| Step::Field(name.to_owned())).into() }
+    }
+
     /// Calls `found` with each value at the path, in order.
     pub fn visit<'a>(&self, object: Value<'a>, found: &mut dyn FnMut(Value<'a>)) {
         walk(&self.steps, object, found);
@@ -120,20 +141,21 @@ fn walk<'a>(steps: &[Step], value: Value<'a>, found: &mut dyn FnMut(Value<'a>)) 
     }
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Each => f.write_str("[*]"),
+            Self::Field(name) if name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-$".contains(&b)) => {
+                write!(f, ".{name}")
+            }
+            Self::Field(name) => write!(f, "['{name}']"),
+        }
+    }
+}
+
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for step in &self.steps {
-            match step {
-                Step::Each => f.write_str("[*]")?,
-                Step::Field(name)
-                    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-$".contains(&b)) =>
-                {
-                    write!(f, ".{name}")?;
-                }
-                Step::Field(name) => write!(f, "['{name}']")?,
-            }
-        }
-        Ok(())
+        self.steps.iter().try_for_each(|step| write!(f, "{step}"))
     }
 }
 

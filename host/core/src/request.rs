@@ -6,12 +6,22 @@
 use std::time::Duration;
 
 use crate::gate::{Access, Verb};
-use crate::{Key, Kind, LabelSelector};
+use crate::{FieldSelector, Key, Kind, LabelSelector};
 
 /// Something that a plugin asks for, and that the gate can judge.
 pub trait Asks {
     /// Which permission it takes.
     fn access(&self) -> Access<'_>;
+}
+
+/// How new a cached answer must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// Not older than what this plugin itself wrote or read live last.
+    #[default]
+    OwnWrites,
+    /// What the watch has brought, as every plugin sees it.
+    Cached,
 }
 
 /// One object.
@@ -23,6 +33,8 @@ pub struct Get {
     pub key: Key,
     /// "" for the object itself; only a live read may have one.
     pub subresource: String,
+    /// Of a cached read.
+    pub consistency: Consistency,
 }
 
 impl Asks for Get {
@@ -54,6 +66,8 @@ pub struct List {
     pub namespace: String,
     /// Of their labels.
     pub selector: LabelSelector,
+    /// Of their fields: `metadata.name`, `metadata.namespace`, and those with an index.
+    pub field_selector: FieldSelector,
     /// All must match.
     pub matches: Vec<IndexMatch>,
     /// Objects in a page, at most.
@@ -62,6 +76,8 @@ pub struct List {
     pub bytes: usize,
     /// The key after which the page starts.
     pub after: Option<Key>,
+    /// Of a cached read.
+    pub consistency: Consistency,
 }
 
 impl Asks for List {

@@ -227,6 +227,29 @@ impl LabelSelector {
         self.requirements.is_empty()
     }
 
+    /// Whether this one selects, as far as can be told without objects, all that the other selects.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.requirements.iter().all(|requirement| other.requirements.contains(requirement))
+    }
+
+    /// The narrowest that can be told to select all that either selects.
+    #[must_use]
+    pub fn hull(&self, other: &Self) -> Self {
+        let common = |requirement: &&Requirement| other.requirements.contains(requirement);
+        Self { requirements: self.requirements.iter().filter(common).cloned().collect() }
+    }
+
+    /// The labels that must have just one value, and that value.
+    pub fn equalities(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.requirements.iter().filter_map(|requirement| match &requirement.condition {
+            Condition::In(values) => match values.as_slice() {
+                [value] => Some((requirement.label.as_str(), value.as_str())),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
     /// Whether an object's labels satisfy it.
     pub fn matches(&self, object: Value<'_>) -> bool {
         if self.requirements.is_empty() {
@@ -332,6 +355,20 @@ mod tests {
             let error = selector.parse::<LabelSelector>().unwrap_err();
             assert_eq!(error.at, at, "{error}");
         }
+    }
+
+    #[test]
+    fn fewer_requirements_cover_more_and_a_hull_has_the_common_ones() {
+        let selector = |text: &str| text.parse::<LabelSelector>().unwrap();
+        assert!(selector("").covers(&selector("a=b")) && !selector("a=b").covers(&selector("")));
+        assert!(
+            selector("a=b").covers(&selector("!c,a=b")) && !selector("a=b").covers(&selector("a in (b,c)"))
+        );
+        assert_eq!(selector("a=b,!c").hull(&selector("!c,d")), selector("!c"));
+        assert_eq!(
+            selector("a=b,c in (d),e in (f,g),h!=i").equalities().collect::<Vec<_>>(),
+            [("a", "b"), ("c", "d")]
+        );
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::gate::Permission;
-use crate::{FieldPath, Kind, LabelSelector, Value};
+use crate::scope::Scope;
+use crate::{FieldPath, FieldSelector, Fields, Kind, LabelSelector, Value};
 
 /// What makes an update worth a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +29,20 @@ impl Predicate {
     }
 }
 
-/// A kind whose events lead to requests.
+/// Objects of a kind that the plugin wants in the cache, and (unless it is among [`Spec::caches`]) which
+/// of their events lead to requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// The kind.
     pub kind: Kind,
     /// All if empty.
     pub namespaces: Vec<String>,
-    /// Of the objects.
+    /// Of the objects' labels.
     pub selector: LabelSelector,
+    /// Of the objects' fields.
+    pub field_selector: FieldSelector,
+    /// What the plugin reads of them.
+    pub fields: Fields,
     /// Any of them makes an update count; all updates do if there are none.
     pub predicates: Vec<Predicate>,
 }
@@ -107,6 +113,8 @@ pub struct Spec {
     pub owns: Vec<Source>,
     /// Other kinds.
     pub watches: Vec<Watch>,
+    /// What is only read.
+    pub caches: Vec<Source>,
     /// Field indexes.
     pub indexes: Vec<FieldIndex>,
     /// What it says that it needs, without what its sources imply.
@@ -131,8 +139,8 @@ pub enum SpecError {
         /// Its name.
         name: String,
     },
-    /// A kind that is indexed and not watched.
-    #[error("index {index:?} is on {kind}, which the plugin neither reconciles, owns nor watches")]
+    /// A kind that is indexed and not cached.
+    #[error("index {index:?} is on {kind}, which the plugin neither reconciles, owns, watches nor caches")]
     IndexWithoutSource {
         /// Its name.
         index: String,
@@ -154,7 +162,58 @@ pub enum SpecError {
 impl Spec {
     /// Every source, the reconciled kind's first.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
-        std::iter::once(&self.reconciles).chain(&self.owns).chain(self.watches.iter().map(|w| &w.source))
+        let watched = self.watches.iter().map(|watch| &watch.source);
+        std::iter::once(&self.reconciles).chain(&self.owns).chain(watched).chain(&self.caches)
+    }
+
+    /// What of a kind has to be watched for all of its sources: one scope for each namespace, or one for
+    /// all of them. In a cluster-scoped kind there is none to choose.
+    pub fn scopes(&self, kind: &Kind, namespaced: bool) -> Vec<Scope> {
+        let mut sources = self.sources().filter(|source| source.kind == *kind);
+        let Some(first) = sources.next() else { return Vec::new() };
+        let mut namespaces = first.namespaces.clone();
+        let mut scope = Scope {
+            namespace: String::new(),
+            labels: first.selector.clone(),
+            fields: first.field_selector.clone(),
+        };
+        for source in sources {
+            scope.labels = scope.labels.hull(&source.selector);
+            scope.fields = scope.fields.hull(&source.field_selector);
+            if namespaces.is_empty() || source.namespaces.is_empty() {
+                namespaces.clear();
+            } else {
+                namespaces.extend(source.namespaces.iter().cloned());
+            }
+        }
+        if namespaces.is_empty() || !namespaced {
+            return vec![scope];
+        }
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        namespaces.into_iter().map(|namespace| Scope { namespace, ..scope.clone() }).collect()
+    }
+
+    /// What is read of a kind's objects: what its sources declare, and what selectors, mappings and
+    /// indexes look at.
+    pub fn fields(&self, kind: &Kind) -> Fields {
+        let mut paths = Vec::new();
+        let mut fields = Fields::of([]);
+        for source in self.sources().filter(|source| source.kind == *kind) {
+            fields = fields.union(&source.fields);
+            paths.extend(source.field_selector.requirements().iter().map(|requirement| &requirement.path));
+        }
+        for watch in self.watches.iter().filter(|watch| watch.source.kind == *kind) {
+            if let Mapping::Field(path) = &watch.mapping {
+                paths.push(path);
+            }
+        }
+        for index in self.indexes.iter().filter(|index| index.kind == *kind) {
+            if let IndexSource::Field(path) = &index.source {
+                paths.push(path);
+            }
+        }
+        fields.union(&Fields::of(paths))
     }
 
     /// Every kind that has to be watched, once each, in order of declaration.
@@ -217,4 +276,76 @@ fn is_dns_label(name: &str) -> bool {
         && ends(name.as_bytes().first())
         && ends(name.as_bytes().last())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(kind: &str, namespaces: &[&str], labels: &str, fields: &str) -> Source {
+        Source {
+            kind: kind.parse().unwrap(),
+            namespaces: namespaces.iter().map(|n| (*n).to_owned()).collect(),
+            selector: labels.parse().unwrap(),
+            field_selector: fields.parse().unwrap(),
+            fields: Fields::of([]),
+            predicates: Vec::new(),
+        }
+    }
+
+    fn spec(reconciles: Source, owns: Vec<Source>) -> Spec {
+        Spec {
+            name: "p".into(),
+            version: "1".into(),
+            reconciles,
+            owns,
+            watches: Vec::new(),
+            caches: Vec::new(),
+            indexes: Vec::new(),
+            permissions: Vec::new(),
+            options: Options { concurrency: 1, resync: None, timeout: None },
+        }
+    }
+
+    fn scopes(sources: [Source; 2], namespaced: bool) -> Vec<String> {
+        let [one, other] = sources;
+        let kind = one.kind.clone();
+        spec(one, vec![other]).scopes(&kind, namespaced).iter().map(Scope::to_string).collect()
+    }
+
+    #[test]
+    fn one_watch_serves_all_sources_of_a_kind_and_is_no_wider_than_they_are_together() {
+        let source = |namespaces, labels, fields| source("v1/Pod", namespaces, labels, fields);
+        assert_eq!(scopes([source(&[], "a=b,c", "x=y"), source(&[], "c,d", "x=y")], true), ["c; x=y"]);
+        assert_eq!(
+            scopes([source(&["m"], "", ""), source(&["n", "m"], "", "")], true),
+            ["namespace m", "namespace n"]
+        );
+        assert_eq!(scopes([source(&["m"], "a", ""), source(&[], "a", "")], true), ["a"]);
+        assert_eq!(scopes([source(&["m"], "", ""), source(&["n"], "", "")], false), ["everything"]);
+        let other = super::tests::source("v1/Node", &["x"], "z", "");
+        assert_eq!(scopes([source(&["m"], "a", ""), other], true), ["namespace m; a"]);
+    }
+
+    #[test]
+    fn what_selectors_mappings_and_indexes_look_at_is_read_too() {
+        let path = |text: &str| text.parse::<FieldPath>().unwrap();
+        let pod = || source("v1/Pod", &[], "", "spec.nodeName!=");
+        let mut spec = spec(pod(), Vec::new());
+        spec.watches.push(Watch {
+            name: "w".into(),
+            source: pod(),
+            mapping: Mapping::Field(path(".spec.a")),
+        });
+        let kind = spec.reconciles.kind.clone();
+        spec.indexes.push(FieldIndex {
+            kind: kind.clone(),
+            name: "i".into(),
+            source: IndexSource::Field(path(".spec.b")),
+        });
+        let read = [path(".spec.nodeName"), path(".spec.a"), path(".spec.b")];
+        assert_eq!(spec.fields(&kind), Fields::of(&read));
+        spec.reconciles.fields = Fields::all();
+        assert!(spec.fields(&kind).is_all());
+    }
 }

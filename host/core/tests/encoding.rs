@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use wheelhouse_core::encoding::{EncodeOptions, ListReader, PageBuilder};
-use wheelhouse_core::{Object, Value};
+use wheelhouse_core::{FieldPath, Fields, Object, Value};
 
 const POD: &[u8] = include_bytes!("data/pod.json");
 
@@ -172,15 +172,15 @@ fn what_nobody_reads_is_left_out_and_the_rest_stays() {
 }
 
 #[test]
-fn an_item_of_a_list_gets_the_type_that_it_lacks() {
+fn an_object_gets_the_type_that_is_put_in_whatever_it_says() {
     let options = EncodeOptions { type_meta: Some(("v1".into(), "Pod".into())), ..Default::default() };
     let object = Object::from_json(br#"{"metadata":{"name":"x"}}"#, &options).unwrap();
     assert_eq!(
         object.value().to_value(),
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}})
     );
-    let object = Object::from_json(br#"{"apiVersion":"v2","kind":"Pod"}"#, &options).unwrap();
-    assert_eq!(object.value().to_value(), json!({"apiVersion": "v2", "kind": "Pod"}));
+    let object = Object::from_json(br#"{"kind":"Partial","apiVersion":"v2"}"#, &options).unwrap();
+    assert_eq!(object.value().to_value(), json!({"apiVersion": "v1", "kind": "Pod"}));
 }
 
 #[test]
@@ -256,4 +256,38 @@ fn enums_options_and_borrowed_strings_decode() {
     assert_eq!((all.text, all.none, all.null, all.float), ("hello", None, None, 2.0));
     let error = object.value().to::<std::collections::BTreeMap<String, String>>().unwrap_err();
     assert!(error.to_string().contains("expected a string"), "{error}");
+}
+
+fn any_path() -> impl Strategy<Value = FieldPath> {
+    let step = prop_oneof![
+        3 => any_string().prop_filter("no quote", |name| !name.contains('\'')).prop_map(|name| format!("['{name}']")),
+        1 => Just("[*]".to_owned()),
+    ];
+    prop::collection::vec(step, 1..4).prop_map(|steps| steps.concat().parse().unwrap())
+}
+
+proptest! {
+    /// Whether fields are left out on the way in or afterwards is the same, and to leave out less first
+    /// makes no difference.
+    #[test]
+    fn a_projection_is_the_same_whenever_it_is_made(
+        json in any_json(),
+        paths in prop::collection::vec(any_path(), 0..4),
+        more in prop::collection::vec(any_path(), 0..4),
+    ) {
+        let (fields, wide) = (Fields::of(&paths), Fields::of(paths.iter().chain(&more)));
+        prop_assert!(wide.covers(&fields));
+        prop_assert_eq!(&fields.union(&Fields::of(&more)), &wide);
+        let text = serde_json::to_vec(&json).unwrap();
+        let options = EncodeOptions { fields: fields.clone(), ..EncodeOptions::verbatim() };
+        let at_once = Object::from_json(&text, &options).unwrap();
+        let whole = Object::from_json(&text, &EncodeOptions::verbatim()).unwrap();
+        let (afterwards, in_steps) = (fields.project(&whole), fields.project(&wide.project(&whole)));
+        prop_assert_eq!(afterwards.value(), at_once.value());
+        prop_assert_eq!(in_steps.value(), at_once.value());
+        for path in &paths {
+            let expected = path.texts(whole.value());
+            prop_assert_eq!(path.texts(at_once.value()), expected);
+        }
+    }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::Object;
 use super::tape::{Node, Tape};
+use super::{Object, Value};
+use crate::fields::{self, Fields};
 
 /// Why a value could not be encoded.
 #[derive(Debug, thiserror::Error)]
@@ -27,20 +28,23 @@ pub struct EncodeOptions {
     /// `kubectl.kubernetes.io/last-applied-configuration`: half of many objects, and of use to
     /// hardly any reader.
     pub prune: bool,
-    /// `apiVersion` and `kind` for an object that lacks them, as the items of a list do.
+    /// The `apiVersion` and `kind` of the object, whatever it says itself: the items of a list have none,
+    /// and metadata-only answers those of `PartialObjectMetadata`.
     pub type_meta: Option<(Arc<str>, Arc<str>)>,
+    /// What is kept besides `apiVersion`, `kind` and `metadata`.
+    pub fields: Fields,
 }
 
 impl Default for EncodeOptions {
     fn default() -> Self {
-        Self { prune: true, type_meta: None }
+        Self { prune: true, type_meta: None, fields: Fields::all() }
     }
 }
 
 impl EncodeOptions {
     /// Everything stays as it is.
     pub fn verbatim() -> Self {
-        Self { prune: false, type_meta: None }
+        Self { prune: false, type_meta: None, fields: Fields::all() }
     }
 }
 
@@ -49,6 +53,11 @@ pub(super) fn from_json(json: &[u8], options: &EncodeOptions) -> Result<Object, 
     let object = ObjectSeed(options).deserialize(&mut de)?;
     de.end()?;
     Ok(object)
+}
+
+/// Encodes what was encoded already.
+pub(super) fn again(value: Value<'_>, options: &EncodeOptions) -> Result<Object, EncodeError> {
+    ObjectSeed(options).deserialize(value).map_err(|_| EncodeError::TooLarge)
 }
 
 pub(super) fn from_value(value: &serde_json::Value) -> Result<Object, EncodeError> {
@@ -78,6 +87,9 @@ enum Place<'a> {
     Root(&'a EncodeOptions),
     Metadata,
     Annotations,
+    /// Where only some of what is below is kept.
+    Partly(&'a fields::Tree),
+    /// Where everything is.
     Elsewhere,
 }
 
@@ -86,16 +98,30 @@ impl<'a> Place<'a> {
         match self {
             Self::Metadata => key == "managedFields",
             Self::Annotations => key == "kubectl.kubernetes.io/last-applied-configuration",
-            Self::Root(_) | Self::Elsewhere => false,
+            Self::Root(options) => {
+                let kept = || fields::ALWAYS.contains(&key);
+                (options.type_meta.is_some() && matches!(key, "apiVersion" | "kind"))
+                    || options.fields.tree().is_some_and(|tree| !kept() && tree.field(key).is_none())
+            }
+            Self::Partly(tree) => tree.field(key).is_none(),
+            Self::Elsewhere => false,
         }
     }
 
     fn below(self, key: &str) -> Self {
         match self {
             Self::Root(options) if options.prune && key == "metadata" => Self::Metadata,
+            Self::Root(options) if !fields::ALWAYS.contains(&key) => {
+                Self::of(options.fields.tree().and_then(|tree| tree.field(key)))
+            }
+            Self::Partly(tree) => Self::of(tree.field(key)),
             Self::Metadata if key == "annotations" => Self::Annotations,
             _ => Self::Elsewhere,
         }
+    }
+
+    fn of(tree: Option<&'a fields::Tree>) -> Self {
+        tree.filter(|tree| !tree.whole()).map_or(Self::Elsewhere, Self::Partly)
     }
 }
 
@@ -106,6 +132,11 @@ struct NodeSeed<'a> {
 }
 
 impl NodeSeed<'_> {
+    /// A scalar; nothing where only what is below it would be kept.
+    fn scalar(&self, node: Node) -> Node {
+        if matches!(self.place, Place::Partly(_)) { Node::Null } else { node }
+    }
+
     fn string<E: de::Error>(&self, s: &str) -> Result<Node, E> {
         self.tape.borrow_mut().string(s).map_err(E::custom)
     }
@@ -131,28 +162,38 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::Bool(value))
+        Ok(self.scalar(Node::Bool(value)))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::Int(value))
+        Ok(self.scalar(Node::Int(value)))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(i64::try_from(value).map_or(Node::Big(value), Node::Int))
+        Ok(self.scalar(i64::try_from(value).map_or(Node::Big(value), Node::Int)))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::Float(value))
+        Ok(self.scalar(Node::Float(value)))
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
-        self.string(value)
+        if matches!(self.place, Place::Partly(_)) { Ok(Node::Null) } else { self.string(value) }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+        let place = match self.place {
+            Place::Partly(tree) => match tree.each() {
+                Some(each) => Place::of(Some(each)),
+                None => {
+                    while seq.next_element::<de::IgnoredAny>()?.is_some() {}
+                    return Ok(Node::Null);
+                }
+            },
+            _ => Place::Elsewhere,
+        };
         let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(Self { place: Place::Elsewhere, ..self })? {
+        while let Some(item) = seq.next_element_seed(Self { place, ..self })? {
             items.push(item);
         }
         Ok(self.tape.borrow_mut().array(&items))
@@ -171,9 +212,7 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
         if let Place::Root(EncodeOptions { type_meta: Some((api_version, kind)), .. }) = self.place {
             for (key, value) in [("apiVersion", api_version), ("kind", kind)] {
                 let (Node::Str(key), value) = (self.string(key)?, self.string(value)?) else { continue };
-                if !pairs.iter().any(|&(present, _)| present == key) {
-                    pairs.push((key, value));
-                }
+                pairs.push((key, value));
             }
         }
         Ok(self.tape.borrow_mut().map(&mut pairs))

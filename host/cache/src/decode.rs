@@ -9,9 +9,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use wheelhouse_core::encoding::EncodeOptions;
-use wheelhouse_core::{Key, Kind, Object};
+use wheelhouse_core::{FieldSelector, Fields, Key, Kind, Object};
 
-use crate::list_watch::{Event, ListPage};
+use crate::list_watch::{Event, ListPage, Unreadable};
 use crate::rest::{Failure, RawStatus};
 
 #[derive(Deserialize)]
@@ -53,6 +53,8 @@ struct NamedMeta<'a> {
     namespace: Cow<'a, str>,
     #[serde(borrow)]
     name: Cow<'a, str>,
+    #[serde(borrow, default, rename = "resourceVersion")]
+    resource_version: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -68,32 +70,50 @@ struct BookmarkMeta {
     annotations: Option<std::collections::HashMap<String, String>>,
 }
 
-/// Decodes one kind's objects, pruned, with `apiVersion` and `kind` put in where they are missing.
+/// Decodes one kind's objects, pruned, with the kind's `apiVersion` and `kind` put in.
 #[derive(Clone)]
 pub struct Decoder {
     kind: Kind,
     options: EncodeOptions,
+    /// What the server does not select.
+    select: FieldSelector,
 }
 
 impl Decoder {
     /// Of this kind.
     pub fn new(kind: &Kind) -> Self {
         let type_meta = Some((Arc::from(kind.api_version()), Arc::from(kind.kind())));
-        Self { kind: kind.clone(), options: EncodeOptions { prune: true, type_meta } }
+        let options = EncodeOptions { type_meta, ..EncodeOptions::default() };
+        Self { kind: kind.clone(), options, select: FieldSelector::default() }
     }
 
-    /// The object, or its key as far as it can be told.
-    fn item(&self, json: &RawValue) -> Result<Object, Option<Key>> {
-        let problem = match Object::from_json(json.get().as_bytes(), &self.options) {
+    /// Which keeps only these fields.
+    #[must_use]
+    pub fn reading(mut self, fields: &Fields) -> Self {
+        self.options.fields = fields.clone();
+        self
+    }
+
+    /// For which an object that this does not select is not there.
+    #[must_use]
+    pub(crate) fn selecting(mut self, select: &FieldSelector) -> Self {
+        self.select = select.clone();
+        self
+    }
+
+    /// The object; or what can be told of it, and its version.
+    fn item(&self, json: &RawValue) -> Result<Object, (Unreadable, String)> {
+        let reason = match Object::from_json(json.get().as_bytes(), &self.options) {
             Ok(object) if !object.name().is_empty() => return Ok(object),
             Ok(_) => "it has no metadata.name".to_owned(),
             Err(error) => error.to_string(),
         };
-        let named = serde_json::from_str::<Named<'_>>(json.get()).ok();
-        let key = named.map(|named| Key::new(named.metadata.namespace, named.metadata.name));
+        let named = serde_json::from_str::<Named<'_>>(json.get()).ok().map(|named| named.metadata);
+        let version = named.as_ref().map(|meta| meta.resource_version.to_string()).unwrap_or_default();
+        let key = named.map(|meta| Key::new(meta.namespace, meta.name)).filter(|key| !key.name.is_empty());
         let name = key.as_ref().map_or_else(|| "(unnamed)".to_owned(), Key::to_string);
-        tracing::warn!(kind = %self.kind, object = %name, bytes = json.get().len(), %problem, "an object does not decode and is left out");
-        Err(key)
+        tracing::warn!(kind = %self.kind, object = %name, bytes = json.get().len(), %reason, "an object does not decode: it cannot be read");
+        Err((Unreadable { key, reason }, version))
     }
 
     /// One object.
@@ -121,11 +141,18 @@ impl Decoder {
     pub fn list(&self, json: &[u8]) -> Result<ListPage, Failure> {
         let raw: RawList<'_> =
             serde_json::from_slice(json).map_err(|e| Failure::Unreadable(format!("no list: {e}")))?;
-        let items = raw.items.unwrap_or_default();
-        let objects: Vec<Object> = items.iter().filter_map(|item| self.item(item).ok()).collect();
+        let mut objects = Vec::new();
+        let mut unreadable = Vec::new();
+        for item in raw.items.unwrap_or_default() {
+            match self.item(item) {
+                Ok(object) if self.select.matches(object.value()) => objects.push(object),
+                Ok(_) => {}
+                Err((found, _)) => unreadable.push(found),
+            }
+        }
         Ok(ListPage {
-            undecodable: (items.len() - objects.len()) as u64,
             objects,
+            unreadable,
             resource_version: raw.metadata.resource_version.into_owned(),
             continue_token: raw.metadata.continue_token.unwrap_or_default().into_owned(),
         })
@@ -137,8 +164,11 @@ impl Decoder {
         let raw: RawEvent<'_> = serde_json::from_slice(line).map_err(unreadable)?;
         let object = |event: fn(Object) -> Event| {
             Some(match self.item(raw.object) {
-                Ok(object) => event(object),
-                Err(key) => Event::Undecodable { key },
+                Ok(object) if self.select.matches(object.value()) => event(object),
+                Ok(object) => Event::Deleted(object),
+                Err((unreadable, resource_version)) => {
+                    Event::Unreadable { unreadable, resource_version, deleted: raw.kind == "DELETED" }
+                }
             })
         };
         Ok(match raw.kind.as_ref() {
@@ -203,10 +233,40 @@ mod tests {
             r#"{{"metadata":{{"resourceVersion":"9"}},"items":[{deep},{{"metadata":{{"name":"a"}}}},7,{{"metadata":null}}]}}"#
         );
         let page = decoder().list(list.as_bytes()).unwrap();
-        assert_eq!((page.objects.len(), page.undecodable), (1, 3));
+        assert_eq!((page.objects.len(), page.unreadable.len()), (1, 3));
+        assert_eq!(page.unreadable[0].key, Some(Key::new("", "deep")));
         let event = decoder().event(format!(r#"{{"type":"ADDED","object":{deep}}}"#).as_bytes()).unwrap();
-        let Some(Event::Undecodable { key: Some(key) }) = event else { panic!("{event:?}") };
-        assert_eq!(key, Key::new("", "deep"));
+        let Some(Event::Unreadable { unreadable, deleted: false, .. }) = event else { panic!("{event:?}") };
+        assert_eq!(unreadable.key, Some(Key::new("", "deep")));
+        assert!(unreadable.reason.contains("recursion limit"), "{unreadable:?}");
+    }
+
+    #[test]
+    fn what_the_server_does_not_select_is_selected_here_and_one_that_no_longer_matches_is_gone() {
+        let decoder = decoder().selecting(&"spec.nodeName=n1".parse().unwrap());
+        let pod = |name: &str, node: &str| {
+            format!(r#"{{"metadata":{{"name":"{name}"}},"spec":{{"nodeName":"{node}"}}}}"#)
+        };
+        let list = format!(r#"{{"items":[{},{}]}}"#, pod("a", "n1"), pod("b", "n2"));
+        let names: Vec<String> =
+            decoder.list(list.as_bytes()).unwrap().objects.iter().map(|o| o.name().to_owned()).collect();
+        assert_eq!(names, ["a"]);
+        let event =
+            |node| decoder.event(format!(r#"{{"type":"MODIFIED","object":{}}}"#, pod("a", node)).as_bytes());
+        assert!(matches!(event("n1"), Ok(Some(Event::Modified(_)))));
+        assert!(matches!(event("n2"), Ok(Some(Event::Deleted(_)))));
+    }
+
+    #[test]
+    fn a_metadata_only_answer_is_of_the_kind_that_was_asked_for() {
+        let fields = Fields::of([]);
+        let list = br#"{"kind":"PartialObjectMetadataList","items":[{"kind":"PartialObjectMetadata",
+            "apiVersion":"meta.k8s.io/v1","metadata":{"name":"a"},"spec":{"more":"than asked for"}}]}"#;
+        let page = decoder().reading(&fields).list(list).unwrap();
+        assert_eq!(
+            page.objects[0].value().to_json(),
+            r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"}}"#
+        );
     }
 
     #[test]

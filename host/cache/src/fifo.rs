@@ -6,16 +6,34 @@
 //! and a new UID under an old name as a deletion and an addition.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 use wheelhouse_core::{Key, Object, Value};
 
-use crate::informer::Informer;
-use crate::store::Change;
+use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::writer::Change;
 
 /// Deltas that one key may have waiting; then they are compressed, whatever they differ in.
 const MAX_PER_KEY: usize = 8;
+
+/// Why a handler is told of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It was there before the handler came, or is one of the first list.
+    Initial,
+    /// The handler wants to be told of everything now and then; nothing has happened.
+    Resync,
+    /// Something has happened.
+    Live,
+}
+
+impl Cause {
+    /// Whether somebody may be waiting for what comes of it.
+    pub fn is_live(self) -> bool {
+        self == Self::Live
+    }
+}
 
 /// A change that a handler is told of.
 #[derive(Clone, Debug)]
@@ -26,15 +44,17 @@ pub struct Delta {
     pub old: Option<Object>,
     /// What is now; none if it is gone.
     pub new: Option<Object>,
-    /// It was there before the handler came, or is one of the first list: no news to hurry for.
-    pub initial: bool,
+    /// Why it is told.
+    pub cause: Cause,
 }
 
 struct Waiting {
     /// Never empty.
     changes: VecDeque<Change>,
-    /// No live change has come on top.
-    initial: bool,
+    /// Live as soon as one change is.
+    cause: Cause,
+    /// They may have more fields than the handler may see.
+    wide: bool,
     /// It is one of those that have to be handed out first.
     counted: bool,
 }
@@ -52,8 +72,8 @@ struct Pending {
 /// One subscription's queue.
 pub(crate) struct Queue {
     pending: Mutex<Pending>,
-    wake: Notify,
-    initial_done: watch::Sender<bool>,
+    pub(crate) wake: Notify,
+    pub(crate) initial_done: watch::Sender<bool>,
 }
 
 impl Default for Queue {
@@ -67,21 +87,27 @@ impl Queue {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes changes; `initial` if they are a first list.
-    pub(crate) fn push(&self, changes: impl IntoIterator<Item = Change>, initial: bool) {
+    /// Takes changes; `wide` if their objects may have more fields than the handler may see.
+    pub(crate) fn push(&self, changes: impl IntoIterator<Item = Change>, cause: Cause, wide: bool) {
         let mut pending = self.lock();
         let pending = &mut *pending;
         for change in changes {
             match pending.by_key.get_mut(&change.key) {
+                // Whoever is about to be told need not be told again that nothing has happened.
+                Some(_) if cause == Cause::Resync => {}
                 Some(waiting) => {
-                    waiting.initial &= initial;
+                    if cause.is_live() {
+                        waiting.cause = cause;
+                    }
+                    waiting.wide |= wide;
                     merge(&mut waiting.changes, change);
                 }
                 None => {
+                    let counted = cause == Cause::Initial;
                     pending.order.push_back(Arc::clone(&change.key));
-                    pending.initial_left += usize::from(initial);
+                    pending.initial_left += usize::from(counted);
                     let key = Arc::clone(&change.key);
-                    let waiting = Waiting { changes: VecDeque::from([change]), initial, counted: initial };
+                    let waiting = Waiting { changes: VecDeque::from([change]), cause, wide, counted };
                     pending.by_key.insert(key, waiting);
                 }
             }
@@ -89,11 +115,17 @@ impl Queue {
         self.wake.notify_one();
     }
 
-    /// Says that the initial objects are all in the queue.
-    pub(crate) fn start(&self) {
+    /// Takes the initial objects; from then on it is told of changes.
+    pub(crate) fn start(&self, initial: impl IntoIterator<Item = Change>, wide: bool) {
+        self.push(initial, Cause::Initial, wide);
         let mut pending = self.lock();
         pending.started = true;
         self.report(&pending);
+    }
+
+    /// Whether it has the initial objects: before, changes mean nothing to it.
+    pub(crate) fn started(&self) -> bool {
+        self.lock().started
     }
 
     fn report(&self, pending: &Pending) {
@@ -101,13 +133,14 @@ impl Queue {
         self.initial_done.send_if_modified(|was| !std::mem::replace(was, *was || done) && done);
     }
 
-    fn pop(&self) -> Option<Delta> {
+    /// The next change, and whether it is wide.
+    pub(crate) fn pop(&self) -> Option<(Delta, bool)> {
         let mut pending = self.lock();
         let pending = &mut *pending;
         let key = pending.order.front()?;
         let waiting = pending.by_key.get_mut(key)?;
         let change = waiting.changes.pop_front();
-        let (initial, counted) = (waiting.initial, waiting.counted);
+        let (cause, wide, counted) = (waiting.cause, waiting.wide, waiting.counted);
         if waiting.changes.is_empty() {
             pending.by_key.remove(key);
             pending.order.pop_front();
@@ -120,10 +153,10 @@ impl Queue {
         }
         self.report(pending);
         let Change { key, old, new } = change?;
-        Some(Delta { key: Key::clone(&key), old, new, initial })
+        Some((Delta { key: Key::clone(&key), old, new, cause }, wide))
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().by_key.len()
     }
 }
@@ -168,75 +201,4 @@ fn interchangeable(first: &Object, second: &Object) -> bool {
             (Some(first), Some(second)) => same(first, second, &["resourceVersion", "managedFields"]),
             _ => false,
         }
-}
-
-/// One handler's view of an informer. It keeps the informer alive; dropping it ends it.
-pub struct Subscription {
-    informer: Informer,
-    queue: Arc<Queue>,
-}
-
-impl Subscription {
-    pub(crate) fn new(informer: Informer, queue: Arc<Queue>) -> Self {
-        Self { informer, queue }
-    }
-
-    /// The next change; it waits for one. Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Delta {
-        loop {
-            if let Some(delta) = self.queue.pop() {
-                return delta;
-            }
-            self.queue.wake.notified().await;
-        }
-    }
-
-    /// The next change, if one is waiting.
-    pub fn try_next(&mut self) -> Option<Delta> {
-        self.queue.pop()
-    }
-
-    /// How many keys have changes waiting.
-    pub fn waiting(&self) -> usize {
-        self.queue.len()
-    }
-
-    /// Whether the informer has synced and all objects that were there have been handed out.
-    pub fn initial_done(&self) -> bool {
-        *self.queue.initial_done.borrow()
-    }
-
-    /// To wait for that elsewhere than where the changes are taken.
-    pub fn progress(&self) -> Progress {
-        Progress { initial_done: self.queue.initial_done.subscribe() }
-    }
-
-    /// Whose changes these are.
-    pub fn informer(&self) -> &Informer {
-        &self.informer
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.informer.unsubscribe(&self.queue);
-    }
-}
-
-/// How far a subscription is.
-#[derive(Clone)]
-pub struct Progress {
-    initial_done: watch::Receiver<bool>,
-}
-
-impl Progress {
-    /// See [`Subscription::initial_done`].
-    pub fn initial_done(&self) -> bool {
-        *self.initial_done.borrow()
-    }
-
-    /// Waits until the initial objects are handed out; false if the subscription ended before.
-    pub async fn wait_initial_done(&mut self) -> bool {
-        self.initial_done.wait_for(|done| *done).await.is_ok()
-    }
 }

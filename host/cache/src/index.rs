@@ -21,13 +21,16 @@ pub struct IndexFn {
     values: Arc<Values>,
     /// Asked again of the same object, it answers the same: nothing has to be remembered.
     pure: bool,
+    /// The label whose value it is.
+    label: Option<Arc<str>>,
 }
 
 impl IndexFn {
-    /// The scalar values at a path.
+    /// The scalar values at a path. One of a label is used by label selectors, too.
     pub fn field(path: FieldPath) -> Self {
+        let label = path.as_label().map(Into::into);
         let values = move |object: &Object| path.texts(object.value()).into_iter().map(Into::into).collect();
-        Self { values: Arc::new(values), pure: true }
+        Self { values: Arc::new(values), pure: true, label }
     }
 
     /// The UIDs of the object's owners.
@@ -37,13 +40,13 @@ impl IndexFn {
             let owners = owners.into_iter().flat_map(|owners| owners.items());
             owners.filter_map(|owner| Some(owner.get("uid")?.as_str()?.to_owned())).collect()
         };
-        Self { values: Arc::new(values), pure: true }
+        Self { values: Arc::new(values), pure: true, label: None }
     }
 
     /// Any function. It is called once per version of an object, on the task that applies the
     /// watch: it must be quick. A panic is "no values".
     pub fn from_fn(values: impl Fn(&Object) -> Vec<String> + Send + Sync + 'static) -> Self {
-        Self { values: Arc::new(values), pure: false }
+        Self { values: Arc::new(values), pure: false, label: None }
     }
 
     /// The object's values, each once, in order.
@@ -60,6 +63,10 @@ impl IndexFn {
 
     pub(crate) fn is_pure(&self) -> bool {
         self.pure
+    }
+
+    pub(crate) fn label(&self) -> Option<&str> {
+        self.label.as_deref()
     }
 }
 

@@ -1,82 +1,26 @@
 //! An informer: one kind's store, and who is told of its changes.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use wheelhouse_core::{Kind, Object};
+use wheelhouse_core::{Fields, Kind, Object, Scope};
 
-use crate::fifo::{Queue, Subscription};
+use crate::fifo::Queue;
 use crate::index::IndexFn;
+use crate::leases::Lease;
 use crate::resource::ApiResource;
+use crate::sink::Sink;
 use crate::snapshot::Snapshot;
-use crate::stats::{Counters, InformerStats, add, read};
-use crate::store::{Change, Store, Writer};
-
-/// What the reflector writes to. It does not keep the informer alive.
-pub(crate) struct Sink {
-    pub(crate) kind: Kind,
-    pub(crate) store: Store,
-    pub(crate) counters: Counters,
-    queues: Mutex<Vec<Arc<Queue>>>,
-    synced: watch::Sender<bool>,
-}
-
-impl Sink {
-    pub(crate) fn new(kind: &Kind) -> Self {
-        Self {
-            kind: kind.clone(),
-            store: Store::default(),
-            counters: Counters::default(),
-            queues: Mutex::default(),
-            synced: watch::Sender::new(false),
-        }
-    }
-
-    fn queues(&self) -> MutexGuard<'_, Vec<Arc<Queue>>> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The store first, then those who are told; the writer keeps both in one order.
-    fn tell(&self, _writer: Writer<'_>, changes: &[Change], initial: bool) {
-        for queue in self.queues().iter() {
-            queue.push(changes.iter().cloned(), initial);
-        }
-    }
-
-    pub(crate) fn replace(&self, objects: Vec<Object>, version: &str) {
-        add(&self.counters.lists, 1);
-        let first = !self.store.synced();
-        let mut writer = self.store.begin();
-        let changes = writer.replace(objects, version);
-        self.tell(writer, &changes, first);
-        if first {
-            self.queues().iter().for_each(|queue| queue.start());
-            self.synced.send_replace(true);
-        }
-    }
-
-    pub(crate) fn upsert(&self, object: Object) {
-        add(&self.counters.events, 1);
-        let mut writer = self.store.begin();
-        let changes = writer.upsert(object);
-        self.tell(writer, &changes, false);
-    }
-
-    pub(crate) fn remove(&self, last: &Object) {
-        add(&self.counters.events, 1);
-        let mut writer = self.store.begin();
-        let change = writer.remove(last);
-        self.tell(writer, change.as_slice(), false);
-    }
-
-    pub(crate) fn bookmark(&self, version: &str) {
-        self.store.begin().bookmark(version);
-    }
-}
+use crate::stats::{InformerStats, read};
+use crate::store::Store;
+use crate::subscription::Subscription;
 
 /// Ends the watch when the last handle goes.
 struct Shared {
+    /// Unlike that of any other informer of this process.
+    id: u64,
     sink: Arc<Sink>,
     resource: Option<Arc<ApiResource>>,
     reflector: AbortHandle,
@@ -89,28 +33,53 @@ impl Drop for Shared {
 }
 
 /// A handle of a shared informer: the watch lasts, and the store stays, while there is one (or a
-/// subscription).
+/// subscription). Each is for certain fields; clones share that. What a handle reads has these fields,
+/// whatever others are kept for somebody else.
 #[derive(Clone)]
 pub struct Informer {
     shared: Arc<Shared>,
+    lease: Arc<Lease>,
 }
 
 /// Remembers an informer without keeping it.
 pub(crate) struct WeakInformer(std::sync::Weak<Shared>);
 
 impl WeakInformer {
-    pub(crate) fn upgrade(&self) -> Option<Informer> {
-        self.0.upgrade().map(|shared| Informer { shared })
+    /// A handle for these fields. If they are not kept yet, the reflector lists again.
+    pub(crate) fn upgrade(&self, fields: &Fields) -> Option<Informer> {
+        let shared = self.0.upgrade()?;
+        let lease = Lease::new(&shared.sink, fields);
+        Some(Informer { shared, lease })
+    }
+
+    pub(crate) fn stats(&self) -> Option<InformerStats> {
+        self.0.upgrade().map(|shared| stats(&shared.sink))
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.0.strong_count() > 0
     }
 }
 
 impl Informer {
-    pub(crate) fn new(sink: Arc<Sink>, resource: Option<Arc<ApiResource>>, reflector: AbortHandle) -> Self {
-        Self { shared: Arc::new(Shared { sink, resource, reflector }) }
+    pub(crate) fn new(
+        sink: Arc<Sink>,
+        lease: Arc<Lease>,
+        resource: Option<Arc<ApiResource>>,
+        reflector: AbortHandle,
+    ) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { shared: Arc::new(Shared { id, sink, resource, reflector }), lease }
     }
 
     pub(crate) fn downgrade(&self) -> WeakInformer {
         WeakInformer(Arc::downgrade(&self.shared))
+    }
+
+    /// Unlike that of any other informer of this process; handles of one informer have the same.
+    pub fn id(&self) -> u64 {
+        self.shared.id
     }
 
     /// What it watches.
@@ -118,30 +87,50 @@ impl Informer {
         &self.shared.sink.kind
     }
 
+    /// What of it: at least what was asked for.
+    pub fn scope(&self) -> &Scope {
+        &self.shared.sink.scope
+    }
+
+    /// The fields that this handle is for.
+    pub fn fields(&self) -> &Fields {
+        self.lease.fields()
+    }
+
+    /// An object from the store as this handle may see it: without the fields that are kept for others
+    /// alone. Read the store first, then ask this.
+    pub fn view(&self, object: Object) -> Object {
+        if self.lease.narrower() { self.fields().project(&object) } else { object }
+    }
+
     /// How the cluster served the kind when the informer was started; none if it did not.
     pub fn resource(&self) -> Option<&ApiResource> {
         self.shared.resource.as_deref()
     }
 
-    /// The objects.
+    /// The objects, possibly with more fields than this handle is for: see [`Self::view`].
     pub fn store(&self) -> &Store {
         &self.shared.sink.store
     }
 
-    /// All objects at this moment.
+    /// All objects at this moment, likewise.
     pub fn snapshot(&self) -> Snapshot {
         self.store().snapshot()
     }
 
-    /// Whether the first list has been applied whole.
+    /// Whether the first list has been applied whole, with this handle's fields.
     pub fn synced(&self) -> bool {
-        *self.shared.sink.synced.borrow()
+        self.shared.sink.synced_with(self.fields())
     }
 
     /// Waits for that.
     pub async fn wait_synced(&self) {
-        // The sender is in what this handle holds.
-        let _ = self.shared.sink.synced.subscribe().wait_for(|synced| *synced).await;
+        self.shared.sink.wait_synced_with(self.fields()).await;
+    }
+
+    /// Likewise, up to a deadline; whether it is.
+    pub async fn wait_synced_within(&self, within: Duration) -> bool {
+        tokio::time::timeout(within, self.wait_synced()).await.is_ok()
     }
 
     /// Adds an index, at any time; one of this name stays as it is. The names of plugins' indexes
@@ -158,44 +147,42 @@ impl Informer {
     /// A handler's view: the objects that are there first, marked as initial, then every change.
     pub fn subscribe(&self) -> Subscription {
         let queue = Arc::new(Queue::default());
-        let sink = &self.shared.sink;
-        // Nothing is applied meanwhile, so nothing is missed and nothing told twice.
-        let writer = sink.store.begin();
-        let now = sink.store.snapshot();
-        if now.synced() {
-            let added = |(key, object): (&_, &Object)| Change {
-                key: Arc::clone(key),
-                old: None,
-                new: Some(object.clone()),
-            };
-            queue.push(now.iter().map(added), true);
-            queue.start();
-        }
-        sink.queues().push(Arc::clone(&queue));
-        drop(writer);
+        self.shared.sink.add_queue(&queue, &self.lease);
         Subscription::new(self.clone(), queue)
     }
 
     pub(crate) fn unsubscribe(&self, queue: &Arc<Queue>) {
-        self.shared.sink.queues().retain(|other| !Arc::ptr_eq(other, queue));
+        self.shared.sink.remove_queue(queue);
+    }
+
+    /// Tells one handler of everything that is there.
+    pub(crate) fn replay(&self, queue: &Arc<Queue>) {
+        self.shared.sink.replay(queue);
     }
 
     /// What it has and has done.
     pub fn stats(&self) -> InformerStats {
-        let Sink { kind, store, counters, .. } = &*self.shared.sink;
-        let now = store.snapshot();
-        let entries = now.index_sizes().into_iter().map(|(name, n)| (name.to_string(), n as u64));
-        InformerStats {
-            kind: kind.clone(),
-            synced: now.synced(),
-            objects: now.len() as u64,
-            bytes: now.bytes(),
-            index_entries: entries.collect(),
-            subscriptions: self.shared.sink.queues().len() as u64,
-            events: read(&counters.events),
-            relists: read(&counters.lists).saturating_sub(1),
-            watch_errors: read(&counters.watch_errors),
-            undecodable: read(&counters.undecodable),
-        }
+        stats(&self.shared.sink)
+    }
+}
+
+fn stats(sink: &Sink) -> InformerStats {
+    let Sink { kind, scope, store, counters, .. } = sink;
+    let now = store.snapshot();
+    let entries = now.index_sizes().into_iter().map(|(name, n)| (name.to_string(), n as u64));
+    InformerStats {
+        kind: kind.clone(),
+        scope: scope.clone(),
+        fields: sink.fields(),
+        synced: now.synced(),
+        first_sync: sink.first_sync(),
+        objects: now.len() as u64,
+        bytes: now.bytes(),
+        unreadable: now.unreadable() as u64,
+        index_entries: entries.collect(),
+        subscriptions: sink.subscriptions(),
+        events: counters.events().to_vec(),
+        relists: read(&counters.lists).saturating_sub(1),
+        errors: counters.errors(),
     }
 }

@@ -1,18 +1,20 @@
 //! The API server as a [`ListWatch`].
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream;
-use http::Method;
+use http::Response;
 use http_body_util::BodyExt;
+use kube::client::Body;
 use tokio::time::timeout;
-use wheelhouse_core::Kind;
+use wheelhouse_core::{Fields, Kind, Scope};
 
 use crate::decode::Decoder;
 use crate::error::CacheError;
-use crate::list_watch::{BoxFuture, Event, EventStream, ListPage, ListWatch};
+use crate::list_watch::{BoxFuture, Event, EventStream, ListPage, ListRequest, ListWatch, WatchRequest};
 use crate::resource::ResourceMap;
 use crate::rest::{Failure, Rest, Status, chain, encode};
 
@@ -21,21 +23,51 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest event of a watch.
 const MAX_LINE: usize = 64 << 20;
 
-/// Lists and watches one kind in all namespaces.
+/// Asks for metadata alone, and takes whole objects from a server that knows no less.
+const METADATA_LIST: &str =
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+const WHOLE: &str = "application/json";
+
+/// Lists and watches one kind, as far as a scope goes.
 pub struct KubeListWatch {
     rest: Rest,
     resources: ResourceMap,
     kind: Kind,
-    decoder: Decoder,
+    scope: Scope,
+    /// The server does not select by these fields: it is done here.
+    selects_here: AtomicBool,
 }
 
 impl KubeListWatch {
     /// The kind need not be served yet.
-    pub fn new(rest: Rest, resources: ResourceMap, kind: &Kind) -> Self {
-        Self { rest, resources, kind: kind.clone(), decoder: Decoder::new(kind) }
+    pub fn new(rest: Rest, resources: ResourceMap, kind: &Kind, scope: &Scope) -> Self {
+        let selects_here = AtomicBool::new(false);
+        Self { rest, resources, kind: kind.clone(), scope: scope.clone(), selects_here }
     }
 
-    async fn path(&self, query: &str) -> Result<String, Failure> {
+    fn decoder(&self, fields: &Fields) -> Decoder {
+        Decoder::new(&self.kind).reading(fields).selecting(&self.scope.fields)
+    }
+
+    /// Asks with the scope's selectors. Where the server refuses to select by a field (it knows but a
+    /// few of each kind), it is asked without.
+    async fn ask(&self, query: &str, accept: &str) -> Result<Response<Body>, Failure> {
+        let selects_here = self.scope.fields.is_empty() || self.selects_here.load(Ordering::Relaxed);
+        let answer = self.ask_once(query, accept, !selects_here).await;
+        let refused = !selects_here && answer.as_ref().is_err_and(|failure| failure.code() == Some(400));
+        if !refused {
+            return answer;
+        }
+        let answer = self.ask_once(query, accept, false).await;
+        if answer.is_ok() && !self.selects_here.swap(true, Ordering::Relaxed) {
+            let (kind, selector) = (&self.kind, &self.scope.fields);
+            tracing::info!(%kind, %selector, "the API server does not select this kind by these fields: all of it is watched, and what is not selected is dropped");
+        }
+        answer
+    }
+
+    async fn ask_once(&self, query: &str, accept: &str, fields: bool) -> Result<Response<Body>, Failure> {
         let resource = self.resources.resolve(&self.kind).await.map_err(|error| match error {
             CacheError::Discovery { failure, .. } => failure,
             unknown @ CacheError::UnknownKind { .. } => {
@@ -43,12 +75,20 @@ impl KubeListWatch {
                 Failure::Status(Status { code: 404, reason: "NotFound".into(), message, ..Status::default() })
             }
         })?;
-        Ok(format!("{}?{query}", resource.path("", "", "")))
-    }
-
-    /// A kind that is not where it was may come back elsewhere: another plural, another scope.
-    async fn relearn<T>(&self, answer: Result<T, Failure>) -> Result<T, Failure> {
+        let namespace = if resource.namespaced { self.scope.namespace.as_str() } else { "" };
+        let mut path = format!("{}?{query}", resource.path(namespace, "", ""));
+        if !self.scope.labels.is_empty() {
+            path.push_str("&labelSelector=");
+            path.push_str(&encode(&self.scope.labels.to_string()));
+        }
+        if fields {
+            path.push_str("&fieldSelector=");
+            path.push_str(&encode(&self.scope.fields.to_string()));
+        }
+        let answer = timeout(ANSWER_TIMEOUT, self.rest.open(&path, accept)).await;
+        let answer = answer.unwrap_or(Err(Failure::TimedOut(ANSWER_TIMEOUT)));
         if answer.as_ref().is_err_and(|failure| failure.code() == Some(404)) {
+            // A kind that is not where it was may come back elsewhere: another plural, another scope.
             let _ = self.resources.refresh(&self.kind).await;
         }
         answer
@@ -56,35 +96,35 @@ impl KubeListWatch {
 }
 
 impl ListWatch for KubeListWatch {
-    fn list<'a>(&'a self, limit: u32, continue_token: &'a str) -> BoxFuture<'a, Result<ListPage, Failure>> {
+    fn list<'a>(&'a self, request: ListRequest<'a>) -> BoxFuture<'a, Result<ListPage, Failure>> {
         Box::pin(async move {
-            let mut query = format!("limit={limit}");
-            if !continue_token.is_empty() {
+            let mut query = format!("limit={}", request.limit);
+            if !request.continue_token.is_empty() {
                 query.push_str("&continue=");
-                query.push_str(&encode(continue_token));
+                query.push_str(&encode(request.continue_token));
             }
-            let path = self.path(&query).await?;
-            let answer = self.rest.send(Method::GET, &path, None, ANSWER_TIMEOUT).await;
-            self.decoder.list(&self.relearn(answer).await?)
+            let accept = if request.fields.is_metadata() { METADATA_LIST } else { WHOLE };
+            let answer = self.ask(&query, accept).await?;
+            let body = timeout(ANSWER_TIMEOUT, crate::rest::body(answer)).await;
+            let body: Bytes = body.unwrap_or(Err(Failure::TimedOut(ANSWER_TIMEOUT)))?;
+            self.decoder(request.fields).list(&body)
         })
     }
 
-    fn watch<'a>(
-        &'a self,
-        resource_version: &'a str,
-        timeout_: Duration,
-    ) -> BoxFuture<'a, Result<EventStream, Failure>> {
+    fn watch<'a>(&'a self, request: WatchRequest<'a>) -> BoxFuture<'a, Result<EventStream, Failure>> {
         Box::pin(async move {
-            let query = format!(
-                "watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={}",
-                encode(resource_version),
-                timeout_.as_secs().max(1)
-            );
-            let path = self.path(&query).await?;
-            let answer = timeout(ANSWER_TIMEOUT, self.rest.open(Method::GET, &path, None)).await;
-            let answer = answer.unwrap_or(Err(Failure::TimedOut(ANSWER_TIMEOUT)));
-            let body = self.relearn(answer).await?.into_body().into_data_stream();
-            let lines = Lines { body, rest: BytesMut::new(), scanned: 0, decoder: self.decoder.clone() };
+            let seconds = request.timeout.as_secs().max(1);
+            let mut query = format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}");
+            if request.initial_events {
+                query.push_str("&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
+            } else {
+                query.push_str("&resourceVersion=");
+                query.push_str(&encode(request.resource_version));
+            }
+            let accept = if request.fields.is_metadata() { METADATA } else { WHOLE };
+            let body = self.ask(&query, accept).await?.into_body().into_data_stream();
+            let decoder = self.decoder(request.fields);
+            let lines = Lines { body, rest: BytesMut::new(), scanned: 0, decoder };
             let events: EventStream = Box::pin(stream::unfold(Some(lines), |lines| async {
                 let mut lines = lines?;
                 match lines.next().await? {

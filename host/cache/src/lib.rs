@@ -22,29 +22,40 @@ mod factory;
 mod fifo;
 mod index;
 mod informer;
+mod initial;
+mod interest;
 mod kube_list_watch;
+mod leases;
 mod list_watch;
 mod reflector;
 mod resource;
 pub mod rest;
+mod sink;
 mod snapshot;
 mod stats;
 mod store;
 #[cfg(test)]
 mod store_model;
+mod subscription;
+mod sync;
 pub mod version;
+mod writer;
 
 pub use decode::Decoder;
 pub use error::CacheError;
 pub use factory::InformerFactory;
-pub use fifo::{Delta, Progress, Subscription};
+pub use fifo::{Cause, Delta};
 pub use index::IndexFn;
 pub use informer::Informer;
+pub use interest::Interest;
 pub use kube_list_watch::KubeListWatch;
-pub use list_watch::{BoxFuture, Event, EventStream, ListPage, ListWatch};
+pub use list_watch::{
+    BoxFuture, Event, EventStream, ListPage, ListRequest, ListWatch, Unreadable, WatchRequest,
+};
 pub use reflector::ReflectorConfig;
 pub use resource::{ApiResource, ResourceMap};
 pub use rest::{Failure, Rest, Status};
 pub use snapshot::{Query, Scan, Snapshot, UnknownIndex, page};
 pub use stats::InformerStats;
 pub use store::{OWNER_INDEX, Store};
+pub use subscription::{Progress, Subscription};

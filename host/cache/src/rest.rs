@@ -18,6 +18,7 @@ use wheelhouse_core::error::Cause;
 
 /// The largest answer that is read into memory. A page of 500 objects of 1.5 MB, etcd's limit, fits.
 const MAX_ANSWER: usize = 1 << 30;
+const JSON: &str = "application/json";
 /// Of a refusal; what is beyond is not read.
 const MAX_REFUSAL: usize = 1 << 20;
 
@@ -66,6 +67,25 @@ impl Failure {
     /// How long the server asks to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         if let Self::Status(status) = self { status.retry_after } else { None }
+    }
+
+    /// In one word, for a metric.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            _ if self.expired() => "expired",
+            Self::Status(status) => match status.code {
+                401 => "unauthorized",
+                403 => "forbidden",
+                404 => "not_found",
+                429 => "throttled",
+                500.. => "server_error",
+                _ => "refused",
+            },
+            Self::Unreachable(_) => "unreachable",
+            Self::TimedOut(_) => "timeout",
+            Self::Unreadable(_) => "unreadable",
+            Self::BadRequest(_) => "bad_request",
+        }
     }
 
     /// The version or token is one that the server no longer has, or (a server that lags behind
@@ -189,27 +209,29 @@ impl Rest {
         content: Option<(&str, Vec<u8>)>,
         within: Duration,
     ) -> Result<Bytes, Failure> {
-        let answer = async {
-            let response = self.open(method, path, content).await?;
-            collect(response.into_body(), MAX_ANSWER).await
-        };
+        let answer = async { body(self.request(method, path, JSON, content).await?).await };
         timeout(within, answer).await.map_err(|_| Failure::TimedOut(within))?
     }
 
-    /// One request, and its answer as it comes, if that is a success. It has no deadline.
+    /// A GET for an answer of this type, as it comes, if that is a success. It has no deadline.
     ///
     /// # Errors
     /// Whatever else it is.
-    pub async fn open(
+    pub async fn open(&self, path: &str, accept: &str) -> Result<Response<Body>, Failure> {
+        self.request(Method::GET, path, accept, None).await
+    }
+
+    async fn request(
         &self,
         method: Method,
         path: &str,
+        accept: &str,
         content: Option<(&str, Vec<u8>)>,
     ) -> Result<Response<Body>, Failure> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT, accept)
             .header(header::ACCEPT_ENCODING, "identity");
         if let Some((content_type, _)) = content {
             request = request.header(header::CONTENT_TYPE, content_type);
@@ -224,6 +246,11 @@ impl Rest {
         let body = collect(body, MAX_REFUSAL).await.unwrap_or_default();
         Err(Failure::Status(status(parts.status.as_u16(), &parts.headers, &body)))
     }
+}
+
+/// The whole of an answer.
+pub(crate) async fn body(response: Response<Body>) -> Result<Bytes, Failure> {
+    collect(response.into_body(), MAX_ANSWER).await
 }
 
 async fn collect(body: Body, most: usize) -> Result<Bytes, Failure> {

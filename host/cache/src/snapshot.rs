@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap};
 use wheelhouse_core::access::Page;
+use wheelhouse_core::field_selector::FieldRequirement;
 use wheelhouse_core::{Key, LabelSelector, Object};
 
 use crate::index::{Index, IndexFn, Matching};
@@ -15,6 +16,8 @@ pub struct Query<'a> {
     pub namespace: &'a str,
     /// Of their labels.
     pub selector: &'a LabelSelector,
+    /// Of their fields: what no index answers.
+    pub fields: &'a [&'a FieldRequirement],
     /// Index and value; all must match.
     pub matches: &'a [(&'a str, &'a str)],
     /// Objects in a page, at most; 0 for no bound.
@@ -23,6 +26,17 @@ pub struct Query<'a> {
     pub bytes: usize,
     /// The key after which the page starts.
     pub after: Option<&'a Key>,
+}
+
+impl Query<'_> {
+    fn selects(&self, object: &Object) -> bool {
+        self.selector.matches(object.value())
+            && self.fields.iter().all(|requirement| requirement.holds(object.value()))
+    }
+
+    fn selects_all(&self) -> bool {
+        self.selector.is_empty() && self.fields.is_empty()
+    }
 }
 
 /// There is no index of this name.
@@ -36,6 +50,8 @@ pub(crate) struct State {
     pub(crate) objects: OrdMap<Arc<Key>, Object>,
     /// The same, to get one: in order, it takes a dozen comparisons of keys all over the memory.
     pub(crate) by_key: HashMap<Arc<Key>, Object>,
+    /// Those that are there and could not be decoded, and why.
+    pub(crate) unreadable: OrdMap<Arc<Key>, Arc<str>>,
     pub(crate) indexes: Arc<Vec<Index>>,
     /// The newest version of the collection that is known to be in here.
     pub(crate) seen: Arc<str>,
@@ -78,6 +94,11 @@ impl Snapshot {
         self.state.bytes
     }
 
+    /// How many more there are that cannot be made sense of.
+    pub fn unreadable(&self) -> usize {
+        self.state.unreadable.len()
+    }
+
     /// Whether the first list has been applied whole.
     pub fn synced(&self) -> bool {
         self.state.synced
@@ -107,15 +128,22 @@ impl Snapshot {
     /// # Errors
     /// If it matches on an index that there is not.
     pub fn scan<'a>(&'a self, query: &Query<'a>) -> Result<Scan<'a>, UnknownIndex> {
-        let (namespace, selector, after) = (query.namespace, query.selector, query.after);
+        let (namespace, after) = (query.namespace, query.after);
+        let query = *query;
         // Without a selector no object is even looked at: a count of an index's entries needs none.
-        let selected = move |(_, object): &(&'a Arc<Key>, &'a Object)| {
-            selector.is_empty() || selector.matches(object.value())
-        };
+        let selected =
+            move |(_, object): &(&'a Arc<Key>, &'a Object)| query.selects_all() || query.selects(object);
         let mut matching = Vec::with_capacity(query.matches.len());
         for (index, value) in query.matches {
             let index = self.index(index).ok_or_else(|| UnknownIndex((*index).to_owned()))?;
             matching.push(index.matching(value, namespace, after));
+        }
+        // What a label must be is looked up where there is an index of it.
+        for (label, value) in query.selector.equalities() {
+            if let Some(index) = self.state.indexes.iter().find(|index| index.function.label() == Some(label))
+            {
+                matching.push(index.matching(value, namespace, after));
+            }
         }
         if matching.is_empty() {
             let first = Key::new(namespace, "");
@@ -137,7 +165,21 @@ impl Snapshot {
     /// # Errors
     /// If it matches on an index that there is not.
     pub fn list(&self, query: &Query<'_>) -> Result<Page, UnknownIndex> {
-        Ok(page(self.scan(query)?.map(|(_, object)| object), query))
+        let mut page = page(self.scan(query)?.map(|(_, object)| object), query);
+        self.name_unreadable(&mut page, query);
+        Ok(page)
+    }
+
+    /// Names the objects that may or may not match, in the part of the order that a page is of.
+    pub fn name_unreadable(&self, page: &mut Page, query: &Query<'_>) {
+        let start = query.after.cloned().unwrap_or_else(|| Key::new(query.namespace, ""));
+        let inside = |key: &Key| {
+            (query.namespace.is_empty() || key.namespace == query.namespace)
+                && query.after.is_none_or(|after| key > after)
+                && page.more_after.as_ref().is_none_or(|last| key <= last)
+        };
+        let found = self.state.unreadable.range(start..).map(|(key, _)| key.as_ref());
+        page.unreadable = found.filter(|key| inside(key)).cloned().collect();
     }
 
     /// How many match, whatever the page's bounds.
@@ -146,7 +188,7 @@ impl Snapshot {
     /// If it matches on an index that there is not.
     pub fn count(&self, query: &Query<'_>) -> Result<u64, UnknownIndex> {
         let query = Query { after: None, ..*query };
-        if query.namespace.is_empty() && query.matches.is_empty() && query.selector.is_empty() {
+        if query.namespace.is_empty() && query.matches.is_empty() && query.selects_all() {
             return Ok(self.state.objects.len() as u64);
         }
         Ok(self.scan(&query)?.count() as u64)
@@ -168,7 +210,7 @@ fn smallest(matching: &[Matching<'_>]) -> usize {
 
 /// Cuts a page, by the query's bounds, from objects in order.
 pub fn page<'a>(objects: impl Iterator<Item = &'a Object>, query: &Query<'_>) -> Page {
-    let mut page = Page { objects: Vec::new(), more_after: None };
+    let mut page = Page { objects: Vec::new(), more_after: None, unreadable: Vec::new() };
     let mut bytes = 0_usize;
     for object in objects {
         let full = (query.limit > 0 && page.objects.len() >= query.limit)

@@ -69,16 +69,17 @@ fn step() -> impl Strategy<Value = Step> {
         1 => shape().prop_map(Step::Stale),
         3 => shape().prop_map(Step::Remove),
         1 => prop::collection::vec(shape(), 0..12).prop_map(Step::Replace),
-        1 => (0..2_usize).prop_map(Step::AddIndex),
-        1 => (0..2_usize).prop_map(Step::RemoveIndex),
+        1 => (0..3_usize).prop_map(Step::AddIndex),
+        1 => (0..3_usize).prop_map(Step::RemoveIndex),
     ]
 }
 
-const INDEXES: [&str; 2] = ["zone", "odd"];
+const INDEXES: [&str; 3] = ["zone", "odd", "label"];
 
 fn index(which: usize) -> IndexFn {
     match which {
         0 => IndexFn::field(".spec.zones[*]".parse().unwrap()),
+        2 => IndexFn::field(".metadata.labels.app".parse().unwrap()),
         _ => IndexFn::from_fn(|object| vec![object.uid().to_owned(), object.uid().to_owned()]),
     }
 }
@@ -87,6 +88,7 @@ fn values(name: &str, object: &Object) -> Vec<String> {
     match name {
         OWNER_INDEX => IndexFn::owner_uid().values(object),
         "zone" => index(0).values(object),
+        "label" => index(2).values(object),
         _ => index(1).values(object),
     }
 }
@@ -114,10 +116,19 @@ fn check(now: &Snapshot, model: &BTreeMap<Key, Object>, indexes: &[&str]) {
         vec![("odd", "1-1-0")],
         vec![("odd", "none"), (OWNER_INDEX, "o0")],
     ] {
-        for (namespace, selector) in [("", ""), ("a", ""), ("a", "app=web"), ("a-b", ""), ("none", "")] {
+        for (namespace, selector) in
+            [("", ""), ("a", ""), ("a", "app=web"), ("", "app in (web),app!=db"), ("a-b", ""), ("none", "")]
+        {
             let selector: LabelSelector = selector.parse().unwrap();
-            let query =
-                Query { namespace, selector: &selector, matches: &matches, limit: 2, bytes: 0, after: None };
+            let query = Query {
+                namespace,
+                selector: &selector,
+                fields: &[],
+                matches: &matches,
+                limit: 2,
+                bytes: 0,
+                after: None,
+            };
             if !matches.iter().all(|(name, _)| indexes.contains(name)) {
                 assert!(now.list(&query).is_err());
                 continue;
@@ -182,7 +193,8 @@ proptest! {
                     let objects: BTreeMap<Key, Object> =
                         shapes.iter().map(|s| s.object(version)).map(|o| (o.key(), o)).collect();
                     model = objects.clone();
-                    store.begin().replace(objects.into_values().collect(), &version.to_string());
+                    let objects = objects.into_values().collect();
+                    store.begin().replace(objects, &[], &version.to_string(), false);
                 }
                 Step::AddIndex(which) => {
                     store.add_index(INDEXES[which], index(which));
@@ -212,13 +224,13 @@ fn pod(name: &str, node: &str, version: u64) -> Object {
 fn trap_16_a_query_sees_one_moment_while_the_store_goes_on() {
     let store = Arc::new(Store::default());
     store.add_index("node", IndexFn::field(".spec.nodeName".parse().unwrap()));
-    store.begin().replace((0..100).map(|n| pod(&format!("p{n}"), "n0", 1)).collect(), "1");
+    store.begin().replace((0..100).map(|n| pod(&format!("p{n}"), "n0", 1)).collect(), &[], "1", false);
     let writer = Arc::clone(&store);
     let moving = thread::spawn(move || {
         for version in 2..200 {
             let node = format!("n{}", version % 2);
             let all = (0..100).map(|n| pod(&format!("p{n}"), &node, version)).collect();
-            writer.begin().replace(all, &version.to_string());
+            writer.begin().replace(all, &[], &version.to_string(), false);
         }
     });
     let everything = LabelSelector::default();
@@ -229,6 +241,7 @@ fn trap_16_a_query_sees_one_moment_while_the_store_goes_on() {
             let query = Query {
                 namespace: "",
                 selector: &everything,
+                fields: &[],
                 matches: &matches,
                 limit: 0,
                 bytes: 0,
@@ -278,7 +291,15 @@ fn trap_15_a_namespace_is_not_mixed_up_with_one_that_begins_like_it() {
     let everything = LabelSelector::default();
     for matches in [&[][..], &[(OWNER_INDEX, "o")]] {
         for (namespace, expected) in [("a", 1), ("a-", 0), ("", 4), ("ab", 1)] {
-            let query = Query { namespace, selector: &everything, matches, limit: 0, bytes: 0, after: None };
+            let query = Query {
+                namespace,
+                selector: &everything,
+                fields: &[],
+                matches,
+                limit: 0,
+                bytes: 0,
+                after: None,
+            };
             assert_eq!(store.count(&query).unwrap(), expected, "{namespace:?}");
         }
     }
@@ -290,8 +311,15 @@ fn a_page_ends_at_the_object_that_reaches_its_bytes() {
     (0..5).for_each(|n| drop(store.begin().upsert(pod(&format!("p{n}"), "n", n + 1))));
     let everything = LabelSelector::default();
     let size = pod("p0", "n", 1).as_bytes().len();
-    let query =
-        |bytes| Query { namespace: "", selector: &everything, matches: &[], limit: 0, bytes, after: None };
+    let query = |bytes| Query {
+        namespace: "",
+        selector: &everything,
+        fields: &[],
+        matches: &[],
+        limit: 0,
+        bytes,
+        after: None,
+    };
     for (bytes, expected) in [(1, 1), (size, 1), (size + 1, 2), (0, 5), (size * 5, 5)] {
         let page = store.list(&query(bytes)).unwrap();
         assert_eq!((page.objects.len(), page.more_after.is_some()), (expected, expected < 5), "{bytes}");

@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wheelhouse_cache::{CacheError, InformerFactory, ListWatch, ReflectorConfig, ResourceMap};
-use wheelhouse_core::Kind;
+use wheelhouse_core::{Kind, Scope};
 
 use crate::script::{Script, factory, kind, page, pod, refusal, resource, until};
+
+fn by_pages() -> ReflectorConfig {
+    ReflectorConfig { streaming: false, ..ReflectorConfig::default() }
+}
 
 #[tokio::test(start_paused = true)]
 async fn trap_19_the_last_one_out_closes_the_watch_and_frees_the_store() {
@@ -23,7 +27,7 @@ async fn trap_19_the_last_one_out_closes_the_watch_and_frees_the_store() {
     assert!(!watch.is_closed(), "the handler keeps it open");
     drop(handler);
     until("the watch is closed", || watch.is_closed()).await;
-    assert!(factory.running(&kind()).is_none() && factory.stats().is_empty());
+    assert!(factory.running(&(&kind()).into()).is_none() && factory.stats().is_empty());
     let bytes = kept.bytes();
     drop(kept);
     assert_eq!(Arc::strong_count(&bytes), 1, "nothing holds the object any more");
@@ -44,11 +48,11 @@ async fn trap_10_one_kinds_trouble_delays_no_other_kind() {
     let _watch = good.watch();
     let other: Kind = "v1/Secret".parse().unwrap();
     let sources = (Arc::clone(&bad), Arc::clone(&good));
-    let source = move |asked: &Kind| -> Arc<dyn ListWatch> {
+    let source = move |asked: &Kind, _: &Scope| -> Arc<dyn ListWatch> {
         if *asked == kind() { Arc::clone(&sources.1) as _ } else { Arc::clone(&sources.0) as _ }
     };
     let resources = ResourceMap::fixed([resource(&kind()), resource(&other)]);
-    let factory = InformerFactory::with_source(resources, source, ReflectorConfig::default());
+    let factory = InformerFactory::with_source(resources, source, by_pages());
     let unlucky = factory.informer(&other).await.unwrap();
     let informer = factory.informer(&kind()).await.unwrap();
     let began = tokio::time::Instant::now();
@@ -77,12 +81,12 @@ async fn many_who_ask_at_once_share_one_watch() {
     let script = Arc::new(Script::default());
     script.list(page("10", [pod("a", "1")]));
     let _watch = script.watch();
-    let source = move |_: &Kind| -> Arc<dyn ListWatch> {
+    let source = move |_: &Kind, _: &Scope| -> Arc<dyn ListWatch> {
         counted.fetch_add(1, Ordering::Relaxed);
         Arc::clone(&script) as _
     };
     let resources = ResourceMap::fixed([resource(&kind())]);
-    let factory = InformerFactory::with_source(resources, source, ReflectorConfig::default());
+    let factory = InformerFactory::with_source(resources, source, by_pages());
     let asked = futures::future::join_all((0..20).map(|_| {
         let factory = factory.clone();
         async move { factory.informer(&kind()).await.unwrap() }

@@ -1,9 +1,11 @@
 //! What handlers are told: the delta FIFO.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
-use wheelhouse_cache::{Delta, Event};
+use tokio::time::Instant;
+use wheelhouse_cache::{Cause, Delta, Event};
 
 use crate::script::{Script, contents, factory, informer, kind, object, page, pod, until};
 
@@ -109,10 +111,10 @@ async fn trap_19_a_late_handler_gets_what_is_there_first_and_knows_when_it_has_i
     for name in ["a", "b"] {
         assert!(!late.initial_done());
         let delta = late.next().await;
-        assert!(delta.initial && delta.key.name == name && delta.old.is_none());
+        assert!(delta.cause == Cause::Initial && delta.key.name == name && delta.old.is_none());
     }
     assert!(late.initial_done() && progress.wait_initial_done().await);
-    assert!(!late.next().await.initial);
+    assert_eq!(late.next().await.cause, Cause::Live);
     assert_eq!(script.asked(), ["list", "watch 10"], "one watch for both");
 }
 
@@ -130,4 +132,47 @@ async fn an_empty_kind_is_done_with_its_initial_objects_once_it_is_synced() {
     let informer = crate::script::informer(&script).await;
     let handler = informer.subscribe();
     assert!(handler.progress().wait_initial_done().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_20_a_resync_tells_of_everything_again_behind_what_is_news_and_asks_nobody() {
+    let script = Arc::new(Script::default());
+    script.list(page("10", [pod("a", "1"), pod("b", "2")]));
+    let watch = script.watch();
+    let informer = informer(&script).await;
+    let mut handler = informer.subscribe().resync_every(Duration::from_secs(60));
+    for _ in 0..2 {
+        assert_eq!(handler.next().await.cause, Cause::Initial);
+    }
+    let began = Instant::now();
+    for name in ["a", "b"] {
+        let delta = handler.next().await;
+        assert_eq!((delta.cause, delta.key.name.as_str()), (Cause::Resync, name));
+        assert_eq!(delta.old, delta.new, "nothing has happened");
+    }
+    assert_eq!(began.elapsed().as_secs(), 60);
+    // One that is about to be told something anyway is told that, and as news.
+    watch.unbounded_send(Ok(Event::Modified(pod("b", "11")))).unwrap();
+    until("b has changed", || contents(&informer) == ["a@1", "b@11"]).await;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(brief(&handler.next().await), told("b", "2", "11"));
+    let again = handler.next().await;
+    assert_eq!((again.key.name.as_str(), again.cause), ("a", Cause::Resync));
+    assert_eq!(script.asked(), ["list", "watch 10"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_20_news_of_what_waits_for_a_resync_make_it_news() {
+    let script = Arc::new(Script::default());
+    script.list(page("10", [pod("a", "1"), pod("b", "2")]));
+    let watch = script.watch();
+    let informer = informer(&script).await;
+    let mut handler = informer.subscribe().resync_every(Duration::from_secs(60));
+    handler.next().await;
+    handler.next().await;
+    assert_eq!(handler.next().await.cause, Cause::Resync);
+    watch.unbounded_send(Ok(Event::Deleted(pod("b", "11")))).unwrap();
+    until("b is gone", || informer.store().len() == 1).await;
+    let gone = handler.next().await;
+    assert_eq!((gone.key.name.as_str(), gone.cause, gone.new), ("b", Cause::Live, None));
 }

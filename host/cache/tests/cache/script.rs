@@ -8,8 +8,8 @@ use futures::channel::mpsc::{UnboundedSender, unbounded};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use wheelhouse_cache::{
-    ApiResource, BoxFuture, Event, EventStream, Failure, Informer, InformerFactory, ListPage, ListWatch,
-    ReflectorConfig, ResourceMap, Status,
+    ApiResource, BoxFuture, Event, EventStream, Failure, Informer, InformerFactory, ListPage, ListRequest,
+    ListWatch, ReflectorConfig, ResourceMap, Status, Unreadable, WatchRequest,
 };
 use wheelhouse_core::{Key, Kind, Object};
 
@@ -61,10 +61,14 @@ impl Script {
     }
 }
 
+/// Fields are named in what was asked, and are not the script's to leave out.
 impl ListWatch for Script {
-    fn list<'a>(&'a self, _limit: u32, token: &'a str) -> BoxFuture<'a, Answer<ListPage>> {
+    fn list<'a>(&'a self, request: ListRequest<'a>) -> BoxFuture<'a, Answer<ListPage>> {
         Box::pin(async move {
-            match self.ask(format!("list {token}").trim().to_owned()) {
+            let fields =
+                if request.fields.is_all() { String::new() } else { format!(" of {}", request.fields) };
+            let asked = format!("list {}", request.continue_token);
+            match self.ask(format!("{}{fields}", asked.trim())) {
                 Some(Next::List(answer)) => answer,
                 Some(Next::Watch(_)) => panic!("a list came where a watch was expected: {:?}", self.asked()),
                 None => std::future::pending().await,
@@ -72,9 +76,12 @@ impl ListWatch for Script {
         })
     }
 
-    fn watch<'a>(&'a self, version: &'a str, _timeout: Duration) -> BoxFuture<'a, Answer<EventStream>> {
+    fn watch<'a>(&'a self, request: WatchRequest<'a>) -> BoxFuture<'a, Answer<EventStream>> {
         Box::pin(async move {
-            match self.ask(format!("watch {version}")) {
+            let from = if request.initial_events { "everything" } else { request.resource_version };
+            let fields =
+                if request.fields.is_all() { String::new() } else { format!(" of {}", request.fields) };
+            match self.ask(format!("watch {from}{fields}")) {
                 Some(Next::Watch(answer)) => answer,
                 Some(Next::List(_)) => panic!("a watch came where a list was expected: {:?}", self.asked()),
                 None => std::future::pending().await,
@@ -96,12 +103,22 @@ pub(crate) async fn informer(script: &Arc<Script>) -> Informer {
     factory(script).informer(&kind()).await.unwrap()
 }
 
+/// Lists by pages.
 pub(crate) fn factory(script: &Arc<Script>) -> InformerFactory {
+    configured(script, ReflectorConfig { streaming: false, ..ReflectorConfig::default() })
+}
+
+/// Asks for streaming lists first.
+pub(crate) fn streaming(script: &Arc<Script>) -> InformerFactory {
+    configured(script, ReflectorConfig::default())
+}
+
+fn configured(script: &Arc<Script>, config: ReflectorConfig) -> InformerFactory {
     let script = Arc::clone(script);
     InformerFactory::with_source(
         ResourceMap::fixed([resource(&kind())]),
-        move |_| Arc::clone(&script) as Arc<dyn ListWatch>,
-        ReflectorConfig::default(),
+        move |_, _| Arc::clone(&script) as Arc<dyn ListWatch>,
+        config,
     )
 }
 
@@ -155,12 +172,24 @@ pub(crate) fn bookmark(version: &str) -> Answer<Event> {
     Ok(Event::Bookmark { resource_version: version.into(), initial_events_end: false })
 }
 
+/// The end of a streaming list.
+pub(crate) fn end_of_initial(version: &str) -> Answer<Event> {
+    Ok(Event::Bookmark { resource_version: version.into(), initial_events_end: true })
+}
+
+/// `n/name`, which does not decode.
+pub(crate) fn unreadable(name: &str) -> Unreadable {
+    Unreadable { key: Some(key(name)), reason: "it is too odd".into() }
+}
+
 /// Lets everything happen that can, up to a bound of (paused) time.
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(3600);
+    let mut pause = Duration::from_millis(10);
     while !holds() {
         assert!(Instant::now() < deadline, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 5 / 4).min(Duration::from_secs(1));
     }
 }
 

@@ -103,6 +103,13 @@ impl Informer {
         if self.lease.narrower() { self.fields().project(&object) } else { object }
     }
 
+    /// Likewise, many.
+    pub fn view_all(&self, objects: &mut [Object]) {
+        if self.lease.narrower() {
+            objects.iter_mut().for_each(|object| *object = self.fields().project(object));
+        }
+    }
+
     /// How the cluster served the kind when the informer was started; none if it did not.
     pub fn resource(&self) -> Option<&ApiResource> {
         self.shared.resource.as_deref()

@@ -9,7 +9,7 @@ use wheelhouse_core::{Key, LabelSelector, Object};
 
 use crate::index::{Index, IndexFn, Matching};
 
-/// Which objects, and which page of them.
+/// Which objects, and which page of them. The default is all, on one page.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
     /// "" for all.
@@ -28,8 +28,16 @@ pub struct Query<'a> {
     pub after: Option<&'a Key>,
 }
 
+impl Default for Query<'static> {
+    fn default() -> Self {
+        static ALL: LabelSelector = LabelSelector::all();
+        Self { namespace: "", selector: &ALL, fields: &[], matches: &[], limit: 0, bytes: 0, after: None }
+    }
+}
+
 impl Query<'_> {
-    fn selects(&self, object: &Object) -> bool {
+    /// Whether its selectors select an object; indexes are not asked.
+    pub fn selects(&self, object: &Object) -> bool {
         self.selector.matches(object.value())
             && self.fields.iter().all(|requirement| requirement.holds(object.value()))
     }

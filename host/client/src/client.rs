@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use wheelhouse_cache::{Informer, InformerFactory, ResourceMap, Rest};
 use wheelhouse_core::access::{BoxFuture, Page};
 use wheelhouse_core::request::{Get, List, Write};
-use wheelhouse_core::{ApiError, ClusterAccess, Kind, Object, Permitted};
+use wheelhouse_core::{ApiError, ClusterAccess, Fields, Kind, Object, Permitted};
 
-use crate::overlay::{Overlay, OwnWrites};
+use crate::overlay::OwnWrites;
+use crate::read::CachedKind;
+use crate::reads::ReadMetrics;
+use crate::view::{Found, View};
 
 /// The bounds of what a request to the API server may take.
 #[derive(Clone, Debug)]
@@ -40,9 +43,9 @@ impl Default for ClientConfig {
 /// A kind that the plugin reads from the cache.
 #[derive(Clone)]
 pub struct Watched {
-    /// Its informer.
-    pub informer: Informer,
-    /// The plugin's name of an index, and the informer's.
+    /// Its informers: one for each namespace, or one for all. At least one, and all with the same fields.
+    pub informers: Vec<Informer>,
+    /// The plugin's name of an index, and the informers'. An index of a field path goes there by the path.
     pub indexes: Vec<(String, String)>,
 }
 
@@ -58,55 +61,46 @@ pub struct ClientStats {
     pub own_writes_expired: u64,
 }
 
-pub(crate) struct WatchedKind {
-    pub(crate) informer: Informer,
-    pub(crate) indexes: HashMap<String, String>,
-    pub(crate) overlay: Arc<Overlay>,
-    /// The newest version that was read live instead: until the store has seen it, its objects would
-    /// be older than what the plugin knows.
-    pub(crate) floor: Mutex<String>,
-    /// The store is synced and has seen the floor; so that a read looks at one flag.
-    pub(crate) ready: AtomicBool,
-}
-
 /// One plugin revision's way to the cluster.
 pub struct PluginClient {
     pub(crate) rest: Rest,
     pub(crate) resources: ResourceMap,
-    pub(crate) kinds: HashMap<Kind, WatchedKind>,
+    pub(crate) kinds: HashMap<Kind, CachedKind>,
+    pub(crate) own_writes: OwnWrites,
+    pub(crate) reads: ReadMetrics,
     pub(crate) config: ClientConfig,
     fallbacks: Mutex<BTreeMap<Kind, u64>>,
 }
 
 impl PluginClient {
     /// Take a client that [`wheelhouse_cache::rest::connect`] made: one that retries nothing.
-    /// `own_writes` is shared by the plugin's revisions.
+    /// `own_writes` is shared by the plugin's revisions, `reads` by all plugins.
     pub fn new(
         client: kube::Client,
         factory: &InformerFactory,
         watched: impl IntoIterator<Item = Watched>,
         own_writes: &OwnWrites,
+        reads: &ReadMetrics,
         config: ClientConfig,
     ) -> Self {
-        let watched = watched.into_iter().map(|Watched { informer, indexes }| {
-            let kind = informer.kind().clone();
-            let overlay = own_writes.of(&kind);
-            let indexes = indexes.into_iter().collect();
-            (
-                kind,
-                WatchedKind {
-                    informer,
-                    indexes,
-                    overlay,
-                    floor: Mutex::default(),
-                    ready: AtomicBool::new(false),
-                },
-            )
+        let watched = watched.into_iter().filter_map(|Watched { informers, indexes }| {
+            let kind = informers.first()?.kind().clone();
+            let mut views: Vec<View> = Vec::with_capacity(informers.len());
+            for informer in informers {
+                // Those of several namespaces may be one, which has them all.
+                if !views.iter().any(|view| view.informer.id() == informer.id()) {
+                    views.push(View::new(informer, own_writes));
+                }
+            }
+            let (indexes, reads) = (indexes.into_iter().collect(), reads.of(&kind));
+            Some((kind, CachedKind { views, indexes, reads, warned: AtomicBool::new(false) }))
         });
         Self {
             rest: Rest::new(client),
             resources: factory.resources().clone(),
             kinds: watched.collect(),
+            own_writes: own_writes.clone(),
+            reads: reads.clone(),
             config,
             fallbacks: Mutex::default(),
         }
@@ -117,9 +111,13 @@ impl PluginClient {
         let fallbacks = self.fallbacks.lock().unwrap_or_else(PoisonError::into_inner);
         ClientStats {
             fallbacks: fallbacks.iter().map(|(kind, count)| (kind.clone(), *count)).collect(),
-            own_writes: self.kinds.values().map(|kind| kind.overlay.len()).sum(),
-            own_writes_expired: self.kinds.values().map(|kind| kind.overlay.expired()).sum(),
+            own_writes: self.views().map(|view| view.overlay.len()).sum(),
+            own_writes_expired: self.views().map(|view| view.overlay.expired()).sum(),
         }
+    }
+
+    fn views(&self) -> impl Iterator<Item = &View> {
+        self.kinds.values().flat_map(|kind| &kind.views)
     }
 
     fn fell_back(&self, kind: &Kind) {
@@ -129,10 +127,10 @@ impl PluginClient {
 
     /// The kind's cache, if reads may come from it now. If it is watched and they may not, that is
     /// counted.
-    fn cache(&self, kind: &Kind) -> Option<&WatchedKind> {
-        let watched = self.kinds.get(kind)?;
-        if watched.ready() {
-            return Some(watched);
+    fn cache(&self, kind: &Kind) -> Option<&CachedKind> {
+        let cached = self.kinds.get(kind)?;
+        if cached.ready() {
+            return Some(cached);
         }
         self.fell_back(kind);
         None
@@ -141,28 +139,54 @@ impl PluginClient {
 
 impl ClusterAccess for PluginClient {
     fn get(&self, request: Permitted<Get>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
-        match self.cache(&request.kind) {
-            Some(watched) => Box::pin(ready(watched.get(&request))),
-            None => Box::pin(async move { self.live_get(&request).await }),
+        if let Some(cached) = self.cache(&request.kind) {
+            match cached.reads.from_cache(|| cached.get(&request)) {
+                Ok(Found::Object(object)) => return Box::pin(ready(Ok(Some(object)))),
+                Ok(Found::Absent) => return Box::pin(ready(Ok(None))),
+                Ok(Found::Unknown) => {}
+                Err(error) => return Box::pin(ready(Err(error))),
+            }
         }
+        Box::pin(async move {
+            let object = self.live_get(&request).await?;
+            Ok(object.map(|object| self.declared(&request.kind).project(&object)))
+        })
     }
 
     fn list(&self, request: Permitted<List>) -> BoxFuture<'_, Result<Page, ApiError>> {
-        match self.cache(&request.kind) {
-            Some(watched) => Box::pin(ready(watched.list(&request))),
-            None => Box::pin(async move { self.live_list(&request).await }),
+        if let Some(cached) = self.cache(&request.kind)
+            && let Some(view) = cached.view_for(&request)
+        {
+            return Box::pin(ready(cached.reads.from_cache(|| cached.list(view, &request))));
         }
+        Box::pin(async move {
+            let mut page = self.live_list(&request).await?;
+            let fields = self.declared(&request.kind);
+            page.objects.iter_mut().for_each(|object| *object = fields.project(object));
+            Ok(page)
+        })
     }
 
     fn count(&self, request: Permitted<List>) -> BoxFuture<'_, Result<u64, ApiError>> {
-        match self.cache(&request.kind) {
-            Some(watched) => Box::pin(ready(watched.count(&request))),
-            None => Box::pin(async move { self.live_count(&request).await }),
+        if let Some(cached) = self.cache(&request.kind)
+            && let Some(view) = cached.view_for(&request)
+        {
+            return Box::pin(ready(cached.reads.from_cache(|| cached.count(view, &request))));
         }
+        Box::pin(async move { self.live_count(&request).await })
     }
 
     fn synced(&self, kind: &Kind) -> bool {
-        self.kinds.get(kind).is_some_and(WatchedKind::ready)
+        self.kinds.get(kind).is_some_and(CachedKind::ready)
+    }
+
+    fn wait_synced<'a>(&'a self, kind: &'a Kind, within: Duration) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            match self.kinds.get(kind) {
+                Some(cached) => cached.wait_ready(within).await,
+                None => false,
+            }
+        })
     }
 
     fn get_live(&self, request: Permitted<Get>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
@@ -171,5 +195,13 @@ impl ClusterAccess for PluginClient {
 
     fn write(&self, request: Permitted<Write>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
         Box::pin(async move { self.carry_out(&request).await })
+    }
+}
+
+impl PluginClient {
+    /// What the plugin has declared that it reads of a kind: a read that had to be live shows no more
+    /// than a cached one.
+    fn declared(&self, kind: &Kind) -> Fields {
+        self.kinds.get(kind).map(CachedKind::fields).unwrap_or_default()
     }
 }

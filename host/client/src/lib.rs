@@ -1,7 +1,8 @@
 //! The delegating client: what a plugin's reads and writes become.
 //!
-//! Reads come from the cache; from the API server while the cache has not synced, and for kinds that
-//! are permitted and not watched. Writes go to the API server. What it promises:
+//! Reads come from the cache; from the API server while the cache has not synced, for kinds that are
+//! permitted and not cached, and for what is beyond the part of a kind that is. Writes go to the API
+//! server. What it promises:
 //! - a read is never a "not found" that only means "not yet";
 //! - a plugin reads its own writes, from the moment that they are answered ([`OwnWrites`]);
 //! - nothing that could be done twice is sent twice, and nothing waits without a bound.
@@ -15,7 +16,10 @@ mod live;
 mod overlay;
 mod place;
 mod read;
+mod reads;
+mod view;
 mod write;
 
 pub use client::{ClientConfig, ClientStats, PluginClient, Watched};
 pub use overlay::OwnWrites;
+pub use reads::{KindReads, ReadMetrics, TIMED};

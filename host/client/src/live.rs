@@ -12,12 +12,13 @@ use wheelhouse_cache::rest::encode;
 use wheelhouse_cache::{Decoder, Failure, Query, page};
 use wheelhouse_core::access::Page;
 use wheelhouse_core::request::{Get, List};
-use wheelhouse_core::{ApiError, Object};
+use wheelhouse_core::{ApiError, Key, Kind, Object};
 
 use crate::api_error::{from_cache, from_failure};
-use crate::client::{PluginClient, WatchedKind};
+use crate::client::PluginClient;
 use crate::place::path;
-use crate::read::{answers, query, undeclared};
+use crate::read::{Plan, answers, plan_without_indexes};
+use crate::view::{View, unreadable};
 
 /// Objects in a page of a list.
 const PAGE: u32 = 500;
@@ -55,25 +56,38 @@ impl PluginClient {
     }
 }
 
+/// Every object that a list is for, in order, and those that cannot be made sense of.
+struct Listed {
+    objects: Vec<Object>,
+    unreadable: Vec<Key>,
+}
+
 impl PluginClient {
     pub(crate) async fn live_get(&self, request: &Get) -> Result<Option<Object>, ApiError> {
-        let resource = self.resources.resolve(&request.kind).await.map_err(from_cache)?;
-        let path = path(&resource, &request.key, &request.subresource)?;
-        let watched = self.kinds.get(&request.kind).filter(|_| request.subresource.is_empty());
+        self.reads.of(&request.kind).from_server(self.get_from_server(request)).await
+    }
+
+    /// The view of an object's namespace.
+    pub(crate) fn view(&self, kind: &Kind, namespace: &str) -> Option<&View> {
+        self.kinds.get(kind)?.view(namespace)
+    }
+
+    async fn get_from_server(&self, request: &Get) -> Result<Option<Object>, ApiError> {
+        let Get { kind, key, subresource, .. } = request;
+        let resource = self.resources.resolve(kind).await.map_err(from_cache)?;
+        let path = path(&resource, key, subresource)?;
+        let view = self.view(kind, &key.namespace).filter(|_| subresource.is_empty());
         // Whichever object the plugin saw before the question is gone if the answer is "none".
-        let before = watched.map(|w| w.overlay.uid_at(&request.key, w.informer.store())).unwrap_or_default();
+        let before = view.map(|view| view.overlay.uid_at(key)).unwrap_or_default();
         let object = match self.read(&path).await {
             Ok(body) => {
-                let decoder = Decoder::new(&request.kind);
-                let object = if request.subresource.is_empty() {
-                    decoder.object(&body)
-                } else {
-                    decoder.answer(&body)
-                };
-                Some(object.map_err(from_failure)?)
+                let decoder = Decoder::new(kind);
+                let object =
+                    if subresource.is_empty() { decoder.object(&body) } else { decoder.answer(&body) };
+                Some(object.map_err(|failure| unreadable(kind.as_str(), key, &failure.to_string()))?)
             }
             Err(failure) if failure.code() == Some(404) => {
-                if self.not_served(&failure, &request.kind).await {
+                if self.not_served(&failure, kind).await {
                     return Err(from_failure(failure));
                 }
                 None
@@ -81,10 +95,10 @@ impl PluginClient {
             Err(failure) => return Err(from_failure(failure)),
         };
         // A cached read after this one is not older.
-        if let Some(WatchedKind { overlay, informer, .. }) = watched {
+        if let Some(view) = view {
             match &object {
-                Some(object) => overlay.learn(object, informer.store()),
-                None => overlay.learn_gone(&request.key, &before, informer.store()),
+                Some(object) => view.have_been_read(std::slice::from_ref(object)),
+                None => self.own_writes.learn_gone(kind, key, &before),
             }
         }
         Ok(object)
@@ -92,7 +106,7 @@ impl PluginClient {
 
     /// Whether a 404 says that the path is none, rather than that the object is. Then what was
     /// known of the kind is wrong, and is forgotten.
-    pub(crate) async fn not_served(&self, failure: &Failure, kind: &wheelhouse_core::Kind) -> bool {
+    pub(crate) async fn not_served(&self, failure: &Failure, kind: &Kind) -> bool {
         let Failure::Status(status) = failure else { return false };
         status.code == 404 && status.reason.is_empty() && {
             let _ = self.resources.refresh(kind).await;
@@ -100,27 +114,36 @@ impl PluginClient {
         }
     }
 
-    /// Every object that a list is for, in order.
-    async fn live_objects(&self, request: &List) -> Result<Vec<Object>, ApiError> {
-        let watched = self.kinds.get(&request.kind);
-        let matches = match (watched, request.matches.first()) {
-            (Some(watched), _) => watched.matches(request)?,
-            (None, Some(first)) => return Err(undeclared(&first.index, request)),
-            (None, None) => Vec::new(),
-        };
-        let query = query(request, &matches);
-        let mut objects = self.fetch_all(request).await?;
-        if let Some(watched) = watched {
-            let indexes = watched.informer.snapshot();
-            objects.retain(|object| answers(object, &indexes, &query));
-            watched.raise_floor(objects.iter());
-        }
-        // The server orders by "namespace/name", which is not quite by namespace and name.
-        objects.sort_by_cached_key(Object::key);
-        Ok(objects)
+    async fn live_objects(&self, request: &List) -> Result<Listed, ApiError> {
+        self.reads.of(&request.kind).from_server(self.list_from_server(request)).await
     }
 
-    async fn fetch_all(&self, request: &List) -> Result<Vec<Object>, ApiError> {
+    async fn list_from_server(&self, request: &List) -> Result<Listed, ApiError> {
+        let cached = self.kinds.get(&request.kind);
+        let plan: Plan<'_> = match cached {
+            Some(cached) => cached.plan(request)?,
+            None => plan_without_indexes(request)?,
+        };
+        let query = plan.query(request);
+        let mut listed = self.fetch_all(request).await?;
+        // The views of one kind have the same indexes.
+        match cached.and_then(|cached| cached.views.first()) {
+            Some(view) => {
+                let indexes = view.informer.snapshot();
+                listed.objects.retain(|object| answers(object, &indexes, &query));
+            }
+            None => listed.objects.retain(|object| query.selects(object)),
+        }
+        for view in cached.into_iter().flat_map(|cached| &cached.views) {
+            view.have_been_read(&listed.objects);
+        }
+        // The server orders by "namespace/name", which is not quite by namespace and name.
+        listed.objects.sort_by_cached_key(Object::key);
+        listed.unreadable.sort_unstable();
+        Ok(listed)
+    }
+
+    async fn fetch_all(&self, request: &List) -> Result<Listed, ApiError> {
         let resource = self.resources.resolve(&request.kind).await.map_err(from_cache)?;
         let collection = crate::place::collection(&resource, &request.namespace)?;
         let decoder = Decoder::new(&request.kind);
@@ -132,7 +155,7 @@ impl PluginClient {
         let mut lists = LISTS;
         'list: loop {
             lists -= 1;
-            let mut objects = Vec::new();
+            let mut listed = Listed { objects: Vec::new(), unreadable: Vec::new() };
             let mut path = first.clone();
             loop {
                 let page = match self.read(&path).await {
@@ -144,9 +167,10 @@ impl PluginClient {
                         return Err(from_failure(failure));
                     }
                 };
-                objects.extend(page.objects);
+                listed.objects.extend(page.objects);
+                listed.unreadable.extend(page.unreadable.into_iter().filter_map(|unreadable| unreadable.key));
                 if page.continue_token.is_empty() {
-                    return Ok(objects);
+                    return Ok(listed);
                 }
                 path = format!("{first}&continue={}", encode(&page.continue_token));
             }
@@ -154,14 +178,18 @@ impl PluginClient {
     }
 
     pub(crate) async fn live_list(&self, request: &List) -> Result<Page, ApiError> {
-        let objects = self.live_objects(request).await?;
-        let query: Query<'_> = query(request, &[]);
-        let after =
-            objects.iter().filter(|object| request.after.as_ref().is_none_or(|after| object.key() > *after));
-        Ok(page(after, &query))
+        let listed = self.live_objects(request).await?;
+        let comes_after = |key: &Key| request.after.as_ref().is_none_or(|after| key > after);
+        let after = listed.objects.iter().filter(|object| comes_after(&object.key()));
+        let bounds = Query { limit: request.limit as usize, bytes: request.bytes, ..Query::default() };
+        let mut page = page(after, &bounds);
+        let last = page.more_after.as_ref();
+        let inside = |key: &Key| comes_after(key) && last.is_none_or(|last| key <= last);
+        page.unreadable = listed.unreadable.into_iter().filter(|key| inside(key)).collect();
+        Ok(page)
     }
 
     pub(crate) async fn live_count(&self, request: &List) -> Result<u64, ApiError> {
-        Ok(self.live_objects(request).await?.len() as u64)
+        Ok(self.live_objects(request).await?.objects.len() as u64)
     }
 }

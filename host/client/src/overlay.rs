@@ -4,15 +4,15 @@
 //! (which is counted: the watch lags by more than that). A deletion hides the one object with its
 //! UID, which never comes again; so a deletion whose event overtook its answer hides nothing.
 //!
-//! There is one overlay per plugin and kind, and it outlives the plugin's revisions.
+//! There is one overlay per plugin and store; the plugin's revisions share it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wheelhouse_cache::{Snapshot, Store, version};
+use wheelhouse_cache::{Informer, Snapshot, version};
 use wheelhouse_core::{Key, Kind, Object};
 
 /// After so long, the store is believed whatever it says.
@@ -21,13 +21,45 @@ pub(crate) const TTL: Duration = Duration::from_secs(30);
 /// All of one plugin's overlays. Clones share them: hand a clone to each revision's client.
 #[derive(Clone, Default)]
 pub struct OwnWrites {
-    kinds: Arc<Mutex<HashMap<Kind, Arc<Overlay>>>>,
+    kinds: Arc<Mutex<HashMap<Kind, Vec<Weak<Overlay>>>>>,
 }
 
 impl OwnWrites {
-    pub(crate) fn of(&self, kind: &Kind) -> Arc<Overlay> {
-        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(kinds.entry(kind.clone()).or_default())
+    fn lock(&self) -> MutexGuard<'_, HashMap<Kind, Vec<Weak<Overlay>>>> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The overlay over an informer's store. A new one begins with what the others of the kind know: a
+    /// revision that watches another scope goes on with what the one before has written.
+    pub(crate) fn over(&self, informer: &Informer) -> Arc<Overlay> {
+        let mut kinds = self.lock();
+        let overlays = kinds.entry(informer.kind().clone()).or_default();
+        overlays.retain(|overlay| overlay.strong_count() > 0);
+        let living: Vec<Arc<Overlay>> = overlays.iter().filter_map(Weak::upgrade).collect();
+        if let Some(overlay) = living.iter().find(|overlay| overlay.informer.id() == informer.id()) {
+            return Arc::clone(overlay);
+        }
+        let overlay = Arc::new(Overlay::new(informer.clone()));
+        living.iter().for_each(|other| overlay.take_over(other));
+        overlays.push(Arc::downgrade(&overlay));
+        overlay
+    }
+
+    /// Those over the stores that an object of this namespace may be in.
+    fn of(&self, kind: &Kind, namespace: &str) -> Vec<Arc<Overlay>> {
+        let kinds = self.lock();
+        let living = kinds.get(kind).into_iter().flatten().filter_map(Weak::upgrade);
+        living.filter(|overlay| overlay.informer.scope().has_namespace(namespace)).collect()
+    }
+
+    /// The object as it is known to be by an answer of the API server.
+    pub(crate) fn learn(&self, kind: &Kind, object: &Object) {
+        self.of(kind, object.namespace()).iter().for_each(|overlay| overlay.learn([object]));
+    }
+
+    /// The object with this UID is gone.
+    pub(crate) fn learn_gone(&self, kind: &Kind, key: &Key, uid: &str) {
+        self.of(kind, &key.namespace).iter().for_each(|overlay| overlay.learn_gone(key, uid));
     }
 }
 
@@ -35,19 +67,21 @@ impl OwnWrites {
 enum Known {
     /// This, or something newer, is there.
     Object(Object),
+    /// The object with this UID is no longer what the store is for, as of this version.
+    Left { uid: String, version: String },
     /// The object with this UID is gone. It had reached this version before; "" if nobody knows.
     Gone { uid: String, version: String },
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     known: Known,
     since: Instant,
 }
 
-/// One kind's.
-#[derive(Default)]
+/// What is newer than one store.
 pub(crate) struct Overlay {
+    informer: Informer,
     entries: Mutex<HashMap<Key, Entry>>,
     /// So that a read of a quiet plugin takes no lock.
     len: AtomicUsize,
@@ -78,6 +112,12 @@ impl Known {
                     Verdict::Shows(Some(object.clone()))
                 }
             }
+            Self::Left { uid, version } => match stored {
+                Some(stored) if stored.uid() == uid && version::older(stored.resource_version(), version) => {
+                    Verdict::Shows(None)
+                }
+                _ => Verdict::Settled,
+            },
             Self::Gone { uid, version } => match stored {
                 Some(stored) if stored.uid() == uid => Verdict::Shows(None),
                 Some(_) => Verdict::Settled,
@@ -88,7 +128,27 @@ impl Known {
     }
 }
 
+impl Known {
+    fn version(&self) -> &str {
+        match self {
+            Self::Object(object) => object.resource_version(),
+            Self::Left { version, .. } | Self::Gone { version, .. } => version,
+        }
+    }
+
+    fn uid(&self) -> &str {
+        match self {
+            Self::Object(object) => object.uid(),
+            Self::Left { uid, .. } | Self::Gone { uid, .. } => uid,
+        }
+    }
+}
+
 impl Overlay {
+    fn new(informer: Informer) -> Self {
+        Self { informer, entries: Mutex::default(), len: AtomicUsize::new(0), expired: AtomicU64::new(0) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,6 +166,18 @@ impl Overlay {
         self.expired.load(Ordering::Relaxed)
     }
 
+    fn take_over(&self, other: &Self) {
+        let theirs: Vec<(Key, Entry)> =
+            other.lock().iter().map(|(key, entry)| (key.clone(), entry.clone())).collect();
+        let mut entries = self.lock();
+        for (key, entry) in theirs {
+            if self.informer.scope().has_namespace(&key.namespace) {
+                entries.entry(key).or_insert(entry);
+            }
+        }
+        self.sweep(&mut entries, &self.informer.snapshot(), |_, _| {});
+    }
+
     /// Drops what is settled or too old, and tells what each of the others does.
     fn sweep(
         &self,
@@ -118,7 +190,12 @@ impl Overlay {
             Verdict::Settled => false,
             _ if entry.since.elapsed() >= TTL => {
                 // A deletion that hid nothing has done its duty.
-                expired += u64::from(!matches!(entry.known, Known::Gone { .. } if now.get(key).is_none()));
+                let late = !matches!(entry.known, Known::Gone { .. } if now.get(key).is_none());
+                if late {
+                    let (kind, version) = (self.informer.kind(), entry.known.version());
+                    tracing::warn!(%kind, object = %key, version, seen = now.seen(), "the watch has not brought a plugin's own write within {TTL:?}: from now on it may read what was before");
+                }
+                expired += u64::from(late);
                 false
             }
             Verdict::Keeps => true,
@@ -131,36 +208,46 @@ impl Overlay {
         self.len.store(entries.len(), Ordering::Release);
     }
 
-    /// The object as it is known to be by an answer of the API server.
-    pub(crate) fn learn(&self, object: &Object, store: &Store) {
-        if object.uid().is_empty() || object.resource_version().is_empty() {
-            return;
-        }
+    /// Objects as they are known to be by an answer of the API server.
+    pub(crate) fn learn<'a>(&self, objects: impl IntoIterator<Item = &'a Object>) {
+        let since = Instant::now();
         let mut entries = self.lock();
-        let key = object.key();
-        let outdated = entries.get(&key).is_some_and(|entry| match &entry.known {
-            Known::Object(known) => version::older(object.resource_version(), known.resource_version()),
-            Known::Gone { uid, .. } => uid == object.uid(),
-        });
-        if !outdated {
-            entries.insert(key, Entry { known: Known::Object(object.clone()), since: Instant::now() });
+        let now = self.informer.snapshot();
+        for object in objects {
+            let (uid, version) = (object.uid(), object.resource_version());
+            if uid.is_empty() || version.is_empty() {
+                continue;
+            }
+            let key = object.key();
+            let outdated = entries.get(&key).is_some_and(|entry| match &entry.known {
+                Known::Gone { uid: gone, .. } => gone == uid,
+                known => known.uid() == uid && version::older(version, known.version()),
+            });
+            if outdated || now.get(&key).is_some_and(|stored| version::reaches(stored.resource_version(), version)) {
+                continue;
+            }
+            let known = if self.informer.scope().contains(object) {
+                Known::Object(self.informer.fields().project(object))
+            } else {
+                Known::Left { uid: uid.to_owned(), version: version.to_owned() }
+            };
+            entries.insert(key, Entry { known, since });
         }
-        self.sweep(&mut entries, &store.snapshot(), |_, _| {});
+        self.sweep(&mut entries, &now, |_, _| {});
     }
 
     /// The object with this UID is gone.
-    pub(crate) fn learn_gone(&self, key: &Key, uid: &str, store: &Store) {
+    fn learn_gone(&self, key: &Key, uid: &str) {
         if uid.is_empty() {
             return;
         }
         let mut entries = self.lock();
-        let now = store.snapshot();
+        let now = self.informer.snapshot();
         let of_uid = |object: &Object| (object.uid() == uid).then(|| object.resource_version().to_owned());
         let known = entries.get(key).map(|entry| &entry.known);
         let version = match known {
             Some(Known::Object(known)) if known.uid() != uid => return,
-            Some(Known::Object(known)) => Some(known.resource_version().to_owned()),
-            Some(Known::Gone { version, .. }) => Some(version.clone()),
+            Some(known) => Some(known.version().to_owned()),
             None => now.get(key).and_then(of_uid),
         };
         let known = Known::Gone { uid: uid.to_owned(), version: version.unwrap_or_default() };
@@ -169,88 +256,41 @@ impl Overlay {
     }
 
     /// The UID that the plugin would now read at a key, or "".
-    pub(crate) fn uid_at(&self, key: &Key, store: &Store) -> String {
-        self.get(key, store).map(|object| object.uid().to_owned()).unwrap_or_default()
+    pub(crate) fn uid_at(&self, key: &Key) -> String {
+        self.get(key).map(|object| object.uid().to_owned()).unwrap_or_default()
     }
 
     /// One object.
-    pub(crate) fn get(&self, key: &Key, store: &Store) -> Option<Object> {
+    pub(crate) fn get(&self, key: &Key) -> Option<Object> {
+        let stored = |object: Option<Object>| object.map(|object| self.informer.view(object));
         // The lock is taken before the store is looked at: an entry that is dropped because the
         // store has caught up is not missed by a look at the store before it did.
         let mut entries = self.lock();
         let Some(entry) = entries.get(key) else {
             drop(entries);
-            return store.get(key);
+            return stored(self.informer.store().get(key));
         };
-        let now = store.snapshot();
+        let now = self.informer.snapshot();
         let verdict = entry.known.judge(now.get(key), now.seen());
         if matches!(verdict, Verdict::Settled) || entry.since.elapsed() >= TTL {
             self.sweep(&mut entries, &now, |_, _| {});
-            return now.get(key).cloned();
+            return stored(now.get(key).cloned());
         }
         match verdict {
             Verdict::Shows(object) => object,
-            Verdict::Keeps | Verdict::Settled => now.get(key).cloned(),
+            Verdict::Keeps | Verdict::Settled => stored(now.get(key).cloned()),
         }
     }
 
     /// The store at one moment, and what is different from it: objects that are newer or new, and
     /// none for those that are gone.
-    pub(crate) fn snapshot(&self, store: &Store) -> (Snapshot, BTreeMap<Key, Option<Object>>) {
+    pub(crate) fn snapshot(&self) -> (Snapshot, BTreeMap<Key, Option<Object>>) {
         let mut newer = BTreeMap::new();
         let mut entries = self.lock();
-        let now = store.snapshot();
+        let now = self.informer.snapshot();
         self.sweep(&mut entries, &now, |key, object| {
             newer.insert(key.clone(), object);
         });
         (now, newer)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn object(version: u64) -> Object {
-        let metadata =
-            json!({"namespace": "n", "name": "a", "uid": "u", "resourceVersion": version.to_string()});
-        Object::from_value(&json!({"metadata": metadata})).unwrap()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nothing_is_remembered_for_ever_and_what_was_never_confirmed_is_counted() {
-        let (overlay, store) = (Overlay::default(), Store::default());
-        let key = Key::new("n", "a");
-        overlay.learn(&object(5), &store);
-        assert!(overlay.get(&key, &store).is_some());
-        tokio::time::advance(TTL).await;
-        assert!(overlay.get(&key, &store).is_none());
-        assert_eq!((overlay.len(), overlay.expired()), (0, 1));
-        overlay.learn_gone(&key, "u", &store);
-        tokio::time::advance(TTL).await;
-        assert!(overlay.snapshot(&store).1.is_empty() && overlay.is_empty());
-        assert_eq!(overlay.expired(), 1, "a deletion of what is not there is no lag");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn answers_that_overtake_each_other_leave_the_newest() {
-        let (overlay, store) = (Overlay::default(), Store::default());
-        let key = Key::new("n", "a");
-        let version = || overlay.get(&key, &store).map(|o| o.resource_version().to_owned());
-        overlay.learn(&object(7), &store);
-        overlay.learn(&object(6), &store);
-        assert_eq!(version().as_deref(), Some("7"));
-        overlay.learn_gone(&key, "u", &store);
-        overlay.learn(&object(8), &store);
-        assert_eq!(version(), None, "a UID does not come again");
-    }
-
-    #[test]
-    fn a_plugins_revisions_share_what_it_wrote() {
-        let writes = OwnWrites::default();
-        let kind: Kind = "v1/Pod".parse().unwrap();
-        assert!(Arc::ptr_eq(&writes.of(&kind), &writes.clone().of(&kind)));
     }
 }

@@ -1,48 +1,114 @@
 //! Reads from the cache, with the plugin's own writes over it.
 
-use std::collections::BTreeMap;
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use wheelhouse_cache::{Query, Scan, Snapshot, page, version};
+use tokio::time::{Instant, sleep};
+use wheelhouse_cache::{OWNER_INDEX, Query, Scan, Snapshot, page};
 use wheelhouse_core::access::Page;
+use wheelhouse_core::field_selector::FieldRequirement;
 use wheelhouse_core::request::{Get, List};
-use wheelhouse_core::{ApiError, Key, Object};
+use wheelhouse_core::{ApiError, Fields, Key, Object};
 
-use crate::client::WatchedKind;
+use crate::reads::KindReads;
+use crate::view::{Found, View};
 
-impl WatchedKind {
-    /// Whether the store is synced and not older than what was read while it was not.
+/// How often it is looked whether a store has caught up.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A kind that the plugin reads from the cache.
+pub(crate) struct CachedKind {
+    /// One for each namespace, or one for all.
+    pub(crate) views: Vec<View>,
+    /// The plugin's name of an index, and the informers'.
+    pub(crate) indexes: HashMap<String, String>,
+    pub(crate) reads: Arc<KindReads>,
+    /// It was said that a list is wider than what is cached.
+    pub(crate) warned: AtomicBool,
+}
+
+/// What a list asks of a store.
+pub(crate) struct Plan<'a> {
+    /// By the informers' names.
+    matches: Vec<(&'a str, &'a str)>,
+    /// What no index answers.
+    fields: Vec<&'a FieldRequirement>,
+}
+
+impl Plan<'_> {
+    pub(crate) fn query<'a>(&'a self, request: &'a List) -> Query<'a> {
+        Query {
+            namespace: &request.namespace,
+            selector: &request.selector,
+            fields: &self.fields,
+            matches: &self.matches,
+            limit: request.limit as usize,
+            bytes: request.bytes,
+            after: request.after.as_ref(),
+        }
+    }
+}
+
+/// Without indexes: of a kind that is not cached.
+pub(crate) fn plan_without_indexes(request: &List) -> Result<Plan<'_>, ApiError> {
+    match request.matches.first() {
+        Some(first) => Err(undeclared(&first.index, request)),
+        None => Ok(Plan { matches: Vec::new(), fields: request.field_selector.requirements().iter().collect() }),
+    }
+}
+
+impl CachedKind {
+    /// Whether reads may come from the cache now.
     pub(crate) fn ready(&self) -> bool {
-        if self.ready.load(Ordering::Acquire) {
-            return true;
-        }
-        let mut floor = self.floor.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.informer.snapshot();
-        let ready = now.synced() && !version::older(now.seen(), &floor);
-        if ready {
-            floor.clear();
-        }
-        self.ready.store(ready, Ordering::Release);
-        ready
+        self.views.iter().all(View::ready)
     }
 
-    /// Remembers that the plugin has read this while the store was not ready.
-    pub(crate) fn raise_floor<'a>(&self, read: impl Iterator<Item = &'a Object>) {
-        let mut floor = self.floor.lock().unwrap_or_else(PoisonError::into_inner);
-        for object in read {
-            if floor.is_empty() || version::older(&floor, object.resource_version()) {
-                floor.clear();
-                floor.push_str(object.resource_version());
+    pub(crate) async fn wait_ready(&self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        for view in &self.views {
+            if !view.informer.wait_synced_within(deadline.saturating_duration_since(Instant::now())).await {
+                return false;
             }
         }
-        self.ready.store(false, Ordering::Release);
+        while !self.ready() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            sleep(LOOK.min(deadline.saturating_duration_since(Instant::now()))).await;
+        }
+        true
+    }
+
+    /// The view of a namespace's objects.
+    pub(crate) fn view(&self, namespace: &str) -> Option<&View> {
+        self.views.iter().find(|view| view.informer.scope().has_namespace(namespace))
+    }
+
+    /// The view that has all that a list is for. If none has, it is said once: that may be a surprise.
+    pub(crate) fn view_for(&self, request: &List) -> Option<&View> {
+        let view = self.views.iter().find(|view| view.answers(request));
+        if view.is_none() && !self.warned.swap(true, Ordering::Relaxed) {
+            let cached: Vec<String> = self.views.iter().map(|view| view.informer.scope().to_string()).collect();
+            tracing::warn!(
+                kind = %request.kind, cached = cached.join(" | "), namespace = request.namespace,
+                selector = %request.selector, field_selector = %request.field_selector,
+                "a list asks for more than the plugin's sources select, and so for more than is cached: it is read live, at the cost of a list at the API server; give it the sources' selectors, or declare what else is to be cached"
+            );
+        }
+        view
+    }
+
+    /// What the plugin has declared that it reads.
+    pub(crate) fn fields(&self) -> Fields {
+        self.views.first().map(|view| view.informer.fields().clone()).unwrap_or_default()
     }
 
     /// A namespace given for a kind that has none is refused, not ignored: the gate judged the
     /// request by it, and a grant for one namespace covers no cluster-scoped object.
     fn check_scope(&self, namespace: &str) -> Result<(), ApiError> {
-        match self.informer.resource() {
+        match self.views.first().and_then(|view| view.informer.resource()) {
             Some(resource) if !resource.namespaced && !namespace.is_empty() => {
                 Err(in_no_namespace(resource.kind.as_str()))
             }
@@ -50,7 +116,7 @@ impl WatchedKind {
         }
     }
 
-    pub(crate) fn get(&self, request: &Get) -> Result<Option<Object>, ApiError> {
+    pub(crate) fn get(&self, request: &Get) -> Result<Found, ApiError> {
         if !request.subresource.is_empty() {
             return Err(ApiError::BadRequest(format!(
                 "subresource {:?} can only be read live",
@@ -58,51 +124,69 @@ impl WatchedKind {
             )));
         }
         self.check_scope(&request.key.namespace)?;
-        let store = self.informer.store();
-        if self.overlay.is_empty() {
-            return Ok(store.get(&request.key));
+        match self.view(&request.key.namespace) {
+            Some(view) => view.get(&request.key, request.consistency),
+            None => Ok(Found::Unknown),
         }
-        Ok(self.overlay.get(&request.key, store))
     }
 
-    /// The informer's names for the request's matches.
-    pub(crate) fn matches<'a>(&'a self, request: &'a List) -> Result<Vec<(&'a str, &'a str)>, ApiError> {
-        let name = |index: &String| self.indexes.get(index).ok_or_else(|| undeclared(index, request));
-        request.matches.iter().map(|m| Ok((name(&m.index)?.as_str(), m.value.as_str()))).collect()
-    }
-
-    pub(crate) fn list(&self, request: &List) -> Result<Page, ApiError> {
+    /// What indexes answer of a request, and what is looked at object by object.
+    pub(crate) fn plan<'a>(&'a self, request: &'a List) -> Result<Plan<'a>, ApiError> {
         self.check_scope(&request.namespace)?;
-        let matches = self.matches(request)?;
-        let query = query(request, &matches);
-        let (now, newer) = self.look();
+        let mut matches = Vec::with_capacity(request.matches.len());
+        for wanted in &request.matches {
+            let index = match self.indexes.get(&wanted.index) {
+                Some(index) => index,
+                None if wanted.index == OWNER_INDEX => OWNER_INDEX,
+                None => return Err(undeclared(&wanted.index, request)),
+            };
+            matches.push((index, wanted.value.as_str()));
+        }
+        let mut fields = Vec::new();
+        for requirement in request.field_selector.requirements() {
+            let path = requirement.path.to_string();
+            if matches!(path.as_str(), ".metadata.name" | ".metadata.namespace") {
+                fields.push(requirement);
+                continue;
+            }
+            let Some(index) = self.indexes.values().find(|index| **index == path) else {
+                return Err(undeclared(path.trim_start_matches('.'), request));
+            };
+            // An index has no entry for a field that is absent, which is the empty value.
+            if requirement.equal && !requirement.value.is_empty() {
+                matches.push((index, requirement.value.as_str()));
+            } else {
+                fields.push(requirement);
+            }
+        }
+        Ok(Plan { matches, fields })
+    }
+
+    pub(crate) fn list(&self, view: &View, request: &List) -> Result<Page, ApiError> {
+        let plan = self.plan(request)?;
+        let query = plan.query(request);
+        let (now, newer) = view.look(request.consistency);
         let scan = now.scan(&query).map_err(|unknown| undeclared(&unknown.0, request))?;
-        if newer.is_empty() {
-            return Ok(page(scan.map(|(_, object)| object), &query));
-        }
-        Ok(page(overlaid(scan, &newer, &now, &query), &query))
+        let mut found = if newer.is_empty() {
+            page(scan.map(|(_, object)| object), &query)
+        } else {
+            page(overlaid(scan, &newer, &now, &query), &query)
+        };
+        now.name_unreadable(&mut found, &query);
+        view.informer.view_all(&mut found.objects);
+        Ok(found)
     }
 
-    pub(crate) fn count(&self, request: &List) -> Result<u64, ApiError> {
-        self.check_scope(&request.namespace)?;
-        let matches = self.matches(request)?;
-        let query = Query { after: None, ..query(request, &matches) };
-        let (now, newer) = self.look();
+    pub(crate) fn count(&self, view: &View, request: &List) -> Result<u64, ApiError> {
+        let plan = self.plan(request)?;
+        let query = Query { after: None, ..plan.query(request) };
+        let (now, newer) = view.look(request.consistency);
         let unknown = |unknown: wheelhouse_cache::UnknownIndex| undeclared(&unknown.0, request);
         if newer.is_empty() {
             return now.count(&query).map_err(unknown);
         }
         let scan = now.scan(&query).map_err(unknown)?;
         Ok(overlaid(scan, &newer, &now, &query).count() as u64)
-    }
-
-    fn look(&self) -> (Snapshot, BTreeMap<Key, Option<Object>>) {
-        let store = self.informer.store();
-        if self.overlay.is_empty() {
-            (store.snapshot(), BTreeMap::new())
-        } else {
-            self.overlay.snapshot(store)
-        }
     }
 }
 
@@ -114,21 +198,10 @@ pub(crate) fn in_no_namespace(kind: &str) -> ApiError {
     ApiError::BadRequest(format!("{kind} is cluster-scoped: leave the namespace empty"))
 }
 
-pub(crate) fn query<'a>(request: &'a List, matches: &'a [(&'a str, &'a str)]) -> Query<'a> {
-    Query {
-        namespace: &request.namespace,
-        selector: &request.selector,
-        matches,
-        limit: request.limit as usize,
-        bytes: request.bytes,
-        after: request.after.as_ref(),
-    }
-}
-
 /// Whether an object is one that a query is for, by the index functions of a snapshot.
 pub(crate) fn answers(object: &Object, now: &Snapshot, query: &Query<'_>) -> bool {
     (query.namespace.is_empty() || object.namespace() == query.namespace)
-        && query.selector.matches(object.value())
+        && query.selects(object)
         && query.matches.iter().all(|(index, value)| {
             now.index_fn(index).is_some_and(|index| index.values(object).iter().any(|v| v == value))
         })

@@ -7,11 +7,11 @@ use http::Method;
 use serde_json::{Map, Value, json};
 use wheelhouse_cache::rest::encode;
 use wheelhouse_cache::{ApiResource, Decoder, Failure};
-use wheelhouse_core::request::{Change, Get, PatchType, Propagation, Write};
-use wheelhouse_core::{ApiError, Key, Object};
+use wheelhouse_core::request::{Change, Consistency, Get, PatchType, Propagation, Write};
+use wheelhouse_core::{ApiError, Key, Kind, Object};
 
 use crate::api_error::{from_cache, from_failure};
-use crate::client::{PluginClient, WatchedKind};
+use crate::client::PluginClient;
 use crate::place::{home, path};
 
 const JSON: &str = "application/json";
@@ -28,10 +28,9 @@ impl PluginClient {
     pub(crate) async fn carry_out(&self, request: &Write) -> Result<Option<Object>, ApiError> {
         let resource = self.resources.resolve(&request.kind).await.map_err(from_cache)?;
         let Wire { method, path, content_type, body } = wire(request, &resource)?;
-        let watched = self.kinds.get(&request.kind);
         let deletes = matches!(request.change, Change::Delete { .. });
-        let before = match watched {
-            Some(w) if deletes => w.overlay.uid_at(&request.key, w.informer.store()),
+        let before = match self.view(&request.kind, &request.key.namespace) {
+            Some(view) if deletes => view.overlay.uid_at(&request.key),
             _ => String::new(),
         };
         let answer = self.rest.send(method, &path, Some((content_type, body)), self.config.timeout).await;
@@ -43,19 +42,23 @@ impl PluginClient {
             }
         };
         let answer = self.decode(request, &answer).map_err(from_failure)?;
-        if let Some(watched) = watched.filter(|_| !request.dry_run) {
+        if !request.dry_run && self.kinds.contains_key(&request.kind) {
             if is_a(&answer, request) {
-                watched.learn(&answer, deletes);
+                self.learn(&request.kind, &answer, deletes);
             } else if deletes {
                 // A Status: it says whose deletion it was, or nothing.
                 let uid =
                     answer.value().at(&["details", "uid"]).and_then(|uid| uid.as_str()).unwrap_or(&before);
-                watched.overlay.learn_gone(&request.key, uid, watched.informer.store());
+                self.own_writes.learn_gone(&request.kind, &request.key, uid);
             } else if !request.key.name.is_empty() {
                 // The subresource's own answer (a Scale, a Status) does not say what became of the
                 // object; ask, and if that fails, leave it to the watch.
-                let get =
-                    Get { kind: request.kind.clone(), key: request.key.clone(), subresource: String::new() };
+                let get = Get {
+                    kind: request.kind.clone(),
+                    key: request.key.clone(),
+                    subresource: String::new(),
+                    consistency: Consistency::OwnWrites,
+                };
                 let _ = self.live_get(&get).await;
             }
         }
@@ -75,19 +78,18 @@ fn is_a(answer: &Object, request: &Write) -> bool {
     text("apiVersion") == Some(request.kind.api_version()) && text("kind") == Some(request.kind.kind())
 }
 
-impl WatchedKind {
+impl PluginClient {
     /// Takes note of the object that a write was answered with.
-    fn learn(&self, answer: &Object, deletes: bool) {
+    fn learn(&self, kind: &Kind, answer: &Object, deletes: bool) {
         let meta = |field| answer.value().at(&["metadata", field]).filter(|value| !value.is_null());
         let terminating = meta("deletionTimestamp").is_some();
         // After `ShouldDeleteDuringUpdate`: nobody holds it, and there is no grace.
         let released = meta("finalizers").is_none_or(|f| f.is_empty())
             && meta("deletionGracePeriodSeconds").and_then(|s| s.as_i64()).unwrap_or(0) == 0;
-        let store = self.informer.store();
         if (deletes && !terminating) || (terminating && released) {
-            self.overlay.learn_gone(&answer.key(), answer.uid(), store);
+            self.own_writes.learn_gone(kind, &answer.key(), answer.uid());
         } else {
-            self.overlay.learn(answer, store);
+            self.own_writes.learn(kind, answer);
         }
     }
 }

@@ -222,6 +222,11 @@ fn is_label_name(name: &str) -> bool {
 }
 
 impl LabelSelector {
+    /// That selects everything.
+    pub const fn all() -> Self {
+        Self { requirements: Vec::new() }
+    }
+
     /// Whether it selects everything.
     pub fn is_empty(&self) -> bool {
         self.requirements.is_empty()

@@ -79,10 +79,9 @@ pub struct PluginClient {
 }
 
 impl PluginClient {
-    /// Take a client that [`wheelhouse_cache::rest::connect`] made: one that retries nothing.
     /// `own_writes` is shared by the plugin's revisions.
     pub fn new(
-        client: kube::Client,
+        rest: Rest,
         factory: &InformerFactory,
         watched: impl IntoIterator<Item = Watched>,
         own_writes: &OwnWrites,
@@ -104,7 +103,7 @@ impl PluginClient {
             )
         });
         Self {
-            rest: Rest::new(client),
+            rest,
             resources: factory.resources().clone(),
             kinds: watched.collect(),
             config,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use wheelhouse_cache::InformerFactory;
+use wheelhouse_cache::{BoxFuture, ConnectError, InformerFactory, Rest, Rotation};
 use wheelhouse_controller::Runtime;
 use wheelhouse_core::limits::Limits;
 use wheelhouse_sandbox::{Sandbox, SandboxConfig};
@@ -23,16 +23,15 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     logging::start(&args.host.log)?;
     let mut signals = Signals::new()?;
     check_folder(&args.host.plugin_dir)?;
-    let options = kube::config::KubeConfigOptions { context: args.context.clone(), ..Default::default() };
-    let config = match args.context {
-        Some(_) => kube::Config::from_kubeconfig(&options).await.map_err(anyhow::Error::from),
-        None => kube::Config::infer().await.map_err(anyhow::Error::from),
-    };
-    let config = config.context(
+    let load = configuration(args.context);
+    let config = load().await.context(
         "no cluster to run against: set KUBECONFIG, or run in a Pod; `wheelhouse dev` needs no cluster",
     )?;
     let url = config.cluster_url.to_string();
-    let client = wheelhouse_cache::rest::connect(config).with_context(|| format!("no client for {url}"))?;
+    let rest = Rest::following(config, load, Rotation::default())
+        .await
+        .with_context(|| format!("no client for {url}"))?;
+    let client = rest.client();
     let version = tokio::select! {
         version = tokio::time::timeout(CONNECT, client.apiserver_version()) => version,
         () = signals.first() => return Ok(()),
@@ -46,7 +45,23 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
             )
         })?;
     tracing::info!(url, version = version.git_version, "connected");
-    host(&args.host, client, &mut signals).await
+    host(&args.host, rest, &mut signals).await
+}
+
+/// Loads the cluster's configuration, and again whenever it may have changed.
+fn configuration(
+    context: Option<String>,
+) -> impl Fn() -> BoxFuture<'static, Result<kube::Config, ConnectError>> + Send + Sync + 'static {
+    move || {
+        let context = context.clone();
+        Box::pin(async move {
+            if context.is_none() {
+                return Ok(kube::Config::infer().await?);
+            }
+            let options = kube::config::KubeConfigOptions { context, ..Default::default() };
+            Ok(kube::Config::from_kubeconfig(&options).await?)
+        })
+    }
 }
 
 /// Against an embedded API server.
@@ -58,7 +73,7 @@ pub(crate) async fn dev(args: DevArgs) -> anyhow::Result<()> {
     let url = cluster.url().parse().context("the embedded server's address")?;
     let client = wheelhouse_cache::rest::connect(kube::Config::new(url))
         .context("no client for the embedded server")?;
-    let result = host(&args.host, client, &mut signals).await;
+    let result = host(&args.host, Rest::new(client), &mut signals).await;
     cluster.shutdown().await;
     result
 }
@@ -74,12 +89,12 @@ fn check_folder(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Runs plugins until the first signal, then ends in order; the second signal ends at once.
-async fn host(args: &HostArgs, client: kube::Client, signals: &mut Signals) -> anyhow::Result<()> {
+async fn host(args: &HostArgs, rest: Rest, signals: &mut Signals) -> anyhow::Result<()> {
     let sandbox = Sandbox::new(SandboxConfig::default())?;
     let runtime = Runtime {
         sandbox,
-        informers: InformerFactory::new(client.clone()),
-        client,
+        informers: InformerFactory::new(rest.clone()),
+        client: rest,
         limits: Limits::default(),
         sync_timeout: Duration::from_secs(60),
     };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use wheelhouse_cache::{
     ApiResource, BoxFuture, EventStream, Failure, IndexFn, Informer, InformerFactory, ListPage, ListWatch,
-    ReflectorConfig, ResourceMap, rest,
+    ReflectorConfig, ResourceMap, Rest, rest,
 };
 use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, Watched};
 use wheelhouse_core::encoding::EncodeOptions;
@@ -93,7 +93,7 @@ impl World {
         let spec =
             compiled.describe(&config, &limits).await.context("the plugin does not describe itself")?;
         // Nobody listens there, and nobody asks: every read is answered from the cache.
-        let nowhere = rest::connect(kube::Config::new("http://127.0.0.1:9".parse()?))?;
+        let nowhere = Rest::new(rest::connect(kube::Config::new("http://127.0.0.1:9".parse()?))?);
         let indexes = vec![(NODE.to_owned(), NODE.to_owned())];
         let watched = Watched { informer: self.informer.clone(), indexes };
         let own_writes = OwnWrites::default();

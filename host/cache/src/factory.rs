@@ -35,9 +35,8 @@ pub struct InformerFactory {
 }
 
 impl InformerFactory {
-    /// Informers of this cluster. Take a client that [`crate::rest::connect`] made.
-    pub fn new(client: kube::Client) -> Self {
-        let rest = Rest::new(client);
+    /// Informers of this cluster.
+    pub fn new(rest: Rest) -> Self {
         let resources = ResourceMap::new(rest.clone());
         let known = resources.clone();
         let source = move |kind: &Kind, scope: &Scope| -> Arc<dyn ListWatch> {

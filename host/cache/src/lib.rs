@@ -16,6 +16,8 @@
 //! What it does not: that it is as new as the API server, or that a handler sees every state between.
 
 mod backoff;
+mod connection;
+mod credentials;
 mod decode;
 mod error;
 mod factory;
@@ -54,7 +56,7 @@ pub use list_watch::{
 };
 pub use reflector::ReflectorConfig;
 pub use resource::{ApiResource, ResourceMap};
-pub use rest::{Failure, Rest, Status};
+pub use rest::{ConnectError, Failure, Rest, Rotation, Status};
 pub use snapshot::{Query, Scan, Snapshot, UnknownIndex, page};
 pub use stats::InformerStats;
 pub use store::{OWNER_INDEX, Store};

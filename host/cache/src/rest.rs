@@ -3,24 +3,34 @@
 //! Built on `kube::Client` for the connection, TLS and authentication alone: answers are decoded by
 //! the caller, straight into [`wheelhouse_core::Object`]s, and failures keep what kube's error drops
 //! (Retry-After). **Nothing is retried here**, and [`connect`] turns kube's own retries off: they
-//! would repeat a POST.
+//! would repeat a POST. With one exception: a GET that was answered 401, and for which other credentials
+//! were then found, is asked once more with those. A write never is.
+//!
+//! Credentials and certificates are rotated while the process runs: see [`Rest::following`].
 
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use http::{HeaderMap, Method, Request, Response, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use kube::client::Body;
 use serde::Deserialize;
 use tokio::time::timeout;
 use wheelhouse_core::error::Cause;
 
+pub use crate::connection::Rotation;
+use crate::connection::{Connection, Trouble};
+pub use crate::credentials::ConnectError;
+use crate::credentials::say;
+
 /// The largest answer that is read into memory. A page of 500 objects of 1.5 MB, etcd's limit, fits.
 const MAX_ANSWER: usize = 1 << 30;
-const JSON: &str = "application/json";
 /// Of a refusal; what is beyond is not read.
 const MAX_REFUSAL: usize = 1 << 20;
+const JSON: &str = "application/json";
 
 /// Why a request did not get what it asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -186,16 +196,52 @@ pub fn connect(mut config: kube::Config) -> Result<kube::Client, kube::Error> {
     kube::Client::try_from(config)
 }
 
-/// The API server, by path.
+/// The API server, by path. Clones share the connection.
 #[derive(Clone)]
 pub struct Rest {
-    client: kube::Client,
+    connection: Arc<Connection>,
+}
+
+/// A request without success, and whether another client is in use since.
+struct Failed {
+    failure: Failure,
+    replaced: bool,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, replaced: false }
+    }
 }
 
 impl Rest {
-    /// Over this client; see [`connect`].
+    /// Over this client, for ever; see [`connect`].
     pub fn new(client: kube::Client) -> Self {
-        Self { client }
+        Self { connection: Arc::new(Connection::fixed(client)) }
+    }
+
+    /// Over a client of this configuration, which `load` gave, and of each one that differs from it
+    /// when `load` is asked again: from time to time, and when a request was answered 401 or got no
+    /// answer. What cannot be loaded or used changes nothing, and is said in a warning. A watch goes
+    /// on over the connection that it began on. Call it within a tokio runtime.
+    ///
+    /// # Errors
+    /// If no client can be made of the first configuration.
+    pub async fn following<F, L>(
+        config: kube::Config,
+        load: L,
+        rotation: Rotation,
+    ) -> Result<Self, ConnectError>
+    where
+        F: Future<Output = Result<kube::Config, ConnectError>> + Send + 'static,
+        L: Fn() -> F + Send + Sync + 'static,
+    {
+        Ok(Self { connection: Arc::new(Connection::following(config, load, rotation).await?) })
+    }
+
+    /// The client that is in use now, for what this has no words for. It stays as it is.
+    pub fn client(&self) -> kube::Client {
+        self.connection.now().client.clone()
     }
 
     /// One request and the whole of its answer, if that is a success.
@@ -209,7 +255,14 @@ impl Rest {
         content: Option<(&str, Vec<u8>)>,
         within: Duration,
     ) -> Result<Bytes, Failure> {
-        let answer = async { body(self.request(method, path, JSON, content).await?).await };
+        let answer = async {
+            let response = if method == Method::GET && content.is_none() {
+                self.open(path, JSON).await?
+            } else {
+                self.attempt(method, path, JSON, content).await.map_err(|failed| failed.failure)?
+            };
+            body(response).await
+        };
         timeout(within, answer).await.map_err(|_| Failure::TimedOut(within))?
     }
 
@@ -218,16 +271,22 @@ impl Rest {
     /// # Errors
     /// Whatever else it is.
     pub async fn open(&self, path: &str, accept: &str) -> Result<Response<Body>, Failure> {
-        self.request(Method::GET, path, accept, None).await
+        match self.attempt(Method::GET, path, accept, None).await {
+            Ok(response) => Ok(response),
+            Err(Failed { failure, replaced: true }) if failure.code() == Some(401) => {
+                self.attempt(Method::GET, path, accept, None).await.map_err(|failed| failed.failure)
+            }
+            Err(Failed { failure, .. }) => Err(failure),
+        }
     }
 
-    async fn request(
+    async fn attempt(
         &self,
         method: Method,
         path: &str,
         accept: &str,
         content: Option<(&str, Vec<u8>)>,
-    ) -> Result<Response<Body>, Failure> {
+    ) -> Result<Response<Body>, Failed> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -238,13 +297,23 @@ impl Rest {
         }
         let body = content.map_or_else(Body::empty, |(_, body)| Body::from(body));
         let request = request.body(body).map_err(|e| Failure::BadRequest(e.to_string()))?;
-        let response = self.client.send(request).await.map_err(|e| Failure::Unreachable(chain(&e)))?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let (parts, body) = response.into_parts();
-        let body = collect(body, MAX_REFUSAL).await.unwrap_or_default();
-        Err(Failure::Status(status(parts.status.as_u16(), &parts.headers, &body)))
+        let used = self.connection.for_request().await;
+        let (failure, trouble) = match used.client.send(request).await {
+            Ok(response) if response.status().is_success() => return Ok(response),
+            Ok(response) => {
+                let (parts, body) = response.into_parts();
+                let body = collect(body, MAX_REFUSAL).await.unwrap_or_default();
+                let status = status(parts.status.as_u16(), &parts.headers, &body);
+                let trouble = (parts.status == StatusCode::UNAUTHORIZED).then_some(Trouble::Refused);
+                (Failure::Status(status), trouble)
+            }
+            Err(error) => (Failure::Unreachable(say(&error)), Some(Trouble::NoAnswer)),
+        };
+        let replaced = match trouble {
+            Some(trouble) => self.connection.in_trouble(&used, trouble).await,
+            None => false,
+        };
+        Err(Failed { failure, replaced })
     }
 }
 

@@ -73,10 +73,9 @@ pub struct PluginClient {
 }
 
 impl PluginClient {
-    /// Take a client that [`wheelhouse_cache::rest::connect`] made: one that retries nothing.
     /// `own_writes` is shared by the plugin's revisions, `reads` by all plugins.
     pub fn new(
-        client: kube::Client,
+        rest: Rest,
         factory: &InformerFactory,
         watched: impl IntoIterator<Item = Watched>,
         own_writes: &OwnWrites,
@@ -96,7 +95,7 @@ impl PluginClient {
             Some((kind, CachedKind { views, indexes, reads, warned: AtomicBool::new(false) }))
         });
         Self {
-            rest: Rest::new(client),
+            rest,
             resources: factory.resources().clone(),
             kinds: watched.collect(),
             own_writes: own_writes.clone(),

@@ -223,7 +223,9 @@ impl Overlay {
                 Known::Gone { uid: gone, .. } => gone == uid,
                 known => known.uid() == uid && version::older(version, known.version()),
             });
-            if outdated || now.get(&key).is_some_and(|stored| version::reaches(stored.resource_version(), version)) {
+            if outdated
+                || now.get(&key).is_some_and(|stored| version::reaches(stored.resource_version(), version))
+            {
                 continue;
             }
             let known = if self.informer.scope().contains(object) {

@@ -55,7 +55,9 @@ impl Plan<'_> {
 pub(crate) fn plan_without_indexes(request: &List) -> Result<Plan<'_>, ApiError> {
     match request.matches.first() {
         Some(first) => Err(undeclared(&first.index, request)),
-        None => Ok(Plan { matches: Vec::new(), fields: request.field_selector.requirements().iter().collect() }),
+        None => {
+            Ok(Plan { matches: Vec::new(), fields: request.field_selector.requirements().iter().collect() })
+        }
     }
 }
 
@@ -90,7 +92,8 @@ impl CachedKind {
     pub(crate) fn view_for(&self, request: &List) -> Option<&View> {
         let view = self.views.iter().find(|view| view.answers(request));
         if view.is_none() && !self.warned.swap(true, Ordering::Relaxed) {
-            let cached: Vec<String> = self.views.iter().map(|view| view.informer.scope().to_string()).collect();
+            let cached: Vec<String> =
+                self.views.iter().map(|view| view.informer.scope().to_string()).collect();
             tracing::warn!(
                 kind = %request.kind, cached = cached.join(" | "), namespace = request.namespace,
                 selector = %request.selector, field_selector = %request.field_selector,

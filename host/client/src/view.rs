@@ -54,7 +54,9 @@ impl View {
     /// Remembers that the plugin has read these: no cached read that comes after shows something older.
     pub(crate) fn have_been_read(&self, objects: &[Object]) {
         if self.ready() {
-            return self.overlay.learn(objects.iter().filter(|object| self.informer.scope().contains(object)));
+            return self
+                .overlay
+                .learn(objects.iter().filter(|object| self.informer.scope().contains(object)));
         }
         let mut floor = self.floor.lock().unwrap_or_else(PoisonError::into_inner);
         for object in objects {
@@ -77,11 +79,8 @@ impl View {
     pub(crate) fn get(&self, key: &Key, consistency: Consistency) -> Result<Found, ApiError> {
         let store = self.informer.store();
         let own = consistency == Consistency::OwnWrites && !self.overlay.is_empty();
-        let found = if own {
-            self.overlay.get(key)
-        } else {
-            store.get(key).map(|object| self.informer.view(object))
-        };
+        let found =
+            if own { self.overlay.get(key) } else { store.get(key).map(|object| self.informer.view(object)) };
         match found {
             Some(object) => Ok(Found::Object(object)),
             None => match store.unreadable(key) {

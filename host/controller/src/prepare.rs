@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use wheelhouse_cache::{CacheError, IndexFn, Informer, InformerFactory};
+use wheelhouse_cache::{CacheError, IndexFn, Informer, InformerFactory, Rest};
 use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, Watched};
 use wheelhouse_core::limits::Limits;
 use wheelhouse_core::spec::{FieldIndex, IndexSource};
@@ -22,7 +22,7 @@ pub struct Runtime {
     /// Watches.
     pub informers: InformerFactory,
     /// Writes.
-    pub client: kube::Client,
+    pub client: Rest,
     /// Of each plugin.
     pub limits: Limits,
     /// How long a kind's first list may take.

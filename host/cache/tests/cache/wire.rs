@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
-use wheelhouse_cache::{InformerFactory, rest};
+use wheelhouse_cache::{InformerFactory, Rest, rest};
 
 fn whole(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
@@ -54,7 +54,7 @@ async fn discovery_pages_and_watches_are_asked_for_and_understood() {
         }
         asked
     });
-    let factory = InformerFactory::new(rest::connect(kube::Config::new(uri)).unwrap());
+    let factory = InformerFactory::new(Rest::new(rest::connect(kube::Config::new(uri)).unwrap()));
     let informer = factory.informer(&"shop.example/v1/Order".parse().unwrap()).await.unwrap();
     assert_eq!(informer.resource().unwrap().subresources, ["status"]);
     let deadline = Instant::now() + Duration::from_secs(20);

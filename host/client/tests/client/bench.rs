@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use wheelhouse_cache::{
     ApiResource, BoxFuture, Event, EventStream, Failure, Informer, InformerFactory, ListPage, ListWatch,
-    ReflectorConfig, ResourceMap, rest,
+    ReflectorConfig, ResourceMap, Rest, rest,
 };
 use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, Watched};
 use wheelhouse_core::gate::{Permission, Verb};
@@ -175,7 +175,7 @@ impl Bench {
         let informer = factory.informer(&kind()).await.unwrap();
         informer
             .add_index("p/app", wheelhouse_cache::IndexFn::field(".metadata.labels.app".parse().unwrap()));
-        let client = rest::connect(kube::Config::new(uri)).unwrap();
+        let client = Rest::new(rest::connect(kube::Config::new(uri)).unwrap());
         let watched = Watched { informer: informer.clone(), indexes: vec![("app".into(), "p/app".into())] };
         let config = ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::default() };
         let client = PluginClient::new(client, &factory, [watched], &OwnWrites::default(), config);

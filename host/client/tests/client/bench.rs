@@ -4,19 +4,19 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use wheelhouse_cache::{
-    ApiResource, BoxFuture, Event, EventStream, Failure, Informer, InformerFactory, ListPage, ListWatch,
-    ReflectorConfig, ResourceMap, Rest, rest,
+    ApiResource, BoxFuture, Event, EventStream, Failure, Informer, InformerFactory, Interest, ListPage,
+    ListRequest, ListWatch, ReflectorConfig, ResourceMap, Rest, WatchRequest, rest,
 };
-use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, Watched};
+use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, ReadMetrics, Watched};
+use wheelhouse_core::access::Page;
 use wheelhouse_core::gate::{Permission, Verb};
-use wheelhouse_core::request::{Change, Get, IndexMatch, List, Write};
+use wheelhouse_core::request::{Change, Consistency, Get, IndexMatch, List, Write};
 use wheelhouse_core::{ApiError, ClusterAccess, Gate, Key, Kind, Object};
 
 /// What the server was asked.
@@ -36,25 +36,29 @@ struct Answers {
 
 /// The cache's source: a list that comes when it is told to, and events by hand.
 struct Feed {
-    list: Mutex<Option<ListPage>>,
-    ready: Notify,
-    events: Mutex<Option<UnboundedReceiver<Result<Event, Failure>>>>,
+    list: watch::Sender<Option<ListPage>>,
+    events: watch::Sender<Vec<Event>>,
 }
 
 impl ListWatch for Feed {
-    fn list<'a>(&'a self, _limit: u32, _token: &'a str) -> BoxFuture<'a, Result<ListPage, Failure>> {
-        Box::pin(async {
-            self.ready.notified().await;
-            Ok(self.list.lock().unwrap().take().unwrap())
+    fn list<'a>(&'a self, request: ListRequest<'a>) -> BoxFuture<'a, Result<ListPage, Failure>> {
+        Box::pin(async move {
+            let mut lists = self.list.subscribe();
+            let mut page = lists.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+            page.objects.iter_mut().for_each(|object| *object = request.fields.project(object));
+            Ok(page)
         })
     }
 
-    fn watch<'a>(&'a self, _: &'a str, _: Duration) -> BoxFuture<'a, Result<EventStream, Failure>> {
+    fn watch<'a>(&'a self, _: WatchRequest<'a>) -> BoxFuture<'a, Result<EventStream, Failure>> {
         Box::pin(async {
-            match self.events.lock().unwrap().take() {
-                Some(events) => Ok(Box::pin(events) as EventStream),
-                None => Ok(Box::pin(futures::stream::pending()) as EventStream),
-            }
+            // All of them, each time: what is known already is no news.
+            let events = (self.events.subscribe(), 0);
+            let stream = futures::stream::unfold(events, |(mut events, next)| async move {
+                let event = events.wait_for(|events| events.len() > next).await.ok()?.get(next)?.clone();
+                Some((Ok(event), (events, next + 1)))
+            });
+            Ok(Box::pin(stream) as EventStream)
         })
     }
 }
@@ -62,15 +66,20 @@ impl ListWatch for Feed {
 pub(crate) struct Bench {
     pub(crate) client: PluginClient,
     pub(crate) informer: Informer,
+    pub(crate) reads: ReadMetrics,
+    pub(crate) own_writes: OwnWrites,
+    pub(crate) factory: InformerFactory,
     gate: Gate,
     answers: Arc<Answers>,
     feed: Arc<Feed>,
-    events: UnboundedSender<Result<Event, Failure>>,
 }
 
 pub(crate) fn kind() -> Kind {
     "v1/ConfigMap".parse().unwrap()
 }
+
+/// The path of the index "app".
+const APP: &str = ".metadata.labels.app";
 
 /// Permitted, cluster-scoped, and not watched.
 pub(crate) fn node() -> Kind {
@@ -153,7 +162,22 @@ async fn serve(mut socket: TcpStream, answers: Arc<Answers>) {
 }
 
 impl Bench {
+    /// Of a plugin that caches all of the kind.
     pub(crate) async fn new() -> Self {
+        Self::wanting((&kind()).into()).await
+    }
+
+    /// Of a plugin that caches this.
+    pub(crate) async fn wanting(interest: Interest) -> Self {
+        Self::with(interest, OwnWrites::default()).await
+    }
+
+    /// Of the same plugin's next revision, which caches all of the kind, from a watch of its own.
+    pub(crate) async fn after(&self) -> Self {
+        Self::with((&kind()).into(), self.own_writes.clone()).await
+    }
+
+    async fn with(interest: Interest, own_writes: OwnWrites) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let answers = Arc::new(Answers::default());
@@ -163,22 +187,21 @@ impl Bench {
                 tokio::spawn(serve(socket, Arc::clone(&answering)));
             }
         });
-        let (events, stream) = unbounded();
-        let feed =
-            Arc::new(Feed { list: Mutex::default(), ready: Notify::new(), events: Mutex::new(Some(stream)) });
+        let feed = Arc::new(Feed { list: watch::Sender::new(None), events: watch::Sender::new(Vec::new()) });
         let source = Arc::clone(&feed);
         let factory = InformerFactory::with_source(
             ResourceMap::fixed([resource(&kind(), "configmaps", true), resource(&node(), "nodes", false)]),
-            move |_| Arc::clone(&source) as Arc<dyn ListWatch>,
-            ReflectorConfig::default(),
+            move |_, _| Arc::clone(&source) as Arc<dyn ListWatch>,
+            ReflectorConfig { streaming: false, ..ReflectorConfig::default() },
         );
-        let informer = factory.informer(&kind()).await.unwrap();
-        informer
-            .add_index("p/app", wheelhouse_cache::IndexFn::field(".metadata.labels.app".parse().unwrap()));
-        let client = Rest::new(rest::connect(kube::Config::new(uri)).unwrap());
-        let watched = Watched { informer: informer.clone(), indexes: vec![("app".into(), "p/app".into())] };
+        let informer = factory.informer(interest).await.unwrap();
+        informer.add_index(APP, wheelhouse_cache::IndexFn::field(APP.parse().unwrap()));
+        let rest = Rest::new(rest::connect(kube::Config::new(uri)).unwrap());
+        let watched =
+            Watched { informers: vec![informer.clone()], indexes: vec![("app".into(), APP.into())] };
         let config = ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::default() };
-        let client = PluginClient::new(client, &factory, [watched], &OwnWrites::default(), config);
+        let reads = ReadMetrics::default();
+        let client = PluginClient::new(rest, &factory, [watched], &own_writes, &reads, config);
         let all = [Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Patch, Verb::Delete];
         let permission = |kind: Kind, subresource: &str| Permission {
             verbs: all.to_vec(),
@@ -192,7 +215,16 @@ impl Bench {
             permission(kind(), "scale"),
             permission(kind(), "status"),
         ];
-        Self { client, informer, gate: Gate::new("p", permissions), answers, feed, events }
+        Self {
+            client,
+            informer,
+            reads,
+            own_writes,
+            factory,
+            gate: Gate::new("p", permissions),
+            answers,
+            feed,
+        }
     }
 
     /// With a cache that has these at a version.
@@ -203,18 +235,15 @@ impl Bench {
     }
 
     pub(crate) async fn sync(&self, version: u64, objects: impl IntoIterator<Item = Object>) {
-        *self.feed.list.lock().unwrap() = Some(ListPage {
-            objects: objects.into_iter().collect(),
-            resource_version: version.to_string(),
-            ..ListPage::default()
-        });
-        self.feed.ready.notify_one();
+        let objects = objects.into_iter().collect();
+        let page = ListPage { objects, resource_version: version.to_string(), ..ListPage::default() };
+        self.feed.list.send_replace(Some(page));
         self.informer.wait_synced().await;
     }
 
     /// Sends an event and waits until the store has seen that version.
     pub(crate) async fn event(&self, event: Event, version: u64) {
-        self.events.unbounded_send(Ok(event)).unwrap();
+        self.feed.events.send_modify(|events| events.push(event));
         let deadline = Instant::now() + Duration::from_secs(20);
         while !wheelhouse_cache::version::reaches(self.informer.snapshot().seen(), &version.to_string()) {
             assert!(Instant::now() < deadline, "the event is not seen");
@@ -235,7 +264,20 @@ impl Bench {
     }
 
     fn get_request(&self, kind: Kind, key: Key) -> wheelhouse_core::Permitted<Get> {
-        self.gate.permit(Get { kind, key, subresource: String::new() }).unwrap()
+        self.get_with(kind, key, Consistency::OwnWrites)
+    }
+
+    fn get_with(&self, kind: Kind, key: Key, consistency: Consistency) -> wheelhouse_core::Permitted<Get> {
+        self.gate.permit(Get { kind, key, subresource: String::new(), consistency }).unwrap()
+    }
+
+    /// What the watch has brought, whatever the plugin has written.
+    pub(crate) async fn get_cached(&self, name: &str) -> Result<Option<Object>, ApiError> {
+        self.client.get(self.get_with(kind(), key(name), Consistency::Cached)).await
+    }
+
+    pub(crate) async fn page(&self, list: List) -> Result<Page, ApiError> {
+        self.client.list(self.gate.permit(list).unwrap()).await
     }
 
     pub(crate) async fn get(&self, name: &str) -> Result<Option<Object>, ApiError> {
@@ -284,6 +326,8 @@ pub(crate) fn everything() -> List {
         kind: kind(),
         namespace: String::new(),
         selector: Default::default(),
+        field_selector: Default::default(),
+        consistency: Default::default(),
         matches: vec![],
         limit: 2,
         bytes: usize::MAX,

@@ -5,4 +5,5 @@ mod bench;
 mod reading;
 mod refusing;
 mod remembering;
+mod scopes;
 mod writing;

@@ -47,8 +47,9 @@ pub enum ApiError {
     /// [`describe`](crate::Reconciler::describe), and have it granted.
     #[error("{}", .0.message)]
     Denied(Denial),
-    /// A query by a field index that the plugin did not declare for this kind.
-    #[error("{0}")]
+    /// A query by an index that the plugin did not declare for this kind, or by a field that it has no
+    /// index by: the index's name, or the field.
+    #[error("the plugin has no index {0:?} of this kind: declare it in describe()")]
     UndeclaredIndex(String),
     /// A limit of the host's was hit; nothing was sent.
     #[error("limit {}: {}", .0.limit, .0.message)]
@@ -56,6 +57,10 @@ pub enum ApiError {
     /// 429: the API server asks for patience.
     #[error("{}", .0.message)]
     TooManyRequests(Throttle),
+    /// The object is there, and the host cannot make sense of it. It stays so until someone changes the
+    /// object; trying again may be in vain, but nothing else may tell the plugin of that change.
+    #[error("{0}")]
+    Unreadable(String),
     /// No answer in time. A write may or may not have been done.
     #[error("{0}")]
     Timeout(String),
@@ -92,6 +97,7 @@ impl From<Raw> for ApiError {
             Raw::UndeclaredIndex(message) => Self::UndeclaredIndex(message),
             Raw::LimitExceeded(breach) => Self::LimitExceeded(breach),
             Raw::TooManyRequests(throttle) => Self::TooManyRequests(throttle),
+            Raw::Unreadable(message) => Self::Unreadable(message),
             Raw::Timeout(message) => Self::Timeout(message),
             Raw::Unavailable(message) => Self::Unavailable(message),
             Raw::Other(status) => Self::Other(status),
@@ -123,6 +129,11 @@ impl ApiError {
     /// Whether the host's gate said no.
     pub fn is_denied(&self) -> bool {
         matches!(self, Self::Denied(_))
+    }
+
+    /// Whether the object is there, and the host cannot make sense of it.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Unreadable(_))
     }
 
     /// What is wrong with which field, of `Conflict` and `Invalid`.
@@ -276,6 +287,7 @@ mod tests {
             (ApiError::NotFound("x".into()), false),
             (ApiError::Timeout("x".into()), false),
             (ApiError::Forbidden("x".into()), false),
+            (ApiError::Unreadable("x".into()), false),
             (ApiError::BadRequest("x".into()), true),
             (ApiError::UndeclaredIndex("x".into()), true),
             (invalid(), true),

@@ -27,7 +27,7 @@
 //!     fn describe(&self) -> Spec {
 //!         Spec::new("pod-count", env!("CARGO_PKG_VERSION"))
 //!             .reconciles(Source::of("v1/ConfigMap").labelled("quota-for"))
-//!             .needs(Permission::to([Verb::List, Verb::Watch], "v1/Pod"))
+//!             .caches(Source::of("v1/Pod").with_fields(["metadata"]))
 //!             .needs(Permission::to([Verb::Patch], "v1/ConfigMap"))
 //!             .resync(Duration::from_secs(60))
 //!     }
@@ -57,6 +57,8 @@
 //!
 //! - [`objects`] reads from the cache, [`client`] reads live and writes. An [`Object`] is read in
 //!   place, or made a struct with [`Object::to`].
+//! - What is in the cache is for the plugin's [`Source`]s to say: of which kinds, in which namespaces,
+//!   [which objects](Source::labelled), [which fields](Source::with_fields). The less, the less memory.
 //! - Feature `kube` brings the module `typed`: the same with the types of `k8s-openapi` and of
 //!   `kube`'s `CustomResource`.
 //! - [`ensure_finalizer`], [`OwnerReference`], [`set_condition`] and [`write_status`] are what most

@@ -14,7 +14,7 @@ use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
 /// Spec::new("node-census", env!("CARGO_PKG_VERSION"))
 ///     .reconciles("v1/Node")
 ///     .owns(Source::of("v1/ConfigMap").in_namespaces(["default"]))
-///     .watches(Watch::of("v1/Pod").by_field(".spec.nodeName"))
+///     .watches(Watch::of(Source::of("v1/Pod").with_fields(["status.phase"])).by_field(".spec.nodeName"))
 ///     .indexes(Index::field("v1/Pod", ".spec.nodeName"))
 ///     .needs(Permission::to([Verb::Patch, Verb::Delete], "v1/ConfigMap"));
 /// ```
@@ -31,6 +31,7 @@ impl Spec {
             reconciles: Source::of("").0,
             owns: Vec::new(),
             watches: Vec::new(),
+            caches: Vec::new(),
             indexes: Vec::new(),
             permissions: Vec::new(),
             options: wit::Options { concurrency: 1, resync_ms: None, timeout_ms: None },
@@ -57,15 +58,31 @@ impl Spec {
         self
     }
 
-    /// A field index, for [`List::matching`](crate::objects::List::matching). Its kind must be
-    /// reconciled, owned or watched.
+    /// A kind that is only read, or a wider part of one of the others: it is kept in the cache, and no
+    /// request comes of its events. It must not have [predicates](Source::when).
+    ///
+    /// ```
+    /// # use wheelhouse_sdk::{Source, Spec};
+    /// // The Pods of every namespace are read, and those of one are watched.
+    /// Spec::new("pod-count", "1.0.0")
+    ///     .reconciles(Source::of("v1/Pod").in_namespaces(["default"]).with_fields(["metadata"]))
+    ///     .caches(Source::of("v1/Pod").with_fields(["spec.nodeName"]))
+    ///     .caches("v1/Node");
+    /// ```
+    pub fn caches(mut self, source: impl Into<Source>) -> Self {
+        self.0.caches.push(source.into().0);
+        self
+    }
+
+    /// An index, for [`List::matching`](crate::objects::List::matching) and for selectors. Its kind
+    /// must be reconciled, owned, watched or cached.
     pub fn indexes(mut self, index: Index) -> Self {
         self.0.indexes.push(index.0);
         self
     }
 
-    /// What the plugin needs to be allowed. To get, list and watch what it reconciles, owns or
-    /// watches need not be said.
+    /// What the plugin needs to be allowed. To get, list and watch what it reconciles, owns, watches
+    /// or caches need not be said.
     pub fn needs(mut self, permission: Permission) -> Self {
         self.0.permissions.push(permission.0);
         self
@@ -102,7 +119,12 @@ fn strings<S: Into<String>>(strings: impl IntoIterator<Item = S>) -> Vec<String>
     strings.into_iter().map(Into::into).collect()
 }
 
-/// A kind whose events lead to requests, and which of them. A kind's name alone is one, too.
+/// Objects of a kind that the host is to have at hand, and (but for [`Spec::caches`]) whose events lead
+/// to requests. A kind's name alone is one, too.
+///
+/// All sources of a kind together decide what the host watches and keeps of it: the namespaces of all of
+/// them, what their selectors have in common, and the fields of all of them. A read beyond what is
+/// watched is answered by the API server, live. So narrow every source of a kind, or none.
 #[derive(Clone, Debug)]
 pub struct Source(wit::Source);
 
@@ -113,6 +135,8 @@ impl Source {
             kind: kind.into(),
             namespaces: Vec::new(),
             label_selector: String::new(),
+            field_selector: String::new(),
+            fields: Vec::new(),
             predicates: Vec::new(),
         })
     }
@@ -126,6 +150,31 @@ impl Source {
     /// Only objects that this label selector selects, before or after the change.
     pub fn labelled(mut self, selector: impl Into<String>) -> Self {
         self.0.label_selector = selector.into();
+        self
+    }
+
+    /// Only objects that this field selector selects, before or after the change:
+    /// `spec.nodeName=n1,status.phase!=Failed`. Fields that the API server selects by (`metadata.name` and
+    /// `metadata.namespace` of every kind, some others of its own kinds) narrow the watch; by others, all
+    /// of the kind is watched, and the host drops what is not selected.
+    pub fn where_field(mut self, selector: impl Into<String>) -> Self {
+        self.0.field_selector = selector.into();
+        self
+    }
+
+    /// The plugin reads these fields alone, with all that is below them: what no plugin reads is not
+    /// kept, and the host's memory goes by what is. Besides them come `apiVersion`, `kind` and
+    /// `metadata`, so that `["metadata"]` asks for nothing else, and what the plugin's field selectors,
+    /// mappings and field indexes of the kind name.
+    ///
+    /// Whatever was not declared reads as absent, so do not forget any.
+    ///
+    /// ```
+    /// # use wheelhouse_sdk::Source;
+    /// Source::of("v1/Pod").with_fields(["spec.containers[*].image", "status.phase"]);
+    /// ```
+    pub fn with_fields<S: Into<String>>(mut self, paths: impl IntoIterator<Item = S>) -> Self {
+        self.0.fields = strings(paths);
         self
     }
 
@@ -175,17 +224,31 @@ impl Watch {
     }
 }
 
-/// A field index.
+/// An index: what it finds costs no look at what it does not find.
 #[derive(Clone, Debug)]
 pub struct Index(wit::FieldIndex);
 
 impl Index {
     /// By the values at a field path, which is also its name: `.spec.nodeName`,
-    /// `.spec.containers[*].image`, `.metadata.labels['app.kubernetes.io/name']`.
+    /// `.spec.containers[*].image`. A [field selector](crate::objects::List::where_field) may name the
+    /// field, and uses it. The owners' UIDs are indexed [already](crate::objects::List::owned_by).
     pub fn field(kind: impl Into<String>, path: impl Into<String>) -> Self {
         let path = path.into();
         let source = wit::IndexSource::Field(path.clone());
         Self(wit::FieldIndex { kind: kind.into(), name: path, source })
+    }
+
+    /// By the value of a label, which is also its name. A [label selector](crate::objects::List::labelled)
+    /// that requires one value of the label uses it: `app=web`.
+    ///
+    /// ```
+    /// # use wheelhouse_sdk::Index;
+    /// Index::label("v1/Pod", "app.kubernetes.io/name");
+    /// ```
+    pub fn label(kind: impl Into<String>, label: impl Into<String>) -> Self {
+        let label = label.into();
+        let source = wit::IndexSource::Label(label.clone());
+        Self(wit::FieldIndex { kind: kind.into(), name: label, source })
     }
 
     /// By what the plugin's own [`index`](crate::Reconciler::index) says.
@@ -225,5 +288,31 @@ impl Permission {
     pub fn in_namespaces<S: Into<String>>(mut self, namespaces: impl IntoIterator<Item = S>) -> Self {
         self.0.namespaces = strings(namespaces);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_source_is_declared() {
+        let source = Source::of("v1/Pod")
+            .labelled("app=web")
+            .where_field("status.phase!=Failed")
+            .with_fields([".spec.nodeName", "metadata"]);
+        let spec = Spec::new("p", "1").reconciles("v1/Node").caches(source).caches("v1/Service").into_wit();
+        let [pods, services] = spec.caches.as_slice() else { panic!("{:?}", spec.caches) };
+        assert_eq!(pods.label_selector, "app=web");
+        assert_eq!(pods.field_selector, "status.phase!=Failed");
+        assert_eq!(pods.fields, [".spec.nodeName", "metadata"]);
+        assert_eq!((services.kind.as_str(), services.fields.len()), ("v1/Service", 0));
+    }
+
+    #[test]
+    fn an_index_by_a_label_has_its_name_unless_it_is_given_another() {
+        let Index(index) = Index::label("v1/Pod", "app");
+        assert_eq!((index.name.as_str(), index.source), ("app", wit::IndexSource::Label("app".to_owned())));
+        assert_eq!(Index::label("v1/Pod", "app").named("by-app").0.name, "by-app");
     }
 }

@@ -1,7 +1,10 @@
 //! Kinds as Rust types: those of `k8s-openapi`, and those that `kube`'s `CustomResource` derives.
 //!
 //! A typed object costs a parse of the whole and brings its type's code into the component. Read in
-//! place ([`objects`]) where a few fields are all that is needed.
+//! place ([`objects`]) where a few fields are all that is needed. What [`Source::with_fields`] leaves out
+//! is missing here, too: an empty value or an error, as the type has it.
+//!
+//! [`Source::with_fields`]: crate::Source::with_fields
 
 use std::marker::PhantomData;
 
@@ -54,7 +57,8 @@ pub fn apply<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> Apply<'st
     client::apply(kind::<K>(), object)
 }
 
-/// The objects of a [`list`].
+/// The objects of a [`list`]. As with [`Items`], it goes on after an object that the host cannot make
+/// sense of, and after one that is not of this type.
 #[derive(Debug)]
 pub struct TypedItems<K> {
     items: Items,

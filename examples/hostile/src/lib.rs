@@ -60,8 +60,16 @@ impl Reconciler for Hostile {
             "sleep" => std::thread::sleep(Duration::from_secs(3600)),
             _ => {}
         }
-        Spec::new(&self.name, env!("CARGO_PKG_VERSION"))
-            .reconciles(Source::of(&self.kind).in_namespaces(["default"]))
+        let spec = Spec::new(&self.name, env!("CARGO_PKG_VERSION"));
+        let pods = Source::of("v1/Pod");
+        let spec = match self.describe.as_str() {
+            "cache-with-predicate" => spec.caches(pods.when(Predicate::LabelsChanged)),
+            "bad-field" => spec.caches(pods.with_fields(["spec..nodeName"])),
+            "bad-field-selector" => spec.caches(pods.where_field("spec.nodeName")),
+            "many-fields" => spec.caches(pods.with_fields((0..1000).map(|i| format!("spec.f{i}")))),
+            _ => spec,
+        };
+        spec.reconciles(Source::of(&self.kind).in_namespaces(["default"]))
             .watches(Watch::of(Source::of("v1/Service").in_namespaces(["default"])).named("services"))
             .indexes(Index::plugin(&self.kind, "own"))
             .needs(Permission::to([Verb::Create, Verb::Patch], CONFIG_MAP).in_namespaces(["default"]))
@@ -86,7 +94,27 @@ impl Reconciler for Hostile {
                 let mut secrets = objects::list("v1/Secret").in_namespace("default").into_iter();
                 answered(secrets.next().unwrap_or_else(|| Err(ApiError::NotFound("no denial".into()))))
             }
+            "undeclared-cached" => {
+                answered(objects::get_cached("v1/Secret", &ObjectKey::new("default", "x")))
+            }
             "undeclared-synced" => answered(objects::synced("v1/Secret")),
+            "undeclared-wait" => answered(objects::wait_synced("v1/Secret", Duration::from_secs(3600))),
+            // Of a kind that it may read, it may wait: what is left of the deadline is the bound.
+            "wait" => match objects::wait_synced(CONFIG_MAP, Duration::from_secs(3600))? {
+                true => Ok(Outcome::Done),
+                false => Err(Error::terminal("not synced")),
+            },
+            "iterate" => {
+                let (mut readable, mut unreadable) = (0, 0);
+                for object in objects::list(CONFIG_MAP).in_namespace("default") {
+                    match object {
+                        Ok(_) => readable += 1,
+                        Err(ApiError::Unreadable(_)) => unreadable += 1,
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                Err(Error::terminal(format!("{readable} and {unreadable} unreadable")))
+            }
             "undeclared-update" => {
                 let object = json!({"metadata": {"name": "x", "namespace": "default"}});
                 answered(client::update(CONFIG_MAP, &object).send())
@@ -123,6 +151,13 @@ impl Reconciler for Hostile {
             "bad-kind" => answered(objects::get("no such kind", &request.key)),
             "bad-selector" => {
                 answered(objects::list(CONFIG_MAP).in_namespace("default").labelled("a==b==c").count())
+            }
+            "bad-field-selector" => {
+                answered(objects::list(CONFIG_MAP).in_namespace("default").where_field("a=b=c").count())
+            }
+            "large-field-selector" => {
+                let selector = format!("metadata.name={}", "x".repeat(8 << 20));
+                answered(objects::list(CONFIG_MAP).in_namespace("default").where_field(selector).count())
             }
             "log" => {
                 info!(field = "a\u{1b}[31m\nforged", "line one\nline two\u{7}");

@@ -13,6 +13,7 @@ const POD: &str = "v1/Pod";
 const CONFIG_MAP: &str = "v1/ConfigMap";
 
 const NODE_NAME: &str = ".spec.nodeName";
+const PHASE: &str = ".status.phase";
 const PHASES: [&str; 5] = ["Pending", "Running", "Succeeded", "Failed", "Unknown"];
 
 #[derive(serde::Deserialize)]
@@ -33,9 +34,10 @@ impl Reconciler for NodeCensus {
         let namespaces = [&self.namespace];
         Spec::new("node-census", env!("CARGO_PKG_VERSION"))
             // A Node's status changes every few seconds, and does not matter here.
-            .reconciles(Source::of(NODE).when(Predicate::GenerationChanged))
+            .reconciles(Source::of(NODE).with_fields(["metadata"]).when(Predicate::GenerationChanged))
             .owns(Source::of(CONFIG_MAP).in_namespaces(namespaces))
-            .watches(Watch::of(POD).by_field(NODE_NAME))
+            // Of a Pod, all that is read and kept is its phase, and the Node by which it is mapped.
+            .watches(Watch::of(Source::of(POD).with_fields([PHASE])).by_field(NODE_NAME))
             .indexes(Index::field(POD, NODE_NAME))
             .needs(
                 Permission::to([Verb::Create, Verb::Patch, Verb::Delete], CONFIG_MAP)

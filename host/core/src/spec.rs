@@ -78,6 +78,9 @@ pub enum IndexSource {
     Plugin,
 }
 
+/// The index that every cached kind has without being told: the UIDs of an object's owners.
+pub const OWNER_INDEX: &str = "metadata.ownerReferences.uid";
+
 /// A field index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldIndex {
@@ -139,6 +142,16 @@ pub enum SpecError {
         /// Its name.
         name: String,
     },
+    /// An index by the name of the built-in one.
+    #[error(
+        "index {OWNER_INDEX:?} on {0} is built in: leave it out of the declaration, or give yours another name"
+    )]
+    BuiltInIndex(Kind),
+    /// Nothing comes of the events of what is only read.
+    #[error(
+        "{0} is among caches, of whose events no request comes, and has predicates: leave them out, or declare a watch"
+    )]
+    CacheWithPredicates(Kind),
     /// A kind that is indexed and not cached.
     #[error("index {index:?} is on {kind}, which the plugin neither reconciles, owns, watches nor caches")]
     IndexWithoutSource {
@@ -249,6 +262,12 @@ impl Spec {
                 return Err(SpecError::TooMany { what, count, max });
             }
         }
+        if let Some(cached) = self.caches.iter().find(|source| !source.predicates.is_empty()) {
+            return Err(SpecError::CacheWithPredicates(cached.kind.clone()));
+        }
+        if let Some(index) = self.indexes.iter().find(|index| index.name == OWNER_INDEX) {
+            return Err(SpecError::BuiltInIndex(index.kind.clone()));
+        }
         let twice = |what, name: &str| Err(SpecError::Twice { what, name: name.to_owned() });
         for (i, watch) in self.watches.iter().enumerate() {
             if self.watches.iter().take(i).any(|earlier| earlier.name == watch.name) {
@@ -325,6 +344,18 @@ mod tests {
         assert_eq!(scopes([source(&["m"], "", ""), source(&["n"], "", "")], false), ["everything"]);
         let other = super::tests::source("v1/Node", &["x"], "z", "");
         assert_eq!(scopes([source(&["m"], "a", ""), other], true), ["namespace m; a"]);
+    }
+
+    #[test]
+    fn what_is_only_read_has_no_predicates_and_the_built_in_index_no_second() {
+        let pod = || source("v1/Pod", &[], "", "");
+        let mut with_predicates = spec(pod(), Vec::new());
+        with_predicates.caches.push(Source { predicates: vec![Predicate::LabelsChanged], ..pod() });
+        assert!(matches!(with_predicates.check(), Err(SpecError::CacheWithPredicates(_))));
+        let mut with_index = spec(pod(), Vec::new());
+        let source = IndexSource::Plugin;
+        with_index.indexes.push(FieldIndex { kind: pod().kind, name: OWNER_INDEX.into(), source });
+        assert!(matches!(with_index.check(), Err(SpecError::BuiltInIndex(_))));
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Compiled {
         let timeout = limits.call_timeout;
         let described = bounded(timeout, "call_timeout", async {
             let mut instance = Instance::new(self, state).await?;
-            instance.state().begin(Authority::None, "", "");
+            instance.state().begin(Authority::None, timeout, "", "");
             instance.describe(config).await
         });
         match described.await? {

@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use wheelhouse_core::encoding::EncodeOptions;
+use wheelhouse_core::access::Page;
+use wheelhouse_core::encoding::{EncodeOptions, PageBuilder};
 use wheelhouse_core::error::Cause;
 use wheelhouse_core::gate::{Permission, Verb};
 use wheelhouse_core::limits::Limits;
-use wheelhouse_core::request::{Change, IndexMatch, List, PatchType, Propagation, Write};
+use wheelhouse_core::request::{Change, Consistency, IndexMatch, List, PatchType, Propagation, Write};
 use wheelhouse_core::spec::{FieldIndex, IndexSource, Mapping, Options, Predicate, Source, Spec, Watch};
-use wheelhouse_core::{ApiError, Key, Kind, Object, Outcome, Value};
+use wheelhouse_core::{ApiError, FieldPath, Fields, Key, Kind, Object, Outcome, Value};
 
 use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
 use crate::bindings::wheelhouse::controller::{client, logging, objects, types};
+
+/// Field paths that one source may declare.
+const SOURCE_FIELDS: usize = 256;
 
 pub(crate) fn bad_request(problem: impl std::fmt::Display) -> ApiError {
     ApiError::BadRequest(problem.to_string())
@@ -42,17 +46,45 @@ fn after(token: &str) -> Result<Key, ApiError> {
     }
 }
 
+pub(crate) fn consistency(consistency: objects::Consistency) -> Consistency {
+    match consistency {
+        objects::Consistency::OwnWrites => Consistency::OwnWrites,
+        objects::Consistency::Cached => Consistency::Cached,
+    }
+}
+
 pub(crate) fn list_request(kind: Kind, query: objects::Query, limits: &Limits) -> Result<List, ApiError> {
     let matches = query.matches.into_iter().map(|m| IndexMatch { index: m.index, value: m.value });
     Ok(List {
         kind,
         namespace: query.namespace,
         selector: query.label_selector.parse().map_err(bad_request)?,
+        field_selector: query.field_selector.parse().map_err(bad_request)?,
         matches: matches.collect(),
         limit: if query.limit == 0 { limits.page_items } else { query.limit.min(limits.page_items) },
         bytes: limits.page_bytes,
         after: query.continue_.as_deref().map(after).transpose()?,
+        consistency: consistency(query.consistency),
     })
+}
+
+/// A page for a guest. Objects are bounded by who made it, those that are unreadable are here: the page
+/// ends at the last of `limit`, and the next one goes on after it.
+pub(crate) fn page(mut page: Page, limit: u32) -> objects::Page {
+    page.unreadable.sort_unstable();
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
+    if page.unreadable.len() > limit {
+        page.unreadable.truncate(limit);
+        page.more_after = page.unreadable.last().cloned();
+        page.objects.retain(|object| Some(object.key()) <= page.more_after);
+    }
+    let mut items = PageBuilder::default();
+    page.objects.into_iter().for_each(|object| items.push(object));
+    objects::Page {
+        items: items.finish(),
+        unreadable: page.unreadable.into_iter().map(key_out).collect(),
+        continue_: page.more_after.as_ref().map(token),
+    }
 }
 
 /// What a write aims at, besides its object.
@@ -179,6 +211,7 @@ pub(crate) fn error(error: ApiError) -> types::Error {
                 retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
             Wit::TooManyRequests(types::Throttle { message, retry_after_ms })
         }
+        ApiError::Unreadable(message) => Wit::Unreadable(message),
         ApiError::Timeout(message) => Wit::Timeout(message),
         ApiError::Unavailable(message) => Wit::Unavailable(message),
         ApiError::Other { code, reason, message } => Wit::Other(types::Status { code, reason, message }),
@@ -191,6 +224,8 @@ fn kind(text: &str) -> Result<Kind, String> {
 
 fn source(source: wit::Source) -> Result<Source, String> {
     let selector: Result<_, wheelhouse_core::selector::BadSelector> = source.label_selector.parse();
+    let field_selector: Result<_, wheelhouse_core::field_selector::BadFieldSelector> =
+        source.field_selector.parse();
     let predicate = |predicate| match predicate {
         wit::Predicate::GenerationChanged => Predicate::GenerationChanged,
         wit::Predicate::LabelsChanged => Predicate::LabelsChanged,
@@ -200,11 +235,25 @@ fn source(source: wit::Source) -> Result<Source, String> {
         kind: kind(&source.kind)?,
         namespaces: source.namespaces,
         selector: selector.map_err(|error| error.to_string())?,
+        field_selector: field_selector.map_err(|error| error.to_string())?,
+        fields: fields(&source.kind, &source.fields)?,
         predicates: source.predicates.into_iter().map(predicate).collect(),
     })
 }
 
-fn path(path: &str) -> Result<wheelhouse_core::FieldPath, String> {
+fn fields(kind: &str, paths: &[String]) -> Result<Fields, String> {
+    if paths.is_empty() {
+        return Ok(Fields::all());
+    }
+    if paths.len() > SOURCE_FIELDS {
+        let count = paths.len();
+        return Err(format!("a source of {kind} declares {count} fields, at most {SOURCE_FIELDS} may be"));
+    }
+    let paths: Vec<FieldPath> = paths.iter().map(|text| path(text)).collect::<Result<_, _>>()?;
+    Ok(Fields::of(&paths))
+}
+
+fn path(path: &str) -> Result<FieldPath, String> {
     path.parse().map_err(|error: wheelhouse_core::path::BadPath| error.to_string())
 }
 
@@ -220,6 +269,7 @@ fn watch(watch: wit::Watch) -> Result<Watch, String> {
 fn index(index: wit::FieldIndex) -> Result<FieldIndex, String> {
     let source = match index.source {
         wit::IndexSource::Field(field) => IndexSource::Field(path(&field)?),
+        wit::IndexSource::Label(label) => IndexSource::Field(FieldPath::of_label(&label)),
         wit::IndexSource::Plugin => IndexSource::Plugin,
     };
     Ok(FieldIndex { kind: kind(&index.kind)?, name: index.name, source })
@@ -251,6 +301,7 @@ pub(crate) fn spec(spec: wit::Spec) -> Result<Spec, String> {
         reconciles: source(spec.reconciles)?,
         owns: spec.owns.into_iter().map(source).collect::<Result<_, _>>()?,
         watches: spec.watches.into_iter().map(watch).collect::<Result<_, _>>()?,
+        caches: spec.caches.into_iter().map(source).collect::<Result<_, _>>()?,
         indexes: spec.indexes.into_iter().map(index).collect::<Result<_, _>>()?,
         permissions: spec.permissions.into_iter().map(permission).collect::<Result<_, _>>()?,
         options: Options {
@@ -259,4 +310,87 @@ pub(crate) fn spec(spec: wit::Spec) -> Result<Spec, String> {
             timeout: spec.options.timeout_ms.map(Duration::from_millis),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(name: &str) -> Object {
+        Object::from_value(&json!({"metadata": {"namespace": "default", "name": name}})).unwrap()
+    }
+
+    fn names(page: &objects::Page) -> (Vec<String>, Vec<&str>, Option<&str>) {
+        let list = wheelhouse_core::encoding::ListReader::new(&page.items);
+        let object = |i| list.range(i).map(|range| Object::from_bytes(&page.items[range]).name().to_owned());
+        (
+            (0..).map_while(object).collect(),
+            page.unreadable.iter().map(|key| key.name.as_str()).collect(),
+            page.continue_.as_deref(),
+        )
+    }
+
+    #[test]
+    fn a_page_ends_where_it_would_name_too_many_unreadable_objects() {
+        let made = Page {
+            objects: ["a", "d", "g"].map(object).into(),
+            more_after: Some(Key::new("default", "h")),
+            unreadable: ["h", "f", "b", "c"].map(|name| Key::new("default", name)).into(),
+        };
+        let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        for (limit, objects, unreadable, token) in [
+            (0, &["a"][..], &["b"][..], "default/b"),
+            (1, &["a"], &["b"], "default/b"),
+            (2, &["a"], &["b", "c"], "default/c"),
+            (3, &["a", "d"], &["b", "c", "f"], "default/f"),
+            (4, &["a", "d", "g"], &["b", "c", "f", "h"], "default/h"),
+            (5, &["a", "d", "g"], &["b", "c", "f", "h"], "default/h"),
+        ] {
+            let page = page(made.clone(), limit);
+            assert_eq!(names(&page), (strings(objects), unreadable.to_vec(), Some(token)), "{limit}");
+        }
+        let last = page(Page { more_after: None, ..made }, 9);
+        assert_eq!(last.continue_, None);
+    }
+
+    fn source_of(kind: &str) -> wit::Source {
+        wit::Source {
+            kind: kind.to_owned(),
+            namespaces: Vec::new(),
+            label_selector: String::new(),
+            field_selector: String::new(),
+            fields: Vec::new(),
+            predicates: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_source_declares_fields_or_all() {
+        let wide = source(source_of("v1/Pod")).unwrap();
+        assert!(wide.fields.is_all() && wide.field_selector.is_empty());
+        let narrow = wit::Source {
+            fields: vec!["spec.nodeName".into(), ".status".into()],
+            field_selector: "spec.nodeName!=".into(),
+            ..source_of("v1/Pod")
+        };
+        let narrow = source(narrow).unwrap();
+        let paths = [".spec.nodeName", ".status"].map(|path| path.parse::<FieldPath>().unwrap());
+        assert_eq!(narrow.fields, Fields::of(&paths));
+        assert_eq!(narrow.field_selector.to_string(), "spec.nodeName!=");
+        let bare = wit::Source { fields: vec!["metadata".into()], ..source_of("v1/Pod") };
+        assert!(source(bare).unwrap().fields.is_metadata());
+    }
+
+    #[test]
+    fn an_index_by_a_label_is_one_by_its_path() {
+        let by_label = wit::FieldIndex {
+            kind: "v1/Pod".into(),
+            name: "app".into(),
+            source: wit::IndexSource::Label("example.com/app".into()),
+        };
+        let IndexSource::Field(path) = index(by_label).unwrap().source else { panic!("it is by a field") };
+        assert_eq!(path.as_label(), Some("example.com/app"));
+    }
 }

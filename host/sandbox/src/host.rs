@@ -2,14 +2,15 @@
 //! gate handed back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, bail};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wheelhouse_core::encoding::PageBuilder;
 use wheelhouse_core::gate::Verb;
 use wheelhouse_core::limits::Limits;
-use wheelhouse_core::request::{Change, Get, List, Write};
+use wheelhouse_core::request::{Change, Consistency, Get, List, Write};
 use wheelhouse_core::{ApiError, ClusterAccess, Gate, Kind, Object};
 
 use crate::bindings::wheelhouse::controller::{client, config, logging, objects, types};
@@ -38,6 +39,9 @@ pub(crate) struct InstanceState {
     /// The kinds that the plugin named, so that a call does not make each anew.
     kinds: Vec<Kind>,
     authority: Authority,
+    /// When the call began, and how long it may take.
+    begun: Instant,
+    timeout: Duration,
     pub(crate) meter: Meter,
     wasi: WasiCtx,
     table: ResourceTable,
@@ -93,12 +97,33 @@ impl InstanceState {
         let wasi = output::wasi_context(&log);
         let meter = Meter { memory: 0, limit: limits.memory };
         let table = ResourceTable::new();
-        Self { gate, cluster, config, log, limits, kinds, authority: Authority::None, meter, wasi, table }
+        Self {
+            gate,
+            cluster,
+            config,
+            log,
+            limits,
+            kinds,
+            authority: Authority::None,
+            begun: Instant::now(),
+            timeout: Duration::ZERO,
+            meter,
+            wasi,
+            table,
+        }
     }
 
-    /// Before a call: what it may do, and what its log lines carry.
-    pub(crate) fn begin(&mut self, authority: Authority, reconcile_id: &str, object: &str) {
+    /// Before a call: what it may do, how long it may take, and what its log lines carry.
+    pub(crate) fn begin(
+        &mut self,
+        authority: Authority,
+        timeout: Duration,
+        reconcile_id: &str,
+        object: &str,
+    ) {
         self.authority = authority;
+        self.begun = Instant::now();
+        self.timeout = timeout;
         self.log.begin(reconcile_id, object);
     }
 
@@ -135,8 +160,18 @@ impl InstanceState {
 
     fn list_request(&self, kind: &str, query: objects::Query) -> Result<List, ApiError> {
         let parts = query.matches.iter().map(|m| m.index.len() + m.value.len()).sum::<usize>();
-        self.argument("the query", query.label_selector.len() + query.namespace.len() + parts)?;
+        let selectors = query.label_selector.len() + query.field_selector.len();
+        self.argument("the query", selectors + query.namespace.len() + parts)?;
         convert::list_request(self.kind(kind)?, query, &self.limits)
+    }
+
+    /// The kind, if the plugin may list it anywhere: enough to ask whether it is synced.
+    fn listed_kind(&self, kind: &str) -> Result<Kind, types::Error> {
+        let kind = self.kind(kind).and_then(|kind| {
+            self.gate.permit_anywhere(Verb::List, &kind)?;
+            Ok(kind)
+        });
+        kind.map_err(convert::error)
     }
 
     async fn write(
@@ -185,11 +220,12 @@ impl objects::Host for InstanceState {
         &mut self,
         kind: String,
         key: objects::ObjectKey,
+        consistency: objects::Consistency,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, types::Error>> {
         let cluster = self.cluster(Authority::Read)?;
         let request = self.kind(&kind).and_then(|kind| {
-            let get = Get { kind, key: convert::key_from(key), subresource: String::new() };
-            Ok(self.gate.permit(get)?)
+            let (key, consistency) = (convert::key_from(key), convert::consistency(consistency));
+            Ok(self.gate.permit(Get { kind, key, subresource: String::new(), consistency })?)
         });
         Ok(match request {
             Ok(request) => cluster.get(request).await.map(bytes).map_err(convert::error),
@@ -203,16 +239,16 @@ impl objects::Host for InstanceState {
         query: objects::Query,
     ) -> wasmtime::Result<Result<objects::Page, types::Error>> {
         let cluster = self.cluster(Authority::Read)?;
-        let request = self.list_request(&kind, query).and_then(|list| Ok(self.gate.permit(list)?));
-        let page = match request {
-            Ok(request) => cluster.list(request).await,
-            Err(error) => Err(error),
+        let list = match self.list_request(&kind, query) {
+            Ok(list) => list,
+            Err(error) => return Ok(Err(convert::error(error))),
         };
-        Ok(page.map_err(convert::error).map(|page| {
-            let mut items = PageBuilder::default();
-            page.objects.into_iter().for_each(|object| items.push(object));
-            objects::Page { items: items.finish(), continue_: page.more_after.as_ref().map(convert::token) }
-        }))
+        let limit = list.limit;
+        let page = match self.gate.permit(list) {
+            Ok(request) => cluster.list(request).await,
+            Err(denied) => Err(denied.into()),
+        };
+        Ok(page.map(|page| convert::page(page, limit)).map_err(convert::error))
     }
 
     async fn count(
@@ -230,11 +266,22 @@ impl objects::Host for InstanceState {
 
     fn synced(&mut self, kind: String) -> wasmtime::Result<Result<bool, types::Error>> {
         let cluster = self.cluster(Authority::Read)?;
-        let permitted = self.kind(&kind).and_then(|kind| {
-            self.gate.permit_anywhere(Verb::List, &kind)?;
-            Ok(kind)
-        });
-        Ok(permitted.map(|kind| cluster.synced(&kind)).map_err(convert::error))
+        Ok(self.listed_kind(&kind).map(|kind| cluster.synced(&kind)))
+    }
+
+    async fn wait_synced(
+        &mut self,
+        kind: String,
+        timeout_ms: u32,
+    ) -> wasmtime::Result<Result<bool, types::Error>> {
+        let cluster = self.cluster(Authority::Read)?;
+        // A wait up to the deadline itself would leave no time to make something of its answer.
+        let left = (self.timeout / 10 * 9).saturating_sub(self.begun.elapsed());
+        let within = left.min(Duration::from_millis(timeout_ms.into()));
+        Ok(match self.listed_kind(&kind) {
+            Ok(kind) => Ok(cluster.wait_synced(&kind, within).await),
+            Err(error) => Err(error),
+        })
     }
 }
 
@@ -247,8 +294,8 @@ impl client::Host for InstanceState {
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, types::Error>> {
         let cluster = self.cluster(Authority::Read)?;
         let request = self.kind(&kind).and_then(|kind| {
-            let get = Get { kind, key: convert::key_from(key), subresource };
-            Ok(self.gate.permit(get)?)
+            let (key, consistency) = (convert::key_from(key), Consistency::default());
+            Ok(self.gate.permit(Get { kind, key, subresource, consistency })?)
         });
         Ok(match request {
             Ok(request) => cluster.get_live(request).await.map(bytes).map_err(convert::error),

@@ -157,7 +157,8 @@ impl Revision {
         let timeout = self.setup.spec.options.timeout.map_or(limit, |own| own.min(limit));
         let called = bounded(timeout, "reconcile_timeout", async {
             let mut lease = self.take().await?;
-            lease.instance.state().begin(Authority::Full, &request.reconcile_id, &request.key.to_string());
+            let key = request.key.to_string();
+            lease.instance.state().begin(Authority::Full, timeout, &request.reconcile_id, &key);
             let request = wit::Request {
                 key: convert::key_out(request.key),
                 reconcile_id: request.reconcile_id,
@@ -175,9 +176,10 @@ impl Revision {
     /// # Errors
     /// As of [`Self::reconcile`].
     pub async fn map(&self, watch: &str, event: Event) -> Result<Vec<Key>, CallError> {
-        let called = bounded(self.setup.limits.call_timeout, "call_timeout", async {
+        let timeout = self.setup.limits.call_timeout;
+        let called = bounded(timeout, "call_timeout", async {
             let mut lease = self.take().await?;
-            lease.instance.state().begin(Authority::Read, "", &event.key.to_string());
+            lease.instance.state().begin(Authority::Read, timeout, "", &event.key.to_string());
             let bytes = |object: Option<Object>| object.map(|object| object.as_bytes().to_vec());
             let event = wit::Event {
                 kind: event.kind.as_str().to_owned(),
@@ -197,9 +199,10 @@ impl Revision {
     /// # Errors
     /// As of [`Self::reconcile`].
     pub async fn index(&self, name: &str, object: &Object) -> Result<Vec<String>, CallError> {
-        let called = bounded(self.setup.limits.call_timeout, "call_timeout", async {
+        let timeout = self.setup.limits.call_timeout;
+        let called = bounded(timeout, "call_timeout", async {
             let mut lease = self.take().await?;
-            lease.instance.state().begin(Authority::None, "", &object.key().to_string());
+            lease.instance.state().begin(Authority::None, timeout, "", &object.key().to_string());
             let values = lease.instance.index(name, &object.as_bytes().to_vec()).await?;
             lease.give_back();
             Ok(values)

@@ -14,10 +14,11 @@ use wheelhouse_sandbox::{
     CallError, Compiled, DescribeError, Event, Revision, RevisionSetup, Sandbox, SandboxConfig,
 };
 
-/// A cluster without objects, which remembers what was asked of it.
+/// A cluster without objects that can be read, which remembers what was asked of it. It never syncs.
 #[derive(Default)]
 struct Nothing {
     asked: Mutex<Vec<String>>,
+    unreadable: Mutex<Vec<Key>>,
 }
 
 impl Nothing {
@@ -33,7 +34,9 @@ impl ClusterAccess for Nothing {
     }
     fn list(&self, request: Permitted<List>) -> BoxFuture<'_, Result<Page, ApiError>> {
         self.note(format!("list {}", request.kind));
-        Box::pin(async { Ok(Page { objects: Vec::new(), more_after: None }) })
+        let left = |key: &Key| request.after.as_ref().is_none_or(|after| key > after);
+        let unreadable = self.unreadable.lock().unwrap().iter().filter(|key| left(key)).cloned().collect();
+        Box::pin(async { Ok(Page { objects: Vec::new(), more_after: None, unreadable }) })
     }
     fn count(&self, request: Permitted<List>) -> BoxFuture<'_, Result<u64, ApiError>> {
         Box::pin(async move {
@@ -46,7 +49,14 @@ impl ClusterAccess for Nothing {
         })
     }
     fn synced(&self, _: &Kind) -> bool {
-        true
+        false
+    }
+    fn wait_synced<'a>(&'a self, kind: &'a Kind, within: Duration) -> BoxFuture<'a, bool> {
+        self.note(format!("wait {kind}"));
+        Box::pin(async move {
+            tokio::time::sleep(within).await;
+            false
+        })
     }
     fn get_live(&self, request: Permitted<Get>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
         self.get(request)
@@ -183,7 +193,9 @@ async fn hostile_what_was_not_declared_is_denied_and_spelled_out() {
         ("undeclared-kind", "may not get v1/Secret in namespace default"),
         ("undeclared-live", "may not get v1/Secret in namespace default"),
         ("undeclared-list", "may not list v1/Secret in namespace default"),
+        ("undeclared-cached", "may not get v1/Secret in namespace default"),
         ("undeclared-synced", "may not list v1/Secret"),
+        ("undeclared-wait", "may not list v1/Secret"),
         ("undeclared-update", "may not update v1/ConfigMap in namespace default"),
         ("undeclared-apply", "may not patch v1/Secret in namespace default"),
         ("undeclared-verb", "may not delete v1/ConfigMap in namespace default"),
@@ -212,6 +224,8 @@ async fn hostile_arguments_that_make_no_sense_get_an_error() {
         ("large-argument", "limit argument_bytes"),
         ("bad-kind", "names no kind"),
         ("bad-selector", "at byte"),
+        ("bad-field-selector", "field selector \"a=b=c\", at byte 3"),
+        ("large-field-selector", "limit argument_bytes"),
     ] {
         let outcome = reconcile(&revision, attack).await.unwrap();
         assert!(
@@ -254,6 +268,40 @@ async fn a_configuration_that_is_rejected_names_the_field() {
     assert!(matches!(error, DescribeError::Spec(_)), "{error}");
     let error = compiled().await.describe(r#"{"kind":"no kind"}"#, &limits()).await.unwrap_err();
     assert!(matches!(&error, DescribeError::Unreadable(text) if text.contains("no kind")), "{error}");
+}
+
+#[tokio::test]
+async fn a_source_that_makes_no_sense_is_refused_with_what_is_wrong() {
+    for (what, problem) in [
+        ("cache-with-predicate", "v1/Pod is among caches, of whose events no request comes"),
+        ("bad-field", "field path \"spec..nodeName\", at byte 4"),
+        ("bad-field-selector", "field selector \"spec.nodeName\", at byte 0"),
+        ("many-fields", "a source of v1/Pod declares 1000 fields, at most 256 may be"),
+    ] {
+        let config = format!(r#"{{"describe":"{what}"}}"#);
+        let error = compiled().await.describe(&config, &Limits::default()).await.unwrap_err();
+        assert!(matches!(&error, DescribeError::Unreadable(text) if text.contains(problem)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn hostile_a_wait_ends_before_its_call_does() {
+    let (revision, cluster) = start().await;
+    let outcome = reconcile(&revision, "wait").await;
+    assert_eq!(outcome, Ok(Outcome::Terminal("not synced".to_owned())));
+    assert_eq!(*cluster.asked.lock().unwrap(), ["wait v1/ConfigMap"]);
+    assert_eq!(revision.traps(), 0);
+}
+
+#[tokio::test]
+async fn all_objects_that_cannot_be_read_are_told_of_in_bounded_pages() {
+    let (revision, cluster) = start().await;
+    let (pages, more) = (3, 7);
+    let count = pages * limits().page_items + more;
+    cluster.unreadable.lock().unwrap().extend((0..count).map(|i| Key::new("default", format!("{i:06}"))));
+    let outcome = reconcile(&revision, "iterate").await;
+    assert_eq!(outcome, Ok(Outcome::Terminal(format!("0 and {count} unreadable"))));
+    assert_eq!(cluster.asked.lock().unwrap().len(), pages as usize + 1);
 }
 
 fn service(name: &str) -> Event {

@@ -9,7 +9,10 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use wheelhouse_cache::InformerStats;
+use wheelhouse_client::{ClientStats, TIMED};
 use wheelhouse_controller::Controller;
+use wheelhouse_core::Kind;
 
 use crate::plugins::Plugins;
 
@@ -68,7 +71,7 @@ impl Collector for Scrape {
 
 type Named = (String, Arc<Controller>);
 
-fn of(plugin: &str) -> Labels<'static> {
+fn of_plugin(plugin: &str) -> Labels<'static> {
     vec![("controller", plugin.to_owned())]
 }
 
@@ -85,31 +88,52 @@ impl Scrape {
             })
         });
         family(encoder, "controller_runtime_reconcile", "Reconciles by result", by_result)?;
-        let errors = plugins.iter().map(|(name, c)| (of(name), ConstCounter::new(c.metrics().errors.get())));
+        let errors =
+            plugins.iter().map(|(name, c)| (of_plugin(name), ConstCounter::new(c.metrics().errors.get())));
         family(encoder, "controller_runtime_reconcile_errors", "Reconciles that did not end well", errors)?;
-        let seconds = plugins.iter().map(|(name, c)| (of(name), c.metrics().seconds.clone()));
+        let seconds = plugins.iter().map(|(name, c)| (of_plugin(name), c.metrics().seconds.clone()));
         family(encoder, "controller_runtime_reconcile_time_seconds", "How long a reconcile takes", seconds)?;
-        let active = plugins.iter().map(|(name, c)| (of(name), gauge(c.metrics().active.get())));
+        let active = plugins.iter().map(|(name, c)| (of_plugin(name), gauge(c.metrics().active.get())));
         family(encoder, "controller_runtime_active_workers", "Reconciles that run", active)?;
-        let swaps = plugins.iter().map(|(name, c)| (of(name), ConstCounter::new(c.metrics().swaps.get())));
+        let swaps =
+            plugins.iter().map(|(name, c)| (of_plugin(name), ConstCounter::new(c.metrics().swaps.get())));
         family(encoder, "wheelhouse_plugin_swaps", "Switches to another revision", swaps)
     }
 
     fn caches(&self, encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {
         let stats = self.0.runtime().informers.stats();
-        let kind = |kind: &wheelhouse_core::Kind| vec![("kind", kind.as_str().to_owned())];
-        let objects = stats.iter().map(|s| (kind(&s.kind), gauge(s.objects)));
+        let of =
+            |s: &InformerStats| vec![("kind", s.kind.as_str().to_owned()), ("scope", s.scope.to_string())];
+        let with = |s: &InformerStats, label, value: &str| {
+            let mut labels = of(s);
+            labels.push((label, value.to_owned()));
+            labels
+        };
+        let objects = stats.iter().map(|s| (of(s), gauge(s.objects)));
         family(encoder, "wheelhouse_cache_objects", "Objects in the cache", objects)?;
-        let bytes = stats.iter().map(|s| (kind(&s.kind), gauge(s.bytes)));
+        let bytes = stats.iter().map(|s| (of(s), gauge(s.bytes)));
         family(encoder, "wheelhouse_cache_object_bytes", "Encoded size of the objects in the cache", bytes)?;
-        let synced = stats.iter().map(|s| (kind(&s.kind), gauge(i64::from(s.synced))));
+        let unreadable = stats.iter().map(|s| (of(s), gauge(s.unreadable)));
+        let help = "Objects that are there and do not decode: the log names them";
+        family(encoder, "wheelhouse_cache_unreadable_objects", help, unreadable)?;
+        let entries = stats.iter().flat_map(|s| {
+            s.index_entries.iter().map(move |(index, entries)| (with(s, "index", index), gauge(*entries)))
+        });
+        family(encoder, "wheelhouse_cache_index_entries", "Entries of each index", entries)?;
+        let synced = stats.iter().map(|s| (of(s), gauge(i64::from(s.synced))));
         family(encoder, "wheelhouse_cache_synced", "Whether the first list is complete", synced)?;
-        let events = stats.iter().map(|s| (kind(&s.kind), ConstCounter::new(s.events)));
-        family(encoder, "wheelhouse_watch_events", "Watch events", events)?;
-        let relists = stats.iter().map(|s| (kind(&s.kind), ConstCounter::new(s.relists)));
+        let first = stats.iter().filter_map(|s| Some((of(s), ConstGauge::new(s.first_sync?.as_secs_f64()))));
+        family(encoder, "wheelhouse_cache_sync_seconds", "How long the first list took", first)?;
+        let events = stats.iter().flat_map(|s| {
+            s.events.iter().map(move |(kind, n)| (with(s, "type", kind), ConstCounter::new(*n)))
+        });
+        family(encoder, "wheelhouse_watch_events", "Watch events by type", events)?;
+        let relists = stats.iter().map(|s| (of(s), ConstCounter::new(s.relists)));
         family(encoder, "wheelhouse_watch_relists", "Lists after the first", relists)?;
-        let errors = stats.iter().map(|s| (kind(&s.kind), ConstCounter::new(s.watch_errors)));
-        family(encoder, "wheelhouse_watch_errors", "Lists and watches that failed", errors)?;
+        let errors = stats.iter().flat_map(|s| {
+            s.errors.iter().map(move |(reason, n)| (with(s, "reason", reason), ConstCounter::new(*n)))
+        });
+        family(encoder, "wheelhouse_watch_errors", "Lists and watches that failed, by reason", errors)?;
         let fallbacks = plugins.iter().flat_map(|(name, controller)| {
             let stats = controller.client().stats();
             stats.fallbacks.into_iter().map(move |(kind, count)| {
@@ -117,7 +141,41 @@ impl Scrape {
                 (labels, ConstCounter::new(count))
             })
         });
-        family(encoder, "wheelhouse_cache_fallback", "Reads that the cache could not answer yet", fallbacks)
+        family(encoder, "wheelhouse_cache_fallback", "Reads that the cache could not answer yet", fallbacks)?;
+        let own = |count: fn(&ClientStats) -> u64| {
+            move |(name, controller): &Named| (of_plugin(name), count(&controller.client().stats()))
+        };
+        let pending = plugins.iter().map(own(|stats| stats.own_writes)).map(|(l, n)| (l, gauge(n)));
+        let help = "Own writes that the watch has not brought yet";
+        family(encoder, "wheelhouse_own_writes_pending", help, pending)?;
+        let expired =
+            plugins.iter().map(own(|stats| stats.own_writes_expired)).map(|(l, n)| (l, ConstCounter::new(n)));
+        let help = "Own writes that the watch had not brought within their time: reads may be older";
+        family(encoder, "wheelhouse_own_writes_expired", help, expired)?;
+        self.reads(encoder)
+    }
+
+    /// By kind and by where the answer came from.
+    fn reads(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let kinds = self.0.runtime().reads.kinds();
+        let labels = |kind: &Kind, source: &str| {
+            vec![("kind", kind.as_str().to_owned()), ("source", source.to_owned())]
+        };
+        let counts = kinds.iter().flat_map(|(kind, reads)| {
+            [
+                (labels(kind, "cache"), ConstCounter::new(reads.cached())),
+                (labels(kind, "live"), ConstCounter::new(reads.live())),
+            ]
+        });
+        family(encoder, "wheelhouse_reads", "Gets, lists and counts by who answered", counts)?;
+        let seconds = kinds.iter().flat_map(|(kind, reads)| {
+            [
+                (labels(kind, "cache"), reads.cached_seconds.clone()),
+                (labels(kind, "live"), reads.live_seconds.clone()),
+            ]
+        });
+        let help = format!("How long reads take; of those from the cache, one in {TIMED} is timed");
+        family(encoder, "wheelhouse_read_seconds", &help, seconds)
     }
 }
 
@@ -136,8 +194,8 @@ fn queues(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result
 
 fn instances(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {
     let status: Vec<_> = plugins.iter().map(|(name, c)| (name, c.status())).collect();
-    let alive = status.iter().map(|(name, s)| (of(name), gauge(s.instances as u64)));
+    let alive = status.iter().map(|(name, s)| (of_plugin(name), gauge(s.instances as u64)));
     family(encoder, "wheelhouse_plugin_instances", "Instances alive", alive)?;
-    let traps = status.iter().map(|(name, s)| (of(name), gauge(s.traps)));
+    let traps = status.iter().map(|(name, s)| (of_plugin(name), gauge(s.traps)));
     family(encoder, "wheelhouse_plugin_revision_traps", "Traps and time-outs of the running revision", traps)
 }

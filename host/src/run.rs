@@ -95,6 +95,7 @@ async fn host(args: &HostArgs, rest: Rest, signals: &mut Signals) -> anyhow::Res
         sandbox,
         informers: InformerFactory::new(rest.clone()),
         client: rest,
+        reads: Default::default(),
         limits: Limits::default(),
         sync_timeout: Duration::from_secs(60),
     };

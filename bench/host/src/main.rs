@@ -9,6 +9,7 @@
 
 #![allow(clippy::print_stdout, reason = "a command-line tool's results go to its terminal")]
 
+mod contention;
 mod native;
 mod report;
 mod samples;
@@ -47,6 +48,9 @@ struct Args {
     /// Measure just this scenario of the guest, and print its median and p95: for profiling.
     #[arg(long)]
     only: Option<String>,
+    /// Measure just what a writer costs readers.
+    #[arg(long, conflicts_with = "only")]
+    contention: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -57,6 +61,17 @@ enum Output {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if args.contention {
+        let mut report = Report::default();
+        for pods in [LISTED, args.pods] {
+            report.section(
+                format!("reading a store of {pods} Pods while another thread writes"),
+                contention::measure(pods)?,
+            );
+        }
+        println!("{}", report.text());
+        return Ok(());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(run(args))
 }
@@ -92,6 +107,12 @@ async fn run(args: Args) -> Result<()> {
         memory.push(Row::once("resident, all told: tree, keys, 2 indexes", Unit::Bytes, each).within(5e3));
     }
     report.section(format!("memory of each of {} Pods in the store", args.pods), memory);
+    drop((small, large));
+    report.section(
+        format!("reading one thread's store of {LISTED} Pods while another writes to it"),
+        contention::measure(LISTED)?,
+    );
+    report.section(format!("likewise, of {} Pods", args.pods), contention::measure(args.pods)?);
     let component = vec![
         Row::once("size", Unit::Bytes, size as f64),
         Row::once("compile (all threads)", Unit::Nanoseconds, compile.as_nanos() as f64),

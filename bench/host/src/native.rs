@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 use wheelhouse_cache::{Query, Snapshot};
-use wheelhouse_core::{LabelSelector, Object, Value};
+use wheelhouse_core::{Object, Value};
 
 use crate::samples::Samples;
 use crate::world::{World, pod_json, pod_key};
@@ -72,15 +72,7 @@ fn parse<'a, T: serde::Deserialize<'a>>(json: &'a str) -> Option<T> {
 }
 
 fn page(now: &Snapshot) -> Vec<Object> {
-    let query = Query {
-        namespace: "",
-        selector: &LabelSelector::default(),
-        matches: &[],
-        limit: 0,
-        bytes: 0,
-        after: None,
-    };
-    now.list(&query).map(|page| page.objects).unwrap_or_default()
+    now.list(&Query::default()).map(|page| page.objects).unwrap_or_default()
 }
 
 impl Native {

@@ -44,6 +44,10 @@ impl Samples {
         self.quantile(0.95)
     }
 
+    pub(crate) fn p99(&self) -> f64 {
+        self.quantile(0.99)
+    }
+
     /// The nearest rank; not a number if nothing was measured.
     fn quantile(&self, q: f64) -> f64 {
         let mut sorted = self.0.clone();

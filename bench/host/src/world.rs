@@ -4,14 +4,13 @@
 //! store. Only the API server is played, by a list that makes its Pods as it goes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use wheelhouse_cache::{
-    ApiResource, BoxFuture, EventStream, Failure, IndexFn, Informer, InformerFactory, ListPage, ListWatch,
-    ReflectorConfig, ResourceMap, Rest, rest,
+    ApiResource, BoxFuture, EventStream, Failure, IndexFn, Informer, InformerFactory, ListPage, ListRequest,
+    ListWatch, ReflectorConfig, ResourceMap, Rest, WatchRequest, rest,
 };
-use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, Watched};
+use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, ReadMetrics, Watched};
 use wheelhouse_core::encoding::EncodeOptions;
 use wheelhouse_core::limits::Limits;
 use wheelhouse_core::outcome::Request;
@@ -22,7 +21,7 @@ const POD: &str = include_str!("../../../host/core/tests/data/pod.json");
 /// The Pods that one value of the index finds.
 pub(crate) const PER_NODE: usize = 100;
 
-const NODE: &str = ".spec.nodeName";
+pub(crate) const NODE: &str = ".spec.nodeName";
 
 /// The Pod with this number, among so many, as the API server would send it.
 pub(crate) fn pod_json(number: usize, pods: usize) -> String {
@@ -39,26 +38,47 @@ pub(crate) fn pod_key(number: usize) -> Key {
 }
 
 /// Lists so many Pods, and then has no more to say.
-struct Pods(usize);
+#[derive(Clone, Copy)]
+pub(crate) struct Pods(pub(crate) usize);
 
 impl ListWatch for Pods {
-    fn list<'a>(&'a self, limit: u32, token: &'a str) -> BoxFuture<'a, Result<ListPage, Failure>> {
-        let start: usize = token.parse().unwrap_or(0);
-        let end = self.0.min(start + limit as usize);
-        let options = EncodeOptions::default();
+    fn list<'a>(&'a self, request: ListRequest<'a>) -> BoxFuture<'a, Result<ListPage, Failure>> {
+        let start: usize = request.continue_token.parse().unwrap_or(0);
+        let end = self.0.min(start + request.limit as usize);
+        let options = EncodeOptions { fields: request.fields.clone(), ..EncodeOptions::default() };
         let object = |number| Object::from_json(pod_json(number, self.0).as_bytes(), &options).ok();
         let page = ListPage {
             objects: (start..end).filter_map(object).collect(),
             resource_version: "123456".to_owned(),
             continue_token: if end < self.0 { end.to_string() } else { String::new() },
-            undecodable: 0,
+            unreadable: Vec::new(),
         };
         Box::pin(async { Ok(page) })
     }
 
-    fn watch<'a>(&'a self, _: &'a str, _: Duration) -> BoxFuture<'a, Result<EventStream, Failure>> {
+    fn watch<'a>(&'a self, _: WatchRequest<'a>) -> BoxFuture<'a, Result<EventStream, Failure>> {
         Box::pin(async { Ok(Box::pin(futures::stream::pending()) as EventStream) })
     }
+}
+
+/// An informer of Pods from somewhere, with the index.
+async fn watched(source: impl ListWatch + Clone) -> Result<(InformerFactory, Informer)> {
+    let kind: Kind = "v1/Pod".parse()?;
+    let resource =
+        ApiResource { kind: kind.clone(), plural: "pods".into(), namespaced: true, subresources: vec![] };
+    let factory = InformerFactory::with_source(
+        ResourceMap::fixed([resource]),
+        move |_, _| Arc::new(source.clone()) as Arc<dyn ListWatch>,
+        ReflectorConfig { streaming: false, ..ReflectorConfig::default() },
+    );
+    let informer = factory.informer(&kind).await?;
+    informer.add_index(NODE, IndexFn::field(NODE.parse()?));
+    Ok((factory, informer))
+}
+
+/// Likewise, alone.
+pub(crate) async fn informer_of(source: impl ListWatch + Clone) -> Result<Informer> {
+    Ok(watched(source).await?.1)
 }
 
 /// A cache of Pods.
@@ -71,16 +91,7 @@ pub(crate) struct World {
 impl World {
     /// With so many Pods, an index of their nodes, and the store's own index of owners.
     pub(crate) async fn filled(pods: usize) -> Result<Self> {
-        let kind: Kind = "v1/Pod".parse()?;
-        let resource =
-            ApiResource { kind: kind.clone(), plural: "pods".into(), namespaced: true, subresources: vec![] };
-        let factory = InformerFactory::with_source(
-            ResourceMap::fixed([resource]),
-            move |_| Arc::new(Pods(pods)) as Arc<dyn ListWatch>,
-            ReflectorConfig::default(),
-        );
-        let informer = factory.informer(&kind).await?;
-        informer.add_index(NODE, IndexFn::field(NODE.parse()?));
+        let (factory, informer) = watched(Pods(pods)).await?;
         informer.wait_synced().await;
         anyhow::ensure!(informer.store().len() == pods, "the store has {} Pods", informer.store().len());
         Ok(Self { factory, informer, pods })
@@ -95,10 +106,16 @@ impl World {
         // Nobody listens there, and nobody asks: every read is answered from the cache.
         let nowhere = Rest::new(rest::connect(kube::Config::new("http://127.0.0.1:9".parse()?))?);
         let indexes = vec![(NODE.to_owned(), NODE.to_owned())];
-        let watched = Watched { informer: self.informer.clone(), indexes };
+        let watched = Watched { informers: vec![self.informer.clone()], indexes };
         let own_writes = OwnWrites::default();
-        let client =
-            PluginClient::new(nowhere, &self.factory, [watched], &own_writes, ClientConfig::default());
+        let client = PluginClient::new(
+            nowhere,
+            &self.factory,
+            [watched],
+            &own_writes,
+            &ReadMetrics::default(),
+            ClientConfig::default(),
+        );
         let gate = Gate::new(&spec.name, spec.all_permissions());
         let revision = compiled.start(RevisionSetup {
             spec: Arc::new(spec),

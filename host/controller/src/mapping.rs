@@ -1,6 +1,6 @@
 //! From a change of an object to the keys that have to be reconciled.
 
-use wheelhouse_cache::Delta;
+use wheelhouse_cache::{Cause, Delta};
 use wheelhouse_core::spec::{Mapping, Source};
 use wheelhouse_core::{Key, Kind, Object, Value};
 
@@ -9,13 +9,17 @@ pub(crate) fn concerns(source: &Source, delta: &Delta) -> bool {
     if !source.namespaces.is_empty() && !source.namespaces.contains(&delta.key.namespace) {
         return false;
     }
-    let selected =
-        |object: &Option<Object>| object.as_ref().is_some_and(|o| source.selector.matches(o.value()));
+    let selected = |object: &Option<Object>| {
+        object.as_ref().is_some_and(|object| {
+            source.selector.matches(object.value()) && source.field_selector.matches(object.value())
+        })
+    };
     if !selected(&delta.old) && !selected(&delta.new) {
         return false;
     }
     match (&delta.old, &delta.new) {
-        (Some(old), Some(new)) if !source.predicates.is_empty() => {
+        // A resync is of everything, changed or not.
+        (Some(old), Some(new)) if !source.predicates.is_empty() && delta.cause != Cause::Resync => {
             let (old, new) = (old.value(), new.value());
             // A new UID is another object under the same name; a deletion that begins must be seen.
             ["uid", "deletionTimestamp"].iter().any(|f| old.at(&["metadata", f]) != new.at(&["metadata", f]))
@@ -97,7 +101,7 @@ mod tests {
     fn delta(old: Option<Json>, new: Option<Json>) -> Delta {
         let (old, new) = (old.as_ref().map(object), new.as_ref().map(object));
         let key = new.as_ref().or(old.as_ref()).unwrap().key();
-        Delta { key, old, new, initial: false }
+        Delta { key, old, new, cause: Cause::Live }
     }
 
     fn target() -> Target {
@@ -148,6 +152,8 @@ mod tests {
             kind: "v1/Pod".parse().unwrap(),
             namespaces: vec!["ns".to_owned()],
             selector: "app=web".parse().unwrap(),
+            field_selector: "spec.nodeName!=n2".parse().unwrap(),
+            fields: Default::default(),
             predicates,
         }
     }
@@ -159,6 +165,10 @@ mod tests {
         assert!(concerns(None, Some(pod("ns", "web"))));
         assert!(!concerns(None, Some(pod("other", "web"))));
         assert!(!concerns(None, Some(pod("ns", "db"))));
+        let mut elsewhere = pod("ns", "web");
+        elsewhere["spec"] = json!({"nodeName": "n2"});
+        assert!(!concerns(None, Some(elsewhere.clone())));
+        assert!(concerns(Some(pod("ns", "web")), Some(elsewhere)), "it is selected no more");
         assert!(concerns(Some(pod("ns", "web")), Some(pod("ns", "db"))), "it is selected no more");
         assert!(concerns(Some(pod("ns", "web")), None));
     }
@@ -174,6 +184,8 @@ mod tests {
         let concerns = |new| concerns(&source, &delta(before(), Some(new)));
         assert!(!concerns(pod(1, "Running", "a", None)));
         assert!(concerns(pod(2, "Pending", "a", None)));
+        let again = Delta { cause: Cause::Resync, ..delta(before(), Some(pod(1, "Pending", "a", None))) };
+        assert!(super::concerns(&source, &again), "a resync asks for no change");
         assert!(concerns(pod(1, "Pending", "b", None)), "created again with an equal generation");
         assert!(concerns(pod(1, "Pending", "a", Some("2026-01-01T00:00:00Z"))), "a deletion begins");
     }

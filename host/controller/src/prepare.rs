@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use wheelhouse_cache::{CacheError, IndexFn, Informer, InformerFactory, Rest};
-use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, Watched};
+use wheelhouse_cache::{CacheError, IndexFn, Informer, InformerFactory, Interest, Rest};
+use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, ReadMetrics, Watched};
 use wheelhouse_core::limits::Limits;
 use wheelhouse_core::spec::{FieldIndex, IndexSource};
-use wheelhouse_core::{Gate, Kind, Object, Spec};
+use wheelhouse_core::{Fields, Gate, Kind, Object, Spec};
 use wheelhouse_sandbox::{Compiled, DescribeError, Revision, RevisionSetup, Sandbox};
 
 /// What all plugins of a host share. Cheap to clone.
@@ -23,6 +23,8 @@ pub struct Runtime {
     pub informers: InformerFactory,
     /// Writes.
     pub client: Rest,
+    /// Counts reads, of all plugins.
+    pub reads: ReadMetrics,
     /// Of each plugin.
     pub limits: Limits,
     /// How long a kind's first list may take.
@@ -71,19 +73,10 @@ impl PrepareError {
 pub struct Prepared {
     pub(crate) revision: Arc<Revision>,
     pub(crate) client: Arc<PluginClient>,
-    pub(crate) informers: HashMap<Kind, Informer>,
-    /// Of the reconciled kind; among `informers` too.
-    pub(crate) reconciled: Informer,
-    /// Indexes by the plugin's own function: they go with the revision.
-    own_indexes: Vec<(Informer, String)>,
-}
-
-impl Drop for Prepared {
-    fn drop(&mut self) {
-        for (informer, name) in &self.own_indexes {
-            informer.remove_index(name);
-        }
-    }
+    /// Of each kind: one for each namespace, or one for all.
+    pub(crate) informers: HashMap<Kind, Vec<Informer>>,
+    /// Whether the reconciled kind's objects are in namespaces.
+    pub(crate) namespaced: bool,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -118,29 +111,37 @@ impl Runtime {
     ) -> Result<Prepared, PrepareError> {
         let spec = Arc::new(compiled.describe(config, &self.limits).await?);
 
-        let informer = async |kind: &Kind| {
+        let mut informers = HashMap::new();
+        let mut namespaced = false;
+        for kind in spec.kinds() {
             let failed =
                 |source| PrepareError::Kind { plugin: spec.name.clone(), kind: kind.clone(), source };
-            self.informers.informer(kind).await.map_err(failed)
-        };
-        let reconciled = informer(&spec.reconciles.kind).await?;
-        let mut informers = HashMap::new();
-        for kind in spec.kinds() {
-            let informer = informer(&kind).await?;
-            informers.insert(kind, informer);
+            let resource = self.informers.resources().resolve(&kind).await.map_err(failed)?;
+            let mut of_kind: Vec<Informer> = Vec::new();
+            for scope in spec.scopes(&kind, resource.namespaced) {
+                let interest = Interest::from(&kind).scoped(scope).reading(spec.fields(&kind));
+                let informer = self.informers.informer(interest).await.map_err(failed)?;
+                // Those of several namespaces may be one, which has them all.
+                if !of_kind.iter().any(|other| other.id() == informer.id()) {
+                    of_kind.push(informer);
+                }
+            }
+            namespaced |= kind == spec.reconciles.kind && resource.namespaced;
+            informers.insert(kind, of_kind);
         }
 
         let indexes: Vec<Named> = spec.indexes.iter().map(Named::new).collect();
-        let watched = informers.iter().map(|(kind, informer)| {
+        let watched = informers.iter().map(|(kind, informers)| {
             let of_kind = indexes.iter().filter(|named| named.index.kind == *kind);
             let indexes = of_kind.map(|named| (named.index.name.clone(), named.name.clone())).collect();
-            Watched { informer: informer.clone(), indexes }
+            Watched { informers: informers.clone(), indexes }
         });
         let client = Arc::new(PluginClient::new(
             self.client.clone(),
             &self.informers,
             watched,
             own_writes,
+            &self.reads,
             ClientConfig::default(),
         ));
         let gate = Arc::new(Gate::new(&spec.name, spec.all_permissions()));
@@ -151,31 +152,34 @@ impl Runtime {
             cluster: Arc::clone(&client) as Arc<_>,
             limits: self.limits.clone(),
         }));
-        let mut prepared = Prepared { revision, client, informers, reconciled, own_indexes: Vec::new() };
         for named in &indexes {
-            named.add(&mut prepared);
+            named.add(informers.get(&named.index.kind).into_iter().flatten(), &revision);
         }
-        self.wait_synced(&spec, &prepared.informers).await?;
-        Ok(prepared)
+        self.wait_synced(&spec, &informers).await?;
+        Ok(Prepared { revision, client, informers, namespaced })
     }
 
     async fn wait_synced(
         &self,
         spec: &Spec,
-        informers: &HashMap<Kind, Informer>,
+        informers: &HashMap<Kind, Vec<Informer>>,
     ) -> Result<(), PrepareError> {
         let all = async {
-            for informer in informers.values() {
+            for informer in informers.values().flatten() {
                 informer.wait_synced().await;
             }
         };
         if tokio::time::timeout(self.sync_timeout, all).await.is_ok() {
             return Ok(());
         }
-        let mut late: Vec<&str> = informers
-            .iter()
-            .filter(|(_, informer)| !informer.synced())
-            .map(|(kind, _)| kind.as_str())
+        let mut late: Vec<String> = informers
+            .values()
+            .flatten()
+            .filter(|informer| !informer.synced())
+            .map(|informer| match informer.scope().namespace.as_str() {
+                "" => informer.kind().to_string(),
+                namespace => format!("{} in namespace {namespace}", informer.kind()),
+            })
             .collect();
         late.sort_unstable();
         Err(PrepareError::Sync {
@@ -204,30 +208,29 @@ impl<'a> Named<'a> {
         Self { index, name }
     }
 
-    fn add(&self, prepared: &mut Prepared) {
-        // `Spec::check` has seen to it that the kind is watched.
-        let Some(informer) = prepared.informers.get(&self.index.kind) else { return };
-        let function = match &self.index.source {
-            IndexSource::Field(path) => IndexFn::field(path.clone()),
-            IndexSource::Plugin => {
-                prepared.own_indexes.push((informer.clone(), self.name.clone()));
-                own_index(self.index.name.clone(), &prepared.revision)
-            }
-        };
-        informer.add_index(&self.name, function);
+    fn add<'i>(&self, informers: impl Iterator<Item = &'i Informer>, revision: &Arc<Revision>) {
+        for informer in informers {
+            let function = match &self.index.source {
+                IndexSource::Field(path) => IndexFn::field(path.clone()),
+                IndexSource::Plugin => own_index(self.index.name.clone(), informer.fields(), revision),
+            };
+            informer.add_index(&self.name, function);
+        }
     }
 }
 
-/// An index by the plugin's own function. A call that fails leaves the object out of the index, which
-/// harms this plugin alone.
-fn own_index(name: String, revision: &Arc<Revision>) -> IndexFn {
+/// An index by the plugin's own function, which sees the fields that the plugin declared. A call that
+/// fails leaves the object out of the index, which harms this plugin alone.
+fn own_index(name: String, fields: &Fields, revision: &Arc<Revision>) -> IndexFn {
     // Weak: the informer may outlive the revision.
     let revision = Arc::downgrade(revision);
+    let fields = fields.clone();
     IndexFn::from_fn(move |object: &Object| {
         let Some(revision) = revision.upgrade() else { return Vec::new() };
+        let object = fields.project(object);
         // The informer asks from within its own task, and waits; other tasks move to other threads.
         let called =
-            tokio::task::block_in_place(|| Handle::current().block_on(revision.index(&name, object)));
+            tokio::task::block_in_place(|| Handle::current().block_on(revision.index(&name, &object)));
         called.unwrap_or_else(|error| {
             let plugin = revision.spec().name.as_str();
             tracing::warn!(plugin, index = %name, object = %object.key(), "index() failed, the object is left out: {error}");

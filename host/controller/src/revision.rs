@@ -17,6 +17,9 @@ use crate::mapping::{Target, concerns};
 use crate::metrics::{PluginMetrics, ResultLabel};
 use crate::prepare::Prepared;
 
+/// However often a plugin wants to be asked again of everything, it is no more often than this.
+const SHORTEST_RESYNC: Duration = Duration::from_secs(1);
+
 /// What a source's events lead to.
 #[derive(Clone)]
 enum Role {
@@ -45,28 +48,31 @@ impl Running {
     pub(crate) fn listen(prepared: Prepared, queue: WorkQueue<Key>, metrics: Arc<PluginMetrics>) -> Self {
         let spec = Arc::clone(prepared.spec());
         let retired = watch::Sender::new(false);
-        let target = Arc::new(Target {
-            kind: spec.reconciles.kind.clone(),
-            namespaced: prepared.reconciled.resource().is_some_and(|resource| resource.namespaced),
-        });
+        let target = Arc::new(Target { kind: spec.reconciles.kind.clone(), namespaced: prepared.namespaced });
+        let of_kind = |kind| prepared.informers.get(kind).map(Vec::as_slice).unwrap_or_default();
         let reconciled = std::iter::once((&spec.reconciles, Role::Reconciled));
         let owned = spec.owns.iter().map(|source| (source, Role::Owned));
         let watched =
             spec.watches.iter().map(|w| (&w.source, Role::Watched(w.name.clone(), w.mapping.clone())));
         let mut pumps = Vec::new();
         for (source, role) in reconciled.chain(owned).chain(watched) {
-            let Some(informer) = prepared.informers.get(&source.kind) else { continue };
-            let pump = Pump {
-                source: source.clone(),
-                role,
-                target: Arc::clone(&target),
-                revision: Arc::clone(&prepared.revision),
-                reconciled: prepared.reconciled.clone(),
-                queue: queue.clone(),
-                seen: watch::Sender::new(false),
-                retired: retired.subscribe(),
-            };
-            pumps.push((pump, informer.subscribe()));
+            for informer in of_kind(&source.kind) {
+                let mut subscription = informer.subscribe();
+                if let (Role::Reconciled, Some(period)) = (&role, spec.options.resync) {
+                    subscription = subscription.resync_every(period.max(SHORTEST_RESYNC));
+                }
+                let pump = Pump {
+                    source: source.clone(),
+                    role: role.clone(),
+                    target: Arc::clone(&target),
+                    revision: Arc::clone(&prepared.revision),
+                    reconciled: of_kind(&spec.reconciles.kind).to_vec(),
+                    queue: queue.clone(),
+                    seen: watch::Sender::new(false),
+                    retired: retired.subscribe(),
+                };
+                pumps.push((pump, subscription));
+            }
         }
         let (sources, workers) = (JoinSet::new(), JoinSet::new());
         Self { prepared, queue, metrics, pumps, sources, workers, retired }
@@ -78,18 +84,6 @@ impl Running {
         for (pump, subscription) in self.pumps.drain(..) {
             initial.push(pump.seen.subscribe());
             self.sources.spawn(pump.run(subscription));
-        }
-        let spec = self.prepared.spec();
-        if let Some(period) = spec.options.resync {
-            let reconciled = self.prepared.reconciled.clone();
-            let resync = resync(period, reconciled, spec.reconciles.clone(), self.queue.clone());
-            let mut retired = self.retired.subscribe();
-            self.sources.spawn(async move {
-                tokio::select! {
-                    () = resync => {}
-                    _ = retired.wait_for(|retired| *retired) => {}
-                }
-            });
         }
         Started(initial)
     }
@@ -162,7 +156,7 @@ struct Pump {
     target: Arc<Target>,
     revision: Arc<Revision>,
     /// Of the reconciled kind.
-    reconciled: Informer,
+    reconciled: Vec<Informer>,
     queue: WorkQueue<Key>,
     /// Set once the initial objects have been requested.
     seen: watch::Sender<bool>,
@@ -192,7 +186,7 @@ impl Pump {
         if !concerns(&self.source, &delta) {
             return;
         }
-        let priority = if delta.initial { Priority::Low } else { Priority::High };
+        let priority = if delta.cause.is_live() { Priority::High } else { Priority::Low };
         for key in self.keys(delta).await {
             self.queue.add(key, priority);
         }
@@ -218,22 +212,10 @@ impl Pump {
                 tracing::warn!(plugin, watch, object = %object, "map() failed, so every object is requested: {error}");
             }
         }
-        self.reconciled.snapshot().iter().map(|(key, _)| Key::clone(key)).collect()
-    }
-}
-
-/// Requests every object of the reconciled kind now and then, behind live changes; the server is
-/// not asked.
-async fn resync(period: Duration, informer: Informer, source: Source, queue: WorkQueue<Key>) {
-    let period = period.max(Duration::from_secs(1));
-    loop {
-        tokio::time::sleep(period).await;
-        for (key, object) in informer.snapshot().iter() {
-            let delta = Delta { key: Key::clone(key), old: None, new: Some(object.clone()), initial: true };
-            if concerns(&source, &delta) {
-                queue.add(delta.key, Priority::Low);
-            }
-        }
+        let all = |informer: &Informer| {
+            informer.snapshot().iter().map(|(key, _)| Key::clone(key)).collect::<Vec<_>>()
+        };
+        self.reconciled.iter().flat_map(all).collect()
     }
 }
 

@@ -124,8 +124,9 @@ impl List {
     }
 
     /// Only objects that this field selector selects: `spec.nodeName=n1,metadata.name!=a`; an absent
-    /// field has the value "". It may name `metadata.name`, `metadata.namespace` and the fields that have
-    /// an [index](crate::Index::field), and costs what a required value of one of those finds.
+    /// field has the values "", "false" and "0". It may name `metadata.name`, `metadata.namespace` and the
+    /// fields that have an [index](crate::Index::field), and costs what a required value of one of those
+    /// finds.
     pub fn where_field(mut self, selector: impl Into<String>) -> Self {
         self.query.field_selector = selector.into();
         self

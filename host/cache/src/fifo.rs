@@ -8,10 +8,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use tokio::sync::{Notify, watch};
 use wheelhouse_core::{Key, Object, Value};
 
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{Mutex, MutexGuard, Notify, PoisonError, watch};
 use crate::writer::Change;
 
 /// Deltas that one key may have waiting; then they are compressed, whatever they differ in.

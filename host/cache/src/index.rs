@@ -88,12 +88,14 @@ struct Entry {
 pub(crate) struct Index {
     pub(crate) name: Arc<str>,
     pub(crate) function: IndexFn,
+    /// How many want it.
+    pub(crate) holders: usize,
     entries: OrdMap<Entry, Object>,
 }
 
 impl Index {
     pub(crate) fn new(name: &str, function: IndexFn) -> Self {
-        Self { name: name.into(), function, entries: OrdMap::new() }
+        Self { name: name.into(), function, holders: 1, entries: OrdMap::new() }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -140,15 +140,11 @@ impl Informer {
         tokio::time::timeout(within, self.wait_synced()).await.is_ok()
     }
 
-    /// Adds an index, at any time; one of this name stays as it is. The names of plugins' indexes
-    /// should begin with the plugin's, since informers are shared.
+    /// Adds an index, at any time; it lasts as long as this handle and its clones, or as those of others
+    /// who have added one of this name. One that is there stays as it is: what a name means must be the
+    /// same for all. It may look at this handle's fields and at no others.
     pub fn add_index(&self, name: &str, values: IndexFn) {
-        self.store().add_index(name, values);
-    }
-
-    /// Drops an index.
-    pub fn remove_index(&self, name: &str) {
-        self.store().remove_index(name);
+        self.lease.add_index(name, values);
     }
 
     /// A handler's view: the objects that are there first, marked as initial, then every change.

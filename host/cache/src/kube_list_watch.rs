@@ -46,8 +46,14 @@ impl KubeListWatch {
         Self { rest, resources, kind: kind.clone(), scope: scope.clone(), selects_here }
     }
 
+    /// Of an answer that has come: by now it is known who selects.
     fn decoder(&self, fields: &Fields) -> Decoder {
-        Decoder::new(&self.kind).reading(fields).selecting(&self.scope.fields)
+        let decoder = Decoder::new(&self.kind).reading(fields);
+        if self.selects_here.load(Ordering::Relaxed) {
+            decoder.selecting(&self.scope.fields)
+        } else {
+            decoder
+        }
     }
 
     /// Asks with the scope's selectors. Where the server refuses to select by a field (it knows but a

@@ -1,18 +1,18 @@
 //! Who holds an informer, and for which fields.
 //!
 //! A store keeps the union of what its holders read. Whoever reads less is shown less. That is settled
-//! here, so that a read looks at one flag; and a flag is raised before the store has more than its
-//! holder may see, and lowered only after.
+//! here, so that a read looks at one flag. It is raised before the store has more than its holder may
+//! see, and never lowered: a reader may have an object in hand from before the store lost the rest.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use tokio::sync::watch;
 use wheelhouse_core::Fields;
 
+use crate::index::IndexFn;
 use crate::sink::Sink;
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, PoisonError, watch};
 
 struct Held {
     fields: Fields,
@@ -33,8 +33,9 @@ impl Table {
     }
 
     fn mark(&self, held: &Held) {
-        let narrower = self.stored.as_ref().is_some_and(|stored| *stored != held.fields);
-        held.narrower.store(narrower, Ordering::Release);
+        if self.stored.as_ref().is_some_and(|stored| !held.fields.covers(stored)) {
+            held.narrower.store(true, Ordering::Release);
+        }
     }
 }
 
@@ -69,9 +70,7 @@ impl Leases {
 
     /// The store has, from now on, these fields and no others; called once it has no more.
     pub(crate) fn settle(&self, fields: &Fields) {
-        let mut table = self.lock();
-        table.stored = Some(fields.clone());
-        table.held.values().for_each(|held| table.mark(held));
+        self.lock().stored = Some(fields.clone());
     }
 
     /// Runs this unless somebody wants more than these fields, and lets nobody come meanwhile; whether
@@ -119,24 +118,38 @@ pub(crate) struct Lease {
     id: u64,
     fields: Fields,
     narrower: Arc<AtomicBool>,
+    /// Those that it has added.
+    indexes: Mutex<BTreeSet<String>>,
 }
 
 impl Lease {
     pub(crate) fn new(sink: &Arc<Sink>, fields: &Fields) -> Arc<Self> {
         let (id, narrower) = sink.leases.take(fields);
-        Arc::new(Self { sink: Arc::clone(sink), id, fields: fields.clone(), narrower })
+        let (sink, fields) = (Arc::clone(sink), fields.clone());
+        Arc::new(Self { sink, id, fields, narrower, indexes: Mutex::default() })
+    }
+
+    fn indexes(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.indexes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an index that lasts as long as this.
+    pub(crate) fn add_index(&self, name: &str, values: IndexFn) {
+        if self.indexes().insert(name.to_owned()) {
+            self.sink.store.add_index(name, values);
+        }
     }
 
     pub(crate) fn fields(&self) -> &Fields {
         &self.fields
     }
 
-    /// Raised while the store may have more fields than these.
+    /// Raised once the store may have more fields than these.
     pub(crate) fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.narrower)
     }
 
-    /// Whether the store may have more fields than these.
+    /// Whether the store may have more fields than these, or had.
     pub(crate) fn narrower(&self) -> bool {
         self.narrower.load(Ordering::Acquire)
     }
@@ -144,6 +157,10 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        // Before their fields go.
+        for name in std::mem::take(&mut *self.indexes()) {
+            self.sink.store.remove_index(&name);
+        }
         self.sink.leases.give_back(self.id);
     }
 }

@@ -304,6 +304,10 @@ impl Reflector {
     async fn failed(&mut self, what: &'static str, failure: &Failure) {
         self.sink.counters.error(failure.reason());
         let (kind, scope) = (&self.sink.kind, &self.sink.scope);
+        if failure.code() != Some(404) {
+            // A server in trouble knows nothing of what it serves.
+            self.absent = 0;
+        }
         if failure.code() == Some(404) {
             self.absent = self.absent.saturating_add(1);
             // Once said, it is repeated only to those who listen closely.

@@ -1,10 +1,9 @@
 //! What a reflector writes to: the store, and those who are told.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
 use wheelhouse_core::{Fields, Kind, Object, Scope};
 
@@ -14,7 +13,7 @@ use crate::list_watch::Unreadable;
 use crate::snapshot::Snapshot;
 use crate::stats::{Counters, add};
 use crate::store::Store;
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, PoisonError, watch};
 use crate::writer::{Change, Writer};
 
 /// One informer's. It does not keep the informer alive.
@@ -35,7 +34,7 @@ struct Listener {
     queue: Arc<Queue>,
     /// Of what, at least.
     fields: Fields,
-    /// Raised while the store may have more than that.
+    /// Raised once the store may have more than that.
     narrower: Arc<AtomicBool>,
 }
 

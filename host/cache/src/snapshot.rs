@@ -67,6 +67,15 @@ pub(crate) struct State {
     pub(crate) bytes: u64,
 }
 
+impl State {
+    pub(crate) fn look_up(&self, key: &Key) -> Result<Option<Object>, Arc<str>> {
+        match self.by_key.get(key) {
+            Some(object) => Ok(Some(object.clone())),
+            None => self.unreadable.get(key).map_or(Ok(None), |reason| Err(Arc::clone(reason))),
+        }
+    }
+}
+
 /// Keys and objects, in order.
 pub type Scan<'a> = Box<dyn Iterator<Item = (&'a Arc<Key>, &'a Object)> + 'a>;
 
@@ -80,6 +89,14 @@ impl Snapshot {
     /// One object.
     pub fn get(&self, key: &Key) -> Option<&Object> {
         self.state.by_key.get(key)
+    }
+
+    /// One object, if there is one.
+    ///
+    /// # Errors
+    /// If it is there, and cannot be made sense of: why.
+    pub fn look_up(&self, key: &Key) -> Result<Option<Object>, Arc<str>> {
+        self.state.look_up(key)
     }
 
     /// All of them, in order.

@@ -17,8 +17,7 @@ use crate::snapshot::{Query, Snapshot, State, UnknownIndex};
 use crate::sync::{Mutex, PoisonError, RwLock};
 use crate::writer::{Writer, refile};
 
-/// The built-in index of the UIDs of owners.
-pub const OWNER_INDEX: &str = "metadata.ownerReferences.uid";
+pub use wheelhouse_core::spec::OWNER_INDEX;
 
 /// For each index that is not pure, by position: what an object was filed under.
 pub(crate) type Filed = Vec<Option<HashMap<Arc<Key>, Vec<String>>>>;
@@ -53,6 +52,14 @@ impl Store {
     /// One object.
     pub fn get(&self, key: &Key) -> Option<Object> {
         self.read(|state| state.by_key.get(key).cloned())
+    }
+
+    /// One object, if there is one.
+    ///
+    /// # Errors
+    /// If it is there, and cannot be made sense of: why.
+    pub fn look_up(&self, key: &Key) -> Result<Option<Object>, Arc<str>> {
+        self.read(|state| state.look_up(key))
     }
 
     /// Why an object that is there cannot be made sense of; none if it is not there, or can.
@@ -101,14 +108,15 @@ impl Store {
         self.snapshot().count(query)
     }
 
-    /// Adds an index and files what is there. An index of this name stays as it is.
+    /// Adds an index and files what is there. An index of this name stays as it is, and has one more
+    /// who wants it.
     pub fn add_index(&self, name: &str, function: IndexFn) {
         // The function may be slow: it is asked outside of every lock, and again only for what
         // changed meanwhile.
-        let before = self.snapshot();
-        if before.index(name).is_some() {
+        if self.hold_index(name) {
             return;
         }
+        let before = self.snapshot();
         let mut filed = (!function.is_pure()).then(HashMap::new);
         let mut index = Index::new(name, function);
         for (key, object) in &before.state.objects {
@@ -116,10 +124,10 @@ impl Store {
             refile(&mut index, filed.as_mut(), key, None, Some((values, object)));
         }
         let mut writer = self.begin();
-        let now = self.snapshot();
-        if now.index(name).is_some() {
+        if writer.hold_index(name) {
             return;
         }
+        let now = self.snapshot();
         for change in before.state.objects.diff(&now.state.objects) {
             let (key, old, new) = match change {
                 imbl::ordmap::DiffItem::Add(key, new) => (key, None, Some(new)),
@@ -137,15 +145,26 @@ impl Store {
         writer.write(|state| Arc::make_mut(&mut state.indexes).push(index));
     }
 
-    /// Drops an index; nothing if there is none of this name. The built-in one stays.
+    fn hold_index(&self, name: &str) -> bool {
+        self.begin().hold_index(name)
+    }
+
+    /// Has one less who wants an index, and drops it with the last; nothing if there is none of this name.
+    /// The built-in one stays.
     pub fn remove_index(&self, name: &str) {
         let mut writer = self.begin();
         let position = self.read(|state| state.indexes.iter().position(|index| &*index.name == name));
-        if let Some(position) = position.filter(|_| name != OWNER_INDEX) {
+        let Some(position) = position.filter(|_| name != OWNER_INDEX) else { return };
+        let removed = writer.write(|state| {
+            let indexes = Arc::make_mut(&mut state.indexes);
+            let index = indexes.get_mut(position)?;
+            index.holders = index.holders.saturating_sub(1);
+            (index.holders == 0).then(|| indexes.remove(position))
+        });
+        if removed.is_some() {
             writer.filed.remove(position);
-            let removed = writer.write(|state| Arc::make_mut(&mut state.indexes).remove(position));
-            drop(removed);
         }
+        drop(removed);
     }
 
     /// The one writer.

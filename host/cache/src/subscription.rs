@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 use wheelhouse_core::Object;
 
 use crate::fifo::{Delta, Queue};
 use crate::informer::Informer;
+use crate::sync::watch;
 
 /// One handler's view of an informer. It keeps the informer alive; dropping it ends it.
 ///

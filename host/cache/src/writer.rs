@@ -1,7 +1,7 @@
 //! The one who writes to a store.
 //!
-//! It works out what to file where before it takes the lock that readers take, and changes the trees in
-//! place; what readers still hold of them is copied, node by node.
+//! It works out the next state beside the one that readers see. What the two have in common they share;
+//! of what changes, the nodes on the way to it are copied.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -69,6 +69,17 @@ impl<'a> Writer<'a> {
         Self { store, filed }
     }
 
+    /// Has one more who wants an index; whether there is one of this name.
+    pub(crate) fn hold_index(&self, name: &str) -> bool {
+        self.write(|state| {
+            let Some(at) = state.indexes.iter().position(|index| &*index.name == name) else { return false };
+            if let Some(index) = Arc::make_mut(&mut state.indexes).get_mut(at) {
+                index.holders += 1;
+            }
+            true
+        })
+    }
+
     pub(crate) fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.store.state.write().unwrap_or_else(PoisonError::into_inner))
     }
@@ -112,14 +123,21 @@ impl<'a> Writer<'a> {
         })
     }
 
+    /// Works out the next state beside the one that readers see, and puts it in its place: a reader waits
+    /// for a few words to be moved, and never for a tree to be changed.
+    fn advance_with(&mut self, version: &str, change: impl FnOnce(&mut Filed, &mut State)) {
+        let mut next = self.store.read(State::clone);
+        change(&mut self.filed, &mut next);
+        advance(&mut next, version);
+        let old = self.write(|state| std::mem::replace(state, next));
+        // It is taken apart after the lock is released.
+        drop(old);
+    }
+
     fn apply(&mut self, change: &Change, indexes: Arc<Vec<Index>>, version: &str) {
         let moves = Self::moves(&indexes, change.old.as_ref(), change.new.as_ref());
-        // Else the entries would be shared, and copied.
         drop(indexes);
-        let filed = &mut *self.filed;
-        let mut state = self.store.state.write().unwrap_or_else(PoisonError::into_inner);
-        Self::put(filed, &mut state, change, moves);
-        advance(&mut state, version);
+        self.advance_with(version, |filed, next| Self::put(filed, next, change, moves));
     }
 
     /// An object as a watch reports it. Nothing if it is no news: a version that is there, or older.
@@ -197,11 +215,10 @@ impl<'a> Writer<'a> {
         let change = Change { key, old: Some(old), new: None };
         let moves = Self::moves(&indexes, change.old.as_ref(), None);
         drop(indexes);
-        let filed = &mut *self.filed;
-        let mut state = self.store.state.write().unwrap_or_else(PoisonError::into_inner);
-        Self::put(filed, &mut state, &change, moves);
-        mark(&mut state);
-        advance(&mut state, version);
+        self.advance_with(version, |filed, next| {
+            Self::put(filed, next, &change, moves);
+            mark(next);
+        });
         Some(change)
     }
 

@@ -14,9 +14,12 @@ mod api_error;
 mod client;
 mod live;
 mod overlay;
+#[cfg(test)]
+mod overlay_tests;
 mod place;
 mod read;
 mod reads;
+mod sync;
 mod view;
 mod write;
 

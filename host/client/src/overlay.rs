@@ -7,13 +7,15 @@
 //! There is one overlay per plugin and store; the plugin's revisions share it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use wheelhouse_cache::{Informer, Snapshot, version};
 use wheelhouse_core::{Key, Kind, Object};
+
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, PoisonError};
 
 /// After so long, the store is believed whatever it says.
 pub(crate) const TTL: Duration = Duration::from_secs(30);
@@ -45,21 +47,24 @@ impl OwnWrites {
         overlay
     }
 
-    /// Those over the stores that an object of this namespace may be in.
-    fn of(&self, kind: &Kind, namespace: &str) -> Vec<Arc<Overlay>> {
+    /// Tells those over the stores that an object of this namespace may be in. None comes meanwhile: it
+    /// would know neither this nor what the others know of it.
+    fn tell(&self, kind: &Kind, namespace: &str, what: impl Fn(&Overlay)) {
         let kinds = self.lock();
         let living = kinds.get(kind).into_iter().flatten().filter_map(Weak::upgrade);
-        living.filter(|overlay| overlay.informer.scope().has_namespace(namespace)).collect()
+        living
+            .filter(|overlay| overlay.informer.scope().has_namespace(namespace))
+            .for_each(|overlay| what(&overlay));
     }
 
     /// The object as it is known to be by an answer of the API server.
     pub(crate) fn learn(&self, kind: &Kind, object: &Object) {
-        self.of(kind, object.namespace()).iter().for_each(|overlay| overlay.learn([object]));
+        self.tell(kind, object.namespace(), |overlay| overlay.learn([object]));
     }
 
     /// The object with this UID is gone.
     pub(crate) fn learn_gone(&self, kind: &Kind, key: &Key, uid: &str) {
-        self.of(kind, &key.namespace).iter().for_each(|overlay| overlay.learn_gone(key, uid));
+        self.tell(kind, &key.namespace, |overlay| overlay.learn_gone(key, uid));
     }
 }
 
@@ -69,8 +74,8 @@ enum Known {
     Object(Object),
     /// The object with this UID is no longer what the store is for, as of this version.
     Left { uid: String, version: String },
-    /// The object with this UID is gone. It had reached this version before; "" if nobody knows.
-    Gone { uid: String, version: String },
+    /// The objects with these UIDs are gone. One had reached this version before; "" if nobody knows.
+    Gone { uids: Vec<String>, version: String },
 }
 
 #[derive(Clone, Debug)]
@@ -118,8 +123,14 @@ impl Known {
                 }
                 _ => Verdict::Settled,
             },
-            Self::Gone { uid, version } => match stored {
-                Some(stored) if stored.uid() == uid => Verdict::Shows(None),
+            Self::Gone { uids, version } => match stored {
+                // One of them, or one that had gone before they came.
+                Some(stored)
+                    if uids.iter().any(|uid| uid == stored.uid())
+                        || version::older(stored.resource_version(), version) =>
+                {
+                    Verdict::Shows(None)
+                }
                 Some(_) => Verdict::Settled,
                 None if !version.is_empty() && version::reaches(seen, version) => Verdict::Settled,
                 None => Verdict::Keeps,
@@ -135,17 +146,10 @@ impl Known {
             Self::Left { version, .. } | Self::Gone { version, .. } => version,
         }
     }
-
-    fn uid(&self) -> &str {
-        match self {
-            Self::Object(object) => object.uid(),
-            Self::Left { uid, .. } | Self::Gone { uid, .. } => uid,
-        }
-    }
 }
 
 impl Overlay {
-    fn new(informer: Informer) -> Self {
+    pub(crate) fn new(informer: Informer) -> Self {
         Self { informer, entries: Mutex::default(), len: AtomicUsize::new(0), expired: AtomicU64::new(0) }
     }
 
@@ -220,8 +224,9 @@ impl Overlay {
             }
             let key = object.key();
             let outdated = entries.get(&key).is_some_and(|entry| match &entry.known {
-                Known::Gone { uid: gone, .. } => gone == uid,
-                known => known.uid() == uid && version::older(version, known.version()),
+                Known::Gone { uids, .. } if uids.iter().any(|gone| gone == uid) => true,
+                // Of whichever UID: an answer that was overtaken by another one's creation.
+                known => version::older(version, known.version()),
             });
             if outdated
                 || now.get(&key).is_some_and(|stored| version::reaches(stored.resource_version(), version))
@@ -239,7 +244,7 @@ impl Overlay {
     }
 
     /// The object with this UID is gone.
-    fn learn_gone(&self, key: &Key, uid: &str) {
+    pub(crate) fn learn_gone(&self, key: &Key, uid: &str) {
         if uid.is_empty() {
             return;
         }
@@ -252,35 +257,44 @@ impl Overlay {
             Some(known) => Some(known.version().to_owned()),
             None => now.get(key).and_then(of_uid),
         };
-        let known = Known::Gone { uid: uid.to_owned(), version: version.unwrap_or_default() };
+        // Answers overtake each other: nobody knows which of two went last.
+        let mut uids = match known {
+            Some(Known::Gone { uids, .. }) => uids.clone(),
+            _ => Vec::new(),
+        };
+        uids.push(uid.to_owned());
+        let known = Known::Gone { uids, version: version.unwrap_or_default() };
         entries.insert(key.clone(), Entry { known, since: Instant::now() });
         self.sweep(&mut entries, &now, |_, _| {});
     }
 
     /// The UID that the plugin would now read at a key, or "".
     pub(crate) fn uid_at(&self, key: &Key) -> String {
-        self.get(key).map(|object| object.uid().to_owned()).unwrap_or_default()
+        let object = self.get(key).ok().flatten();
+        object.map(|object| object.uid().to_owned()).unwrap_or_default()
     }
 
-    /// One object.
-    pub(crate) fn get(&self, key: &Key) -> Option<Object> {
-        let stored = |object: Option<Object>| object.map(|object| self.informer.view(object));
+    /// One object, if there is one; an error if it cannot be made sense of: why.
+    pub(crate) fn get(&self, key: &Key) -> Result<Option<Object>, Arc<str>> {
+        let stored = |found: Result<Option<Object>, Arc<str>>| {
+            found.map(|object| object.map(|object| self.informer.view(object)))
+        };
         // The lock is taken before the store is looked at: an entry that is dropped because the
         // store has caught up is not missed by a look at the store before it did.
         let mut entries = self.lock();
         let Some(entry) = entries.get(key) else {
             drop(entries);
-            return stored(self.informer.store().get(key));
+            return stored(self.informer.store().look_up(key));
         };
         let now = self.informer.snapshot();
         let verdict = entry.known.judge(now.get(key), now.seen());
         if matches!(verdict, Verdict::Settled) || entry.since.elapsed() >= TTL {
             self.sweep(&mut entries, &now, |_, _| {});
-            return stored(now.get(key).cloned());
+            return stored(now.look_up(key));
         }
         match verdict {
-            Verdict::Shows(object) => object,
-            Verdict::Keeps | Verdict::Settled => stored(now.get(key).cloned()),
+            Verdict::Shows(object) => Ok(object),
+            Verdict::Keeps | Verdict::Settled => stored(now.look_up(key)),
         }
     }
 
@@ -294,88 +308,5 @@ impl Overlay {
             newer.insert(key.clone(), object);
         });
         (now, newer)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-    use wheelhouse_cache::{
-        ApiResource, BoxFuture, EventStream, Failure, InformerFactory, ListPage, ListRequest, ListWatch,
-        ReflectorConfig, ResourceMap, WatchRequest,
-    };
-
-    use super::*;
-
-    /// A server of which nothing is ever heard.
-    struct Silent;
-
-    impl ListWatch for Silent {
-        fn list<'a>(&'a self, _: ListRequest<'a>) -> BoxFuture<'a, Result<ListPage, Failure>> {
-            Box::pin(std::future::pending())
-        }
-
-        fn watch<'a>(&'a self, _: WatchRequest<'a>) -> BoxFuture<'a, Result<EventStream, Failure>> {
-            Box::pin(std::future::pending())
-        }
-    }
-
-    async fn informer() -> Informer {
-        let kind: Kind = "v1/ConfigMap".parse().unwrap();
-        let resource =
-            ApiResource { kind: kind.clone(), plural: "c".into(), namespaced: true, subresources: vec![] };
-        let resources = ResourceMap::fixed([resource]);
-        let factory =
-            InformerFactory::with_source(resources, |_, _| Arc::new(Silent) as _, ReflectorConfig::default());
-        factory.informer(&kind).await.unwrap()
-    }
-
-    fn object(version: u64) -> Object {
-        let metadata =
-            json!({"namespace": "n", "name": "a", "uid": "u", "resourceVersion": version.to_string()});
-        Object::from_value(&json!({"metadata": metadata})).unwrap()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nothing_is_remembered_for_ever_and_what_was_never_confirmed_is_counted() {
-        let overlay = Overlay::new(informer().await);
-        let key = Key::new("n", "a");
-        overlay.learn([&object(5)]);
-        assert!(overlay.get(&key).is_some());
-        tokio::time::advance(TTL).await;
-        assert!(overlay.get(&key).is_none());
-        assert_eq!((overlay.len(), overlay.expired()), (0, 1));
-        overlay.learn_gone(&key, "u");
-        tokio::time::advance(TTL).await;
-        assert!(overlay.snapshot().1.is_empty() && overlay.is_empty());
-        assert_eq!(overlay.expired(), 1, "a deletion of what is not there is no lag");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn answers_that_overtake_each_other_leave_the_newest() {
-        let overlay = Overlay::new(informer().await);
-        let key = Key::new("n", "a");
-        let version = || overlay.get(&key).map(|o| o.resource_version().to_owned());
-        overlay.learn([&object(7)]);
-        overlay.learn([&object(6)]);
-        assert_eq!(version().as_deref(), Some("7"));
-        overlay.learn_gone(&key, "u");
-        overlay.learn([&object(8)]);
-        assert_eq!(version(), None, "a UID does not come again");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_plugins_revisions_share_what_it_wrote() {
-        let (writes, informer) = (OwnWrites::default(), informer().await);
-        let overlay = writes.over(&informer);
-        assert!(Arc::ptr_eq(&overlay, &writes.clone().over(&informer)));
-        let kind = informer.kind().clone();
-        writes.learn(&kind, &object(5));
-        assert_eq!(overlay.len(), 1);
-        // Over another store the same is known.
-        let other = writes.over(&self::informer().await);
-        assert_eq!(other.len(), 1);
-        drop((overlay, other));
-        assert_eq!(writes.over(&informer).len(), 0, "nothing is kept for a plugin that runs no more");
     }
 }

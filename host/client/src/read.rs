@@ -155,8 +155,8 @@ impl CachedKind {
             let Some(index) = self.indexes.values().find(|index| **index == path) else {
                 return Err(undeclared(path.trim_start_matches('.'), request));
             };
-            // An index has no entry for a field that is absent, which is the empty value.
-            if requirement.equal && !requirement.value.is_empty() {
+            // An index has no entry for a field that is absent.
+            if requirement.equal && !requirement.is_of_absent_fields() {
                 matches.push((index, requirement.value.as_str()));
             } else {
                 fields.push(requirement);

@@ -1,14 +1,15 @@
 //! What a plugin sees of one store.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use wheelhouse_cache::{Informer, Snapshot, version};
 use wheelhouse_core::request::{Consistency, List};
 use wheelhouse_core::{ApiError, Key, Object};
 
 use crate::overlay::{Overlay, OwnWrites};
+use crate::sync::{AtomicBool, Mutex, PoisonError};
 
 /// An informer, and what the plugin knows to be newer.
 pub(crate) struct View {
@@ -77,17 +78,19 @@ impl View {
     }
 
     pub(crate) fn get(&self, key: &Key, consistency: Consistency) -> Result<Found, ApiError> {
-        let store = self.informer.store();
         let own = consistency == Consistency::OwnWrites && !self.overlay.is_empty();
-        let found =
-            if own { self.overlay.get(key) } else { store.get(key).map(|object| self.informer.view(object)) };
+        // In one look: what could not be read a moment ago may be readable now, and is not absent.
+        let found = if own {
+            self.overlay.get(key)
+        } else {
+            let found = self.informer.store().look_up(key);
+            found.map(|object| object.map(|object| self.informer.view(object)))
+        };
         match found {
-            Some(object) => Ok(Found::Object(object)),
-            None => match store.unreadable(key) {
-                Some(reason) => Err(unreadable(self.informer.kind().as_str(), key, &reason)),
-                None if self.informer.scope().selects_all() => Ok(Found::Absent),
-                None => Ok(Found::Unknown),
-            },
+            Ok(Some(object)) => Ok(Found::Object(object)),
+            Err(reason) => Err(unreadable(self.informer.kind().as_str(), key, &reason)),
+            Ok(None) if self.informer.scope().selects_all() => Ok(Found::Absent),
+            Ok(None) => Ok(Found::Unknown),
         }
     }
 

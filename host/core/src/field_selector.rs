@@ -18,7 +18,7 @@ pub struct FieldSelector {
 pub struct FieldRequirement {
     /// Where.
     pub path: FieldPath,
-    /// What; "" is also what an object without the field has.
+    /// What.
     pub value: String,
     /// Whether it must be that, or must not.
     pub equal: bool,
@@ -30,8 +30,13 @@ impl FieldRequirement {
     pub fn holds(&self, object: Value<'_>) -> bool {
         let texts = self.path.texts(object);
         let found =
-            texts.iter().any(|text| *text == self.value) || (texts.is_empty() && self.value.is_empty());
+            texts.iter().any(|text| *text == self.value) || (texts.is_empty() && self.is_of_absent_fields());
         found == self.equal
+    }
+
+    /// Whether the value is one that an absent field has, for the API server: what Go prints of a zero.
+    pub fn is_of_absent_fields(&self) -> bool {
+        matches!(self.value.as_str(), "" | "false" | "0")
     }
 }
 
@@ -172,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_or_is_not_a_value_and_one_that_is_absent_is_the_empty_value() {
+    fn a_field_is_or_is_not_a_value_and_one_that_is_absent_is_zero() {
         for (selector, expected) in [
             ("", true),
             ("spec.nodeName=n1", true),
@@ -184,6 +189,10 @@ mod tests {
             ("spec.other=", true),
             ("spec.other!=", false),
             ("spec.other!=x", true),
+            ("spec.unschedulable=false", true),
+            ("spec.unschedulable!=true", true),
+            ("status.successful=0,status.successful!=1", true),
+            ("spec.hostNetwork=false", false),
             ("spec.nodeName=", false),
             (r"spec.x=a\,b\=c\\", true),
             ("spec.nodeName=n1,", true),

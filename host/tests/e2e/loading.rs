@@ -172,8 +172,8 @@ async fn the_admin_endpoints_tell_how_the_host_is() {
     for name in [
         "controller_runtime_reconcile_total{controller=\"hello\",result=\"success\"}",
         "workqueue_depth{name=\"hello\"}",
-        "wheelhouse_cache_objects{kind=\"v1/ConfigMap\"}",
-        "wheelhouse_cache_synced{kind=\"v1/ConfigMap\"} 1",
+        "wheelhouse_cache_objects{kind=\"v1/ConfigMap\",scope=\"hello=world\"}",
+        "wheelhouse_cache_synced{kind=\"v1/ConfigMap\",scope=\"hello=world\"} 1",
     ] {
         assert!(metrics.contains(name), "{name} in\n{metrics}");
     }

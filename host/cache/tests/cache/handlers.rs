@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use wheelhouse_cache::{Cause, Delta, Event};
 
-use crate::script::{Script, contents, factory, informer, kind, object, page, pod, until};
+use crate::script::{Script, contents, factory, informer, kind, next, object, page, pod, until};
 
 fn brief(delta: &Delta) -> (String, Option<String>, Option<String>) {
     let version = |o: &Option<wheelhouse_core::Object>| o.as_ref().map(|o| o.resource_version().to_owned());
@@ -33,7 +33,7 @@ async fn a_slow_handler_delays_nobody_and_is_told_the_last_state() {
     }
     until("the store is up to date", || contents(&informer) == ["a@999"]).await;
     assert_eq!(slow.waiting(), 1);
-    assert_eq!(brief(&slow.next().await), told("a", "", "999"));
+    assert_eq!(brief(&next(&mut slow).await), told("a", "", "999"));
     assert!(slow.try_next().is_none());
 }
 
@@ -47,12 +47,12 @@ async fn states_that_may_matter_to_somebody_else_are_not_compressed_away() {
     let watch = script.watch();
     let informer = informer(&script).await;
     let mut handler = informer.subscribe();
-    handler.next().await;
+    next(&mut handler).await;
     watch.unbounded_send(Ok(Event::Modified(owned("11", "y")))).unwrap();
     watch.unbounded_send(Ok(Event::Deleted(owned("12", "y")))).unwrap();
     until("it is gone", || informer.store().is_empty()).await;
-    assert_eq!(brief(&handler.next().await), told("a", "1", "11"));
-    assert_eq!(brief(&handler.next().await), told("a", "11", ""));
+    assert_eq!(brief(&next(&mut handler).await), told("a", "1", "11"));
+    assert_eq!(brief(&next(&mut handler).await), told("a", "11", ""));
     assert!(handler.try_next().is_none());
 }
 
@@ -67,8 +67,8 @@ async fn what_came_and_went_unseen_is_told_as_gone() {
     watch.unbounded_send(Ok(Event::Deleted(pod("a", "12")))).unwrap();
     watch.unbounded_send(Ok(Event::Added(pod("b", "13")))).unwrap();
     until("both have passed", || contents(&informer) == ["b@13"]).await;
-    assert_eq!(brief(&handler.next().await), told("a", "11", ""));
-    assert_eq!(brief(&handler.next().await), told("b", "", "13"));
+    assert_eq!(brief(&next(&mut handler).await), told("a", "11", ""));
+    assert_eq!(brief(&next(&mut handler).await), told("b", "", "13"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,11 +110,11 @@ async fn trap_19_a_late_handler_gets_what_is_there_first_and_knows_when_it_has_i
     until("c is there", || informer.store().len() == 3).await;
     for name in ["a", "b"] {
         assert!(!late.initial_done());
-        let delta = late.next().await;
+        let delta = next(&mut late).await;
         assert!(delta.cause == Cause::Initial && delta.key.name == name && delta.old.is_none());
     }
     assert!(late.initial_done() && progress.wait_initial_done().await);
-    assert_eq!(late.next().await.cause, Cause::Live);
+    assert_eq!(next(&mut late).await.cause, Cause::Live);
     assert_eq!(script.asked(), ["list", "watch 10"], "one watch for both");
 }
 
@@ -142,11 +142,11 @@ async fn trap_20_a_resync_tells_of_everything_again_behind_what_is_news_and_asks
     let informer = informer(&script).await;
     let mut handler = informer.subscribe().resync_every(Duration::from_secs(60));
     for _ in 0..2 {
-        assert_eq!(handler.next().await.cause, Cause::Initial);
+        assert_eq!(next(&mut handler).await.cause, Cause::Initial);
     }
     let began = Instant::now();
     for name in ["a", "b"] {
-        let delta = handler.next().await;
+        let delta = next(&mut handler).await;
         assert_eq!((delta.cause, delta.key.name.as_str()), (Cause::Resync, name));
         assert_eq!(delta.old, delta.new, "nothing has happened");
     }
@@ -155,8 +155,8 @@ async fn trap_20_a_resync_tells_of_everything_again_behind_what_is_news_and_asks
     watch.unbounded_send(Ok(Event::Modified(pod("b", "11")))).unwrap();
     until("b has changed", || contents(&informer) == ["a@1", "b@11"]).await;
     tokio::time::advance(Duration::from_secs(60)).await;
-    assert_eq!(brief(&handler.next().await), told("b", "2", "11"));
-    let again = handler.next().await;
+    assert_eq!(brief(&next(&mut handler).await), told("b", "2", "11"));
+    let again = next(&mut handler).await;
     assert_eq!((again.key.name.as_str(), again.cause), ("a", Cause::Resync));
     assert_eq!(script.asked(), ["list", "watch 10"]);
 }
@@ -168,11 +168,11 @@ async fn trap_20_news_of_what_waits_for_a_resync_make_it_news() {
     let watch = script.watch();
     let informer = informer(&script).await;
     let mut handler = informer.subscribe().resync_every(Duration::from_secs(60));
-    handler.next().await;
-    handler.next().await;
-    assert_eq!(handler.next().await.cause, Cause::Resync);
+    next(&mut handler).await;
+    next(&mut handler).await;
+    assert_eq!(next(&mut handler).await.cause, Cause::Resync);
     watch.unbounded_send(Ok(Event::Deleted(pod("b", "11")))).unwrap();
     until("b is gone", || informer.store().len() == 1).await;
-    let gone = handler.next().await;
+    let gone = next(&mut handler).await;
     assert_eq!((gone.key.name.as_str(), gone.cause, gone.new), ("b", Cause::Live, None));
 }

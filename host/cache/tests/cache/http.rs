@@ -38,7 +38,6 @@ impl Exchange {
         self
     }
 
-    /// These bytes, whatever they are.
     pub(crate) fn says(self, bytes: impl Into<Vec<u8>>) -> Self {
         self.then(Does::Says(bytes.into()))
     }
@@ -63,13 +62,9 @@ impl Exchange {
     /// One chunk, sent on its own.
     pub(crate) fn chunk(self, text: impl AsRef<[u8]>) -> Self {
         let text = text.as_ref();
-        if text.is_empty() {
-            return self;
-        }
-        let mut bytes = format!("{:x}\r\n", text.len()).into_bytes();
-        bytes.extend_from_slice(text);
-        bytes.extend_from_slice(b"\r\n");
-        self.says(bytes)
+        let size = format!("{:x}\r\n", text.len());
+        // An empty one would be the last.
+        if text.is_empty() { self } else { self.says([size.as_bytes(), text, b"\r\n"].concat()) }
     }
 
     /// The end of the chunks. Without it, the connection is closed in the midst of them.
@@ -114,9 +109,8 @@ impl Server {
     /// Asserts that what was asked so far is what the script expects; how much that is.
     fn check(&self) -> usize {
         let asked = self.asked.lock().unwrap();
-        let asked: Vec<&String> = asked.iter().map(|(what, _)| what).collect();
-        let expected: Vec<&String> = self.expected.iter().take(asked.len()).collect();
-        assert_eq!(asked, expected, "what is asked is not what the script expects");
+        let asked: Vec<&str> = asked.iter().map(|(what, _)| what.as_str()).collect();
+        assert!(self.expected.iter().take(asked.len()).eq(&asked), "{asked:#?}, not {:#?}", self.expected);
         asked.len()
     }
 

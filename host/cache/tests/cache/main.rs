@@ -4,10 +4,15 @@
 mod authority;
 mod factory;
 mod handlers;
+mod http;
 mod model;
+mod odd;
+mod reading;
 mod rotation;
 mod script;
 mod server;
+mod sharing;
+mod streaming;
 mod token_server;
 mod watching;
 mod wire;

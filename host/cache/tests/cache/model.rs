@@ -6,6 +6,7 @@
 //! `WHEELHOUSE_SEED` the one to try again: a failure names it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -193,9 +194,8 @@ async fn run(steps: Vec<Step>, streaming: bool) {
                 let _ = (0..most).all(|_| client.take());
             }),
             Step::Join(which) => {
-                if !clients.contains_key(&which) {
-                    let client = Client::new(&factory, which).await;
-                    clients.insert(which, client);
+                if let Entry::Vacant(place) = clients.entry(which) {
+                    place.insert(Client::new(&factory, which).await);
                 }
             }
             Step::Leave(which) => {

@@ -8,8 +8,8 @@ use futures::channel::mpsc::{UnboundedSender, unbounded};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use wheelhouse_cache::{
-    ApiResource, BoxFuture, Event, EventStream, Failure, Informer, InformerFactory, ListPage, ListRequest,
-    ListWatch, ReflectorConfig, ResourceMap, Status, Unreadable, WatchRequest,
+    ApiResource, BoxFuture, Delta, Event, EventStream, Failure, Informer, InformerFactory, ListPage,
+    ListRequest, ListWatch, ReflectorConfig, ResourceMap, Status, Subscription, Unreadable, WatchRequest,
 };
 use wheelhouse_core::{Key, Kind, Object};
 
@@ -191,6 +191,12 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
         tokio::time::sleep(pause).await;
         pause = (pause * 5 / 4).min(Duration::from_secs(1));
     }
+}
+
+/// What a handler is told next: a test that waits for what never comes should fail, and not hang.
+pub(crate) async fn next(handler: &mut Subscription) -> Delta {
+    let told = tokio::time::timeout(Duration::from_secs(600), handler.next()).await;
+    told.expect("a handler is told of nothing more")
 }
 
 /// The names and versions in the store.

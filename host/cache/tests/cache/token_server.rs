@@ -118,8 +118,11 @@ impl Server {
             write(socket, "401 Unauthorized", status).await;
         } else if line.contains("watch=true") {
             let version = self.version.fetch_add(1, Ordering::SeqCst) + 1;
-            let event =
-                json!({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version.to_string()}}});
+            let mut metadata = json!({"resourceVersion": version.to_string()});
+            if line.contains("sendInitialEvents=true") {
+                metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+            }
+            let event = json!({"type": "BOOKMARK", "object": {"metadata": metadata}});
             let cut = self.cut.notified();
             let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
             let chunk = format!("{head}{:x}\r\n{event}\n\r\n", event.to_string().len() + 1);

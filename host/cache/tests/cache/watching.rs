@@ -6,7 +6,7 @@ use std::time::Duration;
 use wheelhouse_cache::{Event, Failure, OWNER_INDEX, Status};
 use wheelhouse_core::Object;
 
-use crate::script::{Script, bookmark, contents, informer, key, object, page, part, pod, refusal, until};
+use crate::script::{Script, bookmark, contents, informer, next, object, page, part, pod, refusal, until};
 
 async fn owned_by(informer: &wheelhouse_cache::Informer, uid: &str) -> u64 {
     let selector = wheelhouse_core::LabelSelector::default();
@@ -36,9 +36,9 @@ async fn trap_01_an_object_deleted_while_the_watch_was_down_is_told_with_its_las
     let _watch = script.watch();
     let informer = informer(&script).await;
     let mut handler = informer.subscribe();
-    handler.next().await;
-    handler.next().await;
-    let gone = handler.next().await;
+    next(&mut handler).await;
+    next(&mut handler).await;
+    let gone = next(&mut handler).await;
     assert_eq!((gone.key.name.as_str(), gone.new), ("a", None));
     assert_eq!(gone.old.unwrap().resource_version(), "1");
 }
@@ -67,24 +67,27 @@ async fn trap_03_deleted_and_created_again_in_a_gap_is_a_deletion_and_an_additio
     let _watch = script.watch();
     let informer = informer(&script).await;
     let mut handler = informer.subscribe();
-    handler.next().await;
+    next(&mut handler).await;
     watch.unbounded_send(Err(refusal(410, "Expired"))).unwrap();
-    let gone = handler.next().await;
+    let gone = next(&mut handler).await;
     assert_eq!((gone.old.unwrap().uid(), gone.new), ("first", None));
-    let new = handler.next().await;
+    let new = next(&mut handler).await;
     assert_eq!((new.old, new.new.unwrap().uid()), (None, "second"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn trap_04_after_410_readers_never_see_an_empty_or_partial_store() {
-    for in_the_stream in [true, false] {
+    let expired = [(410, "Expired"), (410, "Gone"), (410, ""), (500, "Expired"), (500, "Gone")];
+    for (in_the_stream, (code, reason)) in
+        [true, false].into_iter().flat_map(|how| expired.map(|why| (how, why)))
+    {
         let script = Arc::new(Script::default());
         script.list(page("10", [pod("a", "1"), pod("b", "2")]));
         if in_the_stream {
             let watch = script.watch();
-            watch.unbounded_send(Ok(Event::Error(refusal(410, "Expired")))).unwrap();
+            watch.unbounded_send(Ok(Event::Error(refusal(code, reason)))).unwrap();
         } else {
-            script.refuse_watch(refusal(410, "Gone"));
+            script.refuse_watch(refusal(code, reason));
         }
         script.list(part("20", "more", [pod("a", "1")]));
         script.list(page("20", [pod("b", "12"), pod("c", "13")]));
@@ -151,7 +154,7 @@ async fn trap_08_a_bookmark_moves_the_version_to_resume_from_and_nothing_else() 
     let watch = script.watch();
     let informer = informer(&script).await;
     let mut handler = informer.subscribe();
-    handler.next().await;
+    next(&mut handler).await;
     watch.unbounded_send(bookmark("50")).unwrap();
     watch.unbounded_send(bookmark("40")).unwrap();
     let _second = script.watch();
@@ -191,6 +194,19 @@ async fn trap_10_a_throttled_watch_waits_as_long_as_asked_and_does_not_list() {
     until("it is watched again", || script.asked().len() == 3).await;
     assert_eq!(script.asked(), ["list", "watch 10", "watch 10"]);
     assert!(script.pauses()[1] >= Duration::from_secs(70), "{:?}", script.pauses());
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_10_a_server_that_asks_for_a_day_of_patience_gets_five_minutes() {
+    let script = Arc::new(Script::default());
+    let mut status = Status { code: 503, message: "slow down".into(), ..Status::default() };
+    status.retry_after = Some(Duration::from_secs(86_400));
+    script.list(Err(Failure::Status(status)));
+    script.list(page("10", []));
+    let informer = informer(&script).await;
+    until("it has synced", || informer.synced()).await;
+    let pause = script.pauses()[0];
+    assert!(pause >= Duration::from_secs(300) && pause < Duration::from_secs(310), "{pause:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -268,11 +284,40 @@ async fn trap_12_a_kind_that_is_uninstalled_loses_its_objects_without_a_hot_loop
     let _watch = script.watch();
     let informer = informer(&script).await;
     let mut handler = informer.subscribe();
-    handler.next().await;
-    let gone = handler.next().await;
+    next(&mut handler).await;
+    until("its objects are gone", || informer.store().is_empty()).await;
+    assert_eq!(
+        script.asked(),
+        ["list", "watch 10", "list", "list"],
+        "it is not back yet, nor is once enough"
+    );
+    let gone = next(&mut handler).await;
     assert_eq!((gone.old.unwrap().uid(), gone.new), ("a", None));
-    assert_eq!(handler.next().await.new.unwrap().uid(), "other");
+    assert!(informer.synced() && handler.try_next().is_none());
+    assert_eq!(next(&mut handler).await.new.unwrap().uid(), "other");
     assert!(script.pauses().iter().skip(1).take(6).all(|pause| *pause >= Duration::from_millis(800)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_12_a_kind_whose_server_is_in_trouble_and_says_404_now_and_then_keeps_its_objects() {
+    let script = Arc::new(Script::default());
+    script.list(page("10", [pod("a", "1")]));
+    script.refuse_watch(refusal(404, "NotFound"));
+    for _ in 0..4 {
+        script.list(Err(refusal(503, "ServiceUnavailable")));
+        script.list(Err(refusal(404, "NotFound")));
+    }
+    script.list(page("11", [pod("a", "1")]));
+    let _watch = script.watch();
+    let informer = informer(&script).await;
+    let mut handler = informer.subscribe();
+    assert_eq!(next(&mut handler).await.key.name, "a");
+    until("it is watched again", || {
+        assert_eq!(contents(&informer), ["a@1"]);
+        script.asked().len() == 12
+    })
+    .await;
+    assert!(handler.try_next().is_none());
 }
 
 #[tokio::test(start_paused = true)]

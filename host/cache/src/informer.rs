@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
-use wheelhouse_core::{Fields, Kind, Object, Scope};
+use wheelhouse_core::{Fields, Key, Kind, Object, Scope};
 
 use crate::fifo::Queue;
 use crate::index::IndexFn;
@@ -97,15 +97,24 @@ impl Informer {
         self.lease.fields()
     }
 
-    /// An object from the store as this handle may see it: without the fields that are kept for others
-    /// alone. Read the store first, then ask this.
-    pub fn view(&self, object: Object) -> Object {
-        if self.lease.narrower() { self.fields().project(&object) } else { object }
+    /// One object, if there is one, with this handle's fields.
+    ///
+    /// # Errors
+    /// If it is there, and cannot be made sense of: why.
+    pub fn look_up(&self, key: &Key) -> Result<Option<Object>, Arc<str>> {
+        let (found, wider) =
+            self.store().read(|state| (state.look_up(key), !self.fields().covers(&state.fields)));
+        found.map(|object| object.map(|object| if wider { self.fields().project(&object) } else { object }))
+    }
+
+    /// An object of a snapshot as this handle may see it: without the fields that are kept for others alone.
+    pub fn view(&self, now: &Snapshot, object: Object) -> Object {
+        if now.is_wider_than(self.fields()) { self.fields().project(&object) } else { object }
     }
 
     /// Likewise, many.
-    pub fn view_all(&self, objects: &mut [Object]) {
-        if self.lease.narrower() {
+    pub fn view_all(&self, now: &Snapshot, objects: &mut [Object]) {
+        if now.is_wider_than(self.fields()) {
             objects.iter_mut().for_each(|object| *object = self.fields().project(object));
         }
     }

@@ -1,7 +1,6 @@
 //! What a reflector writes to: the store, and those who are told.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,7 +12,7 @@ use crate::list_watch::Unreadable;
 use crate::snapshot::Snapshot;
 use crate::stats::{Counters, add};
 use crate::store::Store;
-use crate::sync::{AtomicBool, Mutex, MutexGuard, PoisonError, watch};
+use crate::sync::{Mutex, MutexGuard, PoisonError, watch};
 use crate::writer::{Change, Writer};
 
 /// One informer's. It does not keep the informer alive.
@@ -32,19 +31,18 @@ pub(crate) struct Sink {
 /// Who is told.
 struct Listener {
     queue: Arc<Queue>,
-    /// Of what, at least.
+    /// Of these fields.
     fields: Fields,
-    /// Raised once the store may have more than that.
-    narrower: Arc<AtomicBool>,
 }
 
 impl Listener {
-    fn push(&self, changes: impl IntoIterator<Item = Change>, cause: Cause) {
-        self.queue.push(changes, cause, self.narrower.load(Ordering::Acquire));
+    /// Objects of the store.
+    fn push(&self, changes: impl IntoIterator<Item = Change>, cause: Cause, kept: &Fields) {
+        self.queue.push(changes, cause, !self.fields.covers(kept));
     }
 
     fn start(&self, now: &Snapshot) {
-        self.queue.start(all(now), self.narrower.load(Ordering::Acquire));
+        self.queue.start(all(now), now.is_wider_than(&self.fields));
     }
 }
 
@@ -73,8 +71,7 @@ impl Sink {
 
     /// Tells a queue of everything that is there, now or once it is, and then of every change.
     pub(crate) fn add_queue(&self, queue: &Arc<Queue>, lease: &Lease) {
-        let (queue, fields, narrower) = (Arc::clone(queue), lease.fields().clone(), lease.flag());
-        let listener = Listener { queue, fields, narrower };
+        let listener = Listener { queue: Arc::clone(queue), fields: lease.fields().clone() };
         // Nothing is applied meanwhile, so nothing is missed and nothing told twice.
         let writer = self.store.begin();
         if self.synced_with(&listener.fields) {
@@ -95,7 +92,7 @@ impl Sink {
         let now = self.store.snapshot();
         let same = all(&now).map(|change| Change { old: change.new.clone(), ..change });
         if let Some(listener) = self.queues().iter().find(|listener| Arc::ptr_eq(&listener.queue, queue)) {
-            listener.push(same, Cause::Resync);
+            listener.push(same, Cause::Resync, &self.store.fields());
         }
         drop(writer);
     }
@@ -127,8 +124,9 @@ impl Sink {
 
     /// The store first, then those who are told; the writer keeps both in one order.
     fn tell(&self, _writer: Writer<'_>, changes: &[Change]) {
+        let kept = self.store.fields();
         for listener in self.queues().iter().filter(|listener| listener.queue.started()) {
-            listener.push(changes.iter().cloned(), Cause::Live);
+            listener.push(changes.iter().cloned(), Cause::Live, &kept);
         }
     }
 
@@ -141,24 +139,22 @@ impl Sink {
         fields: &Fields,
     ) {
         add(&self.counters.lists, 1);
-        let kept = self.synced.borrow().clone();
-        let afresh = kept.as_ref().is_some_and(|kept| kept != fields);
-        self.leases.widen(fields);
+        let first = self.synced.borrow().is_none();
         let mut writer = self.store.begin();
-        let changes = writer.replace(objects, unreadable, version, afresh);
-        if kept.is_none() {
+        let before = self.store.fields();
+        let changes = writer.replace(objects, unreadable, version, fields);
+        if first {
             let mut first_sync = self.counters.first_sync.lock().unwrap_or_else(PoisonError::into_inner);
             *first_sync = Some(self.started.elapsed());
         }
         self.synced.send_replace(Some(fields.clone()));
         for listener in self.queues().iter() {
             if listener.queue.started() {
-                listener.push(changes.iter().cloned(), Cause::Live);
+                listener.push(changes.iter().cloned(), Cause::Live, &before.union(fields));
             } else if fields.covers(&listener.fields) {
                 listener.start(&self.store.snapshot());
             }
         }
-        self.leases.settle(fields);
         drop(writer);
     }
 
@@ -171,7 +167,6 @@ impl Sink {
         });
         if goes {
             self.store.begin().narrow(fields);
-            self.leases.settle(fields);
         }
         goes
     }

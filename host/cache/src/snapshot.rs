@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imbl::{HashMap, OrdMap};
 use wheelhouse_core::access::Page;
 use wheelhouse_core::field_selector::FieldRequirement;
-use wheelhouse_core::{Key, LabelSelector, Object};
+use wheelhouse_core::{Fields, Key, LabelSelector, Object};
 
 use crate::index::{Index, IndexFn, Matching};
 
@@ -60,6 +60,8 @@ pub(crate) struct State {
     pub(crate) by_key: HashMap<Arc<Key>, Object>,
     /// Those that are there and could not be decoded, and why.
     pub(crate) unreadable: OrdMap<Arc<Key>, Arc<str>>,
+    /// What the objects may have besides metadata.
+    pub(crate) fields: Fields,
     pub(crate) indexes: Arc<Vec<Index>>,
     /// The newest version of the collection that is known to be in here.
     pub(crate) seen: Arc<str>,
@@ -97,6 +99,11 @@ impl Snapshot {
     /// If it is there, and cannot be made sense of: why.
     pub fn look_up(&self, key: &Key) -> Result<Option<Object>, Arc<str>> {
         self.state.look_up(key)
+    }
+
+    /// Whether its objects may have other fields than these.
+    pub fn is_wider_than(&self, fields: &Fields) -> bool {
+        !fields.covers(&self.state.fields)
     }
 
     /// All of them, in order.

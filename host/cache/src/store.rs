@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 use wheelhouse_core::access::Page;
-use wheelhouse_core::{Key, Object};
+use wheelhouse_core::{Fields, Key, Object};
 
 use crate::index::{Index, IndexFn};
 use crate::snapshot::{Query, Snapshot, State, UnknownIndex};
@@ -35,6 +35,7 @@ impl Default for Store {
             objects: OrdMap::new(),
             by_key: imbl::HashMap::new(),
             unreadable: OrdMap::new(),
+            fields: Fields::of([]),
             indexes: Arc::new(vec![owners]),
             seen: "".into(),
             synced: false,
@@ -54,12 +55,9 @@ impl Store {
         self.read(|state| state.by_key.get(key).cloned())
     }
 
-    /// One object, if there is one.
-    ///
-    /// # Errors
-    /// If it is there, and cannot be made sense of: why.
-    pub fn look_up(&self, key: &Key) -> Result<Option<Object>, Arc<str>> {
-        self.read(|state| state.look_up(key))
+    /// What the objects may have besides metadata.
+    pub(crate) fn fields(&self) -> Fields {
+        self.read(|state| state.fields.clone())
     }
 
     /// Why an object that is there cannot be made sense of; none if it is not there, or can.

@@ -6,7 +6,7 @@ use std::thread;
 
 use proptest::prelude::*;
 use serde_json::json;
-use wheelhouse_core::{Key, LabelSelector, Object};
+use wheelhouse_core::{Fields, Key, LabelSelector, Object};
 
 use crate::index::IndexFn;
 use crate::snapshot::{Query, Snapshot};
@@ -194,7 +194,7 @@ proptest! {
                         shapes.iter().map(|s| s.object(version)).map(|o| (o.key(), o)).collect();
                     model = objects.clone();
                     let objects = objects.into_values().collect();
-                    store.begin().replace(objects, &[], &version.to_string(), false);
+                    store.begin().replace(objects, &[], &version.to_string(), &Fields::all());
                 }
                 // An index is there as long as somebody wants it.
                 Step::AddIndex(which) => {
@@ -225,13 +225,18 @@ fn pod(name: &str, node: &str, version: u64) -> Object {
 fn trap_16_a_query_sees_one_moment_while_the_store_goes_on() {
     let store = Arc::new(Store::default());
     store.add_index("node", IndexFn::field(".spec.nodeName".parse().unwrap()));
-    store.begin().replace((0..100).map(|n| pod(&format!("p{n}"), "n0", 1)).collect(), &[], "1", false);
+    store.begin().replace(
+        (0..100).map(|n| pod(&format!("p{n}"), "n0", 1)).collect(),
+        &[],
+        "1",
+        &Fields::all(),
+    );
     let writer = Arc::clone(&store);
     let moving = thread::spawn(move || {
         for version in 2..200 {
             let node = format!("n{}", version % 2);
             let all = (0..100).map(|n| pod(&format!("p{n}"), &node, version)).collect();
-            writer.begin().replace(all, &[], &version.to_string(), false);
+            writer.begin().replace(all, &[], &version.to_string(), &Fields::all());
         }
     });
     let everything = LabelSelector::default();

@@ -229,16 +229,17 @@ impl<'a> Writer<'a> {
 
     /// The collection as a list found it: what is not in it is gone. Readers see all of it at once.
     ///
-    /// An object of a version that is there stays as it is; with `afresh` it is replaced even so, since
-    /// other fields of it are kept now, and that is no change.
+    /// An object of a version that is there stays as it is, unless other fields of it are kept now: then it
+    /// is replaced, and that is no change.
     pub(crate) fn replace(
         &mut self,
         objects: Vec<Object>,
         unreadable: &[Unreadable],
         version: &str,
-        afresh: bool,
+        fields: &Fields,
     ) -> Vec<Change> {
         let mut next = self.store.read(State::clone);
+        let afresh = next.fields != *fields;
         let before = next.objects.clone();
         let mut gone = before.clone();
         let mut changes = Vec::new();
@@ -276,6 +277,7 @@ impl<'a> Writer<'a> {
         }
         next.seen = version.into();
         next.synced = true;
+        next.fields = fields.clone();
         // The old state is taken apart after the lock is released.
         let old = self.write(|state| std::mem::replace(state, next));
         drop((old, before));
@@ -302,6 +304,7 @@ impl<'a> Writer<'a> {
             let moves = moves.collect();
             Self::put(filed, &mut next, &change, moves);
         }
+        next.fields = fields.clone();
         let old = self.write(|state| std::mem::replace(state, next));
         drop(old);
     }

@@ -139,7 +139,7 @@ impl PluginClient {
 impl ClusterAccess for PluginClient {
     fn get(&self, request: Permitted<Get>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
         if let Some(cached) = self.cache(&request.kind) {
-            match cached.reads.from_cache(|| cached.get(&request)) {
+            match cached.reads.of_cache(|| cached.get(&request)) {
                 Ok(Found::Object(object)) => return Box::pin(ready(Ok(Some(object)))),
                 Ok(Found::Absent) => return Box::pin(ready(Ok(None))),
                 Ok(Found::Unknown) => {}
@@ -156,7 +156,7 @@ impl ClusterAccess for PluginClient {
         if let Some(cached) = self.cache(&request.kind)
             && let Some(view) = cached.view_for(&request)
         {
-            return Box::pin(ready(cached.reads.from_cache(|| cached.list(view, &request))));
+            return Box::pin(ready(cached.reads.of_cache(|| cached.list(view, &request))));
         }
         Box::pin(async move {
             let mut page = self.live_list(&request).await?;
@@ -170,7 +170,7 @@ impl ClusterAccess for PluginClient {
         if let Some(cached) = self.cache(&request.kind)
             && let Some(view) = cached.view_for(&request)
         {
-            return Box::pin(ready(cached.reads.from_cache(|| cached.count(view, &request))));
+            return Box::pin(ready(cached.reads.of_cache(|| cached.count(view, &request))));
         }
         Box::pin(async move { self.live_count(&request).await })
     }

@@ -64,7 +64,7 @@ struct Listed {
 
 impl PluginClient {
     pub(crate) async fn live_get(&self, request: &Get) -> Result<Option<Object>, ApiError> {
-        self.reads.of(&request.kind).from_server(self.get_from_server(request)).await
+        self.reads.of(&request.kind).of_server(self.get_from_server(request)).await
     }
 
     /// The view of an object's namespace.
@@ -115,7 +115,7 @@ impl PluginClient {
     }
 
     async fn live_objects(&self, request: &List) -> Result<Listed, ApiError> {
-        self.reads.of(&request.kind).from_server(self.list_from_server(request)).await
+        self.reads.of(&request.kind).of_server(self.list_from_server(request)).await
     }
 
     async fn list_from_server(&self, request: &List) -> Result<Listed, ApiError> {

@@ -276,25 +276,23 @@ impl Overlay {
 
     /// One object, if there is one; an error if it cannot be made sense of: why.
     pub(crate) fn get(&self, key: &Key) -> Result<Option<Object>, Arc<str>> {
-        let stored = |found: Result<Option<Object>, Arc<str>>| {
-            found.map(|object| object.map(|object| self.informer.view(object)))
-        };
         // The lock is taken before the store is looked at: an entry that is dropped because the
         // store has caught up is not missed by a look at the store before it did.
         let mut entries = self.lock();
         let Some(entry) = entries.get(key) else {
             drop(entries);
-            return stored(self.informer.store().look_up(key));
+            return self.informer.look_up(key);
         };
         let now = self.informer.snapshot();
+        let stored = || now.look_up(key).map(|object| object.map(|object| self.informer.view(&now, object)));
         let verdict = entry.known.judge(now.get(key), now.seen());
         if matches!(verdict, Verdict::Settled) || entry.since.elapsed() >= TTL {
             self.sweep(&mut entries, &now, |_, _| {});
-            return stored(now.look_up(key));
+            return stored();
         }
         match verdict {
             Verdict::Shows(object) => Ok(object),
-            Verdict::Keeps | Verdict::Settled => stored(now.look_up(key)),
+            Verdict::Keeps | Verdict::Settled => stored(),
         }
     }
 

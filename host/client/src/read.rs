@@ -176,7 +176,7 @@ impl CachedKind {
             page(overlaid(scan, &newer, &now, &query), &query)
         };
         now.name_unreadable(&mut found, &query);
-        view.informer.view_all(&mut found.objects);
+        view.informer.view_all(&now, &mut found.objects);
         Ok(found)
     }
 

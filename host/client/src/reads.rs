@@ -70,7 +70,7 @@ impl KindReads {
         self.live.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn from_cache<T>(&self, read: impl FnOnce() -> T) -> T {
+    pub(crate) fn of_cache<T>(&self, read: impl FnOnce() -> T) -> T {
         let timed = self.cached.fetch_add(1, Ordering::Relaxed).is_multiple_of(TIMED);
         if !timed {
             return read();
@@ -81,7 +81,7 @@ impl KindReads {
         answer
     }
 
-    pub(crate) async fn from_server<T>(&self, read: impl Future<Output = T>) -> T {
+    pub(crate) async fn of_server<T>(&self, read: impl Future<Output = T>) -> T {
         self.live.fetch_add(1, Ordering::Relaxed);
         let begun = Instant::now();
         let answer = read.await;

@@ -80,12 +80,7 @@ impl View {
     pub(crate) fn get(&self, key: &Key, consistency: Consistency) -> Result<Found, ApiError> {
         let own = consistency == Consistency::OwnWrites && !self.overlay.is_empty();
         // In one look: what could not be read a moment ago may be readable now, and is not absent.
-        let found = if own {
-            self.overlay.get(key)
-        } else {
-            let found = self.informer.store().look_up(key);
-            found.map(|object| object.map(|object| self.informer.view(object)))
-        };
+        let found = if own { self.overlay.get(key) } else { self.informer.look_up(key) };
         match found {
             Ok(Some(object)) => Ok(Found::Object(object)),
             Err(reason) => Err(unreadable(self.informer.kind().as_str(), key, &reason)),

@@ -110,7 +110,7 @@ impl Client {
     fn look(&mut self, server: &Server) {
         let now = self.informer.snapshot();
         for (key, object) in now.iter() {
-            let object = self.informer.view(object.clone());
+            let object = self.informer.view(&now, object.clone());
             self.check_fields(&object);
             assert!(
                 server.ever_had(&object, self.informer.fields(), self.informer.synced()),
@@ -151,7 +151,7 @@ impl Client {
         until("the store is the server", || {
             self.look(server);
             let now = self.informer.snapshot();
-            let seen = now.iter().map(|(_, object)| self.informer.view(object.clone()));
+            let seen = now.iter().map(|(_, object)| self.informer.view(&now, object.clone()));
             let told = odd.iter().all(|key| self.informer.store().unreadable(key).is_some());
             self.informer.synced() && same(seen, &expected) && told && now.unreadable() == odd.len()
         })

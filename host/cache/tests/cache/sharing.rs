@@ -45,7 +45,7 @@ fn only(paths: &[&str], name: &str, version: &str) -> Object {
 
 /// What a handle sees of an object: its fields outside of metadata.
 fn seen(informer: &Informer, name: &str) -> String {
-    let object = informer.view(informer.store().get(&key(name)).unwrap());
+    let object = informer.look_up(&key(name)).unwrap().unwrap();
     outside_of_metadata(&object)
 }
 
@@ -217,7 +217,7 @@ async fn no_holder_sees_a_field_that_only_another_declared() {
     let just_spec = format!("spec {WEB}");
     assert_eq!((seen(&spec, "a"), seen(&phase, "a")), (just_spec.clone(), phase_at("1")));
     let mut objects = [spec.store().get(&key("a")).unwrap()];
-    spec.view_all(&mut objects);
+    spec.view_all(&spec.snapshot(), &mut objects);
     assert_eq!(outside_of_metadata(&objects[0]), just_spec);
     assert_eq!(told(&mut spec_handler), some("a", None, Some(&just_spec)));
     assert_eq!(told(&mut spec_handler), None);

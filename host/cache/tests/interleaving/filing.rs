@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shuttle::thread;
-use wheelhouse_core::{Key, Object};
+use wheelhouse_core::{Fields, Key, Object};
 
 use crate::index::IndexFn;
 use crate::list_watch::Unreadable;
@@ -106,7 +106,7 @@ fn a_snapshot_is_of_one_moment_and_time_never_goes_back() {
         let store = Arc::new(Store::default());
         store.add_index("path", app_by_path());
         store.add_index("app", app());
-        store.begin().replace(list.clone(), &[], "3", false);
+        store.begin().replace(list.clone(), &[], "3", &Fields::all());
         let readers = [["a", "b"], ["c", "a"]].map(|names| {
             let store = Arc::clone(&store);
             thread::spawn(move || Reader::default().read(&store, &names))
@@ -117,7 +117,7 @@ fn a_snapshot_is_of_one_moment_and_time_never_goes_back() {
         assert!(store.begin().upsert(overtaken.clone()).is_empty());
         store.begin().remove(&steps[2]);
         store.begin().unreadable(&key("b"), "no", false, "7");
-        store.begin().replace(relist.clone(), &[], "9", false);
+        store.begin().replace(relist.clone(), &[], "9", &Fields::all());
         readers.into_iter().for_each(|reader| reader.join().unwrap());
         check(&store.snapshot());
         assert_eq!((store.len(), store.snapshot().seen()), (2, "9"));
@@ -132,9 +132,9 @@ fn a_relist_is_seen_whole_or_not_at_all() {
         let relisted = Arc::clone(&store);
         let (first, second) = (before.clone(), after.clone());
         let writer = thread::spawn(move || {
-            relisted.begin().replace(first, &[], "3", false);
+            relisted.begin().replace(first, &[], "3", &Fields::all());
             let unreadable = [Unreadable { key: Some(key("a")), reason: "no".into() }];
-            relisted.begin().replace(second, &unreadable, "8", false);
+            relisted.begin().replace(second, &unreadable, "8", &Fields::all());
         });
         for _ in 0..3 {
             let now = store.snapshot();
@@ -157,7 +157,7 @@ fn an_index_that_is_added_while_objects_change_has_all_of_them() {
     let steps = objects(&["a@5/db", "d@6/web", "b@7/none"]);
     in_many_orders(move || {
         let store = Arc::new(Store::default());
-        store.begin().replace(list.clone(), &[], "3", false);
+        store.begin().replace(list.clone(), &[], "3", &Fields::all());
         let others = [("app", app()), ("app", app()), ("path", app_by_path())].map(|(name, function)| {
             let store = Arc::clone(&store);
             thread::spawn(move || {
@@ -187,7 +187,7 @@ fn an_index_that_is_dropped_while_objects_change_takes_no_other_with_it() {
     let steps = objects(&["a@5/db", "b@6/web", "c@7/none"]);
     in_many_orders(move || {
         let store = Arc::new(Store::default());
-        store.begin().replace(list.clone(), &[], "3", false);
+        store.begin().replace(list.clone(), &[], "3", &Fields::all());
         store.add_index("path", app_by_path());
         store.add_index("gone", app());
         store.add_index("app", app());
@@ -215,7 +215,7 @@ fn an_index_stays_while_one_of_two_holds_it() {
     let list = objects(&["a@1/web", "b@2/db"]);
     in_many_orders(move || {
         let store = Arc::new(Store::default());
-        store.begin().replace(list.clone(), &[], "2", false);
+        store.begin().replace(list.clone(), &[], "2", &Fields::all());
         let (other, holder) = (Arc::clone(&store), Arc::clone(&store));
         let others = [
             thread::spawn(move || {

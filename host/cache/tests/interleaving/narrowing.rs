@@ -83,9 +83,10 @@ impl Reflector {
 
 /// What a handle reads, by each of the ways to.
 fn read(informer: &Informer) -> Vec<Object> {
-    let got = informer.store().get(&key("x")).map(|object| informer.view(object));
-    let mut listed: Vec<Object> = informer.snapshot().iter().map(|(_, object)| object.clone()).collect();
-    informer.view_all(&mut listed);
+    let got = informer.look_up(&key("x")).unwrap();
+    let now = informer.snapshot();
+    let mut listed: Vec<Object> = now.iter().map(|(_, object)| object.clone()).collect();
+    informer.view_all(&now, &mut listed);
     got.into_iter().chain(listed).collect()
 }
 

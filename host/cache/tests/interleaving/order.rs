@@ -15,8 +15,8 @@ use shuttle::{Config, MaxSteps, Runner};
 /// How many orders each of the two schedulers tries.
 const ORDERS: usize = 1500;
 const SEED: u64 = 0x5eed;
-/// What a scheduler prefers a thread to another for, at most, before it changes its mind.
-const CHANGES: usize = 4;
+/// The second one changes its mind one time less, about which thread goes first.
+const DEPTH: usize = 4;
 
 fn run(scheduler: impl Scheduler + 'static, test: impl Fn() + Send + Sync + 'static) {
     let mut config = Config::new();
@@ -36,5 +36,5 @@ pub(crate) fn in_many_orders(test: impl Fn() + Send + Sync + Clone + 'static) {
         return run(ReplayScheduler::new_from_encoded(&order), test);
     }
     run(RandomScheduler::new_from_seed(SEED, ORDERS), test.clone());
-    run(PctScheduler::new_from_seed(SEED, CHANGES, ORDERS), test);
+    run(PctScheduler::new_from_seed(SEED, DEPTH, ORDERS), test);
 }

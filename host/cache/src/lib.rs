@@ -1,4 +1,4 @@
-//! The cache: one watch and one store per kind, shared by every plugin.
+//! The cache: one watch and one store for each kind and scope, shared by every plugin.
 //!
 //! ```text
 //! API server ─ ListWatch ▶ Reflector ▶ Store (+ indexes) ─▶ reads
@@ -10,6 +10,9 @@
 //!   again because of a relist;
 //! - an object never goes back in time ([`version`]);
 //! - a query is answered from one snapshot;
+//! - no more of a kind is watched than somebody wants ([`Interest`]), no more of an object is kept than
+//!   somebody reads, and nobody sees a field that somebody else alone has asked for;
+//! - an object that does not decode leaves no older version of itself behind, and readers are told;
 //! - a subscription sees every key's last state, deletions included, and nothing that it does or
 //!   leaves undone delays the watch.
 //!

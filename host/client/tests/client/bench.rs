@@ -169,15 +169,20 @@ impl Bench {
 
     /// Of a plugin that caches this.
     pub(crate) async fn wanting(interest: Interest) -> Self {
-        Self::with(interest, OwnWrites::default()).await
+        Self::with(interest, OwnWrites::default(), true).await
+    }
+
+    /// Of a plugin that caches all of the kind, in a cluster where it has no namespaces.
+    pub(crate) async fn cluster_scoped() -> Self {
+        Self::with((&kind()).into(), OwnWrites::default(), false).await
     }
 
     /// Of the same plugin's next revision, which caches all of the kind, from a watch of its own.
     pub(crate) async fn after(&self) -> Self {
-        Self::with((&kind()).into(), self.own_writes.clone()).await
+        Self::with((&kind()).into(), self.own_writes.clone(), true).await
     }
 
-    async fn with(interest: Interest, own_writes: OwnWrites) -> Self {
+    async fn with(interest: Interest, own_writes: OwnWrites, namespaced: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let answers = Arc::new(Answers::default());
@@ -190,7 +195,10 @@ impl Bench {
         let feed = Arc::new(Feed { list: watch::Sender::new(None), events: watch::Sender::new(Vec::new()) });
         let source = Arc::clone(&feed);
         let factory = InformerFactory::with_source(
-            ResourceMap::fixed([resource(&kind(), "configmaps", true), resource(&node(), "nodes", false)]),
+            ResourceMap::fixed([
+                resource(&kind(), "configmaps", namespaced),
+                resource(&node(), "nodes", false),
+            ]),
             move |_, _| Arc::clone(&source) as Arc<dyn ListWatch>,
             ReflectorConfig { streaming: false, ..ReflectorConfig::default() },
         );

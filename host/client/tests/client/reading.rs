@@ -146,4 +146,11 @@ async fn trap_15_a_cluster_scoped_kind_has_no_namespace_to_be_granted_by() {
     assert!(matches!(bench.list_of(list).await, Err(ApiError::BadRequest(_))));
     assert!(matches!(bench.get_live(node(), Key::new("n", "n1")).await, Err(ApiError::BadRequest(_))));
     assert!(bench.asked().is_empty());
+
+    // Of one that is cached, too: an object's key has no namespace, and one that is given names nothing.
+    let bench = Bench::cluster_scoped().await;
+    bench.sync(10, []).await;
+    let list = List { namespace: "n".into(), ..everything() };
+    assert!(matches!(bench.list_of(list).await, Err(ApiError::BadRequest(_))));
+    assert!(matches!(bench.get("a").await, Err(ApiError::BadRequest(_))));
 }

@@ -14,6 +14,7 @@
 mod controller;
 mod mapping;
 mod metrics;
+mod patience;
 mod prepare;
 mod revision;
 

@@ -2,9 +2,9 @@
 //! beside whatever runs.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use wheelhouse_cache::{CacheError, IndexFn, Informer, InformerFactory, Interest, Rest};
@@ -13,6 +13,8 @@ use wheelhouse_core::limits::Limits;
 use wheelhouse_core::spec::{FieldIndex, IndexSource};
 use wheelhouse_core::{Fields, Gate, Kind, Object, Spec};
 use wheelhouse_sandbox::{Compiled, DescribeError, Revision, RevisionSetup, Sandbox};
+
+use crate::patience::Patience;
 
 /// What all plugins of a host share. Cheap to clone.
 #[derive(Clone)]
@@ -220,19 +222,29 @@ impl<'a> Named<'a> {
 }
 
 /// An index by the plugin's own function, which sees the fields that the plugin declared. A call that
-/// fails leaves the object out of the index, which harms this plugin alone.
+/// fails leaves the object out of the index, which harms this plugin alone; and one that fails or is slow
+/// again and again is not made for a while ([`Patience`]).
 fn own_index(name: String, fields: &Fields, revision: &Arc<Revision>) -> IndexFn {
     // Weak: the informer may outlive the revision.
     let revision = Arc::downgrade(revision);
     let fields = fields.clone();
+    let patience = Mutex::new(Patience::default());
     IndexFn::from_fn(move |object: &Object| {
         let Some(revision) = revision.upgrade() else { return Vec::new() };
+        let patience = || patience.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = Instant::now();
+        if !patience().may_ask(begun) {
+            return Vec::new();
+        }
         let object = fields.project(object);
         // The informer asks from within its own task, and waits; other tasks move to other threads.
         let called =
             tokio::task::block_in_place(|| Handle::current().block_on(revision.index(&name, &object)));
+        let plugin = revision.spec().name.as_str();
+        if patience().note(begun.elapsed(), called.is_err(), Instant::now()) {
+            tracing::error!(plugin, index = %name, "index() has failed or been slow again and again: for a minute it is not asked, and what changes meanwhile is not in the index");
+        }
         called.unwrap_or_else(|error| {
-            let plugin = revision.spec().name.as_str();
             tracing::warn!(plugin, index = %name, object = %object.key(), "index() failed, the object is left out: {error}");
             Vec::new()
         })

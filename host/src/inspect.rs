@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
-use wheelhouse_core::Spec;
 use wheelhouse_core::limits::Limits;
 use wheelhouse_core::spec::{IndexSource, Mapping, Source};
+use wheelhouse_core::{Kind, Spec};
 use wheelhouse_sandbox::{Inspection, Sandbox, SandboxConfig};
 
 use crate::cli::{InspectArgs, Output};
@@ -55,7 +55,19 @@ fn source(source: &Source) -> Value {
         "kind": source.kind.as_str(),
         "namespaces": source.namespaces,
         "labelSelector": source.selector.to_string(),
+        "fieldSelector": source.field_selector.to_string(),
+        "fields": source.fields.to_string(),
     })
+}
+
+/// What the host would watch and keep of each kind for this plugin alone.
+fn kept(spec: &Spec) -> Vec<(String, String, String)> {
+    let of_kind = |kind: Kind| {
+        // Whether it has namespaces is for the cluster to say; a plugin that names some takes it to have.
+        let scopes: Vec<String> = spec.scopes(&kind, true).iter().map(ToString::to_string).collect();
+        (kind.to_string(), scopes.join(" | "), spec.fields(&kind).to_string())
+    };
+    spec.kinds().into_iter().map(of_kind).collect()
 }
 
 fn mapping(mapping: &Mapping) -> String {
@@ -94,6 +106,11 @@ fn report(spec: &Spec, inspection: &Inspection, digest: &str) -> Value {
         "reconciles": source(&spec.reconciles),
         "owns": spec.owns.iter().map(source).collect::<Vec<_>>(),
         "watches": watches.collect::<Vec<_>>(),
+        "caches": spec.caches.iter().map(source).collect::<Vec<_>>(),
+        "keeps": kept(spec)
+            .into_iter()
+            .map(|(kind, scope, fields)| json!({"kind": kind, "scope": scope, "fields": fields}))
+            .collect::<Vec<_>>(),
         "indexes": indexes.collect::<Vec<_>>(),
         "permissions": permissions.collect::<Vec<_>>(),
         "imports": inspection.imports,
@@ -117,6 +134,9 @@ fn text(spec: &Spec, inspection: &Inspection, digest: &str) -> String {
         if !source.selector.is_empty() {
             line.push_str(&format!(" with {}", source.selector));
         }
+        if !source.field_selector.is_empty() {
+            line.push_str(&format!(" where {}", source.field_selector));
+        }
         line
     };
     row("name", vec![format!("{} {}", spec.name, spec.version)]);
@@ -129,6 +149,9 @@ fn text(spec: &Spec, inspection: &Inspection, digest: &str) -> String {
         format!("{}: {}, by {}", watch.name, one(&watch.source), mapping(&watch.mapping))
     };
     row("watches", spec.watches.iter().map(watch).collect());
+    row("caches", spec.caches.iter().map(one).collect());
+    let kept = kept(spec).into_iter().map(|(kind, scope, fields)| format!("{kind}: {scope}; {fields}"));
+    row("keeps", kept.collect());
     let declared = spec.indexes.iter().map(|i| format!("{} of {}: {}", i.name, i.kind, index(&i.source)));
     row("indexes", declared.collect());
     row("permissions", spec.all_permissions().iter().map(ToString::to_string).collect());

@@ -108,6 +108,7 @@ fn inspect_shows_what_a_plugin_is_and_needs() {
         "API version  0.1.0",
         "reconciles   v1/Node",
         ".spec.nodeName of v1/Pod",
+        "v1/Pod: everything; metadata, .spec.nodeName, .status.phase",
         "get,list,watch v1/Pod in all namespaces",
         "wheelhouse:controller/objects@0.1.0",
     ] {
@@ -118,6 +119,8 @@ fn inspect_shows_what_a_plugin_is_and_needs() {
     assert_eq!((&json["name"], &json["apiVersion"]), (&"node-census".into(), &"0.1.0".into()));
     assert_eq!(json["size"], std::fs::metadata(&file).unwrap().len());
     assert_eq!(json["indexes"][0]["kind"], "v1/Pod");
+    let keeps: Value = serde_json::json!({"kind": "v1/Node", "scope": "everything", "fields": "metadata"});
+    assert_eq!(json["keeps"][0], keeps);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use shuttle::thread;
 use crate::list_watch::Unreadable;
 use crate::order::in_many_orders;
 use crate::overlay::OwnWrites;
-use crate::server::{Server, Worker, cached, reflect, store};
+use crate::server::{Server, Worker, cached, kind, reflect, store};
 use crate::view::Found;
 use crate::world::{key, object};
 
@@ -103,6 +103,30 @@ fn an_answer_that_was_overtaken_undoes_nothing() {
             worker.look("a");
         }
         reflector.join().unwrap();
+    });
+}
+
+#[test]
+fn the_answer_of_an_earlier_deletion_undoes_no_later_one() {
+    in_many_orders(|| {
+        let server = Arc::new(Server::new(&["a"]));
+        let (earlier, _) = server.delete("a");
+        server.put("a'");
+        let (sink, informer) = store();
+        let (list, version, watch) = server.list_and_watch();
+        sink.replace(list, &[], &version, &wheelhouse_core::Fields::all());
+        let writes = OwnWrites::default();
+        let cached = cached(&informer, &writes);
+        let mut worker = Worker::new(&server, &writes, &cached);
+        let late = thread::spawn(move || writes.learn_gone(&kind(), &key("a"), &earlier));
+        worker.delete("a");
+        late.join().unwrap();
+        worker.look("a");
+        server.close();
+        let reflector = thread::spawn(move || reflect(&sink, Vec::new(), "", &watch));
+        worker.look("a");
+        reflector.join().unwrap();
+        worker.look("a");
     });
 }
 

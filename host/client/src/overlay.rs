@@ -70,10 +70,8 @@ impl OwnWrites {
 
 #[derive(Clone, Debug)]
 enum Known {
-    /// This, or something newer, is there.
+    /// This, or something newer, is there: as the API server answered, whatever of it the store is for.
     Object(Object),
-    /// The object with this UID is no longer what the store is for, as of this version.
-    Left { uid: String, version: String },
     /// The objects with these UIDs are gone. One had reached this version before; "" if nobody knows.
     Gone { uids: Vec<String>, version: String },
 }
@@ -81,6 +79,8 @@ enum Known {
 #[derive(Clone, Debug)]
 struct Entry {
     known: Known,
+    /// What the plugin is shown of an object; none if it is none of those that the store is for.
+    shown: Option<Object>,
     since: Instant,
 }
 
@@ -104,9 +104,28 @@ enum Verdict {
 }
 
 impl Known {
-    fn judge(&self, stored: Option<&Object>, seen: &str) -> Verdict {
+    fn version(&self) -> &str {
         match self {
-            Self::Object(object) => {
+            Self::Object(object) => object.resource_version(),
+            Self::Gone { version, .. } => version,
+        }
+    }
+}
+
+impl Entry {
+    fn new(known: Known, informer: &Informer, since: Instant) -> Self {
+        let shown = match &known {
+            Known::Object(object) if informer.scope().contains(object) => {
+                Some(informer.fields().project(object))
+            }
+            _ => None,
+        };
+        Self { known, shown, since }
+    }
+
+    fn judge(&self, stored: Option<&Object>, seen: &str) -> Verdict {
+        match &self.known {
+            Known::Object(object) if self.shown.is_some() => {
                 let version = object.resource_version();
                 let stored_is_it = stored.is_some_and(|stored| {
                     stored.uid() == object.uid() && stored.resource_version() == version
@@ -114,16 +133,20 @@ impl Known {
                 if version::reaches(seen, version) || stored_is_it {
                     Verdict::Settled
                 } else {
-                    Verdict::Shows(Some(object.clone()))
+                    Verdict::Shows(self.shown.clone())
                 }
             }
-            Self::Left { uid, version } => match stored {
-                Some(stored) if stored.uid() == uid && version::older(stored.resource_version(), version) => {
+            // It has left what the store is for: until the watch tells of that, it is hidden.
+            Known::Object(object) => match stored {
+                Some(stored)
+                    if stored.uid() == object.uid()
+                        && version::older(stored.resource_version(), object.resource_version()) =>
+                {
                     Verdict::Shows(None)
                 }
                 _ => Verdict::Settled,
             },
-            Self::Gone { uids, version } => match stored {
+            Known::Gone { uids, version } => match stored {
                 // One of them, or one that had gone before they came.
                 Some(stored)
                     if uids.iter().any(|uid| uid == stored.uid())
@@ -135,15 +158,6 @@ impl Known {
                 None if !version.is_empty() && version::reaches(seen, version) => Verdict::Settled,
                 None => Verdict::Keeps,
             },
-        }
-    }
-}
-
-impl Known {
-    fn version(&self) -> &str {
-        match self {
-            Self::Object(object) => object.resource_version(),
-            Self::Left { version, .. } | Self::Gone { version, .. } => version,
         }
     }
 }
@@ -175,8 +189,10 @@ impl Overlay {
             other.lock().iter().map(|(key, entry)| (key.clone(), entry.clone())).collect();
         let mut entries = self.lock();
         for (key, entry) in theirs {
-            if self.informer.scope().has_namespace(&key.namespace) {
-                entries.entry(key).or_insert(entry);
+            let known = entries.get(&key).map(|known| known.known.version());
+            let newer = known.is_none_or(|known| version::older(known, entry.known.version()));
+            if newer && self.informer.scope().has_namespace(&key.namespace) {
+                entries.insert(key, Entry::new(entry.known, &self.informer, entry.since));
             }
         }
         self.sweep(&mut entries, &self.informer.snapshot(), |_, _| {});
@@ -190,7 +206,7 @@ impl Overlay {
         mut shows: impl FnMut(&Key, Option<Object>),
     ) {
         let mut expired = 0;
-        entries.retain(|key, entry| match entry.known.judge(now.get(key), now.seen()) {
+        entries.retain(|key, entry| match entry.judge(now.get(key), now.seen()) {
             Verdict::Settled => false,
             _ if entry.since.elapsed() >= TTL => {
                 // A deletion that hid nothing has done its duty.
@@ -233,12 +249,7 @@ impl Overlay {
             {
                 continue;
             }
-            let known = if self.informer.scope().contains(object) {
-                Known::Object(self.informer.fields().project(object))
-            } else {
-                Known::Left { uid: uid.to_owned(), version: version.to_owned() }
-            };
-            entries.insert(key, Entry { known, since });
+            entries.insert(key, Entry::new(Known::Object(object.clone()), &self.informer, since));
         }
         self.sweep(&mut entries, &now, |_, _| {});
     }
@@ -264,7 +275,7 @@ impl Overlay {
         };
         uids.push(uid.to_owned());
         let known = Known::Gone { uids, version: version.unwrap_or_default() };
-        entries.insert(key.clone(), Entry { known, since: Instant::now() });
+        entries.insert(key.clone(), Entry::new(known, &self.informer, Instant::now()));
         self.sweep(&mut entries, &now, |_, _| {});
     }
 
@@ -285,7 +296,7 @@ impl Overlay {
         };
         let now = self.informer.snapshot();
         let stored = || now.look_up(key).map(|object| object.map(|object| self.informer.view(&now, object)));
-        let verdict = entry.known.judge(now.get(key), now.seen());
+        let verdict = entry.judge(now.get(key), now.seen());
         if matches!(verdict, Verdict::Settled) || entry.since.elapsed() >= TTL {
             self.sweep(&mut entries, &now, |_, _| {});
             return stored();

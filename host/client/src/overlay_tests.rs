@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 use wheelhouse_cache::{
-    ApiResource, BoxFuture, EventStream, Failure, Informer, InformerFactory, ListPage, ListRequest,
+    ApiResource, BoxFuture, EventStream, Failure, Informer, InformerFactory, Interest, ListPage, ListRequest,
     ListWatch, ReflectorConfig, ResourceMap, WatchRequest,
 };
-use wheelhouse_core::{Key, Kind, Object};
+use wheelhouse_core::{Fields, Key, Kind, Object, Scope};
 
 use crate::overlay::{Overlay, OwnWrites, TTL};
 
@@ -24,14 +24,22 @@ impl ListWatch for Silent {
     }
 }
 
+fn kind() -> Kind {
+    "v1/ConfigMap".parse().unwrap()
+}
+
 async fn informer() -> Informer {
-    let kind: Kind = "v1/ConfigMap".parse().unwrap();
+    informer_of((&kind()).into()).await
+}
+
+async fn informer_of(interest: Interest) -> Informer {
+    let kind = kind();
     let resource =
         ApiResource { kind: kind.clone(), plural: "c".into(), namespaced: true, subresources: vec![] };
     let resources = ResourceMap::fixed([resource]);
     let factory =
         InformerFactory::with_source(resources, |_, _| Arc::new(Silent) as _, ReflectorConfig::default());
-    factory.informer(&kind).await.unwrap()
+    factory.informer(interest).await.unwrap()
 }
 
 fn object(version: u64) -> Object {
@@ -80,4 +88,32 @@ async fn a_plugins_revisions_share_what_it_wrote() {
     assert_eq!(other.len(), 1);
     drop((overlay, other));
     assert_eq!(writes.over(&informer).len(), 0, "nothing is kept for a plugin that runs no more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revision_that_reads_more_sees_more_of_what_the_one_before_wrote() {
+    let scope = Scope { labels: "app=web".parse().unwrap(), ..Scope::default() };
+    let narrow = Interest::from(&kind()).scoped(scope).reading(Fields::of([&".data.a".parse().unwrap()]));
+    let (narrow, wide) = (informer_of(narrow).await, informer().await);
+    let writes = OwnWrites::default();
+    let old = writes.over(&narrow);
+    let written = |name: &str, app: &str, version: &str| {
+        let metadata = json!({"namespace": "n", "name": name, "uid": name, "resourceVersion": version,
+            "labels": {"app": app}});
+        Object::from_value(&json!({"metadata": metadata, "data": {"a": "1", "b": "2"}})).unwrap()
+    };
+    writes.learn(&kind(), &written("a", "web", "5"));
+    // What one of them alone has learnt is known to the next if it is newer.
+    let middle = writes.over(&informer().await);
+    middle.learn([&written("a", "web", "7")]);
+    let new = writes.over(&wide);
+    writes.learn(&kind(), &written("b", "db", "8"));
+    let data = |overlay: &Overlay, name: &str| {
+        let object = overlay.get(&Key::new("n", name)).unwrap()?;
+        Some((object.resource_version().to_owned(), object.value().get("data").unwrap().to_value()))
+    };
+    assert_eq!(data(&old, "a"), Some(("5".into(), json!({"a": "1"}))));
+    assert_eq!(data(&new, "a"), Some(("7".into(), json!({"a": "1", "b": "2"}))));
+    assert_eq!(data(&old, "b"), None, "it is none of those that are watched");
+    assert_eq!(data(&new, "b"), Some(("8".into(), json!({"a": "1", "b": "2"}))));
 }

@@ -304,10 +304,6 @@ impl Reflector {
     async fn failed(&mut self, what: &'static str, failure: &Failure) {
         self.sink.counters.error(failure.reason());
         let (kind, scope) = (&self.sink.kind, &self.sink.scope);
-        if failure.code() != Some(404) {
-            // A server in trouble knows nothing of what it serves.
-            self.absent = 0;
-        }
         if failure.code() == Some(404) {
             self.absent = self.absent.saturating_add(1);
             // Once said, it is repeated only to those who listen closely.
@@ -321,10 +317,14 @@ impl Reflector {
                 let seen = self.sink.store.snapshot().seen().to_owned();
                 self.sink.replace(Vec::new(), &[], &seen, kept);
             }
-        } else if failure.expired() {
-            tracing::debug!(%kind, %failure, "{what} expired");
         } else {
-            tracing::warn!(%kind, %scope, %failure, "{what} failed: trying again");
+            // A server in trouble knows nothing of what it serves.
+            self.absent = 0;
+            if failure.expired() {
+                tracing::debug!(%kind, %failure, "{what} expired");
+            } else {
+                tracing::warn!(%kind, %scope, %failure, "{what} failed: trying again");
+            }
         }
         self.pause(failure.retry_after()).await;
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::gate::Denied;
+use crate::limits::Limit;
 
 /// What happened to one field of a rejected object (a `StatusCause`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +64,8 @@ pub enum ApiError {
     /// A limit of the host's.
     #[error("limit {limit}: {message}")]
     LimitExceeded {
-        /// As the configuration spells it.
-        limit: String,
+        /// Which.
+        limit: Limit,
         /// What went over it.
         message: String,
     },

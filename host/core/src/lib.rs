@@ -6,6 +6,7 @@
 //! WebAssembly runtimes; it compiles for the host and for guests.
 
 pub mod access;
+pub mod bucket;
 pub mod encoding;
 pub mod error;
 pub mod field_selector;
@@ -15,10 +16,12 @@ pub mod kind;
 pub mod limits;
 pub mod outcome;
 pub mod path;
+mod quantity;
 pub mod request;
 pub mod scope;
 pub mod selector;
 pub mod spec;
+pub mod usage;
 
 pub use access::ClusterAccess;
 pub use encoding::{Object, Value};

@@ -1,28 +1,94 @@
-//! What one plugin may use. Each limit's name here is its name in errors, metrics and configuration.
+//! What one plugin may use. [`Limit::name`] is what errors, metrics and the operator's file call a limit.
 
+use std::fmt;
 use std::time::Duration;
 
-/// The limits of one plugin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::quantity::{bytes, duration};
+
+/// Whether calls share instances.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// An instance serves one call after another.
+    #[default]
+    Warm,
+    /// Every call has a new instance: nothing of one call's memory is there in the next.
+    Fresh,
+}
+
+/// The limits of one plugin. In the operator's file each has its name in camel case; bytes are
+/// Kubernetes quantities (`64Mi`), times are durations (`30s`, `200ms`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limits {
-    /// Bytes of linear memory that one instance may have.
+    /// Bytes of all linear memories and tables of one instance.
+    #[serde(with = "bytes")]
     pub memory: usize,
     /// How long one `reconcile` may take, waits for the API server included.
+    #[serde(with = "duration")]
     pub reconcile_timeout: Duration,
-    /// How long one `describe`, `map` or `index` may take.
-    pub call_timeout: Duration,
-    /// Bytes of one argument that the plugin passes: an object to write, a log message.
+    /// How long one `describe` may take.
+    #[serde(with = "duration")]
+    pub describe_timeout: Duration,
+    /// How long one `map` may take.
+    #[serde(with = "duration")]
+    pub map_timeout: Duration,
+    /// How long one `index` may take: a watch waits for it.
+    #[serde(with = "duration")]
+    pub index_timeout: Duration,
+    /// Processor time of one `reconcile`, what the host does for it included.
+    #[serde(with = "duration")]
+    pub reconcile_cpu: Duration,
+    /// Processor time of one `describe`, `map` or `index`.
+    #[serde(with = "duration")]
+    pub call_cpu: Duration,
+    /// Processor time of all calls of the plugin in a second; over it, they wait.
+    #[serde(with = "duration")]
+    pub cpu_per_second: Duration,
+    /// Calls of the host in one call of the plugin.
+    pub host_calls: u32,
+    /// Bytes of one argument that the plugin passes: an object to write, a query.
+    #[serde(with = "bytes")]
     pub argument_bytes: usize,
-    /// Bytes of one page of a list; the page ends at the object that reaches it.
-    pub page_bytes: usize,
+    /// Bytes of one answer: an object, or a page of a list, which ends at the object that reaches it.
+    #[serde(with = "bytes")]
+    pub answer_bytes: usize,
     /// Objects of one page of a list.
     pub page_items: u32,
-    /// Bytes of the component.
-    pub component_bytes: usize,
+    /// Bytes that the host sets aside to take one call's arguments or results in; more than `argumentBytes`,
+    /// since lists and records cost more there than in the plugin.
+    #[serde(with = "bytes")]
+    pub hostcall_bytes: usize,
+    /// Handles that an instance may hold: streams, clocks, pollables.
+    pub handles: u32,
     /// The most reconciles at once, whatever the plugin asks for.
     pub concurrency: u32,
+    /// Requests to the API server in a second, on average.
+    pub api_requests_per_second: u32,
+    /// Requests to the API server at once, after a pause.
+    pub api_requests_burst: u32,
+    /// Kubernetes Events in a minute.
+    pub events_per_minute: u32,
+    /// Lines of the log in a second.
+    pub log_lines_per_second: u32,
+    /// Bytes of the log in a second.
+    #[serde(with = "bytes")]
+    pub log_bytes_per_second: usize,
+    /// Series of all metrics of the plugin.
+    pub metric_series: u32,
+    /// Whether calls share instances.
+    pub isolation: Isolation,
     /// Calls that an instance serves before it is replaced.
     pub instance_calls: u32,
+    /// Bytes of memory with which an instance is not used again.
+    #[serde(with = "bytes")]
+    pub instance_memory: usize,
+    /// How long an instance is kept that nobody calls.
+    #[serde(with = "duration")]
+    pub instance_idle: Duration,
 }
 
 impl Default for Limits {
@@ -30,13 +96,192 @@ impl Default for Limits {
         Self {
             memory: 64 << 20,
             reconcile_timeout: Duration::from_secs(30),
-            call_timeout: Duration::from_secs(2),
+            describe_timeout: Duration::from_secs(2),
+            map_timeout: Duration::from_secs(1),
+            index_timeout: Duration::from_millis(200),
+            reconcile_cpu: Duration::from_secs(5),
+            call_cpu: Duration::from_millis(500),
+            cpu_per_second: Duration::from_secs(1),
+            host_calls: 100_000,
             argument_bytes: 4 << 20,
-            page_bytes: 8 << 20,
+            answer_bytes: 8 << 20,
             page_items: 5_000,
-            component_bytes: 64 << 20,
+            hostcall_bytes: 16 << 20,
+            handles: 1_000,
             concurrency: 16,
+            api_requests_per_second: 50,
+            api_requests_burst: 100,
+            events_per_minute: 60,
+            log_lines_per_second: 200,
+            log_bytes_per_second: 256 << 10,
+            metric_series: 200,
+            isolation: Isolation::Warm,
             instance_calls: 10_000,
+            instance_memory: 32 << 20,
+            instance_idle: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Limits {
+    /// These, with those that the operator wrote down instead.
+    ///
+    /// # Errors
+    /// A name that is no limit's, or a value that makes no sense.
+    pub fn overridden(&self, by: &Map<String, Value>) -> Result<Self, BadLimits> {
+        let bad = |error: serde_json::Error| BadLimits(error.to_string());
+        let mut all = match serde_json::to_value(self).map_err(bad)? {
+            Value::Object(all) => all,
+            _ => Map::new(),
+        };
+        all.extend(by.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let limits: Self = serde_json::from_value(Value::Object(all)).map_err(bad)?;
+        if limits.concurrency == 0 {
+            return Err(BadLimits("concurrency is 0, and must be at least 1".to_owned()));
+        }
+        if limits.cpu_per_second.is_zero() {
+            return Err(BadLimits("cpuPerSecond is 0, with which nothing ever runs".to_owned()));
+        }
+        Ok(limits)
+    }
+}
+
+/// Limits that make no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadLimits(String);
+
+/// Which limit was hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each is the field of `Limits` with its name")]
+pub enum Limit {
+    Memory,
+    ReconcileTimeout,
+    DescribeTimeout,
+    MapTimeout,
+    IndexTimeout,
+    ReconcileCpu,
+    CallCpu,
+    CpuPerSecond,
+    HostCalls,
+    ArgumentBytes,
+    AnswerBytes,
+    HostcallBytes,
+    Handles,
+    ApiRequestsPerSecond,
+    EventsPerMinute,
+    LogLinesPerSecond,
+    LogBytesPerSecond,
+    MetricSeries,
+    /// The host's: the wasm stack of one call.
+    Stack,
+    /// The host's: instances of all plugins.
+    Instances,
+}
+
+impl Limit {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::Memory,
+        Self::ReconcileTimeout,
+        Self::DescribeTimeout,
+        Self::MapTimeout,
+        Self::IndexTimeout,
+        Self::ReconcileCpu,
+        Self::CallCpu,
+        Self::CpuPerSecond,
+        Self::HostCalls,
+        Self::ArgumentBytes,
+        Self::AnswerBytes,
+        Self::HostcallBytes,
+        Self::Handles,
+        Self::ApiRequestsPerSecond,
+        Self::EventsPerMinute,
+        Self::LogLinesPerSecond,
+        Self::LogBytesPerSecond,
+        Self::MetricSeries,
+        Self::Stack,
+        Self::Instances,
+    ];
+
+    /// As errors, metrics and the operator's file have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::ReconcileTimeout => "reconcileTimeout",
+            Self::DescribeTimeout => "describeTimeout",
+            Self::MapTimeout => "mapTimeout",
+            Self::IndexTimeout => "indexTimeout",
+            Self::ReconcileCpu => "reconcileCpu",
+            Self::CallCpu => "callCpu",
+            Self::CpuPerSecond => "cpuPerSecond",
+            Self::HostCalls => "hostCalls",
+            Self::ArgumentBytes => "argumentBytes",
+            Self::AnswerBytes => "answerBytes",
+            Self::HostcallBytes => "hostcallBytes",
+            Self::Handles => "handles",
+            Self::ApiRequestsPerSecond => "apiRequestsPerSecond",
+            Self::EventsPerMinute => "eventsPerMinute",
+            Self::LogLinesPerSecond => "logLinesPerSecond",
+            Self::LogBytesPerSecond => "logBytesPerSecond",
+            Self::MetricSeries => "metricSeries",
+            Self::Stack => "stack",
+            Self::Instances => "instances",
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn overridden(by: Value) -> Result<Limits, BadLimits> {
+        Limits::default().overridden(by.as_object().unwrap())
+    }
+
+    #[test]
+    fn an_operator_overrides_some_and_the_others_stay() {
+        let limits =
+            overridden(json!({"memory": "128Mi", "reconcileTimeout": "1m30s", "isolation": "fresh"}));
+        let expected = Limits {
+            memory: 128 << 20,
+            reconcile_timeout: Duration::from_secs(90),
+            isolation: Isolation::Fresh,
+            ..Limits::default()
+        };
+        assert_eq!(limits, Ok(expected));
+    }
+
+    #[test]
+    fn a_limit_that_makes_no_sense_is_named() {
+        for (by, problem) in [
+            (json!({"memroy": 1}), "memroy"),
+            (json!({"memory": "lots"}), "lots"),
+            (json!({"memory": -1}), "-1"),
+            (json!({"mapTimeout": "soon"}), "soon"),
+            (json!({"concurrency": 0}), "concurrency"),
+            (json!({"cpuPerSecond": "0s"}), "cpuPerSecond"),
+            (json!({"isolation": "none"}), "none"),
+        ] {
+            let error = overridden(by.clone()).unwrap_err().to_string();
+            assert!(error.contains(problem), "{by}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_limit_of_a_plugin_has_the_name_of_its_field() {
+        let Value::Object(fields) = serde_json::to_value(Limits::default()).unwrap() else { panic!() };
+        let of_the_host = [Limit::Stack, Limit::Instances];
+        for limit in Limit::ALL.into_iter().filter(|limit| !of_the_host.contains(limit)) {
+            assert!(fields.contains_key(limit.name()), "{limit}");
         }
     }
 }

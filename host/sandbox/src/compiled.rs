@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use wheelhouse_core::limits::Limits;
+use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::{Gate, Spec};
 
 use crate::bindings::PluginPre;
@@ -74,8 +74,8 @@ impl Compiled {
             limits.clone(),
             Vec::new(),
         );
-        let timeout = limits.call_timeout;
-        let described = bounded(timeout, "call_timeout", async {
+        let timeout = limits.describe_timeout;
+        let described = bounded(timeout, Limit::DescribeTimeout, async {
             let mut instance = Instance::new(self, state).await?;
             instance.state().begin(Authority::None, timeout, "", "");
             instance.describe(config).await
@@ -99,7 +99,7 @@ impl Compiled {
 /// Runs a call up to its deadline; dropping its future stops the guest, which yields at every tick.
 pub(crate) async fn bounded<T>(
     timeout: Duration,
-    limit: &'static str,
+    limit: Limit,
     call: impl Future<Output = Result<T, CallError>>,
 ) -> Result<T, CallError> {
     match tokio::time::timeout(timeout, call).await {

@@ -62,7 +62,7 @@ pub(crate) fn list_request(kind: Kind, query: objects::Query, limits: &Limits) -
         field_selector: query.field_selector.parse().map_err(bad_request)?,
         matches: matches.collect(),
         limit: if query.limit == 0 { limits.page_items } else { query.limit.min(limits.page_items) },
-        bytes: limits.page_bytes,
+        bytes: limits.answer_bytes,
         after: query.continue_.as_deref().map(after).transpose()?,
         consistency: consistency(query.consistency),
     })
@@ -204,7 +204,7 @@ pub(crate) fn error(error: ApiError) -> types::Error {
         }),
         ApiError::UndeclaredIndex { index, .. } => Wit::UndeclaredIndex(index),
         ApiError::LimitExceeded { limit, message } => {
-            Wit::LimitExceeded(types::LimitBreach { limit, message })
+            Wit::LimitExceeded(types::LimitBreach { limit: limit.to_string(), message })
         }
         ApiError::TooManyRequests { message, retry_after } => {
             let retry_after_ms =

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use wheelhouse_core::limits::Limit;
 use wheelhouse_core::spec::SpecError;
 
 /// The sandbox itself could not be set up.
@@ -45,7 +46,7 @@ pub enum LoadError {
     #[error("it imports {0}, which plugins do not get")]
     Import(String),
     /// Larger than the limit.
-    #[error("{size} bytes, more than the limit component_bytes of {limit}")]
+    #[error("{size} bytes, more than the limit componentBytes of {limit}")]
     TooLarge {
         /// Bytes.
         size: usize,
@@ -96,7 +97,7 @@ pub enum CallError {
     },
     /// It took too long.
     #[error("no answer within {0:?} (limit {1}); it was stopped")]
-    Timeout(Duration, &'static str),
+    Timeout(Duration, Limit),
     /// The host has no room for another instance.
     #[error("no instance could be made: {0}")]
     Instance(String),

@@ -9,7 +9,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, bail};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wheelhouse_core::gate::Verb;
-use wheelhouse_core::limits::Limits;
+use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::request::{Change, Consistency, Get, List, Write};
 use wheelhouse_core::{ApiError, ClusterAccess, Gate, Kind, Object};
 
@@ -155,7 +155,7 @@ impl InstanceState {
             return Ok(());
         }
         let message = format!("{what} has {bytes} bytes, {limit} are allowed");
-        Err(ApiError::LimitExceeded { limit: "argument_bytes".to_owned(), message })
+        Err(ApiError::LimitExceeded { limit: Limit::ArgumentBytes, message })
     }
 
     fn list_request(&self, kind: &str, query: objects::Query) -> Result<List, ApiError> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use wheelhouse_core::limits::Limits;
+use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::outcome::Request;
 use wheelhouse_core::spec::Spec;
 use wheelhouse_core::{ClusterAccess, Gate, Key, Kind, Object, Outcome};
@@ -155,7 +155,7 @@ impl Revision {
     pub async fn reconcile(&self, request: Request) -> Result<Outcome, CallError> {
         let limit = self.setup.limits.reconcile_timeout;
         let timeout = self.setup.spec.options.timeout.map_or(limit, |own| own.min(limit));
-        let called = bounded(timeout, "reconcile_timeout", async {
+        let called = bounded(timeout, Limit::ReconcileTimeout, async {
             let mut lease = self.take().await?;
             let key = request.key.to_string();
             lease.instance.state().begin(Authority::Full, timeout, &request.reconcile_id, &key);
@@ -176,8 +176,8 @@ impl Revision {
     /// # Errors
     /// As of [`Self::reconcile`].
     pub async fn map(&self, watch: &str, event: Event) -> Result<Vec<Key>, CallError> {
-        let timeout = self.setup.limits.call_timeout;
-        let called = bounded(timeout, "call_timeout", async {
+        let timeout = self.setup.limits.map_timeout;
+        let called = bounded(timeout, Limit::MapTimeout, async {
             let mut lease = self.take().await?;
             lease.instance.state().begin(Authority::Read, timeout, "", &event.key.to_string());
             let bytes = |object: Option<Object>| object.map(|object| object.as_bytes().to_vec());
@@ -199,8 +199,8 @@ impl Revision {
     /// # Errors
     /// As of [`Self::reconcile`].
     pub async fn index(&self, name: &str, object: &Object) -> Result<Vec<String>, CallError> {
-        let timeout = self.setup.limits.call_timeout;
-        let called = bounded(timeout, "call_timeout", async {
+        let timeout = self.setup.limits.index_timeout;
+        let called = bounded(timeout, Limit::IndexTimeout, async {
             let mut lease = self.take().await?;
             lease.instance.state().begin(Authority::None, timeout, "", &object.key().to_string());
             let values = lease.instance.index(name, &object.as_bytes().to_vec()).await?;

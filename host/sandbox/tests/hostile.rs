@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use wheelhouse_core::access::{BoxFuture, Page};
-use wheelhouse_core::limits::Limits;
+use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::outcome::Request;
 use wheelhouse_core::request::{Get, List, Write};
 use wheelhouse_core::{ApiError, ClusterAccess, Gate, Key, Kind, Object, Outcome, Permitted};
@@ -88,7 +88,8 @@ async fn compiled() -> Compiled {
 fn limits() -> Limits {
     Limits {
         reconcile_timeout: Duration::from_millis(400),
-        call_timeout: Duration::from_millis(400),
+        describe_timeout: Duration::from_millis(400),
+        map_timeout: Duration::from_millis(400),
         ..Default::default()
     }
 }
@@ -148,14 +149,14 @@ async fn hostile_a_reconcile_that_spins_is_stopped_at_its_deadline() {
     // One thread for both: the neighbour is served since a spinning guest yields.
     let begun = Instant::now();
     let result = beside_a_neighbour("spin").await;
-    assert_eq!(result, Err(CallError::Timeout(limits().reconcile_timeout, "reconcile_timeout")));
+    assert_eq!(result, Err(CallError::Timeout(limits().reconcile_timeout, Limit::ReconcileTimeout)));
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
 async fn hostile_a_reconcile_that_sleeps_is_stopped_at_its_deadline() {
     let result = beside_a_neighbour("sleep").await;
-    assert_eq!(result, Err(CallError::Timeout(limits().reconcile_timeout, "reconcile_timeout")));
+    assert_eq!(result, Err(CallError::Timeout(limits().reconcile_timeout, Limit::ReconcileTimeout)));
 }
 
 #[tokio::test]
@@ -221,11 +222,11 @@ async fn hostile_arguments_that_make_no_sense_get_an_error() {
     for (attack, message) in [
         ("undeclared-index", "none"),
         ("other-object", "the object's kind is not that of v1/ConfigMap"),
-        ("large-argument", "limit argument_bytes"),
+        ("large-argument", "limit argumentBytes"),
         ("bad-kind", "names no kind"),
         ("bad-selector", "at byte"),
         ("bad-field-selector", "field selector \"a=b=c\", at byte 3"),
-        ("large-field-selector", "limit argument_bytes"),
+        ("large-field-selector", "limit argumentBytes"),
     ] {
         let outcome = reconcile(&revision, attack).await.unwrap();
         assert!(
@@ -245,7 +246,7 @@ async fn hostile_describe_has_no_authority_and_a_small_budget() {
     for what in ["spin", "sleep"] {
         let error = describe(what).await;
         assert!(
-            matches!(error, DescribeError::Call(CallError::Timeout(_, "call_timeout"))),
+            matches!(error, DescribeError::Call(CallError::Timeout(_, Limit::DescribeTimeout))),
             "{what}: {error}"
         );
     }
@@ -326,7 +327,7 @@ async fn hostile_map_may_read_and_may_not_write() {
     );
     assert!(cluster.asked.lock().unwrap().is_empty());
     let error = revision.map("services", service("spin")).await.unwrap_err();
-    assert_eq!(error, CallError::Timeout(limits().call_timeout, "call_timeout"));
+    assert_eq!(error, CallError::Timeout(limits().map_timeout, Limit::MapTimeout));
 }
 
 #[tokio::test]

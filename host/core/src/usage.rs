@@ -1,0 +1,195 @@
+//! What one plugin has used of what it may use over time, and how often it went over a limit. All of its
+//! revisions and instances share one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::ApiError;
+use crate::bucket::Bucket;
+use crate::limits::{Limit, Limits};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Usage {
+    buckets: Mutex<Buckets>,
+    /// Of each limit, in the order of [`Limit::ALL`].
+    breaches: [AtomicU64; Limit::ALL.len()],
+    /// Nanoseconds.
+    cpu: AtomicU64,
+    host_calls: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Buckets {
+    cpu: Bucket,
+    api_requests: Bucket,
+    events: Bucket,
+    log_lines: Bucket,
+    log_bytes: Bucket,
+}
+
+impl Usage {
+    /// Nothing is used yet.
+    pub fn new(limits: &Limits) -> Self {
+        let now = Instant::now();
+        let empty = || Bucket::new(f64::MAX, 0.0, now);
+        let mut buckets = Buckets {
+            cpu: empty(),
+            api_requests: empty(),
+            events: empty(),
+            log_lines: empty(),
+            log_bytes: empty(),
+        };
+        buckets.resize(limits, now);
+        Self {
+            buckets: Mutex::new(buckets),
+            breaches: Default::default(),
+            cpu: AtomicU64::new(0),
+            host_calls: AtomicU64::new(0),
+        }
+    }
+
+    /// From now on these limits count.
+    pub fn resize(&self, limits: &Limits) {
+        self.lock().resize(limits, Instant::now());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Buckets> {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One request to the API server.
+    ///
+    /// # Errors
+    /// There were too many of late; nothing is to be sent.
+    pub fn api_request(&self) -> Result<(), ApiError> {
+        let taken = self.lock().api_requests.take(1.0, Instant::now());
+        taken.map_err(|wait| self.exceeded(Limit::ApiRequestsPerSecond, "requests to the API server", wait))
+    }
+
+    /// One Kubernetes Event.
+    ///
+    /// # Errors
+    /// There were too many of late; nothing is to be sent.
+    pub fn event(&self) -> Result<(), ApiError> {
+        let taken = self.lock().events.take(1.0, Instant::now());
+        taken.map_err(|wait| self.exceeded(Limit::EventsPerMinute, "Events", wait))
+    }
+
+    /// One line of the log; the limit that is in its way, if it is not to be written.
+    ///
+    /// # Errors
+    /// Which limit.
+    pub fn log_line(&self, bytes: usize) -> Result<(), Limit> {
+        let now = Instant::now();
+        let mut buckets = self.lock();
+        let limit = if buckets.log_lines.take(1.0, now).is_err() {
+            Limit::LogLinesPerSecond
+        } else if buckets.log_bytes.take(bytes as f64, now).is_err() {
+            Limit::LogBytesPerSecond
+        } else {
+            return Ok(());
+        };
+        drop(buckets);
+        self.breach(limit);
+        Err(limit)
+    }
+
+    /// Processor time that was used. How long the plugin has to pause for it.
+    pub fn cpu(&self, used: Duration) -> Duration {
+        let nanos = u64::try_from(used.as_nanos()).unwrap_or(u64::MAX);
+        self.cpu.fetch_add(nanos, Ordering::Relaxed);
+        self.lock().cpu.charge(used.as_secs_f64(), Instant::now())
+    }
+
+    /// Calls of the host that were made.
+    pub fn host_calls(&self, made: u32) {
+        self.host_calls.fetch_add(made.into(), Ordering::Relaxed);
+    }
+
+    /// Takes note that a limit was hit.
+    pub fn breach(&self, limit: Limit) {
+        let position = Limit::ALL.iter().position(|other| *other == limit);
+        if let Some(count) = position.and_then(|position| self.breaches.get(position)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often each limit was hit.
+    pub fn breaches(&self) -> impl Iterator<Item = (Limit, u64)> {
+        Limit::ALL.into_iter().zip(self.breaches.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+
+    /// Processor time of all calls so far.
+    pub fn cpu_total(&self) -> Duration {
+        Duration::from_nanos(self.cpu.load(Ordering::Relaxed))
+    }
+
+    /// Calls of the host so far.
+    pub fn host_calls_total(&self) -> u64 {
+        self.host_calls.load(Ordering::Relaxed)
+    }
+
+    fn exceeded(&self, limit: Limit, what: &str, wait: Duration) -> ApiError {
+        self.breach(limit);
+        let when =
+            if wait == Duration::MAX { String::new() } else { format!("; there is room in {wait:.1?}") };
+        ApiError::LimitExceeded { limit, message: format!("too many {what}{when}") }
+    }
+}
+
+impl Buckets {
+    fn resize(&mut self, limits: &Limits, now: Instant) {
+        let cpu = limits.cpu_per_second.as_secs_f64();
+        // What a short burst takes is not worth a pause.
+        self.cpu.resize(cpu, cpu, now);
+        let burst = limits.api_requests_burst.max(limits.api_requests_per_second);
+        self.api_requests.resize(burst.into(), limits.api_requests_per_second.into(), now);
+        self.events.resize(limits.events_per_minute.into(), f64::from(limits.events_per_minute) / 60.0, now);
+        self.log_lines.resize(limits.log_lines_per_second.into(), limits.log_lines_per_second.into(), now);
+        let bytes = limits.log_bytes_per_second as f64;
+        self.log_bytes.resize(bytes, bytes, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_over_a_rate_is_an_error_with_its_name_and_counted() {
+        let usage = Usage::new(&Limits {
+            api_requests_per_second: 1,
+            api_requests_burst: 2,
+            events_per_minute: 1,
+            log_lines_per_second: 2,
+            log_bytes_per_second: 10,
+            ..Limits::default()
+        });
+        assert!(usage.api_request().is_ok() && usage.api_request().is_ok() && usage.event().is_ok());
+        let error = usage.api_request().unwrap_err().to_string();
+        assert!(error.starts_with("limit apiRequestsPerSecond: too many requests"), "{error}");
+        assert!(matches!(usage.event(), Err(ApiError::LimitExceeded { limit: Limit::EventsPerMinute, .. })));
+        assert_eq!(usage.log_line(8), Ok(()));
+        assert_eq!(usage.log_line(8), Err(Limit::LogBytesPerSecond));
+        assert_eq!(usage.log_line(1), Err(Limit::LogLinesPerSecond));
+        let hit: Vec<(Limit, u64)> = usage.breaches().filter(|(_, count)| *count > 0).collect();
+        let expected = [
+            Limit::ApiRequestsPerSecond,
+            Limit::EventsPerMinute,
+            Limit::LogLinesPerSecond,
+            Limit::LogBytesPerSecond,
+        ];
+        assert_eq!(hit, expected.map(|limit| (limit, 1)));
+    }
+
+    #[test]
+    fn processor_time_over_its_share_is_a_pause() {
+        let usage = Usage::new(&Limits { cpu_per_second: Duration::from_millis(100), ..Limits::default() });
+        assert_eq!(usage.cpu(Duration::from_millis(100)), Duration::ZERO);
+        let pause = usage.cpu(Duration::from_millis(50));
+        assert!(pause > Duration::from_millis(400) && pause <= Duration::from_millis(500), "{pause:?}");
+        assert_eq!(usage.cpu_total(), Duration::from_millis(150));
+    }
+}

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use wheelhouse_client::OwnWrites;
-use wheelhouse_controller::{Controller, PluginStatus, Prepared, Runtime};
+use wheelhouse_controller::{Controller, PluginStatus, Prepared, Runtime, Shared};
 use wheelhouse_sandbox::Compiled;
 
 use crate::directory::{Change, Found};
@@ -177,13 +176,13 @@ struct File {
     path: PathBuf,
     /// The plugin name that it holds.
     claimed: Option<String>,
-    /// What it has written and the watch has not brought yet: its revisions share it.
-    own_writes: OwnWrites,
+    shared: Shared,
 }
 
 impl File {
     fn new(plugins: Plugins, path: PathBuf) -> Self {
-        Self { plugins, path, claimed: None, own_writes: OwnWrites::default() }
+        let shared = Shared::new(&plugins.inner.runtime.limits);
+        Self { plugins, path, claimed: None, shared }
     }
 
     async fn run(mut self, mut wanted: watch::Receiver<Option<Found>>) {
@@ -260,7 +259,7 @@ impl File {
     /// What is wrong, and whether it may be right later without a change of the file.
     async fn try_prepare(&mut self, compiled: &Compiled, found: &Found) -> Result<Prepared, (String, bool)> {
         let runtime = &self.plugins.inner.runtime;
-        let prepared = runtime.prepare(compiled, &found.config, &self.own_writes).await;
+        let prepared = runtime.prepare(compiled, &found.config, &self.shared).await;
         let prepared = prepared.map_err(|error| (error.to_string(), error.waits_for_cluster()))?;
         self.claim(&prepared.spec().name).map_err(|error| (error, false))?;
         Ok(prepared)

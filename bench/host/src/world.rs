@@ -14,6 +14,7 @@ use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, ReadMetrics, Watc
 use wheelhouse_core::encoding::EncodeOptions;
 use wheelhouse_core::limits::Limits;
 use wheelhouse_core::outcome::Request;
+use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Gate, Key, Kind, Object, Outcome};
 use wheelhouse_sandbox::{Compiled, Revision, RevisionSetup};
 
@@ -107,12 +108,13 @@ impl World {
         let nowhere = Rest::new(rest::connect(kube::Config::new("http://127.0.0.1:9".parse()?))?);
         let indexes = vec![(NODE.to_owned(), NODE.to_owned())];
         let watched = Watched { informers: vec![self.informer.clone()], indexes };
-        let own_writes = OwnWrites::default();
+        let (own_writes, usage) = (OwnWrites::default(), Arc::new(Usage::new(&limits)));
         let client = PluginClient::new(
             nowhere,
             &self.factory,
             [watched],
             &own_writes,
+            &usage,
             &ReadMetrics::default(),
             ClientConfig::default(),
         );
@@ -122,6 +124,7 @@ impl World {
             config: config.into(),
             gate: Arc::new(gate),
             cluster: Arc::new(client),
+            usage,
             limits,
         });
         Ok(Plugin { revision })

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use wheelhouse_cache::{Informer, InformerFactory, ResourceMap, Rest};
 use wheelhouse_core::access::{BoxFuture, Page};
 use wheelhouse_core::request::{Get, List, Write};
+use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{ApiError, ClusterAccess, Fields, Kind, Object, Permitted};
 
 use crate::overlay::OwnWrites;
@@ -68,17 +69,19 @@ pub struct PluginClient {
     pub(crate) kinds: HashMap<Kind, CachedKind>,
     pub(crate) own_writes: OwnWrites,
     pub(crate) reads: ReadMetrics,
+    pub(crate) usage: Arc<Usage>,
     pub(crate) config: ClientConfig,
     fallbacks: Mutex<BTreeMap<Kind, u64>>,
 }
 
 impl PluginClient {
-    /// `own_writes` is shared by the plugin's revisions, `reads` by all plugins.
+    /// `own_writes` and `usage` are shared by the plugin's revisions, `reads` by all plugins.
     pub fn new(
         rest: Rest,
         factory: &InformerFactory,
         watched: impl IntoIterator<Item = Watched>,
         own_writes: &OwnWrites,
+        usage: &Arc<Usage>,
         reads: &ReadMetrics,
         config: ClientConfig,
     ) -> Self {
@@ -100,6 +103,7 @@ impl PluginClient {
             kinds: watched.collect(),
             own_writes: own_writes.clone(),
             reads: reads.clone(),
+            usage: Arc::clone(usage),
             config,
             fallbacks: Mutex::default(),
         }

@@ -34,6 +34,7 @@ fn worth_another_try(failure: &Failure) -> bool {
 }
 
 impl PluginClient {
+    /// One request, which its caller has accounted for, and as many more as it takes.
     async fn read(&self, path: &str) -> Result<Bytes, Failure> {
         let mut patience = self.config.patience;
         let mut pause = self.config.pause;
@@ -46,7 +47,8 @@ impl PluginClient {
             left -= 1;
             let wait = failure.retry_after().unwrap_or(pause);
             // A server that asks for more than the bound gets it from the plugin, which is told.
-            if left == 0 || wait > patience || !worth_another_try(&failure) {
+            let again = left > 0 && wait <= patience && worth_another_try(&failure);
+            if !again || self.usage.api_request().is_err() {
                 return Err(failure);
             }
             sleep(wait).await;
@@ -79,6 +81,7 @@ impl PluginClient {
         let view = self.view(kind, &key.namespace).filter(|_| subresource.is_empty());
         // Whichever object the plugin saw before the question is gone if the answer is "none".
         let before = view.map(|view| view.overlay.uid_at(key)).unwrap_or_default();
+        self.usage.api_request()?;
         let object = match self.read(&path).await {
             Ok(body) => {
                 let decoder = Decoder::new(kind);
@@ -158,6 +161,7 @@ impl PluginClient {
             let mut listed = Listed { objects: Vec::new(), unreadable: Vec::new() };
             let mut path = first.clone();
             loop {
+                self.usage.api_request()?;
                 let page = match self.read(&path).await {
                     Ok(body) => decoder.list(&body).map_err(from_failure)?,
                     // Half a list is none.

@@ -33,6 +33,7 @@ impl PluginClient {
             Some(view) if deletes => view.overlay.uid_at(&request.key),
             _ => String::new(),
         };
+        self.usage.api_request()?;
         let answer = self.rest.send(method, &path, Some((content_type, body)), self.config.timeout).await;
         let answer = match answer {
             Ok(answer) => answer,

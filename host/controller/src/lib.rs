@@ -20,4 +20,4 @@ mod revision;
 
 pub use controller::{Controller, PluginStatus};
 pub use metrics::PluginMetrics;
-pub use prepare::{PrepareError, Prepared, Runtime};
+pub use prepare::{PrepareError, Prepared, Runtime, Shared};

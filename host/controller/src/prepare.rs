@@ -11,6 +11,7 @@ use wheelhouse_cache::{CacheError, IndexFn, Informer, InformerFactory, Interest,
 use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, ReadMetrics, Watched};
 use wheelhouse_core::limits::Limits;
 use wheelhouse_core::spec::{FieldIndex, IndexSource};
+use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Fields, Gate, Kind, Object, Spec};
 use wheelhouse_sandbox::{Compiled, DescribeError, Revision, RevisionSetup, Sandbox};
 
@@ -31,6 +32,22 @@ pub struct Runtime {
     pub limits: Limits,
     /// How long a kind's first list may take.
     pub sync_timeout: Duration,
+}
+
+/// What the revisions of one plugin share. Cheap to clone.
+#[derive(Clone)]
+pub struct Shared {
+    /// What it has written and the watch has not brought yet.
+    pub own_writes: OwnWrites,
+    /// What it has used of its limits.
+    pub usage: Arc<Usage>,
+}
+
+impl Shared {
+    /// Of a plugin that has done nothing yet.
+    pub fn new(limits: &Limits) -> Self {
+        Self { own_writes: OwnWrites::default(), usage: Arc::new(Usage::new(limits)) }
+    }
 }
 
 /// Why code does not become a revision.
@@ -100,8 +117,8 @@ impl Prepared {
 }
 
 impl Runtime {
-    /// Describes a component, watches what it needs, and waits until that has synced. `own_writes`
-    /// are those of the plugin's other revisions, too.
+    /// Describes a component, watches what it needs, and waits until that has synced. `shared` is the
+    /// plugin's, and its other revisions' too.
     ///
     /// # Errors
     /// The first step that fails; nothing of it stays.
@@ -109,7 +126,7 @@ impl Runtime {
         &self,
         compiled: &Compiled,
         config: &str,
-        own_writes: &OwnWrites,
+        shared: &Shared,
     ) -> Result<Prepared, PrepareError> {
         let spec = Arc::new(compiled.describe(config, &self.limits).await?);
 
@@ -142,7 +159,8 @@ impl Runtime {
             self.client.clone(),
             &self.informers,
             watched,
-            own_writes,
+            &shared.own_writes,
+            &shared.usage,
             &self.reads,
             ClientConfig::default(),
         ));
@@ -153,6 +171,7 @@ impl Runtime {
             gate,
             cluster: Arc::clone(&client) as Arc<_>,
             limits: self.limits.clone(),
+            usage: Arc::clone(&shared.usage),
         }));
         for named in &indexes {
             named.add(informers.get(&named.index.kind).into_iter().flatten(), &revision);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use wheelhouse_core::limits::{Limit, Limits};
+use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Gate, Spec};
 
 use crate::bindings::PluginPre;
@@ -72,6 +73,7 @@ impl Compiled {
             config.into(),
             log,
             limits.clone(),
+            Arc::new(Usage::new(limits)),
             Vec::new(),
         );
         let timeout = limits.describe_timeout;

@@ -11,6 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wheelhouse_core::gate::Verb;
 use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::request::{Change, Consistency, Get, List, Write};
+use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{ApiError, ClusterAccess, Gate, Kind, Object};
 
 use crate::bindings::wheelhouse::controller::{client, config, logging, objects, types};
@@ -36,6 +37,7 @@ pub(crate) struct InstanceState {
     config: Arc<str>,
     log: Arc<LogContext>,
     limits: Limits,
+    usage: Arc<Usage>,
     /// The kinds that the plugin named, so that a call does not make each anew.
     kinds: Vec<Kind>,
     authority: Authority,
@@ -91,6 +93,7 @@ impl InstanceState {
         config: Arc<str>,
         log: Arc<LogContext>,
         limits: Limits,
+        usage: Arc<Usage>,
         kinds: Vec<Kind>,
     ) -> Self {
         let log = Arc::new(log.fork());
@@ -103,6 +106,7 @@ impl InstanceState {
             config,
             log,
             limits,
+            usage,
             kinds,
             authority: Authority::None,
             begun: Instant::now(),
@@ -155,6 +159,7 @@ impl InstanceState {
             return Ok(());
         }
         let message = format!("{what} has {bytes} bytes, {limit} are allowed");
+        self.usage.breach(Limit::ArgumentBytes);
         Err(ApiError::LimitExceeded { limit: Limit::ArgumentBytes, message })
     }
 

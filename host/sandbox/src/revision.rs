@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::outcome::Request;
 use wheelhouse_core::spec::Spec;
+use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{ClusterAccess, Gate, Key, Kind, Object, Outcome};
 
 use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
@@ -28,6 +29,8 @@ pub struct RevisionSetup {
     pub cluster: Arc<dyn ClusterAccess>,
     /// What it may use.
     pub limits: Limits,
+    /// What all revisions of the plugin have used.
+    pub usage: Arc<Usage>,
 }
 
 /// An event of a watched kind, for the plugin's `map`.
@@ -133,6 +136,7 @@ impl Revision {
             Arc::clone(&setup.config),
             Arc::clone(&self.log),
             setup.limits.clone(),
+            Arc::clone(&setup.usage),
             self.kinds.clone(),
         );
         let mut instance = Instance::new(&self.compiled, state).await?;

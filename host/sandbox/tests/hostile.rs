@@ -9,6 +9,7 @@ use wheelhouse_core::access::{BoxFuture, Page};
 use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::outcome::Request;
 use wheelhouse_core::request::{Get, List, Write};
+use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{ApiError, ClusterAccess, Gate, Key, Kind, Object, Outcome, Permitted};
 use wheelhouse_sandbox::{
     CallError, Compiled, DescribeError, Event, Revision, RevisionSetup, Sandbox, SandboxConfig,
@@ -104,6 +105,7 @@ async fn start() -> (Arc<Revision>, Arc<Nothing>) {
         config: "{}".into(),
         cluster: Arc::clone(&cluster) as Arc<_>,
         limits: limits(),
+        usage: Arc::new(Usage::new(&limits())),
     };
     (Arc::new(compiled.start(setup)), cluster)
 }

@@ -16,7 +16,9 @@ use wheelhouse_cache::{
 use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, ReadMetrics, Watched};
 use wheelhouse_core::access::Page;
 use wheelhouse_core::gate::{Permission, Verb};
+use wheelhouse_core::limits::Limits;
 use wheelhouse_core::request::{Change, Consistency, Get, IndexMatch, List, Write};
+use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{ApiError, ClusterAccess, Gate, Key, Kind, Object};
 
 /// What the server was asked.
@@ -209,7 +211,8 @@ impl Bench {
             Watched { informers: vec![informer.clone()], indexes: vec![("app".into(), APP.into())] };
         let config = ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::default() };
         let reads = ReadMetrics::default();
-        let client = PluginClient::new(rest, &factory, [watched], &own_writes, &reads, config);
+        let usage = Arc::new(Usage::new(&Limits::default()));
+        let client = PluginClient::new(rest, &factory, [watched], &own_writes, &usage, &reads, config);
         let all = [Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Patch, Verb::Delete];
         let permission = |kind: Kind, subresource: &str| Permission {
             verbs: all.to_vec(),

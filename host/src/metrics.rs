@@ -65,6 +65,7 @@ impl Collector for Scrape {
         self.reconciles(encoder, &plugins)?;
         queues(encoder, &plugins)?;
         instances(encoder, &plugins)?;
+        usage(encoder, &plugins)?;
         self.caches(encoder, &plugins)
     }
 }
@@ -190,6 +191,22 @@ fn queues(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result
     family(encoder, "workqueue_retries", "Keys that came back after a failure", retries)?;
     let queued = plugins.iter().map(|(plugin, c)| (name(plugin), c.metrics().queued.clone()));
     family(encoder, "workqueue_queue_duration_seconds", "How long keys wait", queued)
+}
+
+fn usage(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {
+    let usage: Vec<_> = plugins.iter().map(|(name, c)| (name, c.usage())).collect();
+    let breaches = usage.iter().flat_map(|(name, usage)| {
+        usage.breaches().map(|(limit, count)| {
+            let labels = vec![("controller", name.to_string()), ("limit", limit.name().to_owned())];
+            (labels, ConstCounter::new(count))
+        })
+    });
+    family(encoder, "wheelhouse_limit_breaches", "How often a plugin went over each limit", breaches)?;
+    let cpu = usage.iter().map(|(name, u)| (of_plugin(name), ConstCounter::new(u.cpu_total().as_secs_f64())));
+    let help = "Processor time of a plugin's calls, what the host does for them included";
+    family(encoder, "wheelhouse_plugin_cpu_seconds", help, cpu)?;
+    let calls = usage.iter().map(|(name, u)| (of_plugin(name), ConstCounter::new(u.host_calls_total())));
+    family(encoder, "wheelhouse_plugin_host_calls", "Calls of the host by a plugin", calls)
 }
 
 fn instances(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {

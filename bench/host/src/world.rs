@@ -127,13 +127,13 @@ impl World {
             usage,
             limits,
         });
-        Ok(Plugin { revision })
+        Ok(Plugin { revision: Arc::new(revision) })
     }
 }
 
 /// A plugin that can be told to measure.
 pub(crate) struct Plugin {
-    revision: Revision,
+    revision: Arc<Revision>,
 }
 
 impl Plugin {

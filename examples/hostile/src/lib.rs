@@ -159,6 +159,50 @@ impl Reconciler for Hostile {
                 let selector = format!("metadata.name={}", "x".repeat(8 << 20));
                 answered(objects::list(CONFIG_MAP).in_namespace("default").where_field(selector).count())
             }
+            "get" => answered(objects::get(CONFIG_MAP, &request.key)),
+            "get-live" => answered(client::get_live(CONFIG_MAP, &request.key)),
+            "host-calls" => loop {
+                drop(objects::synced(CONFIG_MAP));
+            },
+            "log-calls" => loop {
+                info!("again");
+            },
+            "large-string" => answered(objects::get(&"x".repeat(128 << 20), &request.key)),
+            "handles" => {
+                // Each is a handle of the host's until it is dropped.
+                let all: Vec<_> = (0..100_000)
+                    .map(|_| wasip2::clocks::monotonic_clock::subscribe_duration(u64::MAX))
+                    .collect();
+                Err(Error::terminal(format!("{} handles", all.len())))
+            }
+            "log-flood" => {
+                for i in 0..1000 {
+                    info!("flood {i}");
+                }
+                Ok(Outcome::Done)
+            }
+            "log-large" => {
+                let long = "x".repeat(1 << 20);
+                info!(a = long, b = long, c = long, "{long}");
+                Ok(Outcome::Done)
+            }
+            "remember" => {
+                static CALLS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+                let calls = CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+                Err(Error::terminal(calls.to_string()))
+            }
+            "grow" => {
+                drop(std::hint::black_box(vec![1u8; 8 << 20]));
+                Ok(Outcome::Done)
+            }
+            "requeue-max" => Ok(Outcome::RequeueAfter(Duration::MAX)),
+            "forged-error" => {
+                Err(Error::terminal(format!("a\u{1b}[31m\nb\u{202e}\u{2028}{}", "x".repeat(1 << 20))))
+            }
+            "panic-with-contents" => {
+                let object = objects::get(CONFIG_MAP, &request.key)?;
+                panic!("{:?}", object.map(|object| object.to_json()))
+            }
             "log" => {
                 info!(field = "a\u{1b}[31m\nforged", "line one\nline two\u{7}");
                 println!("printed");
@@ -189,6 +233,7 @@ impl Reconciler for Hostile {
                 drop(objects::get(CONFIG_MAP, &ObjectKey::new("default", "x")));
                 Vec::new()
             }
+            "index-flood" => (0..10_000).map(|i| format!("{i:0100}")).collect(),
             name => vec![name.to_owned()],
         }
     }

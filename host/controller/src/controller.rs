@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use wheelhouse_core::spec::Spec;
+use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Key, Kind};
 use wheelhouse_queue::{BackoffPolicy, QueueStats, WorkQueue};
 use wheelhouse_sandbox::Revision;
@@ -27,6 +28,7 @@ pub struct Controller {
 struct Current {
     revision: Arc<Revision>,
     client: Arc<wheelhouse_client::PluginClient>,
+    usage: Arc<Usage>,
     number: u64,
     since: SystemTime,
 }
@@ -138,6 +140,11 @@ impl Controller {
         self.current().client
     }
 
+    /// What it has used of its limits.
+    pub fn usage(&self) -> Arc<Usage> {
+        self.current().usage
+    }
+
     /// What there is to tell of it.
     pub fn status(&self) -> PluginStatus {
         let Current { revision, number, since, .. } = self.current();
@@ -165,6 +172,7 @@ impl Current {
         Self {
             revision: Arc::clone(&prepared.revision),
             client: Arc::clone(&prepared.client),
+            usage: Arc::clone(&prepared.shared.usage),
             number,
             since: SystemTime::now(),
         }

@@ -16,8 +16,10 @@ mod mapping;
 mod metrics;
 mod patience;
 mod prepare;
+mod report;
 mod revision;
 
 pub use controller::{Controller, PluginStatus};
 pub use metrics::PluginMetrics;
 pub use prepare::{PrepareError, Prepared, Runtime, Shared};
+pub use report::Reports;

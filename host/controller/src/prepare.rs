@@ -16,6 +16,7 @@ use wheelhouse_core::{Fields, Gate, Kind, Object, Spec};
 use wheelhouse_sandbox::{Compiled, DescribeError, Revision, RevisionSetup, Sandbox};
 
 use crate::patience::Patience;
+use crate::report::{Failed, Reports};
 
 /// What all plugins of a host share. Cheap to clone.
 #[derive(Clone)]
@@ -41,12 +42,16 @@ pub struct Shared {
     pub own_writes: OwnWrites,
     /// What it has used of its limits.
     pub usage: Arc<Usage>,
+    /// What was said of its failures.
+    pub reports: Arc<Reports>,
 }
 
 impl Shared {
     /// Of a plugin that has done nothing yet.
     pub fn new(limits: &Limits) -> Self {
-        Self { own_writes: OwnWrites::default(), usage: Arc::new(Usage::new(limits)) }
+        let usage = Arc::new(Usage::new(limits));
+        let reports = Arc::new(Reports::new(&usage));
+        Self { own_writes: OwnWrites::default(), usage, reports }
     }
 }
 
@@ -96,6 +101,7 @@ pub struct Prepared {
     pub(crate) informers: HashMap<Kind, Vec<Informer>>,
     /// Whether the reconciled kind's objects are in namespaces.
     pub(crate) namespaced: bool,
+    pub(crate) shared: Shared,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -174,10 +180,10 @@ impl Runtime {
             usage: Arc::clone(&shared.usage),
         }));
         for named in &indexes {
-            named.add(informers.get(&named.index.kind).into_iter().flatten(), &revision);
+            named.add(informers.get(&named.index.kind).into_iter().flatten(), &revision, &shared.reports);
         }
         self.wait_synced(&spec, &informers).await?;
-        Ok(Prepared { revision, client, informers, namespaced })
+        Ok(Prepared { revision, client, informers, namespaced, shared: shared.clone() })
     }
 
     async fn wait_synced(
@@ -229,11 +235,18 @@ impl<'a> Named<'a> {
         Self { index, name }
     }
 
-    fn add<'i>(&self, informers: impl Iterator<Item = &'i Informer>, revision: &Arc<Revision>) {
+    fn add<'i>(
+        &self,
+        informers: impl Iterator<Item = &'i Informer>,
+        revision: &Arc<Revision>,
+        reports: &Arc<Reports>,
+    ) {
         for informer in informers {
             let function = match &self.index.source {
                 IndexSource::Field(path) => IndexFn::field(path.clone()),
-                IndexSource::Plugin => own_index(self.index.name.clone(), informer.fields(), revision),
+                IndexSource::Plugin => {
+                    own_index(self.index.name.clone(), informer.fields(), revision, reports)
+                }
             };
             informer.add_index(&self.name, function);
         }
@@ -243,10 +256,11 @@ impl<'a> Named<'a> {
 /// An index by the plugin's own function, which sees the fields that the plugin declared. A call that
 /// fails leaves the object out of the index, which harms this plugin alone; and one that fails or is slow
 /// again and again is not made for a while ([`Patience`]).
-fn own_index(name: String, fields: &Fields, revision: &Arc<Revision>) -> IndexFn {
+fn own_index(name: String, fields: &Fields, revision: &Arc<Revision>, reports: &Arc<Reports>) -> IndexFn {
     // Weak: the informer may outlive the revision.
     let revision = Arc::downgrade(revision);
-    let fields = fields.clone();
+    let (fields, reports) = (fields.clone(), Arc::clone(reports));
+    let call = format!("index {name}");
     let patience = Mutex::new(Patience::default());
     IndexFn::from_fn(move |object: &Object| {
         let Some(revision) = revision.upgrade() else { return Vec::new() };
@@ -264,7 +278,8 @@ fn own_index(name: String, fields: &Fields, revision: &Arc<Revision>) -> IndexFn
             tracing::error!(plugin, index = %name, "index() has failed or been slow again and again: for a minute it is not asked, and what changes meanwhile is not in the index");
         }
         called.unwrap_or_else(|error| {
-            tracing::warn!(plugin, index = %name, object = %object.key(), "index() failed, the object is left out: {error}");
+            let (object, then) = (&object.key(), "the object is left out");
+            reports.failed(&revision, &Failed { call: &call, object, reconcile_id: "", then }, &error);
             Vec::new()
         })
     })

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wheelhouse_cache::{Delta, Informer, Subscription};
+use wheelhouse_core::limits::Limit;
 use wheelhouse_core::outcome::Request;
 use wheelhouse_core::spec::{Mapping, Source};
+use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Key, Outcome};
 use wheelhouse_queue::{Priority, Work, WorkQueue};
 use wheelhouse_sandbox::{CallError, Event, Revision};
@@ -16,9 +18,13 @@ use wheelhouse_sandbox::{CallError, Event, Revision};
 use crate::mapping::{Target, concerns};
 use crate::metrics::{PluginMetrics, ResultLabel};
 use crate::prepare::Prepared;
+use crate::report::{Failed, Reports};
 
 /// However often a plugin wants to be asked again of everything, it is no more often than this.
 const SHORTEST_RESYNC: Duration = Duration::from_secs(1);
+
+/// How often a full queue is looked at.
+const ROOM: Duration = Duration::from_millis(20);
 
 /// What a source's events lead to.
 #[derive(Clone)]
@@ -68,6 +74,8 @@ impl Running {
                     revision: Arc::clone(&prepared.revision),
                     reconciled: of_kind(&spec.reconciles.kind).to_vec(),
                     queue: queue.clone(),
+                    usage: Arc::clone(&prepared.shared.usage),
+                    reports: Arc::clone(&prepared.shared.reports),
                     seen: watch::Sender::new(false),
                     retired: retired.subscribe(),
                 };
@@ -95,6 +103,7 @@ impl Running {
         for _ in 0..workers {
             let (revision, queue, metrics) =
                 (Arc::clone(revision), self.queue.clone(), Arc::clone(&self.metrics));
+            let reports = Arc::clone(&self.prepared.shared.reports);
             let mut retired = self.retired.subscribe();
             self.workers.spawn(async move {
                 loop {
@@ -110,7 +119,7 @@ impl Running {
                         work.done();
                         return;
                     }
-                    reconcile(&revision, &metrics, work).await;
+                    reconcile(&revision, &metrics, &reports, work).await;
                 }
             });
         }
@@ -158,6 +167,8 @@ struct Pump {
     /// Of the reconciled kind.
     reconciled: Vec<Informer>,
     queue: WorkQueue<Key>,
+    usage: Arc<Usage>,
+    reports: Arc<Reports>,
     /// Set once the initial objects have been requested.
     seen: watch::Sender<bool>,
     retired: watch::Receiver<bool>,
@@ -201,15 +212,31 @@ impl Pump {
         }
     }
 
+    /// Waits while the plugin has more keys to reconcile than its queue should hold: what it maps then
+    /// would only come on top. Meanwhile the changes that are to be mapped wait, one for each object.
+    async fn wait_for_room(&self) {
+        let limit = self.revision.limits().queued_keys as usize;
+        if self.queue.stats().ready < limit {
+            return;
+        }
+        self.usage.breach(Limit::QueuedKeys);
+        let mut timer = tokio::time::interval(ROOM);
+        while self.queue.stats().ready >= limit && !*self.retired.borrow() {
+            timer.tick().await;
+        }
+    }
+
     /// Asks the plugin. If it fails to say, any object may be concerned, so all are requested.
     async fn map(&self, watch: &str, delta: Delta) -> Vec<Key> {
+        self.wait_for_room().await;
         let (kind, object) = (self.source.kind.clone(), delta.key.clone());
         let event = Event { kind, key: delta.key, old: delta.old, new: delta.new };
         match self.revision.map(watch, event).await {
             Ok(keys) => return keys,
             Err(error) => {
-                let plugin = self.revision.spec().name.as_str();
-                tracing::warn!(plugin, watch, object = %object, "map() failed, so every object is requested: {error}");
+                let (call, then) = (&format!("map {watch}"), "so every object is requested");
+                let failed = Failed { call, object: &object, reconcile_id: "", then };
+                self.reports.failed(&self.revision, &failed, &error);
             }
         }
         let all = |informer: &Informer| {
@@ -225,7 +252,7 @@ fn reconcile_id() -> String {
     format!("{:08x}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-async fn reconcile(revision: &Revision, metrics: &PluginMetrics, work: Work<Key>) {
+async fn reconcile(revision: &Arc<Revision>, metrics: &PluginMetrics, reports: &Reports, work: Work<Key>) {
     let (plugin, id) = (revision.spec().name.as_str(), reconcile_id());
     let key = work.key().clone();
     let attempt = work.attempt();
@@ -247,25 +274,27 @@ async fn reconcile(revision: &Revision, metrics: &PluginMetrics, work: Work<Key>
             "requeue_after"
         }
         Ok(Outcome::Transient(error)) => {
-            tracing::warn!(plugin, object = %key, reconcile_id = id, attempt, "failed, will be retried: {error}");
+            if reports.may_say(&error) {
+                tracing::warn!(plugin, object = %key, reconcile_id = id, attempt, "failed, will be retried: {error}");
+            }
             work.retry();
             "error"
         }
         Ok(Outcome::Terminal(error)) => {
-            tracing::warn!(plugin, object = %key, reconcile_id = id, attempt, "failed, not retried until it changes: {error}");
+            if reports.may_say(&error) {
+                tracing::warn!(plugin, object = %key, reconcile_id = id, attempt, "failed, not retried until it changes: {error}");
+            }
             work.give_up();
             "terminal_error"
         }
         Err(error) => {
-            let backtrace = match &error {
-                CallError::Trap { backtrace, .. } => backtrace.as_str(),
-                _ => "",
-            };
-            tracing::error!(plugin, object = %key, reconcile_id = id, attempt, backtrace, "{error}");
+            let (call, then) = ("reconcile", "it is retried");
+            let failed = Failed { call, object: &key, reconcile_id: &id, then };
+            reports.failed(revision, &failed, &error);
             work.retry();
             match error {
                 CallError::Trap { .. } => "trap",
-                CallError::Timeout(..) => "timeout",
+                CallError::Timeout { .. } | CallError::Cpu { .. } => "timeout",
                 CallError::Instance(_) => "error",
             }
         }

@@ -50,6 +50,13 @@ impl Bucket {
         self.until(0.0)
     }
 
+    /// Likewise, with a debt that is never more than so much. Whether there is one.
+    pub fn charge_up_to(&mut self, amount: f64, debt: f64, now: Instant) -> bool {
+        self.fill(now);
+        self.level = (self.level - amount).max(-debt);
+        self.level < 0.0
+    }
+
     fn until(&self, level: f64) -> Duration {
         let missing = level - self.level;
         if missing <= 0.0 {
@@ -84,6 +91,16 @@ mod tests {
         assert_eq!(bucket.charge(2.0, now), SECOND * 2);
         assert!(bucket.take(0.5, now + SECOND * 2).is_err());
         assert_eq!(bucket.charge(0.0, now + SECOND * 2), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_debt_may_have_a_bound() {
+        let now = Instant::now();
+        let mut bucket = Bucket::new(1.0, 1.0, now);
+        assert!(!bucket.charge_up_to(1.0, 2.0, now));
+        assert!(bucket.charge_up_to(100.0, 2.0, now));
+        assert!(bucket.charge_up_to(0.0, 2.0, now + SECOND));
+        assert!(!bucket.charge_up_to(0.0, 2.0, now + SECOND * 2));
     }
 
     #[test]

@@ -89,6 +89,11 @@ pub struct Limits {
     /// How long an instance is kept that nobody calls.
     #[serde(with = "duration")]
     pub instance_idle: Duration,
+    /// Keys that wait in the queue before the plugin's `map` is asked for more.
+    pub queued_keys: u32,
+    /// Bytes of all values of one object in one index.
+    #[serde(with = "bytes")]
+    pub index_bytes: usize,
 }
 
 impl Default for Limits {
@@ -119,6 +124,8 @@ impl Default for Limits {
             instance_calls: 10_000,
             instance_memory: 32 << 20,
             instance_idle: Duration::from_secs(60),
+            queued_keys: 100_000,
+            index_bytes: 8 << 10,
         }
     }
 }
@@ -173,6 +180,8 @@ pub enum Limit {
     LogLinesPerSecond,
     LogBytesPerSecond,
     MetricSeries,
+    QueuedKeys,
+    IndexBytes,
     /// The host's: the wasm stack of one call.
     Stack,
     /// The host's: instances of all plugins.
@@ -181,7 +190,7 @@ pub enum Limit {
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Memory,
         Self::ReconcileTimeout,
         Self::DescribeTimeout,
@@ -200,6 +209,8 @@ impl Limit {
         Self::LogLinesPerSecond,
         Self::LogBytesPerSecond,
         Self::MetricSeries,
+        Self::QueuedKeys,
+        Self::IndexBytes,
         Self::Stack,
         Self::Instances,
     ];
@@ -225,6 +236,8 @@ impl Limit {
             Self::LogLinesPerSecond => "logLinesPerSecond",
             Self::LogBytesPerSecond => "logBytesPerSecond",
             Self::MetricSeries => "metricSeries",
+            Self::QueuedKeys => "queuedKeys",
+            Self::IndexBytes => "indexBytes",
             Self::Stack => "stack",
             Self::Instances => "instances",
         }

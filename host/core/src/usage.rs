@@ -9,6 +9,21 @@ use crate::ApiError;
 use crate::bucket::Bucket;
 use crate::limits::{Limit, Limits};
 
+/// Seconds that a plugin may compute at once, and in each second, on the threads that all plugins share.
+const PROMPT: (f64, f64) = (0.02, 0.3);
+
+/// Seconds of debt that it is remembered with: a third of a second of good behaviour makes up for the worst.
+const GREED: f64 = 0.1;
+
+/// What comes of the processor time that a plugin has used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuShare {
+    /// It has used more than its limit: so long nothing of it may run.
+    pub pause: Duration,
+    /// It has used more than others should have to wait for: it is to run where nobody waits for it.
+    pub greedy: bool,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Usage {
@@ -23,6 +38,8 @@ pub struct Usage {
 #[derive(Debug)]
 struct Buckets {
     cpu: Bucket,
+    /// What it may have of the threads that all plugins share.
+    prompt: Bucket,
     api_requests: Bucket,
     events: Bucket,
     log_lines: Bucket,
@@ -36,6 +53,7 @@ impl Usage {
         let empty = || Bucket::new(f64::MAX, 0.0, now);
         let mut buckets = Buckets {
             cpu: empty(),
+            prompt: Bucket::new(PROMPT.0, PROMPT.1, now),
             api_requests: empty(),
             events: empty(),
             log_lines: empty(),
@@ -96,11 +114,23 @@ impl Usage {
         Err(limit)
     }
 
-    /// Processor time that was used. How long the plugin has to pause for it.
-    pub fn cpu(&self, used: Duration) -> Duration {
+    /// Processor time that was used, and what comes of it.
+    pub fn cpu(&self, used: Duration) -> CpuShare {
         let nanos = u64::try_from(used.as_nanos()).unwrap_or(u64::MAX);
         self.cpu.fetch_add(nanos, Ordering::Relaxed);
-        self.lock().cpu.charge(used.as_secs_f64(), Instant::now())
+        self.charge(used)
+    }
+
+    /// Whether a call that begins has to pause for those before it.
+    pub fn cpu_share(&self) -> CpuShare {
+        self.charge(Duration::ZERO)
+    }
+
+    fn charge(&self, used: Duration) -> CpuShare {
+        let (used, now) = (used.as_secs_f64(), Instant::now());
+        let mut buckets = self.lock();
+        let pause = buckets.cpu.charge(used, now);
+        CpuShare { pause, greedy: buckets.prompt.charge_up_to(used, GREED, now) }
     }
 
     /// Calls of the host that were made.
@@ -187,8 +217,9 @@ mod tests {
     #[test]
     fn processor_time_over_its_share_is_a_pause() {
         let usage = Usage::new(&Limits { cpu_per_second: Duration::from_millis(100), ..Limits::default() });
-        assert_eq!(usage.cpu(Duration::from_millis(100)), Duration::ZERO);
-        let pause = usage.cpu(Duration::from_millis(50));
+        assert_eq!(usage.cpu(Duration::from_millis(10)), CpuShare { pause: Duration::ZERO, greedy: false });
+        assert_eq!(usage.cpu(Duration::from_millis(90)), CpuShare { pause: Duration::ZERO, greedy: true });
+        let CpuShare { pause, .. } = usage.cpu(Duration::from_millis(50));
         assert!(pause > Duration::from_millis(400) && pause <= Duration::from_millis(500), "{pause:?}");
         assert_eq!(usage.cpu_total(), Duration::from_millis(150));
     }

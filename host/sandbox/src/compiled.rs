@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use wheelhouse_core::limits::{Limit, Limits};
@@ -10,13 +9,14 @@ use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Gate, Spec};
 
 use crate::bindings::PluginPre;
+use crate::call::{self, Allowance};
 use crate::convert;
 use crate::engine::Sandbox;
-use crate::error::{CallError, DescribeError};
+use crate::error::DescribeError;
 use crate::host::{Authority, InstanceState};
 use crate::inspection::Inspection;
 use crate::instance::Instance;
-use crate::output::LogContext;
+use crate::output::{LogContext, message};
 use crate::revision::{Revision, RevisionSetup};
 
 /// Compiled code: no state, no authority. Cheap to clone.
@@ -66,47 +66,44 @@ impl Compiled {
     /// # Errors
     /// The configuration is rejected, the answer makes no sense, or there is none.
     pub async fn describe(&self, config: &str, limits: &Limits) -> Result<Spec, DescribeError> {
-        let log = Arc::new(LogContext::new("(describe)", self.digest()));
+        let usage = Arc::new(Usage::new(limits));
+        let log = Arc::new(LogContext::new("(describe)", self.digest(), &usage));
         let state = InstanceState::new(
             Arc::new(Gate::closed("(describe)")),
             None,
             config.into(),
             log,
             limits.clone(),
-            Arc::new(Usage::new(limits)),
+            Arc::clone(&usage),
             Vec::new(),
         );
         let timeout = limits.describe_timeout;
-        let described = bounded(timeout, Limit::DescribeTimeout, async {
-            let mut instance = Instance::new(self, state).await?;
+        let (compiled, config) = (self.clone(), config.to_owned());
+        let describing = Box::pin(async move {
+            let mut instance = Instance::new(&compiled, state).await?;
             instance.state().begin(Authority::None, timeout, "", "");
-            instance.describe(config).await
+            instance.describe(&config).await
         });
-        match described.await? {
+        let allowance = Allowance {
+            time: (timeout, Limit::DescribeTimeout),
+            cpu: (limits.call_cpu, Limit::CallCpu),
+            usage,
+        };
+        match call::run(describing, allowance, self.sandbox().background()).await? {
             Ok(spec) => {
                 let spec = convert::spec(spec).map_err(DescribeError::Unreadable)?;
                 spec.check()?;
                 Ok(spec)
             }
-            Err(error) => Err(DescribeError::Config { field: error.field, message: error.message }),
+            Err(error) => {
+                Err(DescribeError::Config { field: message(&error.field), message: message(&error.message) })
+            }
         }
     }
 
     /// The code, alive: it makes instances when it is called.
     pub fn start(&self, setup: RevisionSetup) -> Revision {
         Revision::new(self.clone(), setup)
-    }
-}
-
-/// Runs a call up to its deadline; dropping its future stops the guest, which yields at every tick.
-pub(crate) async fn bounded<T>(
-    timeout: Duration,
-    limit: Limit,
-    call: impl Future<Output = Result<T, CallError>>,
-) -> Result<T, CallError> {
-    match tokio::time::timeout(timeout, call).await {
-        Ok(result) => result,
-        Err(_) => Err(CallError::Timeout(timeout, limit)),
     }
 }
 

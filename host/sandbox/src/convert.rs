@@ -13,6 +13,7 @@ use wheelhouse_core::{ApiError, FieldPath, Fields, Key, Kind, Object, Outcome, V
 
 use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
 use crate::bindings::wheelhouse::controller::{client, logging, objects, types};
+use crate::output::message;
 
 /// Field paths that one source may declare.
 const SOURCE_FIELDS: usize = 256;
@@ -158,8 +159,8 @@ pub(crate) fn outcome(outcome: wit::Outcome) -> Outcome {
     match outcome {
         wit::Outcome::Done => Outcome::Done,
         wit::Outcome::RequeueAfter(ms) => Outcome::RequeueAfter(Duration::from_millis(ms)),
-        wit::Outcome::Transient(message) => Outcome::Transient(message),
-        wit::Outcome::Terminal(message) => Outcome::Terminal(message),
+        wit::Outcome::Transient(text) => Outcome::Transient(message(&text)),
+        wit::Outcome::Terminal(text) => Outcome::Terminal(message(&text)),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::background::Background;
 use crate::bindings;
 use crate::compiled::Compiled;
 use crate::error::{LoadError, SandboxError};
@@ -48,6 +49,7 @@ pub struct Sandbox {
 struct Inner {
     engine: Engine,
     linker: Linker<InstanceState>,
+    background: Background,
     config: SandboxConfig,
     /// Its end stops the ticker's thread.
     _ticker: Sender<()>,
@@ -65,12 +67,17 @@ impl Sandbox {
         bindings::Plugin::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |state| state)
             .map_err(fail)?;
         output::add_wasi(&mut linker).map_err(fail)?;
+        let background = Background::new(config.instances as usize)?;
         let ticker = start_ticker(&engine)?;
-        Ok(Self { inner: Arc::new(Inner { engine, linker, config, _ticker: ticker }) })
+        Ok(Self { inner: Arc::new(Inner { engine, linker, background, config, _ticker: ticker }) })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.inner.engine
+    }
+
+    pub(crate) fn background(&self) -> &Background {
+        &self.inner.background
     }
 
     /// Checks and compiles a component on a thread of its own. It takes seconds for a large one.

@@ -94,16 +94,72 @@ pub enum CallError {
         reason: String,
         /// Where, a frame a line; may be empty.
         backtrace: String,
+        /// The limit that it went over, if that is why.
+        limit: Option<Limit>,
     },
     /// It took too long.
-    #[error("no answer within {0:?} (limit {1}); it was stopped")]
-    Timeout(Duration, Limit),
+    #[error("no answer within {after:?} (limit {limit}){}; it was stopped", pauses(*paused))]
+    Timeout {
+        /// Of the kind of call.
+        limit: Limit,
+        /// The limit.
+        after: Duration,
+        /// How long of it the call paused, since the plugin had used its processor time.
+        paused: Duration,
+    },
+    /// It computed too long.
+    #[error("it used {after:?} of processor time and had no answer (limit {limit}); it was stopped")]
+    Cpu {
+        /// Of the kind of call.
+        limit: Limit,
+        /// The limit.
+        after: Duration,
+    },
     /// The host has no room for another instance.
     #[error("no instance could be made: {0}")]
     Instance(String),
 }
 
+fn pauses(paused: Duration) -> String {
+    let limit = Limit::CpuPerSecond;
+    if paused.is_zero() {
+        String::new()
+    } else {
+        format!(", of which it paused for {paused:.1?} (limit {limit})")
+    }
+}
+
+/// A limit that was hit in the middle of a call, on its way out of it.
+#[derive(Debug, thiserror::Error)]
+#[error("limit {limit}: {message}")]
+pub(crate) struct LimitHit {
+    pub(crate) limit: Limit,
+    pub(crate) message: String,
+}
+
+impl LimitHit {
+    pub(crate) fn trap(limit: Limit, message: String) -> wasmtime::Error {
+        wasmtime::Error::from(Self { limit, message })
+    }
+}
+
+/// What wasmtime's own limits say, which have no types.
+const WASMTIME_LIMITS: [(&str, Limit); 3] = [
+    ("fuel allocated for hostcalls has been exhausted", Limit::HostcallBytes),
+    ("resource table has no free keys", Limit::Handles),
+    ("store handle limit exceeded", Limit::Handles),
+];
+
 impl CallError {
+    /// The limit that was hit, if it was one.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Trap { limit, .. } => *limit,
+            Self::Timeout { limit, .. } | Self::Cpu { limit, .. } => Some(*limit),
+            Self::Instance(_) => None,
+        }
+    }
+
     /// From what wasmtime says: the reason in a line, and the frames.
     pub(crate) fn from_wasmtime(error: &wasmtime::Error) -> Self {
         if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
@@ -120,6 +176,17 @@ impl CallError {
                 reasons.push(text);
             }
         }
-        Self::Trap { reason: reasons.join(": "), backtrace }
+        let mut reason = reasons.join(": ");
+        let limit = if let Some(hit) = error.downcast_ref::<LimitHit>() {
+            Some(hit.limit)
+        } else if error.downcast_ref::<wasmtime::Trap>() == Some(&wasmtime::Trap::StackOverflow) {
+            Some(Limit::Stack)
+        } else {
+            WASMTIME_LIMITS.iter().find(|(text, _)| reason.contains(text)).map(|(_, limit)| *limit)
+        };
+        if let Some(limit) = limit.filter(|_| !reason.contains("limit ")) {
+            reason = format!("limit {limit}: {reason}");
+        }
+        Self::Trap { reason, backtrace, limit }
     }
 }

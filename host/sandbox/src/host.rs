@@ -17,6 +17,7 @@ use wheelhouse_core::{ApiError, ClusterAccess, Gate, Kind, Object};
 use crate::bindings::wheelhouse::controller::{client, config, logging, objects, types};
 use crate::convert::{self, bad_request};
 use crate::engine::TABLE_ELEMENTS;
+use crate::error::LimitHit;
 use crate::output::{self, LogContext};
 
 /// What the call that runs now may do at all; the gate then judges what it asks for.
@@ -41,6 +42,8 @@ pub(crate) struct InstanceState {
     /// The kinds that the plugin named, so that a call does not make each anew.
     kinds: Vec<Kind>,
     authority: Authority,
+    /// Calls of the host in this call.
+    calls: u32,
     /// When the call began, and how long it may take.
     begun: Instant,
     timeout: Duration,
@@ -48,6 +51,9 @@ pub(crate) struct InstanceState {
     wasi: WasiCtx,
     table: ResourceTable,
 }
+
+/// Bytes of an element of a table.
+const ELEMENT: usize = size_of::<usize>();
 
 /// Counts what an instance takes, and refuses more than its limit.
 pub(crate) struct Meter {
@@ -61,22 +67,43 @@ impl Meter {
     }
 }
 
-impl ResourceLimiter for Meter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        // `current` of one memory; the sum is over all of them.
+impl Meter {
+    /// One of them grows; the sum is over all.
+    fn grow(&mut self, current: usize, desired: usize) -> wasmtime::Result<bool> {
         let total = self.memory.saturating_sub(current).saturating_add(desired);
         if total > self.limit {
-            bail!("limit memory: {total} bytes wanted, {} allowed", self.limit);
+            let message = format!("{total} bytes of memories and tables wanted, {} allowed", self.limit);
+            return Err(LimitHit::trap(Limit::Memory, message));
         }
         self.memory = total;
         Ok(true)
     }
+}
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > TABLE_ELEMENTS {
-            bail!("limit table_elements: {desired} wanted, {TABLE_ELEMENTS} allowed");
+impl ResourceLimiter for Meter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // More than the memory itself may have: the guest is told so.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
         }
-        Ok(true)
+        self.grow(current, desired)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) || desired > TABLE_ELEMENTS {
+            return Ok(false);
+        }
+        self.grow(current.saturating_mul(ELEMENT), desired.saturating_mul(ELEMENT))
     }
 }
 
@@ -96,10 +123,11 @@ impl InstanceState {
         usage: Arc<Usage>,
         kinds: Vec<Kind>,
     ) -> Self {
-        let log = Arc::new(log.fork());
+        let log = Arc::new(log.fork(&usage));
         let wasi = output::wasi_context(&log);
         let meter = Meter { memory: 0, limit: limits.memory };
-        let table = ResourceTable::new();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.handles as usize);
         Self {
             gate,
             cluster,
@@ -109,6 +137,7 @@ impl InstanceState {
             usage,
             kinds,
             authority: Authority::None,
+            calls: 0,
             begun: Instant::now(),
             timeout: Duration::ZERO,
             meter,
@@ -126,6 +155,7 @@ impl InstanceState {
         object: &str,
     ) {
         self.authority = authority;
+        self.calls = 0;
         self.begun = Instant::now();
         self.timeout = timeout;
         self.log.begin(reconcile_id, object);
@@ -134,11 +164,30 @@ impl InstanceState {
     /// After a call.
     pub(crate) fn end(&mut self) {
         self.authority = Authority::None;
+        self.usage.host_calls(self.calls);
         self.log.flush();
     }
 
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Every host function begins with it.
+    ///
+    /// # Errors
+    /// A trap, if the guest has called the host too often in this call.
+    fn enter(&mut self) -> wasmtime::Result<()> {
+        self.calls = self.calls.saturating_add(1);
+        if self.calls > self.limits.host_calls {
+            let message = format!("more than {} calls of the host in one call", self.limits.host_calls);
+            return Err(LimitHit::trap(Limit::HostCalls, message));
+        }
+        Ok(())
+    }
+
     /// The cluster, if this call may reach it so far; a trap otherwise.
-    fn cluster(&self, needed: Authority) -> wasmtime::Result<Arc<dyn ClusterAccess>> {
+    fn cluster(&mut self, needed: Authority) -> wasmtime::Result<Arc<dyn ClusterAccess>> {
+        self.enter()?;
         match &self.cluster {
             Some(cluster) if self.authority >= needed => Ok(Arc::clone(cluster)),
             _ if self.authority == Authority::Read => bail!("map may read, and may not write"),
@@ -161,6 +210,18 @@ impl InstanceState {
         let message = format!("{what} has {bytes} bytes, {limit} are allowed");
         self.usage.breach(Limit::ArgumentBytes);
         Err(ApiError::LimitExceeded { limit: Limit::ArgumentBytes, message })
+    }
+
+    /// The bytes of an object, if they are not too many.
+    fn answer(&self, found: Result<Option<Object>, ApiError>) -> Result<Option<Vec<u8>>, types::Error> {
+        let Some(object) = found.map_err(convert::error)? else { return Ok(None) };
+        let (size, limit) = (object.as_bytes().len(), self.limits.answer_bytes);
+        if size > limit {
+            self.usage.breach(Limit::AnswerBytes);
+            let message = format!("{} has {size} bytes, {limit} are allowed", object.key());
+            return Err(convert::error(ApiError::LimitExceeded { limit: Limit::AnswerBytes, message }));
+        }
+        Ok(Some(object.as_bytes().to_vec()))
     }
 
     fn list_request(&self, kind: &str, query: objects::Query) -> Result<List, ApiError> {
@@ -214,10 +275,6 @@ fn stored(object: Option<Object>) -> Vec<u8> {
     object.map(|object| object.as_bytes().to_vec()).unwrap_or_default()
 }
 
-fn bytes(object: Option<Object>) -> Option<Vec<u8>> {
-    object.map(|object| object.as_bytes().to_vec())
-}
-
 impl types::Host for InstanceState {}
 
 impl objects::Host for InstanceState {
@@ -233,7 +290,10 @@ impl objects::Host for InstanceState {
             Ok(self.gate.permit(Get { kind, key, subresource: String::new(), consistency })?)
         });
         Ok(match request {
-            Ok(request) => cluster.get(request).await.map(bytes).map_err(convert::error),
+            Ok(request) => {
+                let found = cluster.get(request).await;
+                self.answer(found)
+            }
             Err(error) => Err(convert::error(error)),
         })
     }
@@ -303,7 +363,10 @@ impl client::Host for InstanceState {
             Ok(self.gate.permit(Get { kind, key, subresource, consistency })?)
         });
         Ok(match request {
-            Ok(request) => cluster.get_live(request).await.map(bytes).map_err(convert::error),
+            Ok(request) => {
+                let found = cluster.get_live(request).await;
+                self.answer(found)
+            }
             Err(error) => Err(convert::error(error)),
         })
     }
@@ -355,7 +418,8 @@ impl client::Host for InstanceState {
         object: Vec<u8>,
         options: client::ApplyOptions,
     ) -> wasmtime::Result<Result<Vec<u8>, types::Error>> {
-        let plugin = self.gate.plugin();
+        let gate = Arc::clone(&self.gate);
+        let plugin = gate.plugin();
         if !options.field_manager.is_empty() && options.field_manager != plugin {
             self.cluster(Authority::Full)?;
             let error = convert::foreign_manager(plugin, &kind, &options.field_manager);
@@ -389,6 +453,7 @@ impl client::Host for InstanceState {
 
 impl logging::Host for InstanceState {
     fn enabled(&mut self, level: logging::Level) -> wasmtime::Result<bool> {
+        self.enter()?;
         Ok(output::enabled(convert::level(level)))
     }
 
@@ -398,6 +463,7 @@ impl logging::Host for InstanceState {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
+        self.enter()?;
         self.log.write(convert::level(level), &message, &fields);
         Ok(())
     }
@@ -405,6 +471,7 @@ impl logging::Host for InstanceState {
 
 impl config::Host for InstanceState {
     fn get(&mut self) -> wasmtime::Result<String> {
+        self.enter()?;
         Ok(self.config.to_string())
     }
 }

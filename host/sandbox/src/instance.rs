@@ -24,6 +24,10 @@ impl Instance {
     pub(crate) async fn new(compiled: &Compiled, state: InstanceState) -> Result<Self, CallError> {
         let mut store = Store::new(compiled.sandbox().engine(), state);
         store.limiter(|state| &mut state.meter);
+        let limits = store.data().limits();
+        let (fuel, handles) = (limits.hostcall_bytes, limits.handles as usize);
+        store.set_hostcall_fuel(fuel);
+        store.set_max_component_handles(handles);
         // At every tick the guest yields to the runtime, which then sees to deadlines and neighbours.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);

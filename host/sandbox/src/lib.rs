@@ -13,7 +13,9 @@
 //! A [`Compiled`] component is the code; a [`Revision`] is that code alive, with a configuration,
 //! a gate and limits.
 
+mod background;
 mod bindings;
+mod call;
 mod compiled;
 mod convert;
 mod engine;

@@ -1,7 +1,7 @@
 //! What a plugin says: its log lines, and what it prints. And the rest of WASI, which says nothing.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
@@ -10,6 +10,7 @@ use wasmtime::component::Linker;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiView};
+use wheelhouse_core::usage::Usage;
 
 /// The `tracing` target of every line that a plugin writes.
 const TARGET: &str = "plugin";
@@ -20,7 +21,19 @@ const LINE: usize = 8 << 10;
 pub(crate) struct LogContext {
     plugin: String,
     revision: String,
+    usage: Arc<Usage>,
+    dropped: Arc<Mutex<Dropped>>,
     call: Mutex<Call>,
+}
+
+/// How often the log says that lines were dropped.
+const TELL: Duration = Duration::from_secs(1);
+
+/// Lines that were not written, since the log last said so.
+#[derive(Default)]
+struct Dropped {
+    lines: u64,
+    told: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -32,15 +45,31 @@ struct Call {
 }
 
 impl LogContext {
-    pub(crate) fn new(plugin: &str, digest: &str) -> Self {
+    pub(crate) fn new(plugin: &str, digest: &str, usage: &Arc<Usage>) -> Self {
         // Twelve digits of the digest tell revisions apart.
         let revision = digest.trim_start_matches("sha256:").chars().take(12).collect();
-        Self { plugin: plugin.to_owned(), revision, call: Mutex::default() }
+        Self {
+            plugin: plugin.to_owned(),
+            revision,
+            usage: Arc::clone(usage),
+            dropped: Arc::default(),
+            call: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn revision(&self) -> &str {
+        &self.revision
     }
 
     /// For another instance: the same plugin, a call of its own.
-    pub(crate) fn fork(&self) -> Self {
-        Self { plugin: self.plugin.clone(), revision: self.revision.clone(), call: Mutex::default() }
+    pub(crate) fn fork(&self, usage: &Arc<Usage>) -> Self {
+        Self {
+            plugin: self.plugin.clone(),
+            revision: self.revision.clone(),
+            usage: Arc::clone(usage),
+            dropped: Arc::clone(&self.dropped),
+            call: Mutex::default(),
+        }
     }
 
     fn call(&self) -> std::sync::MutexGuard<'_, Call> {
@@ -57,9 +86,19 @@ impl LogContext {
         if !enabled(level) {
             return;
         }
-        let mut line = clean(message);
+        let mut line = String::new();
+        clean(&mut line, message);
         for (name, value) in fields {
-            let _ = write!(line, " {}={}", clean(name), clean(value));
+            line.push(' ');
+            clean(&mut line, name);
+            line.push('=');
+            clean(&mut line, value);
+            if line.len() >= LINE {
+                break;
+            }
+        }
+        if !self.may_write(line.len()) {
+            return;
         }
         let call = self.call();
         let (plugin, revision) = (self.plugin.as_str(), self.revision.as_str());
@@ -77,6 +116,29 @@ impl LogContext {
             Level::WARN => line!(Level::WARN),
             Level::ERROR => line!(Level::ERROR),
         }
+    }
+
+    /// Whether the plugin may have another line of the log; if not, the log says so, once a second at most.
+    fn may_write(&self, bytes: usize) -> bool {
+        let limit = match self.usage.log_line(bytes) {
+            Ok(()) => return true,
+            Err(limit) => limit,
+        };
+        let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        dropped.lines += 1;
+        let now = Instant::now();
+        if dropped.told.is_none_or(|told| now.saturating_duration_since(told) >= TELL) {
+            let Dropped { lines, .. } =
+                std::mem::replace(&mut *dropped, Dropped { lines: 0, told: Some(now) });
+            let (plugin, revision) = (self.plugin.as_str(), self.revision.as_str());
+            tracing::warn!(
+                plugin,
+                revision,
+                lines,
+                "the plugin logs too much, lines of it are dropped (limit {limit})"
+            );
+        }
+        false
     }
 
     /// Takes what was printed, and logs the lines that are whole.
@@ -108,17 +170,24 @@ impl Drop for LogContext {
     }
 }
 
-/// Cut to a line's length, and without control characters, which could forge lines or colours.
-fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(LINE));
+/// Appends a text up to a line's length, and without what could forge lines, colours or an order of
+/// reading: control characters, line separators, and the marks that turn a text's direction.
+fn clean(line: &mut String, text: &str) {
     for c in text.chars() {
-        if out.len() >= LINE {
-            out.push_str("… (cut)");
+        if line.len() >= LINE {
+            line.push_str("… (cut)");
             break;
         }
-        out.push(if c.is_control() { '\u{fffd}' } else { c });
+        let forges = c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        line.push(if forges { '\u{fffd}' } else { c });
     }
-    out
+}
+
+/// What a plugin says of a failure, fit for a line of the log.
+pub(crate) fn message(text: &str) -> String {
+    let mut line = String::new();
+    clean(&mut line, text);
+    line
 }
 
 pub(crate) fn enabled(level: Level) -> bool {

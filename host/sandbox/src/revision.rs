@@ -1,16 +1,19 @@
 //! A plugin's code, alive: its warm instances and the calls into them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
-use wheelhouse_core::limits::{Limit, Limits};
+use tokio::time::Instant;
+use wheelhouse_core::limits::{Isolation, Limit, Limits};
 use wheelhouse_core::outcome::Request;
 use wheelhouse_core::spec::Spec;
 use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{ClusterAccess, Gate, Key, Kind, Object, Outcome};
 
 use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
-use crate::compiled::{Compiled, bounded};
+use crate::call::{self, Allowance};
+use crate::compiled::Compiled;
 use crate::convert;
 use crate::error::CallError;
 use crate::host::{Authority, InstanceState};
@@ -52,7 +55,7 @@ pub struct Revision {
     setup: RevisionSetup,
     log: Arc<LogContext>,
     kinds: Vec<Kind>,
-    warm: Mutex<Vec<Instance>>,
+    warm: Mutex<Warm>,
     /// Counted by reference: each instance holds one.
     live: Arc<()>,
     created: AtomicU64,
@@ -61,7 +64,7 @@ pub struct Revision {
 
 impl Revision {
     pub(crate) fn new(compiled: Compiled, setup: RevisionSetup) -> Self {
-        let log = Arc::new(LogContext::new(&setup.spec.name, compiled.digest()));
+        let log = Arc::new(LogContext::new(&setup.spec.name, compiled.digest(), &setup.usage));
         let mut kinds = setup.spec.kinds();
         for permission in &setup.spec.permissions {
             if !kinds.contains(&permission.kind) {
@@ -88,6 +91,11 @@ impl Revision {
     /// The digest of its component.
     pub fn digest(&self) -> &str {
         self.compiled.digest()
+    }
+
+    /// Twelve digits of it, which tell revisions apart in logs.
+    pub fn short_digest(&self) -> &str {
+        self.log.revision()
     }
 
     /// Its limits.
@@ -117,16 +125,19 @@ impl Revision {
 
     /// Drops the instances that no call uses; the next call makes a new one.
     pub fn drop_idle(&self) {
-        drop(std::mem::take(&mut *self.lock()));
+        // Outside the lock: an instance's end is not quick.
+        let idle = std::mem::take(&mut self.lock().instances);
+        drop(idle);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Instance>> {
+    fn lock(&self) -> MutexGuard<'_, Warm> {
         self.warm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A warm instance if there is one, else a new one.
-    async fn take(&self) -> Result<Lease<'_>, CallError> {
-        if let Some(instance) = self.lock().pop() {
+    async fn take(self: Arc<Self>) -> Result<Lease, CallError> {
+        let warm = self.lock().instances.pop();
+        if let Some((instance, _)) = warm {
             return Ok(Lease { revision: self, instance });
         }
         let setup = &self.setup;
@@ -145,9 +156,28 @@ impl Revision {
         Ok(Lease { revision: self, instance })
     }
 
-    fn count<T>(&self, result: Result<T, CallError>) -> Result<T, CallError> {
-        if matches!(result, Err(CallError::Trap { .. } | CallError::Timeout(..))) {
-            self.traps.fetch_add(1, Ordering::Relaxed);
+    /// Runs a call of the plugin, on an instance, within these bounds.
+    async fn call<T, F>(
+        self: &Arc<Self>,
+        time: (Duration, Limit),
+        cpu: (Duration, Limit),
+        call: impl FnOnce(Lease) -> F + Send + 'static,
+    ) -> Result<T, CallError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, CallError>> + Send + 'static,
+    {
+        let revision = Arc::clone(self);
+        let answering = Box::pin(async move { call(revision.take().await?).await });
+        let allowance = Allowance { time, cpu, usage: Arc::clone(&self.setup.usage) };
+        let result = call::run(answering, allowance, self.compiled.sandbox().background()).await;
+        if let Err(error) = &result {
+            if !matches!(error, CallError::Instance(_)) {
+                self.traps.fetch_add(1, Ordering::Relaxed);
+            }
+            if let Some(limit) = error.limit() {
+                self.setup.usage.breach(limit);
+            }
         }
         result
     }
@@ -155,12 +185,13 @@ impl Revision {
     /// Reconciles one object. No two calls for one key may run at once; that is the caller's to see to.
     ///
     /// # Errors
-    /// It trapped or took longer than its deadline. Both have cost the instance, and nothing else.
-    pub async fn reconcile(&self, request: Request) -> Result<Outcome, CallError> {
-        let limit = self.setup.limits.reconcile_timeout;
+    /// It trapped or went over a limit. Both have cost the instance, and nothing else.
+    pub async fn reconcile(self: &Arc<Self>, request: Request) -> Result<Outcome, CallError> {
+        let limits = &self.setup.limits;
+        let limit = limits.reconcile_timeout;
         let timeout = self.setup.spec.options.timeout.map_or(limit, |own| own.min(limit));
-        let called = bounded(timeout, Limit::ReconcileTimeout, async {
-            let mut lease = self.take().await?;
+        let cpu = (limits.reconcile_cpu, Limit::ReconcileCpu);
+        self.call((timeout, Limit::ReconcileTimeout), cpu, move |mut lease| async move {
             let key = request.key.to_string();
             lease.instance.state().begin(Authority::Full, timeout, &request.reconcile_id, &key);
             let request = wit::Request {
@@ -171,18 +202,19 @@ impl Revision {
             let outcome = lease.instance.reconcile(&request).await?;
             lease.give_back();
             Ok(convert::outcome(outcome))
-        });
-        self.count(called.await)
+        })
+        .await
     }
 
     /// The objects to reconcile after an event of the watch with this name.
     ///
     /// # Errors
     /// As of [`Self::reconcile`].
-    pub async fn map(&self, watch: &str, event: Event) -> Result<Vec<Key>, CallError> {
+    pub async fn map(self: &Arc<Self>, watch: &str, event: Event) -> Result<Vec<Key>, CallError> {
         let timeout = self.setup.limits.map_timeout;
-        let called = bounded(timeout, Limit::MapTimeout, async {
-            let mut lease = self.take().await?;
+        let cpu = (self.setup.limits.call_cpu, Limit::CallCpu);
+        let watch = watch.to_owned();
+        self.call((timeout, Limit::MapTimeout), cpu, move |mut lease| async move {
             lease.instance.state().begin(Authority::Read, timeout, "", &event.key.to_string());
             let bytes = |object: Option<Object>| object.map(|object| object.as_bytes().to_vec());
             let event = wit::Event {
@@ -191,45 +223,100 @@ impl Revision {
                 old: bytes(event.old),
                 new: bytes(event.new),
             };
-            let keys = lease.instance.map(watch, &event).await?;
+            let keys = lease.instance.map(&watch, &event).await?;
             lease.give_back();
             Ok(keys.into_iter().map(convert::key_in).collect())
-        });
-        self.count(called.await)
+        })
+        .await
     }
 
     /// The values under which the index with this name finds the object.
     ///
     /// # Errors
     /// As of [`Self::reconcile`].
-    pub async fn index(&self, name: &str, object: &Object) -> Result<Vec<String>, CallError> {
-        let timeout = self.setup.limits.index_timeout;
-        let called = bounded(timeout, Limit::IndexTimeout, async {
-            let mut lease = self.take().await?;
+    pub async fn index(self: &Arc<Self>, name: &str, object: &Object) -> Result<Vec<String>, CallError> {
+        let limits = &self.setup.limits;
+        let (timeout, most) = (limits.index_timeout, limits.index_bytes);
+        let cpu = (limits.call_cpu, Limit::CallCpu);
+        let (name, object) = (name.to_owned(), object.clone());
+        self.call((timeout, Limit::IndexTimeout), cpu, move |mut lease| async move {
             lease.instance.state().begin(Authority::None, timeout, "", &object.key().to_string());
-            let values = lease.instance.index(name, &object.as_bytes().to_vec()).await?;
+            let values = lease.instance.index(&name, &object.as_bytes().to_vec()).await?;
             lease.give_back();
+            // A value costs its place besides its bytes.
+            let bytes = values.iter().map(|value| value.len() + size_of::<String>()).sum::<usize>();
+            if bytes > most {
+                let reason = format!(
+                    "limit {}: {} values of {bytes} bytes, {most} are allowed",
+                    Limit::IndexBytes,
+                    values.len()
+                );
+                return Err(CallError::Trap {
+                    reason,
+                    backtrace: String::new(),
+                    limit: Some(Limit::IndexBytes),
+                });
+            }
             Ok(values)
-        });
-        self.count(called.await)
+        })
+        .await
+    }
+
+    /// Drops the instances that nobody has called for long, until there are none.
+    async fn sweep(revision: Weak<Self>, idle: Duration) {
+        loop {
+            let Some(strong) = revision.upgrade() else { return };
+            let mut dropped = Vec::new();
+            let next = {
+                let mut warm = strong.lock();
+                let now = Instant::now();
+                // The one that was given back last is taken first: those in front have waited longest.
+                let idle_ones =
+                    warm.instances.iter().take_while(|(_, since)| now.duration_since(*since) >= idle).count();
+                dropped.extend(warm.instances.drain(..idle_ones));
+                let next = warm.instances.first().map(|(_, since)| *since);
+                warm.sweeping = next.is_some();
+                next
+            };
+            drop((dropped, strong));
+            let Some(since) = next else { return };
+            tokio::time::sleep_until(since + idle).await;
+        }
     }
 }
 
+/// Instances that no call uses, each with the time since when. The last is the next to be used.
+#[derive(Default)]
+struct Warm {
+    instances: Vec<(Instance, Instant)>,
+    /// Whether somebody looks after those that are not used.
+    sweeping: bool,
+}
+
 /// An instance in use. Dropped without being given back (a trap, a deadline), it is gone.
-struct Lease<'a> {
-    revision: &'a Revision,
+struct Lease {
+    revision: Arc<Revision>,
     instance: Instance,
 }
 
-impl Lease<'_> {
+impl Lease {
     fn give_back(mut self) {
         self.instance.calls += 1;
         let limits = &self.revision.setup.limits;
-        let worn =
-            self.instance.calls >= limits.instance_calls || self.instance.memory() > limits.memory / 4 * 3;
-        if !worn {
-            self.instance.state().end();
-            self.revision.lock().push(self.instance);
+        self.instance.state().end();
+        let worn = limits.isolation == Isolation::Fresh
+            || self.instance.calls >= limits.instance_calls
+            || self.instance.memory() > limits.instance_memory;
+        if worn {
+            return;
+        }
+        let idle = limits.instance_idle;
+        let mut warm = self.revision.lock();
+        warm.instances.push((self.instance, Instant::now()));
+        let starts = !std::mem::replace(&mut warm.sweeping, true);
+        drop(warm);
+        if starts {
+            tokio::spawn(Revision::sweep(Arc::downgrade(&self.revision), idle));
         }
     }
 }

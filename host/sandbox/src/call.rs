@@ -1,0 +1,176 @@
+//! One call of a guest, from its start to its answer, its trap, or the limit that ends it.
+//!
+//! A running guest yields at every tick of the engine's clock, so a call is a future that is polled for a
+//! tick at most. Each poll is measured, and what it took, the host's own work for the guest included, is
+//! charged to the call's and to its plugin's processor time. So whatever a guest does:
+//!
+//! - it ends at its deadline, or when it has used the processor time that one call may have;
+//! - a plugin that uses more than its share pauses between polls;
+//! - a call that takes long, and every call of a plugin that has taken much lately, goes on on a thread
+//!   that gives way to all others ([`Background`]): a neighbour waits for none of them.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::time::{Sleep, sleep, sleep_until};
+use wheelhouse_core::limits::Limit;
+use wheelhouse_core::usage::Usage;
+
+use crate::background::Background;
+use crate::error::CallError;
+
+/// A call has so much of the prompt threads; what takes longer goes on in the background.
+const PROMPT: Duration = Duration::from_millis(2);
+
+/// A guest's answer, in the making.
+pub(crate) type Answering<T> = Pin<Box<dyn Future<Output = Result<T, CallError>> + Send>>;
+
+/// What one call may take.
+pub(crate) struct Allowance {
+    /// From its begin to its end.
+    pub(crate) time: (Duration, Limit),
+    /// Of a processor.
+    pub(crate) cpu: (Duration, Limit),
+    /// Of its plugin.
+    pub(crate) usage: Arc<Usage>,
+}
+
+/// Runs a call within its allowance.
+pub(crate) async fn run<T: Send + 'static>(
+    mut answering: Answering<T>,
+    allowance: Allowance,
+    background: &Background,
+) -> Result<T, CallError> {
+    let mut running = Running::new(allowance);
+    if let Some(ended) = running.go_on(&mut answering, Place::Prompt).await {
+        return ended;
+    }
+    let going_on = async move {
+        match running.go_on(&mut answering, Place::Background).await {
+            Some(ended) => ended,
+            None => Err(CallError::Instance("a call was lost on its way between threads".to_owned())),
+        }
+    };
+    background.run(going_on).await
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// A thread that all plugins share, and the host's own tasks.
+    Prompt,
+    /// A thread of its own, which gives way to those.
+    Background,
+}
+
+struct Running {
+    allowance: Allowance,
+    begun: Instant,
+    used: Duration,
+    paused: Duration,
+    /// It is to go on in the background.
+    demoted: bool,
+}
+
+impl Running {
+    fn new(allowance: Allowance) -> Self {
+        let share = allowance.usage.cpu_share();
+        Self {
+            begun: Instant::now(),
+            used: Duration::ZERO,
+            paused: share.pause,
+            demoted: share.greedy,
+            allowance,
+        }
+    }
+
+    /// Polls until the call has ended, or is to go on in the background.
+    async fn go_on<T>(&mut self, answering: &mut Answering<T>, place: Place) -> Option<Result<T, CallError>> {
+        if self.demoted && place == Place::Prompt {
+            return None;
+        }
+        let deadline = self.begun.checked_add(self.allowance.time.0);
+        let deadline = sleep_until(deadline.unwrap_or(self.begun).into());
+        tokio::pin!(deadline);
+        let mut pause = self.pause(self.paused);
+        poll_fn(|context| {
+            loop {
+                if deadline.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Some(Err(self.late())));
+                }
+                if let Some(pausing) = &mut pause {
+                    if pausing.as_mut().poll(context).is_pending() {
+                        return Poll::Pending;
+                    }
+                    pause = None;
+                }
+                let clock = Clock::start(place);
+                let polled = answering.as_mut().poll(context);
+                let took = clock.elapsed();
+                self.used += took;
+                let share = self.allowance.usage.cpu(took);
+                if let Poll::Ready(ended) = polled {
+                    return Poll::Ready(Some(ended));
+                }
+                let (cpu, limit) = self.allowance.cpu;
+                if self.used > cpu {
+                    return Poll::Ready(Some(Err(CallError::Cpu { limit, after: cpu })));
+                }
+                if share.pause > Duration::ZERO {
+                    self.allowance.usage.breach(Limit::CpuPerSecond);
+                    self.paused += share.pause;
+                    pause = self.pause(share.pause);
+                }
+                if place == Place::Prompt && (share.greedy || self.used > PROMPT) {
+                    self.demoted = true;
+                    return Poll::Ready(None);
+                }
+                if pause.is_none() {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+
+    fn pause(&self, how_long: Duration) -> Option<Pin<Box<Sleep>>> {
+        (how_long > Duration::ZERO).then(|| Box::pin(sleep(how_long)))
+    }
+
+    fn late(&self) -> CallError {
+        let (after, limit) = self.allowance.time;
+        CallError::Timeout { limit, after, paused: self.paused.min(after) }
+    }
+}
+
+/// Measures a poll. On a prompt thread, by the wall: it is seldom preempted, and reading a thread's
+/// own clock would cost as much as a small call does. In the background, by the thread's clock, since
+/// there a guest is preempted all the time.
+enum Clock {
+    Wall(Instant),
+    Thread(Duration),
+}
+
+impl Clock {
+    fn start(place: Place) -> Self {
+        match place {
+            Place::Prompt => Self::Wall(Instant::now()),
+            Place::Background => Self::Thread(thread_time()),
+        }
+    }
+
+    fn elapsed(self) -> Duration {
+        match self {
+            Self::Wall(begun) => begun.elapsed(),
+            Self::Thread(begun) => thread_time().saturating_sub(begun),
+        }
+    }
+}
+
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+}

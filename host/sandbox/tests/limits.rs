@@ -1,0 +1,260 @@
+//! What a plugin may use, and what becomes of one that wants more.
+#![cfg(test)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wheelhouse_core::limits::{Isolation, Limit, Limits};
+use wheelhouse_core::usage::Usage;
+use wheelhouse_core::{Key, Object, Outcome};
+use wheelhouse_sandbox::{CallError, Revision};
+
+use crate::support::{beside, limits, reason, reconcile, start_with};
+
+/// How often a limit was hit.
+fn breaches(usage: &Usage, limit: Limit) -> u64 {
+    usage.breaches().find(|(other, _)| *other == limit).map_or(0, |(_, count)| count)
+}
+
+/// Runs the attack under these limits beside a neighbour; it ends in a trap that names the limit, which
+/// is counted.
+async fn trapped(limits: Limits, attack: &str, limit: Limit) -> String {
+    let (hostile, _, usage) = start_with(limits).await;
+    let result = beside(&hostile, attack).await;
+    assert_eq!(result.as_ref().unwrap_err().limit(), Some(limit), "{result:?}");
+    assert!(breaches(&usage, limit) > 0);
+    let reason = reason(result);
+    assert!(reason.contains(&format!("limit {limit}")), "{reason}");
+    reason
+}
+
+#[tokio::test]
+async fn hostile_a_reconcile_that_spins_is_stopped_when_it_has_used_its_processor_time() {
+    let cpu = Duration::from_millis(50);
+    let (hostile, _, usage) =
+        start_with(Limits { reconcile_cpu: cpu, reconcile_timeout: Duration::from_secs(60), ..limits() })
+            .await;
+    let begun = Instant::now();
+    let result = beside(&hostile, "spin").await;
+    assert_eq!(result, Err(CallError::Cpu { limit: Limit::ReconcileCpu, after: cpu }));
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert_eq!(breaches(&usage, Limit::ReconcileCpu), 1);
+    // Not much more than it may have: a tick, and what the neighbour's calls cost is not its own.
+    assert!(usage.cpu_total() >= cpu && usage.cpu_total() < cpu * 3, "{:?}", usage.cpu_total());
+}
+
+#[tokio::test]
+async fn hostile_a_plugin_that_computes_more_than_its_share_waits() {
+    let own = Limits {
+        cpu_per_second: Duration::from_millis(50),
+        reconcile_timeout: Duration::from_millis(800),
+        ..limits()
+    };
+    let (hostile, _, usage) = start_with(own).await;
+    let begun = Instant::now();
+    let result = reconcile(&hostile, "spin").await;
+    let took = begun.elapsed();
+    match result {
+        Err(CallError::Timeout { limit: Limit::ReconcileTimeout, paused, .. }) => {
+            assert!(paused > Duration::ZERO);
+        }
+        other => panic!("{other:?}"),
+    }
+    // Its first 50 ms at once, and 50 ms of each second from then on; a tick and a busy machine besides.
+    let share = Duration::from_millis(50) + took.mul_f64(0.05);
+    assert!(usage.cpu_total() < share * 2, "{:?} of {took:?}", usage.cpu_total());
+    assert!(breaches(&usage, Limit::CpuPerSecond) > 0);
+    let again = Instant::now();
+    assert_eq!(reconcile(&hostile, "ok").await, Ok(Outcome::Done), "it runs again when it has waited");
+    assert!(again.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn hostile_memory_and_tables_are_limited_together() {
+    let reason = trapped(Limits { memory: 8 << 20, ..limits() }, "hoard", Limit::Memory).await;
+    assert!(reason.contains(&(8 << 20).to_string()), "{reason}");
+}
+
+#[tokio::test]
+async fn hostile_a_loop_of_host_calls_is_stopped() {
+    let limits = Limits { host_calls: 1_000, ..limits() };
+    let reason = trapped(limits.clone(), "host-calls", Limit::HostCalls).await;
+    assert!(reason.contains("1000"), "{reason}");
+    trapped(limits, "log-calls", Limit::HostCalls).await;
+}
+
+#[tokio::test]
+async fn host_calls_are_counted_anew_in_each_call() {
+    let (revision, _, usage) = start_with(Limits { host_calls: 20, ..limits() }).await;
+    for _ in 0..10 {
+        assert_eq!(reconcile(&revision, "log").await, Ok(Outcome::Done));
+    }
+    assert_eq!(revision.instances_created(), 1);
+    assert!(usage.host_calls_total() >= 10, "{}", usage.host_calls_total());
+}
+
+#[tokio::test]
+async fn hostile_a_string_of_128_mebibytes_is_not_copied_into_the_host() {
+    let limits = Limits { memory: 256 << 20, ..limits() };
+    trapped(limits, "large-string", Limit::HostcallBytes).await;
+}
+
+#[tokio::test]
+async fn hostile_handles_are_limited() {
+    trapped(Limits { handles: 50, ..limits() }, "handles", Limit::Handles).await;
+}
+
+#[tokio::test]
+async fn hostile_the_stack_is_limited() {
+    let (hostile, ..) = start_with(limits()).await;
+    let reason = reason(beside(&hostile, "recurse").await);
+    // A guest of Rust has its own stack in its memory, which ends first.
+    assert!(reason.contains("limit stack") || reason.contains("out of bounds"), "{reason}");
+}
+
+#[tokio::test]
+async fn hostile_an_answer_that_is_too_large_is_an_error() {
+    let (revision, cluster, usage) = start_with(Limits { answer_bytes: 1_000, ..limits() }).await;
+    let large = serde_json::json!({"metadata": {"name": "x"}, "data": {"x": "x".repeat(2_000)}});
+    *cluster.object.lock().unwrap() = Some(Object::from_value(&large).unwrap());
+    for read in ["get", "get-live"] {
+        let outcome = reconcile(&revision, read).await;
+        assert!(
+            matches!(&outcome, Ok(Outcome::Terminal(text)) if text.contains("limit answerBytes")),
+            "{outcome:?}"
+        );
+    }
+    assert_eq!(breaches(&usage, Limit::AnswerBytes), 2);
+}
+
+#[tokio::test]
+async fn hostile_an_index_that_would_fill_the_host_is_refused() {
+    let (revision, _, usage) = start_with(limits()).await;
+    let object = serde_json::json!({"metadata": {"namespace": "default", "name": "index-flood"}});
+    let result = revision.index("own", &Object::from_value(&object).unwrap()).await;
+    let reason = result.unwrap_err().to_string();
+    assert!(reason.contains("limit indexBytes"), "{reason}");
+    assert_eq!(breaches(&usage, Limit::IndexBytes), 1);
+}
+
+#[tokio::test]
+async fn hostile_a_flood_of_log_lines_is_cut_and_said() {
+    let lines = support::Lines::default();
+    let _guard = lines.subscribe();
+    let own = Limits { log_lines_per_second: 20, ..limits() };
+    let (hostile, _, usage) = start_with(own).await;
+    assert_eq!(reconcile(&hostile, "log-flood").await, Ok(Outcome::Done));
+    let text = lines.text();
+    let count = text.lines().filter(|line| line.contains("flood")).count();
+    assert!((20..200).contains(&count), "{count} of 1000 lines");
+    assert!(text.contains("lines of it are dropped (limit logLinesPerSecond)"), "{text}");
+    assert!(breaches(&usage, Limit::LogLinesPerSecond) > 500);
+    // A line is no longer than a line may be, however many fields it has.
+    assert_eq!(reconcile(&start_with(limits()).await.0, "log-large").await, Ok(Outcome::Done));
+    let longest = lines.text().lines().map(str::len).max().unwrap();
+    assert!(longest < 20_000, "{longest}");
+}
+
+#[tokio::test]
+async fn hostile_bytes_of_the_log_are_limited() {
+    let lines = support::Lines::default();
+    let _guard = lines.subscribe();
+    let (hostile, _, usage) = start_with(Limits { log_bytes_per_second: 500, ..limits() }).await;
+    assert_eq!(reconcile(&hostile, "log-flood").await, Ok(Outcome::Done));
+    assert!(lines.text().len() < 20_000, "{}", lines.text().len());
+    assert!(breaches(&usage, Limit::LogBytesPerSecond) > 0);
+}
+
+#[tokio::test]
+async fn a_fresh_plugin_finds_nothing_of_the_call_before() {
+    for (isolation, seen) in [(Isolation::Warm, "2"), (Isolation::Fresh, "1")] {
+        let (revision, ..) = start_with(Limits { isolation, ..limits() }).await;
+        reconcile(&revision, "remember").await.unwrap();
+        assert_eq!(reconcile(&revision, "remember").await, Ok(Outcome::Terminal(seen.to_owned())));
+    }
+}
+
+/// Instances that exist, once it is as many.
+async fn instances(revision: &Arc<Revision>, count: usize) {
+    let begun = Instant::now();
+    while revision.instances() != count {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{} instances", revision.instances());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_nobody_calls_is_dropped() {
+    let (revision, ..) = start_with(Limits { instance_idle: Duration::from_millis(50), ..limits() }).await;
+    for _ in 0..2 {
+        assert_eq!(reconcile(&revision, "ok").await, Ok(Outcome::Done));
+        assert_eq!(revision.instances(), 1);
+        instances(&revision, 0).await;
+    }
+    assert_eq!(revision.instances_created(), 2);
+}
+
+#[tokio::test]
+async fn an_instance_that_is_called_is_kept() {
+    let (revision, ..) = start_with(Limits { instance_idle: Duration::from_secs(5), ..limits() }).await;
+    for _ in 0..1000 {
+        assert_eq!(reconcile(&revision, "ok").await, Ok(Outcome::Done));
+    }
+    assert_eq!((revision.instances(), revision.instances_created()), (1, 1));
+}
+
+#[tokio::test]
+async fn an_instance_that_has_grown_is_not_used_again() {
+    let (revision, ..) = start_with(Limits { instance_memory: 4 << 20, ..limits() }).await;
+    assert_eq!(reconcile(&revision, "ok").await, Ok(Outcome::Done));
+    assert_eq!(revision.instances(), 1);
+    assert_eq!(reconcile(&revision, "grow").await, Ok(Outcome::Done));
+    assert_eq!(revision.instances(), 0);
+}
+
+#[tokio::test]
+async fn hostile_a_call_that_is_given_up_ends_on_its_background_thread_too() {
+    let (revision, ..) = start_with(Limits { reconcile_timeout: Duration::from_secs(60), ..limits() }).await;
+    let spinning = tokio::spawn({
+        let revision = Arc::clone(&revision);
+        async move { reconcile(&revision, "spin").await }
+    });
+    instances(&revision, 1).await;
+    // Long enough for it to be moved.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    spinning.abort();
+    assert!(spinning.await.unwrap_err().is_cancelled());
+    instances(&revision, 0).await;
+}
+
+#[tokio::test]
+async fn hostile_a_plugin_cannot_wait_for_ever_by_a_huge_requeue() {
+    let (revision, ..) = start_with(limits()).await;
+    let outcome = reconcile(&revision, "requeue-max").await;
+    assert_eq!(outcome, Ok(Outcome::RequeueAfter(Duration::from_millis(u64::MAX))));
+}
+
+#[tokio::test]
+async fn hostile_what_a_plugin_says_of_its_failure_is_one_short_line() {
+    let (revision, ..) = start_with(limits()).await;
+    let outcome = reconcile(&revision, "forged-error").await;
+    let Ok(Outcome::Terminal(text)) = outcome else { panic!("{outcome:?}") };
+    assert!(!text.contains(['\n', '\u{1b}', '\u{202e}', '\u{2028}']), "{text:?}");
+    assert!(text.len() < 9_000, "{}", text.len());
+}
+
+#[tokio::test]
+async fn hostile_the_backtrace_of_a_trap_has_names_and_no_contents() {
+    let (revision, cluster, _) = start_with(limits()).await;
+    let secret = serde_json::json!({"metadata": {"name": "x"}, "data": {"password": "hunter2"}});
+    *cluster.object.lock().unwrap() = Some(Object::from_value(&secret).unwrap());
+    let key = Key::new("default", "panic-with-contents");
+    let request = wheelhouse_core::outcome::Request { key, reconcile_id: "1".to_owned(), attempt: 1 };
+    let error = revision.reconcile(request).await.unwrap_err();
+    let CallError::Trap { reason, backtrace, limit } = &error else { panic!("{error:?}") };
+    assert!(backtrace.contains("hostile::"), "{backtrace}");
+    assert_eq!(*limit, None);
+    assert!(!format!("{error:?}").contains("hunter2"), "{reason} {backtrace}");
+}

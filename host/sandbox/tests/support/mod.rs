@@ -1,0 +1,208 @@
+//! A plugin with bad manners, a cluster that remembers what it was asked, and a neighbour.
+#![allow(dead_code, reason = "each test binary uses some of it")]
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use wheelhouse_core::access::{BoxFuture, Page};
+use wheelhouse_core::limits::Limits;
+use wheelhouse_core::outcome::Request;
+use wheelhouse_core::request::{Get, List, Write};
+use wheelhouse_core::usage::Usage;
+use wheelhouse_core::{ApiError, ClusterAccess, Gate, Key, Kind, Object, Outcome, Permitted};
+use wheelhouse_sandbox::{CallError, Compiled, Revision, RevisionSetup, Sandbox, SandboxConfig};
+
+/// A cluster without objects that can be read, which remembers what was asked of it. It never syncs.
+#[derive(Default)]
+pub(crate) struct Nothing {
+    pub(crate) asked: Mutex<Vec<String>>,
+    pub(crate) unreadable: Mutex<Vec<Key>>,
+    /// The one object that there is, under every name.
+    pub(crate) object: Mutex<Option<Object>>,
+}
+
+impl Nothing {
+    fn note(&self, what: String) {
+        self.asked.lock().unwrap().push(what);
+    }
+}
+
+impl ClusterAccess for Nothing {
+    fn get(&self, request: Permitted<Get>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
+        self.note(format!("get {} {}", request.kind, request.key));
+        let object = self.object.lock().unwrap().clone();
+        Box::pin(async { Ok(object) })
+    }
+    fn list(&self, request: Permitted<List>) -> BoxFuture<'_, Result<Page, ApiError>> {
+        self.note(format!("list {}", request.kind));
+        let left = |key: &Key| request.after.as_ref().is_none_or(|after| key > after);
+        let unreadable = self.unreadable.lock().unwrap().iter().filter(|key| left(key)).cloned().collect();
+        Box::pin(async { Ok(Page { objects: Vec::new(), more_after: None, unreadable }) })
+    }
+    fn count(&self, request: Permitted<List>) -> BoxFuture<'_, Result<u64, ApiError>> {
+        Box::pin(async move {
+            match request.matches.first() {
+                Some(m) => {
+                    Err(ApiError::UndeclaredIndex { index: m.index.clone(), kind: request.kind.to_string() })
+                }
+                None => Ok(0),
+            }
+        })
+    }
+    fn synced(&self, _: &Kind) -> bool {
+        false
+    }
+    fn wait_synced<'a>(&'a self, kind: &'a Kind, within: Duration) -> BoxFuture<'a, bool> {
+        self.note(format!("wait {kind}"));
+        Box::pin(async move {
+            tokio::time::sleep(within).await;
+            false
+        })
+    }
+    fn get_live(&self, request: Permitted<Get>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
+        self.get(request)
+    }
+    fn write(&self, request: Permitted<Write>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
+        self.note(format!("{} {} {}", request.change.verb(), request.kind, request.key));
+        Box::pin(async { Ok(None) })
+    }
+}
+
+pub(crate) fn sandbox() -> &'static Sandbox {
+    static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
+    SANDBOX.get_or_init(|| Sandbox::new(SandboxConfig::default()).unwrap())
+}
+
+/// The hostile plugin, compiled once for all tests of this process.
+pub(crate) async fn compiled() -> Compiled {
+    static COMPILED: tokio::sync::OnceCell<Compiled> = tokio::sync::OnceCell::const_new();
+    let compile = async || {
+        let folder = std::env::var_os("WHEELHOUSE_PLUGINS_DIR")
+            .expect("WHEELHOUSE_PLUGINS_DIR names the built plugins: run `cargo xtask test`");
+        let file = PathBuf::from(folder).join("hostile.wasm");
+        let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        sandbox().compile(Arc::from(bytes)).await.unwrap()
+    };
+    COMPILED.get_or_init(compile).await.clone()
+}
+
+/// Times that a busy machine does not exceed.
+pub(crate) fn limits() -> Limits {
+    let long = Duration::from_secs(20);
+    Limits {
+        reconcile_timeout: long,
+        describe_timeout: long,
+        map_timeout: long,
+        index_timeout: long,
+        reconcile_cpu: long,
+        call_cpu: long,
+        cpu_per_second: long,
+        ..Default::default()
+    }
+}
+
+/// Times that an attack is to exceed.
+pub(crate) fn hasty() -> Limits {
+    let short = Duration::from_millis(400);
+    Limits {
+        reconcile_timeout: short,
+        describe_timeout: short,
+        map_timeout: short,
+        index_timeout: short,
+        ..limits()
+    }
+}
+
+/// A plugin that is held to these limits.
+pub(crate) async fn start() -> (Arc<Revision>, Arc<Nothing>) {
+    let (revision, cluster, _) = start_with(limits()).await;
+    (revision, cluster)
+}
+
+/// Likewise, of others, with what it uses of them.
+pub(crate) async fn start_with(limits: Limits) -> (Arc<Revision>, Arc<Nothing>, Arc<Usage>) {
+    let compiled = compiled().await;
+    let spec = Arc::new(compiled.describe("{}", &Limits::default()).await.unwrap());
+    let cluster = Arc::new(Nothing::default());
+    let usage = Arc::new(Usage::new(&limits));
+    let setup = RevisionSetup {
+        gate: Arc::new(Gate::new(&spec.name, spec.all_permissions())),
+        spec,
+        config: "{}".into(),
+        cluster: Arc::clone(&cluster) as Arc<_>,
+        usage: Arc::clone(&usage),
+        limits,
+    };
+    (Arc::new(compiled.start(setup)), cluster, usage)
+}
+
+pub(crate) async fn reconcile(revision: &Arc<Revision>, name: &str) -> Result<Outcome, CallError> {
+    let key = Key::new("default", name);
+    revision.reconcile(Request { key, reconcile_id: "1".to_owned(), attempt: 1 }).await
+}
+
+pub(crate) fn reason(result: Result<Outcome, CallError>) -> String {
+    match result {
+        Err(CallError::Trap { reason, .. }) => reason,
+        other => panic!("a trap was expected, not {other:?}"),
+    }
+}
+
+/// Runs the attack under these limits, and a neighbour beside it, which must not notice. What became of
+/// the attack.
+pub(crate) async fn beside_a_neighbour(limits: Limits, attack: &str) -> Result<Outcome, CallError> {
+    let hostile = start_with(limits).await.0;
+    beside(&hostile, attack).await
+}
+
+/// Likewise, of a plugin that was started already.
+pub(crate) async fn beside(hostile: &Arc<Revision>, attack: &str) -> Result<Outcome, CallError> {
+    let neighbour = start().await.0;
+    assert_eq!(reconcile(&neighbour, "ok").await, Ok(Outcome::Done));
+    let attacking = tokio::spawn({
+        let (hostile, attack) = (Arc::clone(hostile), attack.to_owned());
+        async move { reconcile(&hostile, &attack).await }
+    });
+    let begun = Instant::now();
+    let mut served = 0;
+    while !attacking.is_finished() && begun.elapsed() < Duration::from_secs(20) {
+        assert_eq!(reconcile(&neighbour, "ok").await, Ok(Outcome::Done));
+        served += 1;
+        tokio::task::yield_now().await;
+    }
+    assert!(served > 0);
+    let result = attacking.await.unwrap();
+    // The attack has cost the instance that it ran in, and the next call has another.
+    assert_eq!(hostile.instances(), 0, "after {result:?}");
+    assert_eq!(reconcile(hostile, "ok").await, Ok(Outcome::Done));
+    assert_eq!(neighbour.traps(), 0);
+    result
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// Of this thread, until the guard is dropped.
+    pub(crate) fn subscribe(&self) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+        tracing::subscriber::set_default(lines.finish())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}

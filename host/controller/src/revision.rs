@@ -23,6 +23,8 @@ use crate::report::{Failed, Reports};
 /// However often a plugin wants to be asked again of everything, it is no more often than this.
 const SHORTEST_RESYNC: Duration = Duration::from_secs(1);
 
+/// How long a background thread waits for another key.
+const IDLE: Duration = Duration::from_millis(50);
 /// How often a full queue is looked at.
 const ROOM: Duration = Duration::from_millis(20);
 
@@ -101,27 +103,14 @@ impl Running {
         let revision = &self.prepared.revision;
         let workers = revision.spec().options.concurrency.clamp(1, revision.limits().concurrency.max(1));
         for _ in 0..workers {
-            let (revision, queue, metrics) =
-                (Arc::clone(revision), self.queue.clone(), Arc::clone(&self.metrics));
-            let reports = Arc::clone(&self.prepared.shared.reports);
-            let mut retired = self.retired.subscribe();
-            self.workers.spawn(async move {
-                loop {
-                    let work = tokio::select! {
-                        biased;
-                        _ = retired.wait_for(|retired| *retired) => return,
-                        work = queue.next() => work,
-                    };
-                    let Some(work) = work else { return };
-                    if *retired.borrow() {
-                        // It was taken at the very moment of the switch: it is the next revision's.
-                        queue.add(work.key().clone(), Priority::High);
-                        work.done();
-                        return;
-                    }
-                    reconcile(&revision, &metrics, &reports, work).await;
-                }
-            });
+            let worker = Worker {
+                revision: Arc::clone(revision),
+                queue: self.queue.clone(),
+                metrics: Arc::clone(&self.metrics),
+                reports: Arc::clone(&self.prepared.shared.reports),
+                retired: self.retired.subscribe(),
+            };
+            self.workers.spawn(worker.run());
         }
     }
 
@@ -143,6 +132,61 @@ impl Running {
         self.workers.shutdown().await;
         self.sources.shutdown().await;
         drained
+    }
+}
+
+/// Takes keys from the queue and has them reconciled, one after another.
+#[derive(Clone)]
+struct Worker {
+    revision: Arc<Revision>,
+    queue: WorkQueue<Key>,
+    metrics: Arc<PluginMetrics>,
+    reports: Arc<Reports>,
+    retired: watch::Receiver<bool>,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        loop {
+            let Some(work) = self.take().await else { return };
+            reconcile(&self.revision, &self.metrics, &self.reports, work).await;
+            if !self.revision.is_greedy() {
+                continue;
+            }
+            // All of a greedy plugin's work goes where nobody waits for it: to move each call there
+            // would cost as much as the call.
+            if self.revision.in_background(self.clone().run_while_greedy()).await == Some(false) {
+                return;
+            }
+        }
+    }
+
+    /// Likewise, as long as there is something to do and the plugin is greedy. Whether there may be more.
+    async fn run_while_greedy(mut self) -> bool {
+        while self.revision.is_greedy() {
+            match tokio::time::timeout(IDLE, self.take()).await {
+                Ok(Some(work)) => reconcile(&self.revision, &self.metrics, &self.reports, work).await,
+                Ok(None) => return false,
+                Err(_) => break,
+            }
+        }
+        true
+    }
+
+    /// The next key; none if the revision is to take no more.
+    async fn take(&mut self) -> Option<Work<Key>> {
+        let work = tokio::select! {
+            biased;
+            _ = self.retired.wait_for(|retired| *retired) => return None,
+            work = self.queue.next() => work?,
+        };
+        if *self.retired.borrow() {
+            // It was taken at the very moment of the switch: it is the next revision's.
+            self.queue.add(work.key().clone(), Priority::High);
+            work.done();
+            return None;
+        }
+        Some(work)
     }
 }
 

@@ -24,6 +24,11 @@ impl Bucket {
         self.level = self.level.min(capacity);
     }
 
+    /// What comes in in a second.
+    pub fn per_second(&self) -> f64 {
+        self.per_second
+    }
+
     fn fill(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = self.at.max(now);

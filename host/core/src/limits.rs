@@ -48,6 +48,10 @@ pub struct Limits {
     /// Processor time of all calls of the plugin in a second; over it, they wait.
     #[serde(with = "duration")]
     pub cpu_per_second: Duration,
+    /// Of it, what the plugin may use on the threads that all plugins share. Over it, and in the middle of a
+    /// long call, it goes on on threads that give way to those. As much as `cpuPerSecond`: it never does.
+    #[serde(with = "duration")]
+    pub prompt_cpu_per_second: Duration,
     /// Calls of the host in one call of the plugin.
     pub host_calls: u32,
     /// Bytes of one argument that the plugin passes: an object to write, a query.
@@ -107,6 +111,7 @@ impl Default for Limits {
             reconcile_cpu: Duration::from_secs(5),
             call_cpu: Duration::from_millis(500),
             cpu_per_second: Duration::from_secs(1),
+            prompt_cpu_per_second: Duration::from_millis(300),
             host_calls: 100_000,
             argument_bytes: 4 << 20,
             answer_bytes: 8 << 20,

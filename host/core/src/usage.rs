@@ -9,19 +9,21 @@ use crate::ApiError;
 use crate::bucket::Bucket;
 use crate::limits::{Limit, Limits};
 
-/// Seconds that a plugin may compute at once, and in each second, on the threads that all plugins share.
-const PROMPT: (f64, f64) = (0.02, 0.3);
-
-/// Seconds of debt that it is remembered with: a third of a second of good behaviour makes up for the worst.
-const GREED: f64 = 0.1;
+/// Of its share of the prompt threads in a second, a plugin may use so much at once.
+const AT_ONCE: f64 = 1.0 / 15.0;
+/// And so much is the most that is held against it: a third of a second of rest makes up for the worst.
+const GREED: f64 = 1.0 / 3.0;
 
 /// What comes of the processor time that a plugin has used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CpuShare {
     /// It has used more than its limit: so long nothing of it may run.
     pub pause: Duration,
-    /// It has used more than others should have to wait for: it is to run where nobody waits for it.
+    /// It has used more of the prompt threads than others should have to wait for: it is to run where
+    /// nobody waits for it.
     pub greedy: bool,
+    /// It is never to be moved.
+    pub trusted: bool,
 }
 
 /// See the module.
@@ -38,8 +40,9 @@ pub struct Usage {
 #[derive(Debug)]
 struct Buckets {
     cpu: Bucket,
-    /// What it may have of the threads that all plugins share.
     prompt: Bucket,
+    /// It may have the prompt threads whenever it runs at all.
+    trusted: bool,
     api_requests: Bucket,
     events: Bucket,
     log_lines: Bucket,
@@ -53,7 +56,8 @@ impl Usage {
         let empty = || Bucket::new(f64::MAX, 0.0, now);
         let mut buckets = Buckets {
             cpu: empty(),
-            prompt: Bucket::new(PROMPT.0, PROMPT.1, now),
+            prompt: empty(),
+            trusted: false,
             api_requests: empty(),
             events: empty(),
             log_lines: empty(),
@@ -130,7 +134,8 @@ impl Usage {
         let (used, now) = (used.as_secs_f64(), Instant::now());
         let mut buckets = self.lock();
         let pause = buckets.cpu.charge(used, now);
-        CpuShare { pause, greedy: buckets.prompt.charge_up_to(used, GREED, now) }
+        let trusted = buckets.trusted;
+        CpuShare { pause, trusted, greedy: buckets.charge_prompt(used, now) }
     }
 
     /// Calls of the host that were made.
@@ -170,10 +175,18 @@ impl Usage {
 }
 
 impl Buckets {
+    fn charge_prompt(&mut self, used: f64, now: Instant) -> bool {
+        let debt = self.prompt.per_second() * GREED;
+        self.prompt.charge_up_to(used, debt, now) && !self.trusted
+    }
+
     fn resize(&mut self, limits: &Limits, now: Instant) {
         let cpu = limits.cpu_per_second.as_secs_f64();
         // What a short burst takes is not worth a pause.
         self.cpu.resize(cpu, cpu, now);
+        let prompt = limits.prompt_cpu_per_second.as_secs_f64();
+        self.prompt.resize(prompt * AT_ONCE, prompt, now);
+        self.trusted = limits.prompt_cpu_per_second >= limits.cpu_per_second;
         let burst = limits.api_requests_burst.max(limits.api_requests_per_second);
         self.api_requests.resize(burst.into(), limits.api_requests_per_second.into(), now);
         self.events.resize(limits.events_per_minute.into(), f64::from(limits.events_per_minute) / 60.0, now);
@@ -216,11 +229,25 @@ mod tests {
 
     #[test]
     fn processor_time_over_its_share_is_a_pause() {
-        let usage = Usage::new(&Limits { cpu_per_second: Duration::from_millis(100), ..Limits::default() });
-        assert_eq!(usage.cpu(Duration::from_millis(10)), CpuShare { pause: Duration::ZERO, greedy: false });
-        assert_eq!(usage.cpu(Duration::from_millis(90)), CpuShare { pause: Duration::ZERO, greedy: true });
+        let limits = Limits {
+            cpu_per_second: Duration::from_millis(100),
+            prompt_cpu_per_second: Duration::from_millis(30),
+            ..Limits::default()
+        };
+        let usage = Usage::new(&limits);
+        assert_eq!(
+            usage.cpu(Duration::from_millis(1)),
+            CpuShare { pause: Duration::ZERO, greedy: false, trusted: false }
+        );
+        assert_eq!(
+            usage.cpu(Duration::from_millis(99)),
+            CpuShare { pause: Duration::ZERO, greedy: true, trusted: false }
+        );
         let CpuShare { pause, .. } = usage.cpu(Duration::from_millis(50));
         assert!(pause > Duration::from_millis(400) && pause <= Duration::from_millis(500), "{pause:?}");
         assert_eq!(usage.cpu_total(), Duration::from_millis(150));
+        let limits = Limits { prompt_cpu_per_second: limits.cpu_per_second, ..limits };
+        let trusted = Usage::new(&limits).cpu(Duration::from_millis(99));
+        assert_eq!(trusted, CpuShare { pause: Duration::ZERO, greedy: false, trusted: true });
     }
 }

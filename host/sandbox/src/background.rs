@@ -3,13 +3,19 @@
 //! The scheduler lets a thread of the lowest priority run when no other wants to, and takes the processor
 //! from it as soon as one does. So what computes here costs the others nothing but what is left.
 
+use std::cell::Cell;
+
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
-use crate::error::{CallError, SandboxError};
+use crate::error::SandboxError;
 
 /// The lowest of `nice(2)`.
 const LOWEST: i32 = 19;
+
+thread_local! {
+    static HERE: Cell<bool> = const { Cell::new(false) };
+}
 
 /// See the module.
 pub(crate) struct Background {
@@ -24,6 +30,7 @@ impl Background {
             .thread_name("background-guest")
             .max_blocking_threads(threads.max(1))
             .on_thread_start(|| {
+                HERE.set(true);
                 // It may fail under a seccomp profile; then these threads are as good as others.
                 let _ = rustix::process::setpriority_process(None, LOWEST);
             })
@@ -32,30 +39,34 @@ impl Background {
         Ok(Self { threads: Some(threads) })
     }
 
-    /// Runs a call there, with the timers and connections of the runtime that this is called in. When
-    /// what this returns is dropped, the call is dropped, too, soon after.
+    /// Whether this thread is one of them.
+    pub(crate) fn is_here() -> bool {
+        HERE.get()
+    }
+
+    /// Does something there, with the timers and connections of the runtime that this is called in. When
+    /// what this returns is dropped, the doing is dropped, too, soon after. None if there is no thread.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        call: impl Future<Output = Result<T, CallError>> + Send + 'static,
-    ) -> Result<T, CallError> {
-        let lost = || CallError::Instance("no background thread".to_owned());
-        let Some(threads) = &self.threads else { return Err(lost()) };
+        doing: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let threads = self.threads.as_ref()?;
         let (mut send, receive) = oneshot::channel();
         let home = Handle::current();
         threads.spawn_blocking(move || {
-            let answer = home.block_on(async {
+            let done = home.block_on(async {
                 tokio::select! {
                     biased;
                     () = send.closed() => None,
-                    answer = call => Some(answer),
+                    done = doing => Some(done),
                 }
             });
-            if let Some(answer) = answer {
-                // Nobody waits any more: the answer is dropped.
-                let _ = send.send(answer);
+            if let Some(done) = done {
+                // If nobody waits any more, it is dropped.
+                let _ = send.send(done);
             }
         });
-        receive.await.unwrap_or_else(|_| Err(lost()))
+        receive.await.ok()
     }
 }
 

@@ -45,16 +45,22 @@ pub(crate) async fn run<T: Send + 'static>(
     background: &Background,
 ) -> Result<T, CallError> {
     let mut running = Running::new(allowance);
+    if Background::is_here() {
+        let ended = running.go_on(&mut answering, Place::Background).await;
+        return ended.unwrap_or_else(|| Err(lost()));
+    }
     if let Some(ended) = running.go_on(&mut answering, Place::Prompt).await {
         return ended;
     }
     let going_on = async move {
-        match running.go_on(&mut answering, Place::Background).await {
-            Some(ended) => ended,
-            None => Err(CallError::Instance("a call was lost on its way between threads".to_owned())),
-        }
+        let ended = running.go_on(&mut answering, Place::Background).await;
+        ended.unwrap_or_else(|| Err(lost()))
     };
-    background.run(going_on).await
+    background.run(going_on).await.unwrap_or_else(|| Err(lost()))
+}
+
+fn lost() -> CallError {
+    CallError::Instance("there is no background thread for it".to_owned())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -123,7 +129,7 @@ impl Running {
                     self.paused += share.pause;
                     pause = self.pause(share.pause);
                 }
-                if place == Place::Prompt && (share.greedy || self.used > PROMPT) {
+                if place == Place::Prompt && (share.greedy || self.used > PROMPT && !share.trusted) {
                     self.demoted = true;
                     return Poll::Ready(None);
                 }

@@ -123,6 +123,22 @@ impl Revision {
         self.traps.load(Ordering::Relaxed)
     }
 
+    /// Whether the plugin has used so much that its calls are to be made [in the background].
+    ///
+    /// [in the background]: Self::in_background
+    pub fn is_greedy(&self) -> bool {
+        self.setup.usage.cpu_share().greedy
+    }
+
+    /// Does something on a thread that gives way to all others; calls that are made there stay there. None
+    /// if there is no such thread any more. Whoever drops what this returns ends the doing.
+    pub async fn in_background<T: Send + 'static>(
+        &self,
+        doing: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        self.compiled.sandbox().background().run(doing).await
+    }
+
     /// Drops the instances that no call uses; the next call makes a new one.
     pub fn drop_idle(&self) {
         // Outside the lock: an instance's end is not quick.

@@ -113,15 +113,64 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// What a well-behaved reconcile does: it reads some objects and finds nothing to do.
+    fn quiet(&self, seed: &str) -> Result<Outcome> {
+        let seed: usize = seed.parse().map_err(Error::terminal)?;
+        for i in 0..5 {
+            let pod = get(&ObjectKey::new("default", format!("pod-{:06}", (seed + i * 7919) % self.pods)))?;
+            black_box(four_fields(&pod));
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// What a neighbour does, until it is stopped.
+fn noise(kind: &str) -> Result<()> {
+    match kind {
+        "spin" => loop {
+            black_box(0);
+        },
+        "allocate" => {
+            let mut all = Vec::new();
+            loop {
+                all.push(vec![1u8; 1 << 20]);
+                black_box(&all);
+            }
+        }
+        "list" => loop {
+            black_box(list(objects::list(POD), nothing)?);
+        },
+        "log" => loop {
+            info!(field = "something", "the same again and again");
+        },
+        "write" => {
+            let key = ObjectKey::new("default", "noise");
+            loop {
+                let now = Instant::now();
+                let patch = serde_json::json!({"data": {"x": format!("{now:?}")}});
+                client::merge_patch("v1/ConfigMap", &key, &patch).send()?;
+            }
+        }
+        _ => Err(Error::terminal(format!("there is no noise {kind:?}"))),
+    }
+}
+
 impl Reconciler for Reader {
     fn describe(&self) -> Spec {
-        Spec::new("bench-reader", env!("CARGO_PKG_VERSION")).reconciles(POD).indexes(Index::field(POD, NODE))
+        Spec::new("bench-reader", env!("CARGO_PKG_VERSION"))
+            .reconciles(POD)
+            .indexes(Index::field(POD, NODE))
+            .needs(Permission::to([Verb::Patch], "v1/ConfigMap"))
     }
 
     fn reconcile(&self, request: &Request) -> Result<Outcome> {
         let ObjectKey { namespace: scenario, name: times } = &request.key;
-        if scenario == "nothing" {
-            return Ok(Outcome::Done);
+        match scenario.as_str() {
+            "nothing" => return Ok(Outcome::Done),
+            "quiet" => return self.quiet(times),
+            "noise" => noise(times)?,
+            _ => {}
         }
         let times = times.parse().map_err(Error::terminal)?;
         let nanos: Vec<_> = self.measure(scenario, times)?.iter().map(u64::to_string).collect();

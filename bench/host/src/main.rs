@@ -11,12 +11,13 @@
 
 mod contention;
 mod native;
+mod noise;
 mod report;
 mod samples;
 mod world;
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
@@ -51,6 +52,9 @@ struct Args {
     /// Measure just what a writer costs readers.
     #[arg(long, conflicts_with = "only")]
     contention: bool,
+    /// Measure just what a noisy plugin costs a quiet one.
+    #[arg(long, conflicts_with_all = ["only", "contention"])]
+    noise: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -72,18 +76,34 @@ fn main() -> Result<()> {
         println!("{}", report.text());
         return Ok(());
     }
+    let component = std::fs::read(&args.component)
+        .with_context(|| format!("cannot read {}", args.component.display()))?;
+    if args.noise {
+        let mut report = Report::default();
+        report.section(NOISE, noise::measure(&component, LISTED)?);
+        println!("{}", report.text());
+        return Ok(());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run(args))
+    let Some(mut report) = runtime.block_on(run(&args, &component))? else { return Ok(()) };
+    drop(runtime);
+    report.section(NOISE, noise::measure(&component, LISTED)?);
+    match args.output {
+        Output::Table => println!("{}", report.text()),
+        Output::Json => println!("{:#}", report.json()),
+    }
+    Ok(())
 }
 
-async fn run(args: Args) -> Result<()> {
+const NOISE: &str = "a quiet plugin's reconciles beside a noisy one's";
+
+/// The figures; none if only one scenario was asked for.
+async fn run(args: &Args, bytes: &[u8]) -> Result<Option<Report>> {
     // First of all, as long as there is no freed memory to be used again.
     let before = resident();
     let large = World::filled(if args.only.is_none() { args.pods } else { LISTED }).await?;
     let after = resident();
 
-    let bytes = std::fs::read(&args.component)
-        .with_context(|| format!("cannot read {}", args.component.display()))?;
     let size = bytes.len();
     let sandbox = Sandbox::new(SandboxConfig::default())?;
     let started = Instant::now();
@@ -91,7 +111,8 @@ async fn run(args: Args) -> Result<()> {
     let compile = started.elapsed();
 
     if let Some(scenario) = &args.only {
-        return only(scenario, args.rounds, &large.plugin(&compiled, Limits::default()).await?).await;
+        only(scenario, args.rounds, &large.plugin(&compiled, unhindered()).await?).await?;
+        return Ok(None);
     }
     let small = World::filled(LISTED).await?;
     let guests = Guests::measure(&compiled, &small, &large, args.rounds).await?;
@@ -122,11 +143,19 @@ async fn run(args: Args) -> Result<()> {
     report.note(
         "\"guest\" is all of sandbox, gate, client and store; every time has one reading of the clock in it",
     );
-    match args.output {
-        Output::Table => println!("{}", report.text()),
-        Output::Json => println!("{:#}", report.json()),
+    Ok(Some(report))
+}
+
+/// The limits of a plugin that does nothing but read all the time, and is to be let.
+fn unhindered() -> Limits {
+    let long = Duration::from_secs(3600);
+    Limits {
+        cpu_per_second: long,
+        prompt_cpu_per_second: long,
+        reconcile_cpu: long,
+        reconcile_timeout: long,
+        ..Limits::default()
     }
-    Ok(())
 }
 
 /// Runs one scenario alone.
@@ -210,9 +239,9 @@ impl Guests {
             warm: Samples::default(),
             fresh: Samples::default(),
         };
-        let in_small = small.plugin(compiled, Limits::default()).await?;
-        let in_large = large.plugin(compiled, Limits::default()).await?;
-        let once = Limits { instance_calls: 1, ..Limits::default() };
+        let in_small = small.plugin(compiled, unhindered()).await?;
+        let in_large = large.plugin(compiled, unhindered()).await?;
+        let once = Limits { instance_calls: 1, ..unhindered() };
         let never_warm = small.plugin(compiled, once).await?;
         // The first round warms up, and does not count.
         for round in 0..=rounds {

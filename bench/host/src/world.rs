@@ -100,17 +100,27 @@ impl World {
 
     /// The bench's plugin on this cache, with a client and a gate as the host gives it.
     pub(crate) async fn plugin(&self, compiled: &Compiled, limits: Limits) -> Result<Plugin> {
+        // Nobody listens there, and nobody asks: every read is answered from the cache.
+        let nowhere = Rest::new(rest::connect(kube::Config::new("http://127.0.0.1:9".parse()?))?);
+        self.plugin_of(compiled, limits, nowhere).await
+    }
+
+    /// Likewise, with an API server.
+    pub(crate) async fn plugin_of(
+        &self,
+        compiled: &Compiled,
+        limits: Limits,
+        server: Rest,
+    ) -> Result<Plugin> {
         let nodes = self.pods.div_ceil(PER_NODE);
         let config = format!(r#"{{"pods": {}, "nodes": {nodes}}}"#, self.pods);
         let spec =
             compiled.describe(&config, &limits).await.context("the plugin does not describe itself")?;
-        // Nobody listens there, and nobody asks: every read is answered from the cache.
-        let nowhere = Rest::new(rest::connect(kube::Config::new("http://127.0.0.1:9".parse()?))?);
         let indexes = vec![(NODE.to_owned(), NODE.to_owned())];
         let watched = Watched { informers: vec![self.informer.clone()], indexes };
         let (own_writes, usage) = (OwnWrites::default(), Arc::new(Usage::new(&limits)));
         let client = PluginClient::new(
-            nowhere,
+            server,
             &self.factory,
             [watched],
             &own_writes,
@@ -137,6 +147,31 @@ pub(crate) struct Plugin {
 }
 
 impl Plugin {
+    /// What one of the host's workers does: once in the background, it stays there while the plugin is
+    /// greedy.
+    pub(crate) async fn worker_turn(&self, scenario: &'static str, argument: &'static str) -> Result<()> {
+        let call = move |revision: Arc<Revision>| async move {
+            let request =
+                Request { key: Key::new(scenario, argument), reconcile_id: "bench".into(), attempt: 1 };
+            revision.reconcile(request).await
+        };
+        if !self.revision.is_greedy() {
+            call(Arc::clone(&self.revision)).await?;
+            return Ok(());
+        }
+        let revision = Arc::clone(&self.revision);
+        let turn = async move {
+            loop {
+                let ended = call(Arc::clone(&revision)).await;
+                if ended.is_err() || !revision.is_greedy() {
+                    return ended;
+                }
+            }
+        };
+        self.revision.in_background(turn).await.context("there is no background")??;
+        Ok(())
+    }
+
     /// Calls the guest; what a call with nothing to do costs is the time of `run("nothing", 0)`.
     pub(crate) async fn run(&self, scenario: &str, times: usize) -> Result<Vec<u64>> {
         let request =

@@ -25,6 +25,8 @@ const SHORTEST_RESYNC: Duration = Duration::from_secs(1);
 
 /// How long a background thread waits for another key.
 const IDLE: Duration = Duration::from_millis(50);
+/// Keys that are requested without a break.
+const AT_ONCE: usize = 256;
 /// How often a full queue is looked at.
 const ROOM: Duration = Duration::from_millis(20);
 
@@ -242,8 +244,12 @@ impl Pump {
             return;
         }
         let priority = if delta.cause.is_live() { Priority::High } else { Priority::Low };
-        for key in self.keys(delta).await {
+        for (added, key) in self.keys(delta).await.into_iter().enumerate() {
             self.queue.add(key, priority);
+            // A plugin's own `map` may name very many, and this is a thread that all plugins share.
+            if added % AT_ONCE == AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
         }
     }
 

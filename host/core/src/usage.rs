@@ -1,7 +1,7 @@
 //! What one plugin has used of what it may use over time, and how often it went over a limit. All of its
 //! revisions and instances share one.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::bucket::Bucket;
 use crate::limits::{Limit, Limits};
 
 /// Of its share of the prompt threads in a second, a plugin may use so much at once.
-const AT_ONCE: f64 = 1.0 / 15.0;
+const AT_ONCE: f64 = 1.0 / 60.0;
 /// And so much is the most that is held against it: a third of a second of rest makes up for the worst.
 const GREED: f64 = 1.0 / 3.0;
 
@@ -35,6 +35,18 @@ pub struct Usage {
     /// Nanoseconds.
     cpu: AtomicU64,
     host_calls: AtomicU64,
+    /// Whether one of its calls computes on a prompt thread.
+    on_prompt: AtomicBool,
+}
+
+/// See [`Usage::prompt_place`].
+#[derive(Debug)]
+pub struct PromptPlace<'a>(&'a Usage);
+
+impl Drop for PromptPlace<'_> {
+    fn drop(&mut self) {
+        self.0.on_prompt.store(false, Ordering::Release);
+    }
 }
 
 #[derive(Debug)]
@@ -69,6 +81,7 @@ impl Usage {
             breaches: Default::default(),
             cpu: AtomicU64::new(0),
             host_calls: AtomicU64::new(0),
+            on_prompt: AtomicBool::new(false),
         }
     }
 
@@ -136,6 +149,13 @@ impl Usage {
         let pause = buckets.cpu.charge(used, now);
         let trusted = buckets.trusted;
         CpuShare { pause, trusted, greedy: buckets.charge_prompt(used, now) }
+    }
+
+    /// Takes the plugin's place on the prompt threads, for as long as a call computes without a break. None
+    /// if another of its calls has it: two would keep two threads from its neighbours.
+    pub fn prompt_place(&self) -> Option<PromptPlace<'_>> {
+        let free = self.on_prompt.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        free.then_some(PromptPlace(self))
     }
 
     /// Calls of the host that were made.
@@ -225,6 +245,15 @@ mod tests {
             Limit::LogBytesPerSecond,
         ];
         assert_eq!(hit, expected.map(|limit| (limit, 1)));
+    }
+
+    #[test]
+    fn one_call_of_a_plugin_computes_on_a_prompt_thread_at_a_time() {
+        let usage = Usage::new(&Limits::default());
+        let place = usage.prompt_place().unwrap();
+        assert!(usage.prompt_place().is_none());
+        drop(place);
+        assert!(usage.prompt_place().is_some());
     }
 
     #[test]

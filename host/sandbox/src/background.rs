@@ -1,17 +1,17 @@
 //! Threads that give way to all others of the machine's: for guests that compute for long.
 //!
-//! The scheduler lets a thread of the lowest priority run when no other wants to, and takes the processor
-//! from it as soon as one does. So what computes here costs the others nothing but what is left.
+//! Linux' SCHED_IDLE lets a thread run when no other wants to, and takes the processor from it as soon as
+//! one does: at once, which no niceness does. So what computes here costs the others what is left over.
+//! (`sched(7)`.)
 
 use std::cell::Cell;
 
+use thread_priority::unix::{set_thread_priority_and_policy, thread_native_id};
+use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
 use crate::error::SandboxError;
-
-/// The lowest of `nice(2)`.
-const LOWEST: i32 = 19;
 
 thread_local! {
     static HERE: Cell<bool> = const { Cell::new(false) };
@@ -32,7 +32,11 @@ impl Background {
             .on_thread_start(|| {
                 HERE.set(true);
                 // It may fail under a seccomp profile; then these threads are as good as others.
-                let _ = rustix::process::setpriority_process(None, LOWEST);
+                let _ = set_thread_priority_and_policy(
+                    thread_native_id(),
+                    ThreadPriority::Min,
+                    ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle),
+                );
             })
             .build()
             .map_err(|error| SandboxError(format!("no background threads: {error}")))?;

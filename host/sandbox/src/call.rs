@@ -6,8 +6,9 @@
 //!
 //! - it ends at its deadline, or when it has used the processor time that one call may have;
 //! - a plugin that uses more than its share pauses between polls;
-//! - a call that takes long, and every call of a plugin that has taken much lately, goes on on a thread
-//!   that gives way to all others ([`Background`]): a neighbour waits for none of them.
+//! - a call that takes long, every call of a plugin that has taken much lately, and one while another of its
+//!   plugin computes, goes on on a thread that gives way to all others ([`Background`]): a neighbour waits
+//!   for none of them.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -78,6 +79,8 @@ struct Running {
     paused: Duration,
     /// It is to go on in the background.
     demoted: bool,
+    /// It never is.
+    trusted: bool,
 }
 
 impl Running {
@@ -88,6 +91,7 @@ impl Running {
             used: Duration::ZERO,
             paused: share.pause,
             demoted: share.greedy,
+            trusted: share.trusted,
             allowance,
         }
     }
@@ -101,6 +105,7 @@ impl Running {
         let deadline = sleep_until(deadline.unwrap_or(self.begun).into());
         tokio::pin!(deadline);
         let mut pause = self.pause(self.paused);
+        let usage = Arc::clone(&self.allowance.usage);
         poll_fn(|context| {
             loop {
                 if deadline.as_mut().poll(context).is_ready() {
@@ -112,11 +117,22 @@ impl Running {
                     }
                     pause = None;
                 }
+                let on_prompt = match place {
+                    Place::Background => None,
+                    Place::Prompt => match usage.prompt_place() {
+                        None if !self.trusted => {
+                            self.demoted = true;
+                            return Poll::Ready(None);
+                        }
+                        on_prompt => on_prompt,
+                    },
+                };
                 let clock = Clock::start(place);
                 let polled = answering.as_mut().poll(context);
                 let took = clock.elapsed();
+                drop(on_prompt);
                 self.used += took;
-                let share = self.allowance.usage.cpu(took);
+                let share = usage.cpu(took);
                 if let Poll::Ready(ended) = polled {
                     return Poll::Ready(Some(ended));
                 }
@@ -125,11 +141,11 @@ impl Running {
                     return Poll::Ready(Some(Err(CallError::Cpu { limit, after: cpu })));
                 }
                 if share.pause > Duration::ZERO {
-                    self.allowance.usage.breach(Limit::CpuPerSecond);
+                    usage.breach(Limit::CpuPerSecond);
                     self.paused += share.pause;
                     pause = self.pause(share.pause);
                 }
-                if place == Place::Prompt && (share.greedy || self.used > PROMPT && !share.trusted) {
+                if place == Place::Prompt && (share.greedy || self.used > PROMPT && !self.trusted) {
                     self.demoted = true;
                     return Poll::Ready(None);
                 }

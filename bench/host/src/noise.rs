@@ -1,0 +1,163 @@
+//! What a noisy plugin costs a quiet one.
+//!
+//! The quiet one is asked to reconcile a thousand times a second, by a clock of its own: a time is from
+//! when it was asked to when it has answered. Beside it another plugin does its worst, with the limits
+//! that every plugin has. Both are at work as they are in a host: on a runtime with a thread for each
+//! processor, sixteen workers of the noisy one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use wheelhouse_cache::{Rest, rest};
+use wheelhouse_core::limits::Limits;
+use wheelhouse_devcluster::{DevCluster, DevClusterConfig};
+use wheelhouse_sandbox::{Sandbox, SandboxConfig};
+
+use crate::report::{Row, Unit};
+use crate::samples::Samples;
+use crate::world::{Plugin, World};
+
+/// How long one phase lasts: first alone, then beside one kind of noise, then alone, and so on.
+const PHASE: Duration = Duration::from_secs(1);
+const ROUNDS: usize = 4;
+/// Between two requests to the quiet plugin.
+const PACE: Duration = Duration::from_millis(1);
+/// A plugin's workers, as the host's limits have it.
+const WORKERS: usize = 16;
+/// What the design allows.
+const MUST: f64 = 2.0;
+
+/// What the noisy one does, and what to call it.
+const KINDS: [(&str, &str, &str); 6] = [
+    ("noise", "spin", "spinning"),
+    ("noise", "allocate", "allocating"),
+    ("nothing", "0", "flooding the queue"),
+    ("noise", "list", "listing everything"),
+    ("noise", "write", "writing at its quota"),
+    ("noise", "log", "logging at its quota"),
+];
+
+/// Measures all of it, with a store of so many Pods.
+pub(crate) fn measure(component: &[u8], pods: usize) -> Result<Vec<Row>> {
+    // The API server is another process's in earnest.
+    let (send, receive) = std::sync::mpsc::channel();
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let server = thread::spawn(move || -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let cluster = DevCluster::start(DevClusterConfig::default()).await?;
+            let _ = send.send(cluster.url());
+            let _ = ended.await;
+            cluster.shutdown().await;
+            Ok(())
+        })
+    });
+    let url = receive.recv().context("the API server did not start")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let rows = runtime.block_on(measure_beside(component, pods, &url));
+    runtime.shutdown_background();
+    let _ = end.send(());
+    server.join().map_err(|_| anyhow::anyhow!("the API server panicked"))??;
+    rows
+}
+
+async fn measure_beside(component: &[u8], pods: usize, url: &str) -> Result<Vec<Row>> {
+    // What is logged goes all the way to where it would be written.
+    let log = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
+    tracing::subscriber::set_global_default(log)?;
+    let client = rest::connect(kube::Config::new(url.parse()?))?;
+    create_config_map(&client).await?;
+    let sandbox = Sandbox::new(SandboxConfig::default())?;
+    let compiled = sandbox.compile(component.into()).await?;
+    let world = World::filled(pods).await?;
+    let plugin = async || {
+        let plugin = world.plugin_of(&compiled, Limits::default(), Rest::new(client.clone())).await?;
+        anyhow::Ok(Arc::new(plugin))
+    };
+    let quiet = plugin().await?;
+    asked(&quiet, PHASE).await?;
+
+    let mut rows = Vec::new();
+    for (scenario, argument, name) in KINDS {
+        let noisy = plugin().await?;
+        let (mut alone, mut beside) = (Samples::default(), Samples::default());
+        for _ in 0..ROUNDS {
+            alone.merge(asked(&quiet, PHASE).await?);
+            let noise = make_noise(&noisy, scenario, argument);
+            beside.merge(asked(&quiet, PHASE).await?);
+            drop(noise);
+            // What is left of it ends.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        rows.push(Row::once(format!("p99 alone, before {name}"), Unit::Nanoseconds, alone.p99()));
+        let beside = Row::once(format!("p99 beside one that is {name}"), Unit::Nanoseconds, beside.p99());
+        rows.push(beside.within_times(MUST, "alone", alone.p99()));
+    }
+    Ok(rows)
+}
+
+async fn create_config_map(client: &kube::Client) -> Result<()> {
+    let body = serde_json::json!({"metadata": {"name": "noise", "namespace": "default"}});
+    let request = http::Request::post("/api/v1/namespaces/default/configmaps")
+        .header("content-type", "application/json")
+        .body(serde_json::to_vec(&body)?)?;
+    client.request_text(request).await?;
+    Ok(())
+}
+
+/// All workers of the noisy plugin, at it again and again until this is dropped.
+fn make_noise(plugin: &Arc<Plugin>, scenario: &'static str, argument: &'static str) -> JoinSet<()> {
+    let mut workers = JoinSet::new();
+    for _ in 0..WORKERS {
+        let plugin = Arc::clone(plugin);
+        workers.spawn(async move {
+            loop {
+                // It is stopped again and again; how is not measured here.
+                if plugin.worker_turn(scenario, argument).await.is_err() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        });
+    }
+    workers
+}
+
+/// Asks the quiet plugin at its pace, for so long. How long each answer took.
+async fn asked(plugin: &Arc<Plugin>, phase: Duration) -> Result<Samples> {
+    let (send, mut receive) = mpsc::unbounded_channel::<Instant>();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    #[allow(clippy::disallowed_methods, reason = "a clock's thread waits for its next tick")]
+    let clock = thread::spawn(move || {
+        let begun = Instant::now();
+        let mut next = begun;
+        while begun.elapsed() < phase && !stopped.load(Ordering::Relaxed) {
+            next += PACE;
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+            if send.send(Instant::now()).is_err() {
+                return;
+            }
+        }
+    });
+    let plugin = Arc::clone(plugin);
+    // A task, as a worker is one.
+    let worker = tokio::spawn(async move {
+        let mut samples = Samples::default();
+        let mut number = 0_usize;
+        while let Some(asked) = receive.recv().await {
+            plugin.run("quiet", number).await?;
+            samples.push(asked);
+            number += 1;
+        }
+        anyhow::Ok(samples)
+    });
+    let samples = worker.await?;
+    stop.store(true, Ordering::Relaxed);
+    clock.join().map_err(|_| anyhow::anyhow!("the clock panicked"))?;
+    samples
+}

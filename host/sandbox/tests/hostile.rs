@@ -1,11 +1,15 @@
 //! A plugin with bad manners: what becomes of it, and of its neighbour.
 #![cfg(test)]
 
+#[path = "hostile/say.rs"]
+mod say;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use wheelhouse_core::access::{BoxFuture, Page};
+use wheelhouse_core::event::RecordEvent;
 use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::outcome::Request;
 use wheelhouse_core::request::{Get, List, Write};
@@ -66,6 +70,13 @@ impl ClusterAccess for Nothing {
         self.note(format!("{} {} {}", request.change.verb(), request.kind, request.key));
         Box::pin(async { Ok(None) })
     }
+    fn record(&self, request: Permitted<RecordEvent>) -> BoxFuture<'_, Result<(), ApiError>> {
+        let event = request.event();
+        let text = &event.text;
+        let about = format!("{} {} in {}", event.regarding.kind, event.regarding.key, event.namespace());
+        self.note(format!("record {about}: {} {} {:?}", text.reason(), text.action(), text.note()));
+        Box::pin(async { Ok(()) })
+    }
 }
 
 fn sandbox() -> &'static Sandbox {
@@ -106,6 +117,7 @@ async fn start() -> (Arc<Revision>, Arc<Nothing>) {
         cluster: Arc::clone(&cluster) as Arc<_>,
         limits: limits(),
         usage: Arc::new(Usage::new(&limits())),
+        metrics: Arc::default(),
     };
     (Arc::new(compiled.start(setup)), cluster)
 }

@@ -26,7 +26,7 @@ impl InstanceState {
         let related = related.map(|related| self.subject(related)).transpose()?;
         let event = self.gate.permit(NewEvent::new(regarding, related, text?))?;
         let event = self.gate.permit(RecordEvent::new(event))?;
-        // Only what would be sent counts.
+        // What is refused for another reason does not count.
         self.usage.event()?;
         Ok(event)
     }

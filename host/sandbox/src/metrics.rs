@@ -23,7 +23,7 @@ impl InstanceState {
     /// Does this to the metrics, unless the arguments, of so many bytes, are too large; what goes over the
     /// limit on series is counted.
     fn on_metrics(
-        &self,
+        &mut self,
         bytes: usize,
         act: impl FnOnce(&OwnMetrics, u32) -> Result<(), ApiError>,
     ) -> wasmtime::Result<Result<(), types::Error>> {
@@ -40,7 +40,7 @@ impl InstanceState {
     }
 
     fn take(
-        &self,
+        &mut self,
         kind: MetricKind,
         name: &str,
         labels: &Labels,

@@ -17,8 +17,9 @@ const LABEL: usize = 64;
 /// Bytes of a label's value.
 const VALUE: usize = 128;
 
-/// What the text format puts behind names of its own accord, or keeps for kinds that plugins do not have.
-const SUFFIXES: [&str; 6] = ["_bucket", "_count", "_created", "_info", "_sum", "_total"];
+/// What the text format puts behind names of its own accord: with one of them, a metric's series could be
+/// taken for those of another one.
+const SUFFIXES: [&str; 4] = ["_bucket", "_count", "_sum", "_total"];
 /// Labels that the host, or the text format, sets.
 const TAKEN: [&str; 3] = ["controller", "le", "quantile"];
 

@@ -15,7 +15,9 @@ struct Plugin {
 
 impl Plugin {
     async fn start(limits: Limits) -> Self {
-        let limits = Limits { reconcile_timeout: Duration::from_secs(60), ..limits };
+        let long = Duration::from_secs(60);
+        let limits =
+            Limits { reconcile_timeout: long, reconcile_cpu: long, cpu_per_second: long, ..limits };
         Self::sharing(&limits, Arc::new(Usage::new(&limits)), Arc::default()).await
     }
 

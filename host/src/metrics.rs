@@ -216,7 +216,12 @@ fn instances(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Res
     let alive = status.iter().map(|(name, s)| (of_plugin(name), gauge(s.instances as u64)));
     family(encoder, "wheelhouse_plugin_instances", "Instances alive", alive)?;
     let traps = status.iter().map(|(name, s)| (of_plugin(name), gauge(s.traps)));
-    family(encoder, "wheelhouse_plugin_revision_traps", "Traps and time-outs of the running revision", traps)?;
+    family(
+        encoder,
+        "wheelhouse_plugin_revision_traps",
+        "Traps and time-outs of the running revision",
+        traps,
+    )?;
     let series = plugins.iter().map(|(name, c)| (of_plugin(name), gauge(c.own_metrics().series() as u64)));
     family(encoder, "wheelhouse_plugin_metric_series", "Series of the plugin's own metrics", series)
 }

@@ -125,6 +125,7 @@ impl World {
             gate: Arc::new(gate),
             cluster: Arc::new(client),
             usage,
+            metrics: Default::default(),
             limits,
         });
         Ok(Plugin { revision })

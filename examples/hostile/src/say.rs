@@ -22,9 +22,7 @@ pub(crate) fn attack(name: &str, key: &ObjectKey) -> Option<Result<Outcome>> {
         }
         "event-long-note" => answered_or_done(event("Why").note("ü".repeat(100_000)).try_record()),
         "event-huge" => answered(event("Why").note("x".repeat(8 << 20)).try_record()),
-        "event-undeclared-object" => {
-            answered(events::normal("v1/Secret", key, "Why", "Attack").try_record())
-        }
+        "event-undeclared-object" => answered(events::normal("v1/Secret", key, "Why", "Attack").try_record()),
         "event-undeclared-related" => answered(event("Why").related_to("v1/Secret", key).try_record()),
         "event-other-namespace" => {
             let other = ObjectKey::new("kube-system", "x");

@@ -77,7 +77,9 @@ impl Operator {
             }
             Err(error) => {
                 let reason = if error.is_terminal() { "Invalid" } else { "Failed" };
-                events::warning(WEB_APP, &request.key, reason, "ApplyChildren").note(error.to_string()).record();
+                events::warning(WEB_APP, &request.key, reason, "ApplyChildren")
+                    .note(error.to_string())
+                    .record();
                 let ready = Condition::new("Ready", false, reason, error.to_string());
                 (ready, objects::get(DEPLOYMENT, &request.key)?)
             }

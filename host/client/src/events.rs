@@ -80,7 +80,9 @@ impl EventRecorder {
             subresources: Vec::new(),
         };
         let (sent, lost) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { inner: Arc::new(Inner { machine: machine(), resource, state, more: Notify::new(), sent, lost }) }
+        Self {
+            inner: Arc::new(Inner { machine: machine(), resource, state, more: Notify::new(), sent, lost }),
+        }
     }
 
     /// What has become of them.
@@ -93,7 +95,13 @@ impl EventRecorder {
     }
 
     /// Takes note of an Event, and sees to it that it is sent.
-    fn take(&self, line: &Line, regarding: Subject, related: Option<Subject>, event: &NewEvent) -> Result<(), ApiError> {
+    fn take(
+        &self,
+        line: &Line,
+        regarding: Subject,
+        related: Option<Subject>,
+        event: &NewEvent,
+    ) -> Result<(), ApiError> {
         let text = &event.text;
         let key = EventKey {
             regarding,
@@ -128,7 +136,14 @@ impl EventRecorder {
     }
 
     /// Its namespace, and the Event as the API server wants it.
-    fn whole(&self, plugin: &str, key: &EventKey, event: &NewEvent, name: &str, observed: Value) -> (String, Value) {
+    fn whole(
+        &self,
+        plugin: &str,
+        key: &EventKey,
+        event: &NewEvent,
+        name: &str,
+        observed: Value,
+    ) -> (String, Value) {
         let namespace = event.namespace().to_owned();
         let mut whole = json!({
             "apiVersion": "events.k8s.io/v1",

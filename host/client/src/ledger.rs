@@ -62,7 +62,9 @@ impl Subject {
             "apiVersion": self.kind.api_version(), "kind": self.kind.kind(), "name": self.key.name,
         });
         for (field, value) in [("namespace", &self.key.namespace), ("uid", &self.uid)] {
-            if !value.is_empty() && let Value::Object(reference) = &mut reference {
+            if !value.is_empty()
+                && let Value::Object(reference) = &mut reference
+            {
                 reference.insert(field.to_owned(), value.as_str().into());
             }
         }
@@ -198,7 +200,9 @@ impl Ledger {
             Sending::Patch { namespace, name: known.name.clone(), patch }
         } else {
             let mut event = known.event.clone();
-            if known.count > 1 && let Value::Object(event) = &mut event {
+            if known.count > 1
+                && let Value::Object(event) = &mut event
+            {
                 event.insert("series".to_owned(), known.series());
             }
             Sending::Create { namespace, event }

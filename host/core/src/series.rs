@@ -209,7 +209,8 @@ impl OwnMetrics {
         if cost > 0 {
             room(&metrics, cost, most)?;
         }
-        let metric = metrics.entry(name).or_insert_with(|| Metric::new(kind, String::new(), default_bounds(kind)));
+        let metric =
+            metrics.entry(name).or_insert_with(|| Metric::new(kind, String::new(), default_bounds(kind)));
         let zero = metric.zero();
         let sample = match metric.series.entry(labels) {
             Entry::Occupied(sample) => sample.into_mut(),

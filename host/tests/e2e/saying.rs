@@ -78,10 +78,8 @@ async fn what_a_plugin_counts_is_in_the_metrics_and_outlives_its_revision() {
     };
     let until = async |kind: &str, count: f64| {
         let series = created(kind);
-        eventually(&format!("{series} {count}"), || async {
-            (host.metric(&series) == count).then_some(())
-        })
-        .await;
+        eventually(&format!("{series} {count}"), || async { (host.metric(&series) == count).then_some(()) })
+            .await;
     };
     until("Service", 1.0).await;
     until("Deployment", 1.0).await;

@@ -331,7 +331,8 @@ impl Bench {
     /// Records an Event, which is related to the node.
     pub(crate) async fn record(&self, kind: Kind, key: Key, reason: &str) -> Result<(), ApiError> {
         let text = EventText::new(EventType::Warning, reason, "Try", "It did not work.").unwrap();
-        let (regarding, related) = (self.get_request(kind, key), self.get_request(node(), Key::new("", "n1")));
+        let (regarding, related) =
+            (self.get_request(kind, key), self.get_request(node(), Key::new("", "n1")));
         let event = self.gate.permit(NewEvent::new(regarding, Some(related), text)).unwrap();
         self.client.record(self.gate.permit(RecordEvent::new(event)).unwrap()).await
     }

@@ -32,7 +32,12 @@ async fn record(bench: &Bench, reason: &str) -> Result<(), ApiError> {
 async fn until(bench: &Bench, what: &str, holds: impl Fn(EventStats) -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds(bench.client.stats().events) {
-        assert!(Instant::now() < deadline, "{what}: {:?}, asked {:?}", bench.client.stats(), bench.asked_what());
+        assert!(
+            Instant::now() < deadline,
+            "{what}: {:?}, asked {:?}",
+            bench.client.stats(),
+            bench.asked_what()
+        );
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -106,7 +111,10 @@ async fn an_event_on_what_is_in_no_namespace_goes_to_default() {
 async fn what_is_not_there_gets_no_event_and_may_be_related_to_one() {
     let bench = bench().await;
     let missing = bench.record(kind(), key("none"), "Why").await;
-    assert!(matches!(&missing, Err(ApiError::NotFound(message)) if message.contains("n/none")), "{missing:?}");
+    assert!(
+        matches!(&missing, Err(ApiError::NotFound(message)) if message.contains("n/none")),
+        "{missing:?}"
+    );
     bench.answer(refusal(404, "NotFound"));
     bench.answer(done());
     record(&bench, "Why").await.unwrap();

@@ -50,7 +50,8 @@ fn a_counter_adds_a_gauge_is_set_and_a_histogram_spreads() {
 #[test]
 fn labels_are_one_series_in_any_order_and_an_empty_value_is_no_label() {
     let metrics = OwnMetrics::default();
-    for of in [&[("a", "1"), ("b", "2")][..], &[("b", "2"), ("a", "1")], &[("b", "2"), ("a", "1"), ("c", "")]] {
+    for of in [&[("a", "1"), ("b", "2")][..], &[("b", "2"), ("a", "1")], &[("b", "2"), ("a", "1"), ("c", "")]]
+    {
         metrics.take(Counter, "made", &labels(of), 1.0, MOST).unwrap();
     }
     assert_eq!(metrics.series(), 1);
@@ -71,8 +72,23 @@ fn hostile_names_that_are_none_or_belong_to_others_are_refused() {
     let metrics = OwnMetrics::default();
     let long = "x".repeat(101);
     for name in [
-        "", "1st", "_x", "a-b", "a b", "a\nb 1\nup", "é", "a:b", "a{b=\"c\"}", "a__b", "a_", "_total", "x_bucket",
-        "x_sum", "x_count", "x_total_total", long.as_str(),
+        "",
+        "1st",
+        "_x",
+        "a-b",
+        "a b",
+        "a\nb 1\nup",
+        "é",
+        "a:b",
+        "a{b=\"c\"}",
+        "a__b",
+        "a_",
+        "_total",
+        "x_bucket",
+        "x_sum",
+        "x_count",
+        "x_total_total",
+        long.as_str(),
     ] {
         is_bad(take(&metrics, Counter, name, 1.0), "cannot name a metric");
         is_bad(metrics.describe(name, Gauge, "", &[], MOST), "cannot name a metric");
@@ -80,7 +96,9 @@ fn hostile_names_that_are_none_or_belong_to_others_are_refused() {
     }
     is_bad(take(&metrics, Gauge, "x_total", 1.0), "_total at its end");
     let long = "x".repeat(65);
-    for name in ["", "1a", "a-b", "a\"", "é", "a\n", "__name__", "controller", "le", "quantile", long.as_str()] {
+    for name in
+        ["", "1a", "a-b", "a\"", "é", "a\n", "__name__", "controller", "le", "quantile", long.as_str()]
+    {
         let given = labels(&[(name, "v")]);
         is_bad(metrics.take(Counter, "made", &given, 1.0, MOST), "cannot name a label");
         is_bad(metrics.remove("made", &given), "cannot name a label");

@@ -16,8 +16,7 @@ struct Plugin {
 impl Plugin {
     async fn start(limits: Limits) -> Self {
         let long = Duration::from_secs(60);
-        let limits =
-            Limits { reconcile_timeout: long, reconcile_cpu: long, cpu_per_second: long, ..limits };
+        let limits = Limits { reconcile_timeout: long, reconcile_cpu: long, cpu_per_second: long, ..limits };
         Self::sharing(&limits, Arc::new(Usage::new(&limits)), Arc::default()).await
     }
 
@@ -81,7 +80,10 @@ async fn hostile_events_beyond_the_rate_are_refused_by_name_repeats_among_them()
     for flood in ["event-flood", "event-repeats"] {
         let plugin = Plugin::start(Limits { events_per_minute: 3, ..Limits::default() }).await;
         let answer = plugin.attack(flood).await;
-        assert!(answer.starts_with("3 let through, then: limit eventsPerMinute: too many Events"), "{answer}");
+        assert!(
+            answer.starts_with("3 let through, then: limit eventsPerMinute: too many Events"),
+            "{answer}"
+        );
         assert_eq!(plugin.recorded().len(), 3, "what is refused is not sent");
         assert_eq!(plugin.breaches(Limit::EventsPerMinute), 9_997);
     }

@@ -115,7 +115,9 @@ impl Known {
     }
 
     fn series(&self) -> Value {
-        json!({"count": self.count, "lastObservedTime": self.last_observed})
+        // An int32 over there.
+        let count = i32::try_from(self.count).unwrap_or(i32::MAX);
+        json!({"count": count, "lastObservedTime": self.last_observed})
     }
 }
 

@@ -73,6 +73,7 @@ pub(crate) struct Bench {
     pub(crate) informer: Informer,
     pub(crate) reads: ReadMetrics,
     pub(crate) own_writes: OwnWrites,
+    pub(crate) usage: Arc<Usage>,
     pub(crate) factory: InformerFactory,
     gate: Gate,
     answers: Arc<Answers>,
@@ -236,6 +237,7 @@ impl Bench {
             informer,
             reads,
             own_writes,
+            usage,
             factory,
             gate: Gate::new("p", permissions),
             answers,
@@ -330,10 +332,20 @@ impl Bench {
 
     /// Records an Event, which is related to the node.
     pub(crate) async fn record(&self, kind: Kind, key: Key, reason: &str) -> Result<(), ApiError> {
+        let related = self.get_request(node(), Key::new("", "n1"));
+        self.record_related(kind, key, reason, Some(related)).await
+    }
+
+    pub(crate) async fn record_related(
+        &self,
+        kind: Kind,
+        key: Key,
+        reason: &str,
+        related: Option<wheelhouse_core::Permitted<Get>>,
+    ) -> Result<(), ApiError> {
         let text = EventText::new(EventType::Warning, reason, "Try", "It did not work.").unwrap();
-        let (regarding, related) =
-            (self.get_request(kind, key), self.get_request(node(), Key::new("", "n1")));
-        let event = self.gate.permit(NewEvent::new(regarding, Some(related), text)).unwrap();
+        let event = NewEvent::new(self.get_request(kind, key), related, text);
+        let event = self.gate.permit(event).unwrap();
         self.client.record(self.gate.permit(RecordEvent::new(event)).unwrap()).await
     }
 

@@ -202,3 +202,19 @@ async fn hostile_text_of_an_object_cannot_lead_an_event_elsewhere() {
     }
     assert!(bench.asked().is_empty());
 }
+
+#[tokio::test]
+async fn an_event_waits_until_the_plugin_s_other_requests_leave_room_for_it() {
+    let bench = bench().await;
+    bench.answer(done());
+    while bench.usage.api_request().is_ok() {}
+    let breaches = || {
+        let limit = wheelhouse_core::limits::Limit::ApiRequestsPerSecond;
+        bench.usage.breaches().find(|(other, _)| *other == limit).unwrap().1
+    };
+    assert_eq!(breaches(), 1);
+    bench.record_related(kind(), key("a"), "Why", None).await.unwrap();
+    until(&bench, "sent", |stats| stats.sent == 1).await;
+    assert!(breaches() > 1, "its request was counted as the plugin's");
+    assert_eq!(bench.client.stats().events.lost, 0);
+}

@@ -203,15 +203,20 @@ fn kinds() -> impl Strategy<Value = MetricKind> {
 
 /// Names that are often right, and often nearly so.
 fn words() -> impl Strategy<Value = String> {
-    prop_oneof!["[a-c]", "[a-c_]{0,4}(_total|_sum)?", any::<String>()]
+    prop_oneof!["[a-c]", "[a-c_]{0,4}(_total|_sum)?", texts()]
+}
+
+/// Any characters at all, those of control among them.
+fn texts() -> impl Strategy<Value = String> {
+    prop::collection::vec(any::<char>(), 0..150).prop_map(String::from_iter)
 }
 
 type Call = (MetricKind, String, Vec<(String, String)>, f64, Vec<f64>);
 
 fn calls() -> impl Strategy<Value = Vec<Call>> {
-    let labels = prop::collection::vec((words(), any::<String>()), 0..3);
-    let buckets = prop::collection::vec(any::<f64>(), 0..4);
-    prop::collection::vec((kinds(), words(), labels, any::<f64>(), buckets), 0..40)
+    let labels = prop::collection::vec((words(), texts()), 0..3);
+    let buckets = prop::collection::vec(prop::num::f64::ANY, 0..4);
+    prop::collection::vec((kinds(), words(), labels, prop::num::f64::ANY, buckets), 0..40)
 }
 
 proptest! {

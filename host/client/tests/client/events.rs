@@ -154,6 +154,7 @@ async fn an_event_that_arrived_though_its_answer_did_not_is_not_sent_twice() {
     let asked = of_events(&bench);
     assert_eq!(asked.len(), 2);
     assert_eq!(asked[0].body, asked[1].body);
+    assert_eq!(bench.client.stats().events.lost, 0);
 }
 
 #[tokio::test]

@@ -59,6 +59,7 @@
 //!   place, or made a struct with [`Object::to`].
 //! - What is in the cache is for the plugin's [`Source`]s to say: of which kinds, in which namespaces,
 //!   [which objects](Source::labelled), [which fields](Source::with_fields). The less, the less memory.
+//! - [`events`] tell an object's user what happened to it, [`metrics`] and the [`log`] whoever runs the plugin.
 //! - Feature `kube` brings the module `typed`: the same with the types of `k8s-openapi` and of
 //!   `kube`'s `CustomResource`.
 //! - [`ensure_finalizer`], [`OwnerReference`], [`set_condition`] and [`write_status`] are what most
@@ -72,8 +73,10 @@
 pub mod bindings;
 pub mod client;
 mod error;
+pub mod events;
 pub mod log;
 mod meta;
+pub mod metrics;
 mod object;
 pub mod objects;
 #[doc(hidden)]
@@ -103,8 +106,8 @@ pub mod prelude {
     pub use crate::{
         ApiError, Condition, Error, Event, Index, Object, ObjectKey, OptionalExt, Outcome, OwnerReference,
         Permission, Predicate, Reconciler, Request, Result, ResultExt, Source, Spec, Stage, Verb, Watch,
-        client, debug, ensure_finalizer, error, info, objects, remove_finalizer, set_condition, trace, warn,
-        write_status,
+        client, debug, ensure_finalizer, error, events, info, metrics, objects, remove_finalizer,
+        set_condition, trace, warn, write_status,
     };
 
     #[cfg(feature = "kube")]

@@ -31,7 +31,7 @@ pub trait Reconciler: DeserializeOwned + 'static {
     fn reconcile(&self, request: &Request) -> Result<Outcome>;
 
     /// The objects to reconcile after an event of a [watch](crate::Watch) that leaves it to the
-    /// plugin. It may read and may not write.
+    /// plugin. It may read and count ([`metrics`](crate::metrics)), and may not write.
     fn map(&self, _watch: &str, _event: &Event) -> Vec<ObjectKey> {
         Vec::new()
     }

@@ -278,6 +278,12 @@ impl Permission {
         })
     }
 
+    /// To record [Events](crate::events), and to count up those that are there. The objects that they are
+    /// on must be allowed to be got, besides.
+    pub fn events() -> Self {
+        Self::to([Verb::Create, Verb::Patch], "events.k8s.io/v1/Event")
+    }
+
     /// On this subresource, and not on the objects themselves.
     pub fn subresource(mut self, name: impl Into<String>) -> Self {
         self.0.subresource = name.into();

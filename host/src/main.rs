@@ -9,6 +9,7 @@ mod directory;
 mod inspect;
 mod logging;
 mod metrics;
+mod own_metrics;
 mod plugins;
 mod run;
 

@@ -14,6 +14,7 @@ use wheelhouse_client::{ClientStats, TIMED};
 use wheelhouse_controller::Controller;
 use wheelhouse_core::Kind;
 
+use crate::own_metrics;
 use crate::plugins::Plugins;
 
 /// All metrics of the host, as of now.
@@ -66,11 +67,13 @@ impl Collector for Scrape {
         queues(encoder, &plugins)?;
         instances(encoder, &plugins)?;
         usage(encoder, &plugins)?;
+        events(encoder, &plugins)?;
+        own_metrics::encode(encoder, &plugins)?;
         self.caches(encoder, &plugins)
     }
 }
 
-type Named = (String, Arc<Controller>);
+pub(crate) type Named = (String, Arc<Controller>);
 
 fn of_plugin(plugin: &str) -> Labels<'static> {
     vec![("controller", plugin.to_owned())]
@@ -209,10 +212,33 @@ fn usage(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result 
     family(encoder, "wheelhouse_plugin_host_calls", "Calls of the host by a plugin", calls)
 }
 
+/// What has become of the Events that plugins recorded. Those over the limit are in its own metric.
+fn events(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {
+    let stats: Vec<_> = plugins.iter().map(|(name, c)| (name, c.client().stats().events)).collect();
+    let results = stats.iter().flat_map(|(name, stats)| {
+        [("sent", stats.sent), ("lost", stats.lost)].map(|(result, count)| {
+            let mut labels = of_plugin(name);
+            labels.push(("result", result.to_owned()));
+            (labels, ConstCounter::new(count))
+        })
+    });
+    let help = "Kubernetes Events, and counts of series, that were sent to the API server or lost";
+    family(encoder, "wheelhouse_plugin_events", help, results)?;
+    let waiting = stats.iter().map(|(name, stats)| (of_plugin(name), gauge(stats.waiting)));
+    family(encoder, "wheelhouse_plugin_events_waiting", "Kubernetes Events that wait to be sent", waiting)
+}
+
 fn instances(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {
     let status: Vec<_> = plugins.iter().map(|(name, c)| (name, c.status())).collect();
     let alive = status.iter().map(|(name, s)| (of_plugin(name), gauge(s.instances as u64)));
     family(encoder, "wheelhouse_plugin_instances", "Instances alive", alive)?;
     let traps = status.iter().map(|(name, s)| (of_plugin(name), gauge(s.traps)));
-    family(encoder, "wheelhouse_plugin_revision_traps", "Traps and time-outs of the running revision", traps)
+    family(
+        encoder,
+        "wheelhouse_plugin_revision_traps",
+        "Traps and time-outs of the running revision",
+        traps,
+    )?;
+    let series = plugins.iter().map(|(name, c)| (of_plugin(name), gauge(c.own_metrics().series() as u64)));
+    family(encoder, "wheelhouse_plugin_metric_series", "Series of the plugin's own metrics", series)
 }

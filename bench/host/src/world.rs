@@ -135,6 +135,7 @@ impl World {
             gate: Arc::new(gate),
             cluster: Arc::new(client),
             usage,
+            metrics: Default::default(),
             limits,
         });
         Ok(Plugin { revision: Arc::new(revision) })

@@ -4,6 +4,8 @@
 
 #![allow(clippy::panic, clippy::print_stdout, clippy::disallowed_methods, reason = "it is here to misbehave")]
 
+mod say;
+
 use serde_json::json;
 use wheelhouse_sdk::prelude::*;
 
@@ -58,6 +60,8 @@ impl Reconciler for Hostile {
             "hoard" => hoard(),
             "read" => drop(objects::get(CONFIG_MAP, &ObjectKey::new("default", "x"))),
             "sleep" => std::thread::sleep(Duration::from_secs(3600)),
+            "record" => events::normal(CONFIG_MAP, &ObjectKey::new("default", "x"), "Why", "Act").record(),
+            "count" => metrics::counter("described").add(1.0),
             _ => {}
         }
         let spec = Spec::new(&self.name, env!("CARGO_PKG_VERSION"));
@@ -73,6 +77,7 @@ impl Reconciler for Hostile {
             .watches(Watch::of(Source::of("v1/Service").in_namespaces(["default"])).named("services"))
             .indexes(Index::plugin(&self.kind, "own"))
             .needs(Permission::to([Verb::Create, Verb::Patch], CONFIG_MAP).in_namespaces(["default"]))
+            .needs(Permission::events().in_namespaces(["default"]))
             .concurrency(self.concurrency)
     }
 
@@ -208,7 +213,7 @@ impl Reconciler for Hostile {
                 println!("printed");
                 Ok(Outcome::Done)
             }
-            _ => Ok(Outcome::Done),
+            name => say::attack(name, &request.key).unwrap_or(Ok(Outcome::Done)),
         }
     }
 
@@ -219,6 +224,14 @@ impl Reconciler for Hostile {
             "write" => {
                 let object = json!({"metadata": {"name": "x", "namespace": "default"}});
                 drop(client::create(CONFIG_MAP, &object).send());
+                Vec::new()
+            }
+            "count" => {
+                metrics::counter("mapped").add(1.0);
+                Vec::new()
+            }
+            "record" => {
+                events::normal(CONFIG_MAP, &event.key, "Why", "Act").record();
                 Vec::new()
             }
             name => vec![ObjectKey::new("default", name)],
@@ -234,6 +247,10 @@ impl Reconciler for Hostile {
                 Vec::new()
             }
             "index-flood" => (0..10_000).map(|i| format!("{i:0100}")).collect(),
+            "index-count" => {
+                metrics::counter("indexed").add(1.0);
+                Vec::new()
+            }
             name => vec![name.to_owned()],
         }
     }

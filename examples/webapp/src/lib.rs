@@ -8,6 +8,8 @@
 mod children;
 mod crd;
 
+use kube::Resource;
+use serde::Serialize;
 use wheelhouse_sdk::prelude::*;
 
 use crate::crd::{WebApp, WebAppStatus};
@@ -44,6 +46,7 @@ impl Reconciler for Operator {
             .needs(child(CONFIG_MAP))
             .needs(child(DEPLOYMENT))
             .needs(child(SERVICE))
+            .needs(Permission::events())
             .concurrency(4)
     }
 
@@ -74,6 +77,9 @@ impl Operator {
             }
             Err(error) => {
                 let reason = if error.is_terminal() { "Invalid" } else { "Failed" };
+                events::warning(WEB_APP, &request.key, reason, "ApplyChildren")
+                    .note(error.to_string())
+                    .record();
                 let ready = Condition::new("Ready", false, reason, error.to_string());
                 (ready, objects::get(DEPLOYMENT, &request.key)?)
             }
@@ -114,15 +120,32 @@ fn apply_children(app: &WebApp, object: &Object) -> Result<Object> {
     app.spec.check().map_err(Error::terminal)?;
     let config_map = children::config_map(app);
     if let Some(config_map) = &config_map {
-        typed::apply(config_map).force().send().context("the ConfigMap")?;
+        apply(config_map, object)?;
     }
-    let deployment = typed::apply(&children::deployment(app, BANNER)).force().send();
-    let deployment = deployment.context("the Deployment")?;
-    typed::apply(&children::service(app)).force().send().context("the Service")?;
+    let deployment = apply(&children::deployment(app, BANNER), object)?;
+    apply(&children::service(app), object)?;
     if config_map.is_none() {
         remove_config_map(object)?;
     }
     Ok(deployment)
+}
+
+/// Applies a child. That it was not there before is worth telling.
+fn apply<K: Resource<DynamicType = ()> + Serialize>(child: &K, owner: &Object) -> Result<Object> {
+    let (kind, key, short) = (typed::kind::<K>(), typed::key(child), K::kind(&()));
+    let is_new = objects::get(&kind, &key)?.is_none();
+    let applied = typed::apply(child).force().send().context(format_args!("the {short}"))?;
+    if is_new {
+        events::normal(WEB_APP, &owner.key(), "Created", format!("Create{short}"))
+            .note(format!("{short} {} was created", key.name))
+            .related_to(kind, &key)
+            .record();
+        metrics::counter("children_created")
+            .help("Children that were created, for the first time or again")
+            .label("kind", short)
+            .add(1.0);
+    }
+    Ok(applied)
 }
 
 /// There may have been config files before; now that the Deployment does not name them, they can go.

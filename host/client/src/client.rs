@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use wheelhouse_cache::{Informer, InformerFactory, ResourceMap, Rest};
 use wheelhouse_core::access::{BoxFuture, Page};
+use wheelhouse_core::event::RecordEvent;
 use wheelhouse_core::request::{Get, List, Write};
 use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{ApiError, ClusterAccess, Fields, Kind, Object, Permitted};
 
+use crate::events::{EventRecorder, EventStats};
 use crate::overlay::OwnWrites;
 use crate::read::CachedKind;
 use crate::reads::ReadMetrics;
@@ -60,6 +62,8 @@ pub struct ClientStats {
     pub own_writes: u64,
     /// Own writes that it had not brought after the longest time that they are remembered.
     pub own_writes_expired: u64,
+    /// Of all the plugin's revisions.
+    pub events: EventStats,
 }
 
 /// One plugin revision's way to the cluster.
@@ -70,6 +74,7 @@ pub struct PluginClient {
     pub(crate) own_writes: OwnWrites,
     pub(crate) reads: ReadMetrics,
     pub(crate) usage: Arc<Usage>,
+    pub(crate) events: EventRecorder,
     pub(crate) config: ClientConfig,
     fallbacks: Mutex<BTreeMap<Kind, u64>>,
 }
@@ -104,9 +109,17 @@ impl PluginClient {
             own_writes: own_writes.clone(),
             reads: reads.clone(),
             usage: Arc::clone(usage),
+            events: EventRecorder::default(),
             config,
             fallbacks: Mutex::default(),
         }
+    }
+
+    /// Its Events are those of the plugin's other revisions, too.
+    #[must_use]
+    pub fn recording(mut self, events: &EventRecorder) -> Self {
+        self.events = events.clone();
+        self
     }
 
     /// What it has done.
@@ -116,6 +129,7 @@ impl PluginClient {
             fallbacks: fallbacks.iter().map(|(kind, count)| (kind.clone(), *count)).collect(),
             own_writes: self.views().map(|view| view.overlay.len()).sum(),
             own_writes_expired: self.views().map(|view| view.overlay.expired()).sum(),
+            events: self.events.stats(),
         }
     }
 
@@ -198,6 +212,10 @@ impl ClusterAccess for PluginClient {
 
     fn write(&self, request: Permitted<Write>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
         Box::pin(async move { self.carry_out(&request).await })
+    }
+
+    fn record(&self, request: Permitted<RecordEvent>) -> BoxFuture<'_, Result<(), ApiError>> {
+        Box::pin(async move { self.record_event(request).await })
     }
 }
 

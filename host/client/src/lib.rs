@@ -5,13 +5,16 @@
 //! server. What it promises:
 //! - a read is never a "not found" that only means "not yet";
 //! - a plugin reads its own writes, from the moment that they are answered ([`OwnWrites`]);
-//! - nothing that could be done twice is sent twice, and nothing waits without a bound.
+//! - nothing that could be done twice is sent twice, and nothing waits without a bound;
+//! - the Events of a plugin are sent in the background, bounded in number and in time ([`EventRecorder`]).
 //!
 //! What it does not: that a cached read is as new as the API server, or that one plugin sees
 //! another's writes before the watch has brought them.
 
 mod api_error;
 mod client;
+mod events;
+mod ledger;
 mod live;
 mod overlay;
 #[cfg(test)]
@@ -24,5 +27,6 @@ mod view;
 mod write;
 
 pub use client::{ClientConfig, ClientStats, PluginClient, Watched};
+pub use events::{EventConfig, EventRecorder, EventStats};
 pub use overlay::OwnWrites;
 pub use reads::{KindReads, ReadMetrics, TIMED};

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
+use wheelhouse_core::series::OwnMetrics;
 use wheelhouse_core::spec::Spec;
 use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Key, Kind};
@@ -128,6 +129,11 @@ impl Controller {
     /// Its counters.
     pub fn metrics(&self) -> &Arc<PluginMetrics> {
         &self.metrics
+    }
+
+    /// What the plugin counts of its own.
+    pub fn own_metrics(&self) -> Arc<OwnMetrics> {
+        Arc::clone(self.current().revision.metrics())
     }
 
     /// Its queue's counters.

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use wheelhouse_cache::{CacheError, IndexFn, Informer, InformerFactory, Interest, Rest};
-use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, ReadMetrics, Watched};
+use wheelhouse_client::{ClientConfig, EventRecorder, OwnWrites, PluginClient, ReadMetrics, Watched};
 use wheelhouse_core::limits::Limits;
+use wheelhouse_core::series::OwnMetrics;
 use wheelhouse_core::spec::{FieldIndex, IndexSource};
 use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Fields, Gate, Kind, Object, Spec};
@@ -44,14 +45,23 @@ pub struct Shared {
     pub usage: Arc<Usage>,
     /// What was said of its failures.
     pub reports: Arc<Reports>,
+    /// What it has recorded of objects.
+    pub events: EventRecorder,
+    /// What it counts of its own.
+    pub metrics: Arc<OwnMetrics>,
 }
 
 impl Shared {
     /// Of a plugin that has done nothing yet.
     pub fn new(limits: &Limits) -> Self {
         let usage = Arc::new(Usage::new(limits));
-        let reports = Arc::new(Reports::new(&usage));
-        Self { own_writes: OwnWrites::default(), usage, reports }
+        Self {
+            own_writes: OwnWrites::default(),
+            reports: Arc::new(Reports::new(&usage)),
+            usage,
+            events: EventRecorder::default(),
+            metrics: Arc::default(),
+        }
     }
 }
 
@@ -161,7 +171,7 @@ impl Runtime {
             let indexes = of_kind.map(|named| (named.index.name.clone(), named.name.clone())).collect();
             Watched { informers: informers.clone(), indexes }
         });
-        let client = Arc::new(PluginClient::new(
+        let client = PluginClient::new(
             self.client.clone(),
             &self.informers,
             watched,
@@ -169,7 +179,8 @@ impl Runtime {
             &shared.usage,
             &self.reads,
             ClientConfig::default(),
-        ));
+        );
+        let client = Arc::new(client.recording(&shared.events));
         let gate = Arc::new(Gate::new(&spec.name, spec.all_permissions()));
         let revision = Arc::new(compiled.start(RevisionSetup {
             spec: Arc::clone(&spec),
@@ -178,6 +189,7 @@ impl Runtime {
             cluster: Arc::clone(&client) as Arc<_>,
             limits: self.limits.clone(),
             usage: Arc::clone(&shared.usage),
+            metrics: Arc::clone(&shared.metrics),
         }));
         for named in &indexes {
             named.add(informers.get(&named.index.kind).into_iter().flatten(), &revision, &shared.reports);

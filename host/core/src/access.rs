@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::event::RecordEvent;
 use crate::request::{Get, List, Write};
 use crate::{ApiError, Key, Kind, Object, Permitted};
 
@@ -48,4 +49,8 @@ pub trait ClusterAccess: Send + Sync + 'static {
 
     /// A write to the API server. The object as it was stored; none after a deletion.
     fn write(&self, request: Permitted<Write>) -> BoxFuture<'_, Result<Option<Object>, ApiError>>;
+
+    /// Takes an Event to be sent, in the background: it waits for no more than a read of the object that
+    /// it is on.
+    fn record(&self, request: Permitted<RecordEvent>) -> BoxFuture<'_, Result<(), ApiError>>;
 }

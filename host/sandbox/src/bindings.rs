@@ -8,6 +8,7 @@ wasmtime::component::bindgen!({
     imports: {
         "wheelhouse:controller/logging": trappable,
         "wheelhouse:controller/config": trappable,
+        "wheelhouse:controller/metrics": trappable,
         "wheelhouse:controller/objects.synced": trappable,
         default: async | trappable,
     },

@@ -11,6 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wheelhouse_core::gate::Verb;
 use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::request::{Change, Consistency, Get, List, Write};
+use wheelhouse_core::series::OwnMetrics;
 use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{ApiError, ClusterAccess, Gate, Kind, Object};
 
@@ -25,7 +26,7 @@ use crate::output::{self, LogContext};
 pub(crate) enum Authority {
     /// The log only: `describe`, `index`.
     None,
-    /// The cache and live reads: `map`.
+    /// The cache, live reads, and metrics: `map`.
     Read,
     /// Everything: `reconcile`.
     Full,
@@ -33,12 +34,14 @@ pub(crate) enum Authority {
 
 /// What a store holds for its instance.
 pub(crate) struct InstanceState {
-    gate: Arc<Gate>,
+    pub(crate) gate: Arc<Gate>,
     cluster: Option<Arc<dyn ClusterAccess>>,
     config: Arc<str>,
     log: Arc<LogContext>,
-    limits: Limits,
-    usage: Arc<Usage>,
+    pub(crate) limits: Limits,
+    pub(crate) usage: Arc<Usage>,
+    /// What all instances of the plugin count in.
+    pub(crate) metrics: Arc<OwnMetrics>,
     /// The kinds that the plugin named, so that a call does not make each anew.
     kinds: Vec<Kind>,
     authority: Authority,
@@ -135,6 +138,7 @@ impl InstanceState {
             log,
             limits,
             usage,
+            metrics: Arc::default(),
             kinds,
             authority: Authority::None,
             calls: 0,
@@ -186,23 +190,23 @@ impl InstanceState {
     }
 
     /// The cluster, if this call may reach it so far; a trap otherwise.
-    fn cluster(&mut self, needed: Authority) -> wasmtime::Result<Arc<dyn ClusterAccess>> {
+    pub(crate) fn cluster(&mut self, needed: Authority) -> wasmtime::Result<Arc<dyn ClusterAccess>> {
         self.enter()?;
         match &self.cluster {
             Some(cluster) if self.authority >= needed => Ok(Arc::clone(cluster)),
-            _ if self.authority == Authority::Read => bail!("map may read, and may not write"),
+            _ if self.authority == Authority::Read => bail!("map may read and count, and may not write"),
             _ => bail!("describe and index may use no import but the log and the configuration"),
         }
     }
 
-    fn kind(&self, text: &str) -> Result<Kind, ApiError> {
+    pub(crate) fn kind(&self, text: &str) -> Result<Kind, ApiError> {
         match self.kinds.iter().find(|kind| kind.as_str() == text) {
             Some(kind) => Ok(kind.clone()),
             None => text.parse().map_err(|error: wheelhouse_core::kind::BadKind| bad_request(error)),
         }
     }
 
-    fn argument(&self, what: &str, bytes: usize) -> Result<(), ApiError> {
+    pub(crate) fn argument(&self, what: &str, bytes: usize) -> Result<(), ApiError> {
         let limit = self.limits.argument_bytes;
         if bytes <= limit {
             return Ok(());

@@ -20,9 +20,11 @@ mod compiled;
 mod convert;
 mod engine;
 mod error;
+mod events;
 mod host;
 mod inspection;
 mod instance;
+mod metrics;
 mod output;
 mod revision;
 

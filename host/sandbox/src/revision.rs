@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wheelhouse_core::limits::{Isolation, Limit, Limits};
 use wheelhouse_core::outcome::Request;
+use wheelhouse_core::series::OwnMetrics;
 use wheelhouse_core::spec::Spec;
 use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{ClusterAccess, Gate, Key, Kind, Object, Outcome};
@@ -34,6 +35,8 @@ pub struct RevisionSetup {
     pub limits: Limits,
     /// What all revisions of the plugin have used.
     pub usage: Arc<Usage>,
+    /// What all revisions of the plugin count in.
+    pub metrics: Arc<OwnMetrics>,
 }
 
 /// An event of a watched kind, for the plugin's `map`.
@@ -108,6 +111,11 @@ impl Revision {
         &self.setup.config
     }
 
+    /// What the plugin counts of its own.
+    pub fn metrics(&self) -> &Arc<OwnMetrics> {
+        &self.setup.metrics
+    }
+
     /// Instances that exist now.
     pub fn instances(&self) -> usize {
         Arc::strong_count(&self.live) - 1
@@ -165,7 +173,8 @@ impl Revision {
             setup.limits.clone(),
             Arc::clone(&setup.usage),
             self.kinds.clone(),
-        );
+        )
+        .with_metrics(&setup.metrics);
         let mut instance = Instance::new(&self.compiled, state).await?;
         instance.alive = Some(Arc::clone(&self.live));
         self.created.fetch_add(1, Ordering::Relaxed);

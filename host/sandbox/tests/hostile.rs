@@ -6,11 +6,11 @@ mod support;
 use std::time::{Duration, Instant};
 
 use wheelhouse_core::limits::{Limit, Limits};
-use wheelhouse_core::{Key, Object, Outcome};
-use wheelhouse_sandbox::{CallError, DescribeError, Event};
+use wheelhouse_core::{Key, Outcome};
+use wheelhouse_sandbox::{CallError, DescribeError};
 
 use crate::support::{
-    Lines, beside_a_neighbour, compiled, hasty, limits, reason, reconcile, start, start_with,
+    Lines, beside_a_neighbour, compiled, hasty, limits, reason, reconcile, service, start, start_with,
 };
 
 /// What a call comes to that takes longer than it may.
@@ -178,16 +178,6 @@ async fn all_objects_that_cannot_be_read_are_told_of_in_bounded_pages() {
     let outcome = reconcile(&revision, "iterate").await;
     assert_eq!(outcome, Ok(Outcome::Terminal(format!("0 and {count} unreadable"))));
     assert_eq!(cluster.asked.lock().unwrap().len(), pages as usize + 1);
-}
-
-fn service(name: &str) -> Event {
-    let object = serde_json::json!({"metadata": {"namespace": "default", "name": name}});
-    Event {
-        kind: "v1/Service".parse().unwrap(),
-        key: Key::new("default", name),
-        old: None,
-        new: Some(Object::from_value(&object).unwrap()),
-    }
 }
 
 #[tokio::test]

@@ -5,4 +5,5 @@ mod cache;
 mod command_line;
 mod loading;
 mod plugins;
+mod saying;
 mod support;

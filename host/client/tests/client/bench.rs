@@ -13,8 +13,11 @@ use wheelhouse_cache::{
     ApiResource, BoxFuture, Event, EventStream, Failure, Informer, InformerFactory, Interest, ListPage,
     ListRequest, ListWatch, ReflectorConfig, ResourceMap, Rest, WatchRequest, rest,
 };
-use wheelhouse_client::{ClientConfig, OwnWrites, PluginClient, ReadMetrics, Watched};
+use wheelhouse_client::{
+    ClientConfig, EventConfig, EventRecorder, OwnWrites, PluginClient, ReadMetrics, Watched,
+};
 use wheelhouse_core::access::Page;
+use wheelhouse_core::event::{EventText, EventType, NewEvent, RecordEvent};
 use wheelhouse_core::gate::{Permission, Verb};
 use wheelhouse_core::limits::Limits;
 use wheelhouse_core::request::{Change, Consistency, Get, IndexMatch, List, Write};
@@ -70,6 +73,7 @@ pub(crate) struct Bench {
     pub(crate) informer: Informer,
     pub(crate) reads: ReadMetrics,
     pub(crate) own_writes: OwnWrites,
+    pub(crate) usage: Arc<Usage>,
     pub(crate) factory: InformerFactory,
     gate: Gate,
     answers: Arc<Answers>,
@@ -213,6 +217,7 @@ impl Bench {
         let reads = ReadMetrics::default();
         let usage = Arc::new(Usage::new(&Limits::default()));
         let client = PluginClient::new(rest, &factory, [watched], &own_writes, &usage, &reads, config);
+        let client = client.recording(&EventRecorder::new(quick()));
         let all = [Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Patch, Verb::Delete];
         let permission = |kind: Kind, subresource: &str| Permission {
             verbs: all.to_vec(),
@@ -225,12 +230,14 @@ impl Bench {
             permission(node(), ""),
             permission(kind(), "scale"),
             permission(kind(), "status"),
+            permission("events.k8s.io/v1/Event".parse().unwrap(), ""),
         ];
         Self {
             client,
             informer,
             reads,
             own_writes,
+            usage,
             factory,
             gate: Gate::new("p", permissions),
             answers,
@@ -323,6 +330,25 @@ impl Bench {
         self.list_of(everything()).await.unwrap()
     }
 
+    /// Records an Event, which is related to the node.
+    pub(crate) async fn record(&self, kind: Kind, key: Key, reason: &str) -> Result<(), ApiError> {
+        let related = self.get_request(node(), Key::new("", "n1"));
+        self.record_related(kind, key, reason, Some(related)).await
+    }
+
+    pub(crate) async fn record_related(
+        &self,
+        kind: Kind,
+        key: Key,
+        reason: &str,
+        related: Option<wheelhouse_core::Permitted<Get>>,
+    ) -> Result<(), ApiError> {
+        let text = EventText::new(EventType::Warning, reason, "Try", "It did not work.").unwrap();
+        let event = NewEvent::new(self.get_request(kind, key), related, text);
+        let event = self.gate.permit(event).unwrap();
+        self.client.record(self.gate.permit(RecordEvent::new(event)).unwrap()).await
+    }
+
     pub(crate) async fn write(&self, name: &str, change: Change) -> Result<Option<Object>, ApiError> {
         self.write_as(written(name, change)).await
     }
@@ -330,6 +356,12 @@ impl Bench {
     pub(crate) async fn write_as(&self, write: Write) -> Result<Option<Object>, ApiError> {
         self.client.write(self.gate.permit(write).unwrap()).await
     }
+}
+
+/// Events are sent at once, and few are kept.
+fn quick() -> EventConfig {
+    let instant = Duration::from_millis(1);
+    EventConfig { pace: instant, pause: instant, longest_pause: instant, kept: 2, ..EventConfig::default() }
 }
 
 pub(crate) fn everything() -> List {

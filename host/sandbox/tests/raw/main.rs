@@ -30,6 +30,7 @@ async fn start(module: &Module<'_>, limits: Limits) -> Arc<Revision> {
         config: "{}".into(),
         cluster: Arc::new(Nothing::default()),
         usage: Arc::new(Usage::new(&limits)),
+        metrics: Arc::default(),
         limits,
     };
     Arc::new(compile(module).await.start(setup))

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use wheelhouse_core::access::{BoxFuture, Page};
+use wheelhouse_core::event::RecordEvent;
 use wheelhouse_core::limits::Limits;
 use wheelhouse_core::outcome::Request;
 use wheelhouse_core::request::{Get, List, Write};
 use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{ApiError, ClusterAccess, Gate, Key, Kind, Object, Outcome, Permitted};
-use wheelhouse_sandbox::{CallError, Compiled, Revision, RevisionSetup, Sandbox, SandboxConfig};
+use wheelhouse_sandbox::{CallError, Compiled, Event, Revision, RevisionSetup, Sandbox, SandboxConfig};
 
 /// A cluster without objects that can be read, which remembers what was asked of it. It never syncs.
 #[derive(Default)]
@@ -62,6 +63,13 @@ impl ClusterAccess for Nothing {
     }
     fn get_live(&self, request: Permitted<Get>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
         self.get(request)
+    }
+    fn record(&self, request: Permitted<RecordEvent>) -> BoxFuture<'_, Result<(), ApiError>> {
+        let event = request.event();
+        let text = &event.text;
+        let about = format!("{} {} in {}", event.regarding.kind, event.regarding.key, event.namespace());
+        self.note(format!("record {about}: {} {} {:?}", text.reason(), text.action(), text.note()));
+        Box::pin(async { Ok(()) })
     }
     fn write(&self, request: Permitted<Write>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
         self.note(format!("{} {} {}", request.change.verb(), request.kind, request.key));
@@ -132,6 +140,7 @@ pub(crate) async fn start_with(limits: Limits) -> (Arc<Revision>, Arc<Nothing>, 
         config: "{}".into(),
         cluster: Arc::clone(&cluster) as Arc<_>,
         usage: Arc::clone(&usage),
+        metrics: Arc::default(),
         limits,
     };
     (Arc::new(compiled.start(setup)), cluster, usage)
@@ -178,6 +187,17 @@ pub(crate) async fn beside(hostile: &Arc<Revision>, attack: &str) -> Result<Outc
     assert_eq!(reconcile(hostile, "ok").await, Ok(Outcome::Done));
     assert_eq!(neighbour.traps(), 0);
     result
+}
+
+/// An event of a Service that came.
+pub(crate) fn service(name: &str) -> Event {
+    let object = serde_json::json!({"metadata": {"namespace": "default", "name": name}});
+    Event {
+        kind: "v1/Service".parse().unwrap(),
+        key: Key::new("default", name),
+        old: None,
+        new: Some(Object::from_value(&object).unwrap()),
+    }
 }
 
 /// What was logged.

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +39,12 @@ pub(crate) enum Command {
     /// Show what a plugin is and needs, without running it against anything.
     #[command(after_help = "Example:\n  wheelhouse inspect plugins/webapp.wasm -o json")]
     Inspect(InspectArgs),
+    /// Compile one component from the standard input: the host starts this for itself.
+    #[command(name = "__compile", hide = true)]
+    Compile {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        order: Vec<String>,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -53,7 +60,29 @@ pub(crate) struct HostArgs {
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, env = "WHEELHOUSE_GRACE")]
     pub(crate) grace: Duration,
     #[command(flatten)]
+    pub(crate) compile: CompileArgs,
+    #[command(flatten)]
     pub(crate) log: LogArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompileArgs {
+    /// Where compiled plugins are kept for the next start: a folder of this user's alone, which is made if
+    /// there is none. $XDG_CACHE_HOME/wheelhouse or ~/.cache/wheelhouse if not given.
+    #[arg(long, value_name = "DIR", env = "WHEELHOUSE_CACHE_DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// How much is kept there; what was not used for the longest time goes.
+    #[arg(long, value_name = "BYTES", default_value = "2Gi", value_parser = bytes, env = "WHEELHOUSE_CACHE_SIZE")]
+    pub(crate) cache_size: u64,
+    /// How long compiling one plugin may take.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, env = "WHEELHOUSE_COMPILE_TIMEOUT")]
+    pub(crate) compile_timeout: Duration,
+    /// How much memory compiling one plugin may take.
+    #[arg(long, value_name = "BYTES", default_value = "2Gi", value_parser = bytes, env = "WHEELHOUSE_COMPILE_MEMORY")]
+    pub(crate) compile_memory: u64,
+    /// How many plugins are compiled at once; half of the processors if not given.
+    #[arg(long, value_name = "NUMBER", env = "WHEELHOUSE_COMPILE_JOBS")]
+    pub(crate) compile_jobs: Option<NonZero<usize>>,
 }
 
 #[derive(Args, Debug)]
@@ -122,6 +151,8 @@ pub(crate) struct InspectArgs {
     /// How to print it.
     #[arg(short, long, value_enum, default_value = "text")]
     pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) compile: CompileArgs,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +168,11 @@ fn seconds(text: &str) -> Result<Duration, String> {
         Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err("a number of seconds from 0 to 86400 is expected".to_owned()),
     }
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    let bytes = wheelhouse_core::parse_bytes(text).and_then(|bytes| u64::try_from(bytes).ok());
+    bytes.ok_or_else(|| "bytes are expected: 2Gi, 512Mi, or a number".to_owned())
 }
 
 #[cfg(test)]

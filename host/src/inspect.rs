@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use wheelhouse_core::limits::Limits;
 use wheelhouse_core::spec::{IndexSource, Mapping, Source};
 use wheelhouse_core::{Kind, Spec};
-use wheelhouse_sandbox::{Inspection, Sandbox, SandboxConfig};
+use wheelhouse_sandbox::{Inspection, Sandbox};
 
 use crate::cli::{InspectArgs, Output};
+use crate::compile;
 use crate::directory::config_path;
 
 /// Describes a component, and prints what it says.
@@ -18,7 +19,7 @@ pub(crate) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     let file = args.file.display();
     let bytes = std::fs::read(&args.file).with_context(|| format!("{file}: cannot be read"))?;
     let config = read_config(&args)?;
-    let sandbox = Sandbox::new(SandboxConfig::default())?;
+    let sandbox = Sandbox::new(compile::sandbox(&args.compile)?)?;
     let compiled = sandbox.compile(Arc::from(bytes)).await.map_err(|error| anyhow!("{file}: {error}"))?;
     let spec =
         compiled.describe(&config, &Limits::default()).await.map_err(|error| anyhow!("{file}: {error}"))?;

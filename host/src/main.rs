@@ -4,6 +4,7 @@
 
 mod admin;
 mod cli;
+mod compile;
 mod devcluster;
 mod directory;
 mod inspect;
@@ -21,6 +22,9 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::Compile { order } = &cli.command {
+        return wheelhouse_sandbox::compile_child(order);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("no async runtime")),
@@ -31,6 +35,8 @@ fn main() -> ExitCode {
             Command::Dev(args) => run::dev(args).await,
             Command::Devcluster(args) => devcluster::serve(args).await,
             Command::Inspect(args) => inspect::inspect(args).await,
+            // It has ended above, before there was a runtime.
+            Command::Compile { .. } => Ok(()),
         }
     });
     // Whatever still runs (a compilation) is not waited for.

@@ -224,7 +224,8 @@ impl File {
         let begun = Instant::now();
         let compiled = match self.compile(&found).await {
             Ok(compiled) => {
-                tracing::info!(file, "compiled in {:.1?}", begun.elapsed());
+                let how = if compiled.from_cache() { "loaded from the compile cache" } else { "compiled" };
+                tracing::info!(file, "{how} in {:.1?}", begun.elapsed());
                 if self.controller().is_some_and(|c| c.runs(compiled.digest(), &found.config)) {
                     tracing::info!(file, "this is what runs already");
                     self.plugins.update(&self.path, |slot| (slot.phase, slot.error) = (Phase::Running, None));

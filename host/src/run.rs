@@ -9,11 +9,11 @@ use tokio::sync::mpsc;
 use wheelhouse_cache::{BoxFuture, ConnectError, InformerFactory, Rest, Rotation};
 use wheelhouse_controller::Runtime;
 use wheelhouse_core::limits::Limits;
-use wheelhouse_sandbox::{Sandbox, SandboxConfig};
+use wheelhouse_sandbox::Sandbox;
 
 use crate::cli::{DevArgs, HostArgs, RunArgs};
 use crate::plugins::Plugins;
-use crate::{admin, devcluster, directory, logging};
+use crate::{admin, compile, devcluster, directory, logging};
 
 /// How long the API server may take to answer at the start.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -90,7 +90,7 @@ fn check_folder(folder: &Path) -> anyhow::Result<()> {
 
 /// Runs plugins until the first signal, then ends in order; the second signal ends at once.
 async fn host(args: &HostArgs, rest: Rest, signals: &mut Signals) -> anyhow::Result<()> {
-    let sandbox = Sandbox::new(SandboxConfig::default())?;
+    let sandbox = Sandbox::new(compile::sandbox(&args.compile)?)?;
     let runtime = Runtime {
         sandbox,
         informers: InformerFactory::new(rest.clone()),

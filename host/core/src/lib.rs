@@ -35,6 +35,7 @@ pub use gate::{Gate, Permitted};
 pub use kind::{Key, Kind};
 pub use outcome::Outcome;
 pub use path::FieldPath;
+pub use quantity::bytes::parse as parse_bytes;
 pub use scope::Scope;
 pub use selector::LabelSelector;
 pub use spec::Spec;

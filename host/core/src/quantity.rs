@@ -21,7 +21,8 @@ pub(crate) mod bytes {
         Text(String),
     }
 
-    pub(super) fn parse(text: &str) -> Option<usize> {
+    /// Bytes of a quantity; none if it is no such text, or too large.
+    pub fn parse(text: &str) -> Option<usize> {
         let (number, unit) = UNITS
             .iter()
             .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))

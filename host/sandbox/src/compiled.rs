@@ -1,9 +1,7 @@
 //! A component's code, ready to be instantiated.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Gate, Spec};
@@ -11,6 +9,7 @@ use wheelhouse_core::{Gate, Spec};
 use crate::bindings::PluginPre;
 use crate::call::{self, Allowance};
 use crate::convert;
+use crate::digest::Digest;
 use crate::engine::Sandbox;
 use crate::error::DescribeError;
 use crate::host::{Authority, InstanceState};
@@ -30,6 +29,7 @@ struct Inner {
     pre: PluginPre<InstanceState>,
     inspection: Inspection,
     digest: String,
+    from_cache: bool,
 }
 
 impl Compiled {
@@ -37,9 +37,11 @@ impl Compiled {
         sandbox: Sandbox,
         pre: PluginPre<InstanceState>,
         inspection: Inspection,
-        bytes: &[u8],
+        digest: Digest,
+        from_cache: bool,
     ) -> Self {
-        Self { inner: Arc::new(Inner { sandbox, pre, inspection, digest: digest(bytes) }) }
+        let digest = format!("sha256:{digest}");
+        Self { inner: Arc::new(Inner { sandbox, pre, inspection, digest, from_cache }) }
     }
 
     pub(crate) fn sandbox(&self) -> &Sandbox {
@@ -58,6 +60,11 @@ impl Compiled {
     /// `sha256:` and 64 hexadecimal digits.
     pub fn digest(&self) -> &str {
         &self.inner.digest
+    }
+
+    /// Whether the compile cache had it.
+    pub fn from_cache(&self) -> bool {
+        self.inner.from_cache
     }
 
     /// Asks the plugin what it is and needs, with this configuration (a JSON object). The call has
@@ -105,13 +112,4 @@ impl Compiled {
     pub fn start(&self, setup: RevisionSetup) -> Revision {
         Revision::new(self.clone(), setup)
     }
-}
-
-fn digest(bytes: &[u8]) -> String {
-    let mut text = "sha256:".to_owned();
-    for byte in Sha256::digest(bytes) {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

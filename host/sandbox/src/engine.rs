@@ -4,15 +4,19 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use wasmtime::component::Linker;
+use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::background::Background;
 use crate::bindings;
+use crate::code::Code;
+use crate::compile_cache::CompileCache;
 use crate::compiled::Compiled;
-use crate::error::{LoadError, SandboxError};
+use crate::compiler::{CompileLimits, Compiler, CompilerPool};
+use crate::digest::Digest;
+use crate::error::{LoadError, SandboxError, one_line};
 use crate::host::InstanceState;
-use crate::inspection::inspect;
+use crate::inspection::{Inspection, inspect};
 use crate::output;
 
 /// How often a running guest has to yield. A spinning one costs its neighbours this much latency.
@@ -32,11 +36,24 @@ pub struct SandboxConfig {
     pub max_memory: usize,
     /// The largest component that is compiled, in bytes.
     pub component_bytes: usize,
+    /// Where components are compiled.
+    pub compiler: Compiler,
+    /// The bounds of each compilation.
+    pub compile: CompileLimits,
+    /// Where compiled code is kept for the next start; without one, nowhere.
+    pub cache: Option<CompileCache>,
 }
 
 impl Default for SandboxConfig {
     fn default() -> Self {
-        Self { instances: 500, max_memory: 256 << 20, component_bytes: 64 << 20 }
+        Self {
+            instances: 500,
+            max_memory: 256 << 20,
+            component_bytes: 64 << 20,
+            compiler: Compiler::default(),
+            compile: CompileLimits::default(),
+            cache: None,
+        }
     }
 }
 
@@ -51,6 +68,9 @@ struct Inner {
     linker: Linker<InstanceState>,
     background: Background,
     config: SandboxConfig,
+    compilers: CompilerPool,
+    /// Of the engine: code that was compiled for another cannot run in it.
+    compatibility: Digest,
     /// Its end stops the ticker's thread.
     _ticker: Sender<()>,
 }
@@ -69,7 +89,10 @@ impl Sandbox {
         output::add_wasi(&mut linker).map_err(fail)?;
         let background = Background::new(config.instances as usize)?;
         let ticker = start_ticker(&engine)?;
-        Ok(Self { inner: Arc::new(Inner { engine, linker, background, config, _ticker: ticker }) })
+        let compatibility = Digest::of_value(&engine.precompile_compatibility_hash());
+        let compilers = CompilerPool::new(config.compiler.clone(), config.compile.clone(), config.max_memory);
+        let inner = Inner { engine, linker, background, config, compilers, compatibility, _ticker: ticker };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -80,32 +103,97 @@ impl Sandbox {
         &self.inner.background
     }
 
-    /// Checks and compiles a component on a thread of its own. It takes seconds for a large one.
+    /// Checks a component, and compiles it unless the cache has its code. It takes seconds for a large one.
+    /// Dropping the future makes an end of it.
     ///
     /// # Errors
     /// What is wrong with it: see [`LoadError`].
     pub async fn compile(&self, bytes: Arc<[u8]>) -> Result<Compiled, LoadError> {
-        let sandbox = self.clone();
-        let compiled = tokio::task::spawn_blocking(move || sandbox.compile_now(&bytes)).await;
-        compiled.unwrap_or_else(|error| Err(LoadError::Compile(error.to_string())))
-    }
-
-    fn compile_now(&self, bytes: &[u8]) -> Result<Compiled, LoadError> {
+        let size = bytes.len();
         let limit = self.inner.config.component_bytes;
-        if bytes.len() > limit {
-            return Err(LoadError::TooLarge { size: bytes.len(), limit });
+        if size > limit {
+            return Err(LoadError::TooLarge { size, limit });
         }
-        let inspection = inspect(bytes)?;
-        let compile = |error: wasmtime::Error| LoadError::Compile(format!("{error:#}"));
-        let component =
-            wasmtime::component::Component::from_binary(&self.inner.engine, bytes).map_err(compile)?;
-        let instance = self.inner.linker.instantiate_pre(&component).map_err(compile)?;
-        let pre = bindings::PluginPre::new(instance).map_err(compile)?;
-        Ok(Compiled::new(self.clone(), pre, inspection, bytes))
+        let (sandbox, component) = (self.clone(), Arc::clone(&bytes));
+        let checked = blocking(move || {
+            let inspection = inspect(&component)?;
+            let checked = Checked { sandbox, inspection, digest: Digest::of(&component) };
+            Ok(checked.cached())
+        });
+        let checked = match checked.await? {
+            Ok(compiled) => return Ok(compiled),
+            Err(checked) => checked,
+        };
+        let place = self.inner.compilers.place().await?;
+        // While this one waited, another may have compiled the same.
+        let checked = match blocking(move || Ok(checked.cached())).await? {
+            Ok(compiled) => return Ok(compiled),
+            Err(checked) => checked,
+        };
+        let code = place.compile(&self.inner.engine, &bytes).await?;
+        blocking(move || checked.take(code)).await
     }
 }
 
-fn engine_config(limits: &SandboxConfig) -> Config {
+/// A component that may be compiled.
+struct Checked {
+    sandbox: Sandbox,
+    inspection: Inspection,
+    digest: Digest,
+}
+
+impl Checked {
+    /// From the cache, if it has it; this, if not.
+    fn cached(self) -> Result<Compiled, Self> {
+        let Inner { engine, config, compatibility, .. } = &*self.sandbox.inner;
+        let Some(cache) = &config.cache else { return Err(self) };
+        let Some(entry) = cache.get(&self.digest, compatibility) else { return Err(self) };
+        match entry.code().load(engine).and_then(|component| self.pre(&component)) {
+            Ok(pre) => Ok(self.compiled(pre, true)),
+            Err(error) => {
+                cache.discard(&entry, &format!("it cannot be loaded: {error:#}"));
+                Err(self)
+            }
+        }
+    }
+
+    /// Takes what the compiler made of it.
+    fn take(self, code: Code) -> Result<Compiled, LoadError> {
+        let Inner { engine, config, compatibility, .. } = &*self.sandbox.inner;
+        let kept = config.cache.as_ref().and_then(|cache| {
+            // Memory that is a file's can be taken back from it, and is shared with other hosts.
+            let put = cache.put(&self.digest, compatibility, &code).map_err(wasmtime::Error::from);
+            let loaded = put.and_then(|entry| entry.code().load(engine));
+            let complain = |error: &wasmtime::Error| {
+                tracing::warn!(folder = %cache.folder().display(), "compiled code cannot be kept in the compile cache, and will be compiled again at the next start: {error:#}");
+            };
+            loaded.inspect_err(complain).ok()
+        });
+        let compile = |error: wasmtime::Error| LoadError::Compile(one_line(&format!("{error:#}")));
+        let component = kept.map_or_else(|| code.load(engine), Ok).map_err(compile)?;
+        let pre = self.pre(&component).map_err(compile)?;
+        Ok(self.compiled(pre, false))
+    }
+
+    fn pre(&self, component: &Component) -> wasmtime::Result<bindings::PluginPre<InstanceState>> {
+        bindings::PluginPre::new(self.sandbox.inner.linker.instantiate_pre(component)?)
+    }
+
+    fn compiled(self, pre: bindings::PluginPre<InstanceState>, from_cache: bool) -> Compiled {
+        Compiled::new(self.sandbox, pre, self.inspection, self.digest, from_cache)
+    }
+}
+
+/// What takes too long for a worker of the runtime.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+) -> Result<T, LoadError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(LoadError::Compiler(error.to_string())))
+}
+
+/// What code has to be compiled with, here and in the compiler's process.
+pub(crate) fn compile_config(max_memory: usize) -> Config {
     let mut config = Config::new();
 
     // A guest that never calls the host would keep its thread for ever: it yields at each tick.
@@ -124,6 +212,14 @@ fn engine_config(limits: &SandboxConfig) -> Config {
     // for it. Guests built by Rust have 1 MiB of shadow stack besides.
     config.max_wasm_stack(1 << 20);
     config.async_stack_size((1 << 20) + (512 << 10));
+
+    // A slot is reserved at its limit and not at 4 GiB: address space is not endless either.
+    config.memory_reservation(max_memory as u64);
+    config
+}
+
+fn engine_config(limits: &SandboxConfig) -> Config {
+    let mut config = compile_config(limits.max_memory);
 
     // Instances come from a pool: a new one costs microseconds, and the pool's size bounds what
     // all plugins together can take.
@@ -148,8 +244,6 @@ fn engine_config(limits: &SandboxConfig) -> Config {
     // The kernel tells which pages were touched, where it can.
     pool.pagemap_scan(Enabled::Auto);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    // A slot is reserved at its limit and not at 4 GiB: address space is not endless either.
-    config.memory_reservation(limits.max_memory as u64);
     config
 }
 
@@ -168,4 +262,19 @@ fn start_ticker(engine: &Engine) -> Result<Sender<()>, SandboxError> {
         .spawn(tick)
         .map_err(|error| SandboxError(format!("no thread for the epoch ticker: {error}")))?;
     Ok(stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compilers_process_makes_code_that_this_engine_takes() {
+        let compatibility =
+            |config: &Config| Digest::of_value(&Engine::new(config).unwrap().precompile_compatibility_hash());
+        let config = SandboxConfig { instances: 1, ..SandboxConfig::default() };
+        let host = compatibility(&engine_config(&config));
+        assert_eq!(host, compatibility(&compile_config(config.max_memory)));
+        assert_ne!(host, compatibility(&compile_config(config.max_memory / 2)));
+    }
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 use wheelhouse_core::limits::Limit;
 use wheelhouse_core::spec::SpecError;
 
+/// What is shown of a text that a plugin's author wrote.
+const SHOWN: usize = 1000;
+
 /// The sandbox itself could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("the WebAssembly engine could not be set up: {0}")]
@@ -16,6 +19,11 @@ pub enum LoadError {
     /// No WebAssembly at all.
     #[error("not a WebAssembly component: the file does not begin as one")]
     NotWasm,
+    /// Code that a compiler has made already: whoever made it could have made anything.
+    #[error(
+        "compiled machine code, which is not taken: hand over the component (.wasm) that it was compiled from"
+    )]
+    Precompiled,
     /// A module, which lacks the component's types.
     #[error(
         "a core WebAssembly module, not a component: build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"
@@ -53,9 +61,36 @@ pub enum LoadError {
         /// Bytes.
         limit: usize,
     },
+    /// Components within components within components.
+    #[error("components within components, deeper than the limit of {limit}")]
+    Nested {
+        /// Levels.
+        limit: usize,
+    },
     /// The compiler says no.
     #[error("it does not compile: {0}")]
     Compile(String),
+    /// It takes too long to compile.
+    #[error("it takes longer to compile than the limit compileTimeout of {limit:?}; it was stopped")]
+    CompileTimeout {
+        /// As it is set.
+        limit: Duration,
+    },
+    /// The compiler needs too much memory for it.
+    #[error("it takes more memory to compile than the limit compileMemory of {limit} bytes")]
+    CompileMemory {
+        /// Bytes.
+        limit: u64,
+    },
+    /// The compiler makes too much of it.
+    #[error("its compiled code is larger than the limit compiledBytes of {limit}")]
+    CodeTooLarge {
+        /// Bytes.
+        limit: u64,
+    },
+    /// The compiler itself fails, for this component or for all.
+    #[error("the compiler failed: {0}")]
+    Compiler(String),
 }
 
 /// A plugin did not tell what it is.
@@ -78,6 +113,24 @@ pub enum DescribeError {
     /// It trapped, or took too long.
     #[error("describe() failed: {0}")]
     Call(#[from] CallError),
+}
+
+/// A text from elsewhere in one line of bounded length, without control characters.
+pub(crate) fn one_line(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let mut line = String::new();
+    for word in words {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.extend(word.chars().take(SHOWN));
+        if line.len() > SHOWN {
+            line.truncate(line.floor_char_boundary(SHOWN));
+            line.push('…');
+            break;
+        }
+    }
+    line
 }
 
 fn at(field: &str) -> String {

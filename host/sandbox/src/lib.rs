@@ -2,6 +2,7 @@
 //!
 //! It owns the engine, compiling, instances, their limits, and the host functions. It promises:
 //!
+//! - compiling is bounded in time, memory and number, and machine code comes from our compiler alone;
 //! - a plugin reaches nothing but what its [`Gate`](wheelhouse_core::Gate) lets through, the log,
 //!   clocks and random numbers;
 //! - whatever a plugin does ends: with an answer, a trap, or its deadline;
@@ -16,8 +17,13 @@
 mod background;
 mod bindings;
 mod call;
+mod child;
+mod code;
+mod compile_cache;
 mod compiled;
+mod compiler;
 mod convert;
+mod digest;
 mod engine;
 mod error;
 mod events;
@@ -28,7 +34,10 @@ mod metrics;
 mod output;
 mod revision;
 
+pub use child::compile_child;
+pub use compile_cache::{CacheError, CompileCache};
 pub use compiled::Compiled;
+pub use compiler::{CompileLimits, Compiler};
 pub use engine::{Sandbox, SandboxConfig};
 pub use error::{CallError, DescribeError, LoadError, SandboxError};
 pub use inspection::{Inspection, SUPPORTED_API, inspect};

@@ -18,9 +18,16 @@ fn plugin_of(version: &str) -> Vec<u8> {
 
 #[test]
 fn what_is_no_webassembly_is_refused() {
-    for bytes in [&b""[..], b"\0as", b"\x7fELF and so on", b"#!/bin/sh\n"] {
+    for bytes in [&b""[..], b"\0as", b"#!/bin/sh\n"] {
         assert_eq!(inspect(bytes).unwrap_err(), LoadError::NotWasm);
     }
+}
+
+#[test]
+fn hostile_compiled_code_is_refused_with_the_way_out() {
+    let error = inspect(b"\x7fELF and so on").unwrap_err();
+    assert_eq!(error, LoadError::Precompiled);
+    assert!(error.to_string().contains("hand over the component"), "{error}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod cache;
 mod command_line;
+mod compiling;
 mod loading;
 mod plugins;
 mod saying;

@@ -19,6 +19,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
 pub(crate) fn wheelhouse() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wheelhouse"));
     command.env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST").stdin(Stdio::null());
+    // All tests share it, as all hosts of a user do; it is not the one of the user who tests.
+    command.env("WHEELHOUSE_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/compile-cache"));
     command
 }
 

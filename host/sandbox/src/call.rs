@@ -10,6 +10,7 @@
 //!   plugin computes, goes on on a thread that gives way to all others ([`Background`]): a neighbour waits
 //!   for none of them.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -108,11 +109,14 @@ impl Running {
         let usage = Arc::clone(&self.allowance.usage);
         poll_fn(|context| {
             loop {
-                if deadline.as_mut().poll(context).is_ready() {
+                if self.begun.elapsed() >= self.allowance.time.0 {
                     return Poll::Ready(Some(Err(self.late())));
                 }
+                // The timer is set when there is something to wait for, and not before: most calls end at
+                // once, and all timers of the runtime are behind one lock.
                 if let Some(pausing) = &mut pause {
-                    if pausing.as_mut().poll(context).is_pending() {
+                    let over = deadline.as_mut().poll(context).is_ready();
+                    if pausing.as_mut().poll(context).is_pending() && !over {
                         return Poll::Pending;
                     }
                     pause = None;
@@ -149,7 +153,7 @@ impl Running {
                     self.demoted = true;
                     return Poll::Ready(None);
                 }
-                if pause.is_none() {
+                if pause.is_none() && deadline.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
             }
@@ -167,25 +171,48 @@ impl Running {
     }
 }
 
-/// Measures a poll. On a prompt thread, by the wall: it is seldom preempted, and reading a thread's
-/// own clock would cost as much as a small call does. In the background, by the thread's clock, since
-/// there a guest is preempted all the time.
+/// Measures what a poll takes of a processor.
+///
+/// Reading a thread's own clock is a call of the kernel, which would cost as much as a small call of a
+/// guest does. So on a prompt thread what is short is measured by the wall, and what is longer is not taken
+/// for more than the thread has used since its clock was last read, which is not long ago. A thread that
+/// other processes keep from running is so not taken for a greedy one.
 enum Clock {
-    Wall(Instant),
+    Wall { begun: Instant, used: Duration },
     Thread(Duration),
+}
+
+/// What is short.
+const SHORT: Duration = Duration::from_micros(100);
+
+thread_local! {
+    /// When the thread's clock was last read, and what it said.
+    static READ: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
 }
 
 impl Clock {
     fn start(place: Place) -> Self {
-        match place {
-            Place::Prompt => Self::Wall(Instant::now()),
-            Place::Background => Self::Thread(thread_time()),
+        if place == Place::Background {
+            return Self::Thread(thread_time());
         }
+        let begun = Instant::now();
+        let used = match READ.get() {
+            Some((at, used)) if begun.saturating_duration_since(at) < SHORT => used,
+            _ => {
+                let used = thread_time();
+                READ.set(Some((begun, used)));
+                used
+            }
+        };
+        Self::Wall { begun, used }
     }
 
     fn elapsed(self) -> Duration {
         match self {
-            Self::Wall(begun) => begun.elapsed(),
+            Self::Wall { begun, used } => {
+                let wall = begun.elapsed();
+                if wall < SHORT { wall } else { wall.min(thread_time().saturating_sub(used)) }
+            }
             Self::Thread(begun) => thread_time().saturating_sub(begun),
         }
     }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use wheelhouse_core::access::{BoxFuture, Page};
 use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::outcome::Request;
-use wheelhouse_core::request::{Get, List, Write};
+use wheelhouse_core::request::{Get, List, Synced, Write};
 use wheelhouse_core::usage::Usage;
-use wheelhouse_core::{ApiError, ClusterAccess, Gate, Key, Kind, Object, Outcome, Permitted};
+use wheelhouse_core::{ApiError, ClusterAccess, Gate, Key, Object, Outcome, Permitted};
 use wheelhouse_sandbox::{
     CallError, Compiled, DescribeError, Event, Revision, RevisionSetup, Sandbox, SandboxConfig,
 };
@@ -49,11 +49,12 @@ impl ClusterAccess for Nothing {
             }
         })
     }
-    fn synced(&self, _: &Kind) -> bool {
+    fn synced(&self, request: Permitted<Synced>) -> bool {
+        self.note(format!("synced {}", request.kind));
         false
     }
-    fn wait_synced<'a>(&'a self, kind: &'a Kind, within: Duration) -> BoxFuture<'a, bool> {
-        self.note(format!("wait {kind}"));
+    fn wait_synced(&self, request: Permitted<Synced>, within: Duration) -> BoxFuture<'_, bool> {
+        self.note(format!("wait {}", request.kind));
         Box::pin(async move {
             tokio::time::sleep(within).await;
             false
@@ -100,7 +101,7 @@ async fn start() -> (Arc<Revision>, Arc<Nothing>) {
     let spec = Arc::new(compiled.describe("{}", &Limits::default()).await.unwrap());
     let cluster = Arc::new(Nothing::default());
     let setup = RevisionSetup {
-        gate: Arc::new(Gate::new(&spec.name, spec.all_permissions())),
+        gate: Arc::new(Gate::granting(&spec.name, spec.all_permissions())),
         spec,
         config: "{}".into(),
         cluster: Arc::clone(&cluster) as Arc<_>,

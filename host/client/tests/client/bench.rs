@@ -232,7 +232,7 @@ impl Bench {
             reads,
             own_writes,
             factory,
-            gate: Gate::new("p", permissions),
+            gate: Gate::granting("p", permissions),
             answers,
             feed,
         }

@@ -1,7 +1,8 @@
 //! Which plugins there are: a task per file brings what the file holds to run.
 //!
 //! A plugin's trouble (a slow compilation, a kind that the cluster lacks) holds up nobody else, and
-//! a file that does not load leaves alone what runs.
+//! a file that does not load leaves alone what runs. What runs does what it is granted at the time: a
+//! grant that is cut counts at once, and stops a plugin that cannot run with what is left.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -11,10 +12,13 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use wheelhouse_controller::{Controller, PluginStatus, Prepared, Runtime, Shared};
+use wheelhouse_controller::{Controller, PluginStatus, PrepareError, Prepared, Runtime, Shared};
+use wheelhouse_core::Grant;
+use wheelhouse_core::gate::Permission;
 use wheelhouse_sandbox::Compiled;
 
 use crate::directory::{Change, Found};
+use crate::grants::{Grants, Terms};
 
 /// How often a plugin that waits for the cluster is tried: it costs a request or two.
 const RETRY: Duration = Duration::from_secs(1);
@@ -28,7 +32,7 @@ pub(crate) enum Phase {
     Loading,
     /// It runs.
     Running,
-    /// It needs what the cluster does not have yet; it is tried again.
+    /// It needs what the cluster does not have, or what it is not granted, yet; it is tried again.
     Waiting,
     /// It cannot be loaded; an older one may run.
     Failed,
@@ -67,6 +71,7 @@ struct Inner {
     slots: Mutex<BTreeMap<PathBuf, Slot>>,
     /// Plugin names in use, and by which file.
     names: Mutex<HashMap<String, PathBuf>>,
+    grants: watch::Receiver<Arc<Grants>>,
     ready: watch::Sender<bool>,
 }
 
@@ -75,9 +80,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Plugins {
-    pub(crate) fn new(runtime: Runtime, grace: Duration) -> Self {
-        let (slots, names) = (Mutex::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { runtime, grace, slots, names, ready: watch::Sender::new(false) }) }
+    pub(crate) fn new(runtime: Runtime, grace: Duration, grants: watch::Receiver<Arc<Grants>>) -> Self {
+        let (slots, names, ready) = (Mutex::default(), Mutex::default(), watch::Sender::new(false));
+        Self { inner: Arc::new(Inner { runtime, grace, slots, names, grants, ready }) }
     }
 
     /// Follows a source until it ends or this future is dropped; then stops every plugin.
@@ -177,12 +182,15 @@ struct File {
     /// The plugin name that it holds.
     claimed: Option<String>,
     shared: Shared,
+    /// The last that it has heard of are upheld.
+    grants: watch::Receiver<Arc<Grants>>,
 }
 
 impl File {
     fn new(plugins: Plugins, path: PathBuf) -> Self {
         let shared = Shared::new(&plugins.inner.runtime.limits);
-        Self { plugins, path, claimed: None, shared }
+        let grants = plugins.inner.grants.clone();
+        Self { plugins, path, claimed: None, shared, grants }
     }
 
     async fn run(mut self, mut wanted: watch::Receiver<Option<Found>>) {
@@ -203,20 +211,74 @@ impl File {
                 self.release();
                 lock(&self.plugins.inner.slots).remove(&self.path);
             }
-            // Whether it runs or has failed for good: only another content makes a difference.
-            if wanted.changed().await.is_err() {
+            if !self.must_prepare(&mut wanted).await {
                 break;
             }
         }
         self.stop().await;
     }
 
+    /// Waits until there is a reason to prepare the file's content: another content, or grants by which
+    /// what runs must not go on, or has other limits. False at the end.
+    async fn must_prepare(&mut self, wanted: &mut watch::Receiver<Option<Found>>) -> bool {
+        loop {
+            tokio::select! {
+                changed = wanted.changed() => return changed.is_ok(),
+                Ok(()) = self.grants.changed() => {}
+            }
+            let grants = self.uphold().await;
+            let Some(controller) = self.controller() else {
+                if wanted.borrow().is_some() {
+                    return true;
+                }
+                continue;
+            };
+            let limits = self.terms(&grants, &controller.digest()).map(|terms| terms.limits);
+            if limits.is_ok_and(|limits| limits != controller.limits()) {
+                return true;
+            }
+        }
+    }
+
+    /// Has what runs do just what it is granted now; stops it if that is too little for it.
+    async fn uphold(&mut self) -> Arc<Grants> {
+        let grants = Arc::clone(&self.grants.borrow_and_update());
+        let Some(controller) = self.controller() else { return grants };
+        let (name, digest) = (controller.spec().name.clone(), controller.digest());
+        let plugin = name.as_str();
+        let terms = grants.check_name(&self.path, plugin).and_then(|()| self.terms(&grants, &digest));
+        let problem = match terms {
+            Ok(terms) => {
+                self.shared.usage.resize(&terms.limits);
+                if self.shared.granted.set(terms.grant) {
+                    tracing::info!(plugin, "its grant has changed, and counts from now on");
+                }
+                let missing = controller.ungranted_sources();
+                if missing.is_empty() {
+                    return grants;
+                }
+                format!("its sources need {}", listed(&missing))
+            }
+            Err(error) => {
+                self.shared.granted.set(Grant::nothing());
+                error
+            }
+        };
+        tracing::warn!(plugin, "it is stopped until it is granted again what it needs: {problem}");
+        self.stop().await;
+        grants
+    }
+
+    fn terms(&self, grants: &Grants, digest: &str) -> Result<Terms, String> {
+        grants.terms(&self.path, digest, &self.plugins.inner.runtime.limits)
+    }
+
     fn controller(&self) -> Option<Arc<Controller>> {
         lock(&self.plugins.inner.slots).get(&self.path).and_then(|slot| slot.controller.clone())
     }
 
-    /// Prepares a content, again and again as long as only the cluster is in the way. None if it
-    /// cannot be loaded, or runs already.
+    /// Prepares a content, again and again as long as only the cluster, or its grant, is in the way. None
+    /// if it cannot be loaded, or runs already.
     async fn prepare(&mut self, found: Found) -> Option<Prepared> {
         let file = self.path.display().to_string();
         tracing::info!(file, bytes = found.component.len(), "loading");
@@ -225,7 +287,12 @@ impl File {
         let compiled = match self.compile(&found).await {
             Ok(compiled) => {
                 tracing::info!(file, "compiled in {:.1?}", begun.elapsed());
-                if self.controller().is_some_and(|c| c.runs(compiled.digest(), &found.config)) {
+                let grants = self.uphold().await;
+                let limits = self.terms(&grants, compiled.digest()).map(|terms| terms.limits);
+                let runs = |c: Arc<Controller>| {
+                    limits.is_ok_and(|limits| c.runs(compiled.digest(), &found.config, &limits))
+                };
+                if self.controller().is_some_and(runs) {
                     tracing::info!(file, "this is what runs already");
                     self.plugins.update(&self.path, |slot| (slot.phase, slot.error) = (Phase::Running, None));
                     return None;
@@ -246,7 +313,10 @@ impl File {
             if !waits {
                 return None;
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::select! {
+                () = tokio::time::sleep(RETRY) => {}
+                Ok(()) = self.grants.changed() => {}
+            }
         }
     }
 
@@ -258,9 +328,22 @@ impl File {
 
     /// What is wrong, and whether it may be right later without a change of the file.
     async fn try_prepare(&mut self, compiled: &Compiled, found: &Found) -> Result<Prepared, (String, bool)> {
+        let grants = self.uphold().await;
+        let terms = self.terms(&grants, compiled.digest()).map_err(|error| (error, true))?;
         let runtime = &self.plugins.inner.runtime;
-        let prepared = runtime.prepare(compiled, &found.config, &self.shared).await;
-        let prepared = prepared.map_err(|error| (error.to_string(), error.waits_for_cluster()))?;
+        let problem = |error: PrepareError| {
+            let advice = match &error {
+                PrepareError::NotGranted { .. } => format!("; {}", grants.advice(&self.path)),
+                _ => String::new(),
+            };
+            (format!("{error}{advice}"), error.waits())
+        };
+        let spec = runtime.describe(compiled, &found.config, &terms.limits).await.map_err(problem)?;
+        grants.check_name(&self.path, &spec.name).map_err(|error| (error, true))?;
+        self.shared.usage.resize(&terms.limits);
+        self.shared.granted.set(terms.grant);
+        let prepared = runtime.prepare(compiled, spec, &found.config, &terms.limits, &self.shared).await;
+        let prepared = prepared.map_err(problem)?;
         self.claim(&prepared.spec().name).map_err(|error| (error, false))?;
         Ok(prepared)
     }
@@ -336,6 +419,31 @@ impl File {
             }
         }
         self.plugins.update(&self.path, |slot| (slot.phase, slot.error) = (Phase::Running, None));
+        self.tell_what_is_denied();
+    }
+
+    /// Once for each load: what is declared and will be denied.
+    fn tell_what_is_denied(&self) {
+        let Some(controller) = self.controller() else { return };
+        let (name, grants) = (controller.spec().name.clone(), Arc::clone(&self.grants.borrow()));
+        let plugin = name.as_str();
+        let written = self.terms(&grants, &controller.digest()).is_ok_and(|terms| terms.written);
+        let missing = controller.ungranted();
+        let file = self.path.display();
+        match (written, missing.as_slice()) {
+            (true, []) => {}
+            (true, missing) => tracing::warn!(
+                plugin,
+                "it declares what it is not granted, or only in part; such calls are denied: {}",
+                listed(missing)
+            ),
+            (false, []) => tracing::info!(plugin, "it is granted what it declares"),
+            (false, missing) => tracing::warn!(
+                plugin,
+                "it is granted what it declares, but for this, which is granted only by a rule that names it: {}; `wheelhouse inspect {file} --grant` prints a grant for --grants",
+                listed(missing)
+            ),
+        }
     }
 
     async fn stop(&self) {
@@ -355,6 +463,10 @@ impl Drop for File {
     fn drop(&mut self) {
         self.release();
     }
+}
+
+fn listed(permissions: &[Permission]) -> String {
+    permissions.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn check_config(found: &Found) -> Result<(), String> {

@@ -141,6 +141,11 @@ impl Gate {
         &self.plugin
     }
 
+    /// What its operator grants.
+    pub fn granted(&self) -> &Granted {
+        &self.granted
+    }
+
     fn look<T>(&self, look: impl FnOnce(&Now) -> T) -> T {
         let now = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
         if now.version == self.granted.version() {

@@ -71,7 +71,7 @@ pub(crate) struct Bench {
     pub(crate) reads: ReadMetrics,
     pub(crate) own_writes: OwnWrites,
     pub(crate) factory: InformerFactory,
-    gate: Gate,
+    pub(crate) gate: Gate,
     answers: Arc<Answers>,
     feed: Arc<Feed>,
 }
@@ -328,7 +328,7 @@ impl Bench {
     }
 
     pub(crate) async fn write_as(&self, write: Write) -> Result<Option<Object>, ApiError> {
-        self.client.write(self.gate.permit(write).unwrap()).await
+        self.client.write(self.gate.permit(write)?).await
     }
 }
 

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bench;
+mod confining;
 mod reading;
 mod refusing;
 mod remembering;

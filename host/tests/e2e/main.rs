@@ -3,6 +3,7 @@
 
 mod cache;
 mod command_line;
+mod granting;
 mod loading;
 mod plugins;
 mod support;

@@ -237,3 +237,20 @@ async fn hostile_development_grants_no_secrets_and_says_so() {
     host.until_running("hostile.wasm").await;
     host.logged("it is granted what it declares").await;
 }
+
+#[tokio::test]
+async fn hostile_an_index_function_is_not_shown_another_namespace_that_a_neighbour_watches() {
+    let host = Host::start(&["webapp"]).await;
+    host.install_crd("webapp").await;
+    host.until_running("webapp.wasm").await;
+    // It shares the watch of all ConfigMaps, and has declared and is granted those in default.
+    std::fs::copy(plugin("hostile"), host.file("hostile.wasm")).unwrap();
+    host.until_running("hostile.wasm").await;
+    for namespace in ["kube-system", "default"] {
+        host.create(json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "index-panic", "namespace": namespace}}))
+            .await;
+    }
+    host.logged("object=default/index-panic").await;
+    assert!(!host.log().contains("object=kube-system/index-panic"), "{}", host.log());
+}

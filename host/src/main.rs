@@ -11,6 +11,7 @@ mod inspect;
 mod inspect_grant;
 mod logging;
 mod metrics;
+mod plugin_file;
 mod plugins;
 mod run;
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use wheelhouse_core::gate::{Permission, Verb};
 use wheelhouse_core::limits::Limits;
 use wheelhouse_core::spec::Spec;
-use wheelhouse_core::{Gate, Key, Kind};
+use wheelhouse_core::{Gate, Granted, Key, Kind};
 use wheelhouse_queue::{BackoffPolicy, QueueStats, WorkQueue};
 use wheelhouse_sandbox::Revision;
 
@@ -141,6 +141,11 @@ impl Controller {
     pub fn ungranted(&self) -> Vec<Permission> {
         let current = self.current();
         current.gate.lacks(current.revision.spec().permissions.iter().map(|permission| (permission, "")))
+    }
+
+    /// What its operator grants, to all of its revisions.
+    pub fn granted(&self) -> Arc<Granted> {
+        Arc::clone(self.current().gate.granted())
     }
 
     /// What the gate has denied of all of its revisions.

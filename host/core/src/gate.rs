@@ -142,7 +142,7 @@ impl Gate {
     }
 
     /// What its operator grants.
-    pub fn granted(&self) -> &Granted {
+    pub fn granted(&self) -> &Arc<Granted> {
         &self.granted
     }
 

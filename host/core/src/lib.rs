@@ -20,6 +20,7 @@ pub mod limits;
 pub mod outcome;
 pub mod ownership;
 pub mod path;
+pub mod pattern;
 pub mod permission;
 pub mod plugin_grant;
 mod quantity;

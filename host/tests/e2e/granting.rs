@@ -254,3 +254,24 @@ async fn hostile_an_index_function_is_not_shown_another_namespace_that_a_neighbo
     host.logged("object=default/index-panic").await;
     assert!(!host.log().contains("object=kube-system/index-panic"), "{}", host.log());
 }
+
+#[tokio::test]
+async fn a_grant_is_cut_for_a_plugin_whose_old_revision_is_still_ending() {
+    let (plugins, grants) = (with(&["hostile"]), tempfile::tempdir().unwrap());
+    let file = grants.path().join("hostile.yaml");
+    let whole = grant_of(&plugin("hostile"));
+    std::fs::write(&file, &whole).unwrap();
+    let flags = ["--grants", file.to_str().unwrap(), "--grace", "25"];
+    let host = Host::start_in(plugins, &flags).await;
+    host.until_running("hostile.wasm").await;
+    host.create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "sleep", "namespace": "default"}})).await;
+    let active = "controller_runtime_active_workers{controller=\"hostile\"}";
+    eventually("it sleeps", || async { (host.metric(active) == 1.0).then_some(()) }).await;
+    std::fs::write(host.file("hostile.json"), r#"{"concurrency": 2}"#).unwrap();
+    host.until("hostile.wasm", "revision 2", |report| report["plugin"]["revision"] == 2).await;
+    let changes = || host.log().matches("its grant has changed").count();
+    let before = changes();
+    put(&file, &whole.replace("create", "get"));
+    eventually("the cut", || async { (changes() > before).then_some(()) }).await;
+    assert!(!host.log().contains("replaced in"), "the old revision has not ended yet");
+}

@@ -146,8 +146,9 @@ impl Host {
     pub(crate) async fn start_in(folder: tempfile::TempDir, flags: &[&str]) -> Self {
         let process = Process::start(
             wheelhouse()
-                .args(["dev", "--port", "0", "--admin-addr", "127.0.0.1:0", "--grace", "3", "--plugin-dir"])
+                .args(["dev", "--port", "0", "--admin-addr", "127.0.0.1:0", "--plugin-dir"])
                 .arg(folder.path())
+                .args(if flags.contains(&"--grace") { [].as_slice() } else { &["--grace", "3"] })
                 .args(flags),
         );
         let server = address(process.logged("url=\"http://").await);

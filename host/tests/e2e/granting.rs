@@ -239,8 +239,8 @@ async fn hostile_development_grants_no_secrets_and_says_so() {
 }
 
 #[tokio::test]
-async fn hostile_an_index_function_is_not_shown_another_namespace_that_a_neighbour_watches() {
-    let host = Host::start(&["webapp"]).await;
+async fn hostile_a_plugin_is_not_shown_another_namespace_that_a_neighbour_watches() {
+    let host = Host::start_with(&["webapp"], &["--log", "info,wheelhouse_controller=debug"]).await;
     host.install_crd("webapp").await;
     host.until_running("webapp.wasm").await;
     // It shares the watch of all ConfigMaps, and has declared and is granted those in default.
@@ -251,8 +251,20 @@ async fn hostile_an_index_function_is_not_shown_another_namespace_that_a_neighbo
             "metadata": {"name": "index-panic", "namespace": namespace}}))
             .await;
     }
-    host.logged("object=default/index-panic").await;
-    assert!(!host.log().contains("object=kube-system/index-panic"), "{}", host.log());
+    host.logged("index() failed, the object is left out").await;
+    let reconciled =
+        || host.log().matches("reconciled plugin=\"hostile\" object=default/index-panic").count();
+    eventually("it is reconciled", || async { (reconciled() > 0).then_some(()) }).await;
+    let before = reconciled();
+    // When map() fails, every object is requested: every one of its own.
+    host.create(
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "panic", "namespace": "default"},
+        "spec": {"ports": [{"port": 80}]}}),
+    )
+    .await;
+    host.logged("map() failed").await;
+    eventually("it is reconciled again", || async { (reconciled() > before).then_some(()) }).await;
+    assert!(!host.log().contains("object=kube-system/"), "{}", host.log());
 }
 
 #[tokio::test]

@@ -21,7 +21,8 @@ pub struct OwnerReference {
     /// goes by.
     #[serde(default)]
     pub controller: bool,
-    /// Whether the owner's foreground deletion waits for the object.
+    /// Whether the owner's foreground deletion waits for the object. To set it takes the permission to
+    /// `update` the owner, or its subresource `finalizers`.
     #[serde(default)]
     pub block_owner_deletion: bool,
 }
@@ -37,7 +38,7 @@ impl OwnerReference {
             name: owner.name().to_owned(),
             uid: owner.uid().to_owned(),
             controller: true,
-            block_owner_deletion: true,
+            block_owner_deletion: false,
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) enum Command {
     ///
     /// The cluster is the one that kubectl would use: $KUBECONFIG, ~/.kube/config, or the service
     /// account of the Pod that this runs in.
-    #[command(after_help = "Example:\n  wheelhouse run --plugin-dir ./plugins")]
+    #[command(after_help = "Example:\n  wheelhouse run --plugin-dir ./plugins --grants ./grants")]
     Run(RunArgs),
     /// Run plugins against an embedded API server, for development.
     ///
@@ -37,7 +37,9 @@ pub(crate) enum Command {
     )]
     Devcluster(DevclusterArgs),
     /// Show what a plugin is and needs, without running it against anything.
-    #[command(after_help = "Example:\n  wheelhouse inspect plugins/webapp.wasm -o json")]
+    #[command(
+        after_help = "Examples:\n  wheelhouse inspect plugins/webapp.wasm -o json\n  wheelhouse inspect plugins/webapp.wasm --grant > grants/webapp.yaml"
+    )]
     Inspect(InspectArgs),
     /// Compile one component from the standard input: the host starts this for itself.
     #[command(name = "__compile", hide = true)]
@@ -56,6 +58,11 @@ pub(crate) struct HostArgs {
     /// Where /healthz, /readyz, /metrics and /plugins are served. Port 0 picks a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9440", env = "WHEELHOUSE_ADMIN_ADDR")]
     pub(crate) admin_addr: SocketAddr,
+    /// What each plugin is granted: a YAML file, or a folder of *.yaml, which may change while the host
+    /// runs. `wheelhouse inspect FILE --grant` prints one that would do. Without it, `run` grants nothing,
+    /// and `dev` what plugins declare, but for Secrets and other kinds that lead to everything else.
+    #[arg(long, value_name = "PATH", env = "WHEELHOUSE_GRANTS")]
+    pub(crate) grants: Option<PathBuf>,
     /// How long running reconciles may take to end when a plugin is replaced or the host stops.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, env = "WHEELHOUSE_GRACE")]
     pub(crate) grace: Duration,
@@ -151,6 +158,9 @@ pub(crate) struct InspectArgs {
     /// How to print it.
     #[arg(short, long, value_enum, default_value = "text")]
     pub(crate) output: Output,
+    /// Print a grant that would satisfy the plugin instead: to read, to cut down, and to hand to `run`.
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) grant: bool,
     #[command(flatten)]
     pub(crate) compile: CompileArgs,
 }

@@ -13,6 +13,7 @@ use wheelhouse_sandbox::{Inspection, Sandbox};
 use crate::cli::{InspectArgs, Output};
 use crate::compile;
 use crate::directory::config_path;
+use crate::inspect_grant;
 
 /// Describes a component, and prints what it says.
 pub(crate) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
@@ -23,6 +24,11 @@ pub(crate) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     let compiled = sandbox.compile(Arc::from(bytes)).await.map_err(|error| anyhow!("{file}: {error}"))?;
     let spec =
         compiled.describe(&config, &Limits::default()).await.map_err(|error| anyhow!("{file}: {error}"))?;
+    if args.grant {
+        let name = args.file.file_name().unwrap_or_default().to_string_lossy();
+        let grant = inspect_grant::grant(&spec, &name, compiled.digest());
+        return print(&grant.map_err(|error| anyhow!("{file}: {error:#}"))?);
+    }
     let report = report(&spec, compiled.inspection(), compiled.digest());
     match args.output {
         Output::Json => print(&format!("{report:#}\n")),

@@ -7,10 +7,13 @@ mod cli;
 mod compile;
 mod devcluster;
 mod directory;
+mod grants;
 mod inspect;
+mod inspect_grant;
 mod logging;
 mod metrics;
 mod own_metrics;
+mod plugin_file;
 mod plugins;
 mod run;
 

@@ -101,7 +101,18 @@ impl Scrape {
         family(encoder, "controller_runtime_active_workers", "Reconciles that run", active)?;
         let swaps =
             plugins.iter().map(|(name, c)| (of_plugin(name), ConstCounter::new(c.metrics().swaps.get())));
-        family(encoder, "wheelhouse_plugin_swaps", "Switches to another revision", swaps)
+        family(encoder, "wheelhouse_plugin_swaps", "Switches to another revision", swaps)?;
+        let denials = plugins.iter().flat_map(|(name, controller)| {
+            controller.denials().into_iter().map(move |(verb, kind, count)| {
+                let mut labels = of_plugin(name);
+                labels.push(("verb", verb.to_string()));
+                labels.push(("kind", kind.map_or_else(|| "other".to_owned(), |kind| kind.to_string())));
+                (labels, ConstCounter::new(count))
+            })
+        });
+        let help =
+            "Requests that the gate denied; other stands for kinds that nobody has declared or granted";
+        family(encoder, "wheelhouse_gate_denials", help, denials)
     }
 
     fn caches(&self, encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {

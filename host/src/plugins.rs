@@ -1,7 +1,8 @@
 //! Which plugins there are: a task per file brings what the file holds to run.
 //!
 //! A plugin's trouble (a slow compilation, a kind that the cluster lacks) holds up nobody else, and
-//! a file that does not load leaves alone what runs.
+//! a file that does not load leaves alone what runs. What runs does what it is granted at the time: a
+//! grant that is cut counts at once, and stops a plugin that cannot run with what is left.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -11,13 +12,12 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use wheelhouse_controller::{Controller, PluginStatus, Prepared, Runtime, Shared};
-use wheelhouse_sandbox::Compiled;
+use wheelhouse_controller::{Controller, PluginStatus, Runtime};
+use wheelhouse_core::{Grant, Granted};
 
 use crate::directory::{Change, Found};
-
-/// How often a plugin that waits for the cluster is tried: it costs a request or two.
-const RETRY: Duration = Duration::from_secs(1);
+use crate::grants::{Grants, Terms};
+use crate::plugin_file::File;
 
 /// Where a plugin's newest file is on its way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -28,7 +28,7 @@ pub(crate) enum Phase {
     Loading,
     /// It runs.
     Running,
-    /// It needs what the cluster does not have yet; it is tried again.
+    /// It needs what the cluster does not have, or what it is not granted, yet; it is tried again.
     Waiting,
     /// It cannot be loaded; an older one may run.
     Failed,
@@ -49,46 +49,58 @@ pub(crate) struct PluginReport {
 
 /// What is known of one file.
 #[derive(Default)]
-struct Slot {
-    phase: Phase,
-    error: Option<String>,
-    controller: Option<Arc<Controller>>,
+pub(crate) struct Slot {
+    pub(crate) phase: Phase,
+    pub(crate) error: Option<String>,
+    pub(crate) controller: Option<Arc<Controller>>,
 }
 
 /// All plugins of a host. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Plugins {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
-    runtime: Runtime,
-    grace: Duration,
-    slots: Mutex<BTreeMap<PathBuf, Slot>>,
+pub(crate) struct Inner {
+    pub(crate) runtime: Runtime,
+    pub(crate) grace: Duration,
+    pub(crate) slots: Mutex<BTreeMap<PathBuf, Slot>>,
     /// Plugin names in use, and by which file.
-    names: Mutex<HashMap<String, PathBuf>>,
+    pub(crate) names: Mutex<HashMap<String, PathBuf>>,
+    pub(crate) grants: watch::Receiver<Arc<Grants>>,
+    /// Held while a plugin is granted something, so that the newest grants are what counts in the end.
+    granting: Mutex<()>,
     ready: watch::Sender<bool>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Plugins {
-    pub(crate) fn new(runtime: Runtime, grace: Duration) -> Self {
-        let (slots, names) = (Mutex::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { runtime, grace, slots, names, ready: watch::Sender::new(false) }) }
+    pub(crate) fn new(runtime: Runtime, grace: Duration, grants: watch::Receiver<Arc<Grants>>) -> Self {
+        let (slots, names, ready) = (Mutex::default(), Mutex::default(), watch::Sender::new(false));
+        let granting = Mutex::default();
+        Self { inner: Arc::new(Inner { runtime, grace, slots, names, grants, granting, ready }) }
     }
 
     /// Follows a source until it ends or this future is dropped; then stops every plugin.
     pub(crate) async fn follow(&self, mut changes: mpsc::Receiver<Change>, stop: impl Future<Output = ()>) {
         let mut files: HashMap<PathBuf, watch::Sender<Option<Found>>> = HashMap::new();
         let mut tasks = JoinSet::new();
+        let mut grants = self.inner.grants.clone();
         tokio::pin!(stop);
         loop {
             let change = tokio::select! {
                 () = &mut stop => break,
                 change = changes.recv() => change,
+                // Whatever the files' tasks are busy with. What follows from it is for them.
+                Ok(()) = grants.changed() => {
+                    for (path, controller) in self.running() {
+                        let _ = self.uphold(&path, &controller);
+                    }
+                    continue;
+                }
             };
             match change {
                 Some(Change::Present(found)) => {
@@ -160,210 +172,56 @@ impl Plugins {
         lock(&self.inner.slots).values().filter_map(|slot| slot.controller.clone()).collect()
     }
 
+    fn running(&self) -> Vec<(PathBuf, Arc<Controller>)> {
+        let slots = lock(&self.inner.slots);
+        slots.iter().filter_map(|(path, slot)| Some((path.clone(), slot.controller.clone()?))).collect()
+    }
+
+    /// Has what runs do what it is granted by now, and nothing else.
+    ///
+    /// # Errors
+    /// If nothing is granted to it any more, under its name or with its content.
+    pub(crate) fn uphold(&self, path: &Path, controller: &Controller) -> Result<Terms, String> {
+        let (name, granted) = (controller.spec().name.clone(), controller.granted());
+        match self.grant(path, &name, &controller.digest(), &granted) {
+            Ok((terms, changed)) => {
+                if changed {
+                    tracing::info!(plugin = name, "its grant has changed, and counts from now on");
+                }
+                Ok(terms)
+            }
+            Err(error) => {
+                granted.set(Grant::nothing());
+                Err(error)
+            }
+        }
+    }
+
+    /// Grants a component that calls itself so what it is granted by now; whether that is a change.
+    ///
+    /// # Errors
+    /// If it may not have that name, or its grant is for another content; nothing is changed.
+    pub(crate) fn grant(
+        &self,
+        path: &Path,
+        plugin: &str,
+        digest: &str,
+        granted: &Granted,
+    ) -> Result<(Terms, bool), String> {
+        let _one_at_a_time = lock(&self.inner.granting);
+        let grants = Arc::clone(&self.inner.grants.borrow());
+        grants.check_name(path, plugin)?;
+        let terms = grants.terms(path, digest, &self.inner.runtime.limits)?;
+        let changed = granted.set(terms.grant.clone());
+        Ok((terms, changed))
+    }
+
     /// The rooms that all plugins share.
     pub(crate) fn runtime(&self) -> &Runtime {
         &self.inner.runtime
     }
 
-    fn update(&self, path: &Path, change: impl FnOnce(&mut Slot)) {
+    pub(crate) fn update(&self, path: &Path, change: impl FnOnce(&mut Slot)) {
         change(lock(&self.inner.slots).entry(path.to_owned()).or_default());
-    }
-}
-
-/// The task of one file.
-struct File {
-    plugins: Plugins,
-    path: PathBuf,
-    /// The plugin name that it holds.
-    claimed: Option<String>,
-    shared: Shared,
-}
-
-impl File {
-    fn new(plugins: Plugins, path: PathBuf) -> Self {
-        let shared = Shared::new(&plugins.inner.runtime.limits);
-        Self { plugins, path, claimed: None, shared }
-    }
-
-    async fn run(mut self, mut wanted: watch::Receiver<Option<Found>>) {
-        loop {
-            let found = wanted.borrow_and_update().clone();
-            if let Some(found) = found {
-                // Another content that comes meanwhile makes an end of preparing this one; a switch
-                // that has begun is finished.
-                let prepared = tokio::select! {
-                    prepared = self.prepare(found) => prepared,
-                    changed = wanted.changed() => if changed.is_ok() { continue } else { break },
-                };
-                if let Some(prepared) = prepared {
-                    self.switch(prepared).await;
-                }
-            } else {
-                self.stop().await;
-                self.release();
-                lock(&self.plugins.inner.slots).remove(&self.path);
-            }
-            // Whether it runs or has failed for good: only another content makes a difference.
-            if wanted.changed().await.is_err() {
-                break;
-            }
-        }
-        self.stop().await;
-    }
-
-    fn controller(&self) -> Option<Arc<Controller>> {
-        lock(&self.plugins.inner.slots).get(&self.path).and_then(|slot| slot.controller.clone())
-    }
-
-    /// Prepares a content, again and again as long as only the cluster is in the way. None if it
-    /// cannot be loaded, or runs already.
-    async fn prepare(&mut self, found: Found) -> Option<Prepared> {
-        let file = self.path.display().to_string();
-        tracing::info!(file, bytes = found.component.len(), "loading");
-        self.plugins.update(&self.path, |slot| slot.phase = Phase::Loading);
-        let begun = Instant::now();
-        let compiled = match self.compile(&found).await {
-            Ok(compiled) => {
-                let how = if compiled.from_cache() { "loaded from the compile cache" } else { "compiled" };
-                tracing::info!(file, "{how} in {:.1?}", begun.elapsed());
-                if self.controller().is_some_and(|c| c.runs(compiled.digest(), &found.config)) {
-                    tracing::info!(file, "this is what runs already");
-                    self.plugins.update(&self.path, |slot| (slot.phase, slot.error) = (Phase::Running, None));
-                    return None;
-                }
-                compiled
-            }
-            Err(error) => {
-                self.report(Phase::Failed, &error);
-                return None;
-            }
-        };
-        loop {
-            let (error, waits) = match self.try_prepare(&compiled, &found).await {
-                Ok(prepared) => return Some(prepared),
-                Err(error) => error,
-            };
-            self.report(if waits { Phase::Waiting } else { Phase::Failed }, &error);
-            if !waits {
-                return None;
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    }
-
-    async fn compile(&self, found: &Found) -> Result<Compiled, String> {
-        check_config(found)?;
-        let compiled = self.plugins.inner.runtime.sandbox.compile(Arc::clone(&found.component)).await;
-        compiled.map_err(|error| error.to_string())
-    }
-
-    /// What is wrong, and whether it may be right later without a change of the file.
-    async fn try_prepare(&mut self, compiled: &Compiled, found: &Found) -> Result<Prepared, (String, bool)> {
-        let runtime = &self.plugins.inner.runtime;
-        let prepared = runtime.prepare(compiled, &found.config, &self.shared).await;
-        let prepared = prepared.map_err(|error| (error.to_string(), error.waits_for_cluster()))?;
-        self.claim(&prepared.spec().name).map_err(|error| (error, false))?;
-        Ok(prepared)
-    }
-
-    /// Notes what is wrong, and says so unless it was said.
-    fn report(&self, phase: Phase, error: &str) {
-        let file = self.path.display().to_string();
-        let mut told = false;
-        self.plugins.update(&self.path, |slot| {
-            told = (slot.phase, slot.error.as_deref()) == (phase, Some(error));
-            (slot.phase, slot.error) = (phase, Some(error.to_owned()));
-        });
-        let keeps = if self.controller().is_some() { "; the revision that runs stays" } else { "" };
-        match phase {
-            _ if told => {}
-            Phase::Waiting => {
-                tracing::warn!(file, "cannot be loaded yet, and is tried again: {error}{keeps}")
-            }
-            _ => tracing::error!(file, "cannot be loaded: {error}{keeps}"),
-        }
-    }
-
-    /// Two plugins of one name would fight over fields and be one in every log and metric.
-    fn claim(&mut self, name: &str) -> Result<(), String> {
-        let mut names = lock(&self.plugins.inner.names);
-        match names.get(name) {
-            Some(holder) if *holder != self.path => {
-                return Err(format!(
-                    "a plugin named {name} is already loaded from {}; remove one, or give it another name",
-                    holder.display()
-                ));
-            }
-            _ => {}
-        }
-        if let Some(old) = self.claimed.replace(name.to_owned())
-            && old != name
-        {
-            names.remove(&old);
-        }
-        names.insert(name.to_owned(), self.path.clone());
-        Ok(())
-    }
-
-    fn release(&mut self) {
-        if let Some(name) = self.claimed.take() {
-            lock(&self.plugins.inner.names).remove(&name);
-        }
-    }
-
-    async fn switch(&self, prepared: Prepared) {
-        let (spec, digest) = (Arc::clone(prepared.spec()), prepared.digest().to_owned());
-        let (plugin, version) = (spec.name.as_str(), spec.version.as_str());
-        let old = self.controller();
-        let same =
-            |old: &Arc<Controller>| old.reconciled() == spec.reconciles.kind && old.spec().name == spec.name;
-        match old.filter(same) {
-            Some(old) => {
-                let replacing = Instant::now();
-                if !old.replace(prepared, self.plugins.inner.grace).await {
-                    tracing::warn!(
-                        plugin,
-                        "reconciles of the old revision did not end within the grace; they were stopped, and their objects requested again"
-                    );
-                }
-                tracing::info!(plugin, version, digest, "replaced in {:.1?}", replacing.elapsed());
-            }
-            None => {
-                // Another kind or name is another plugin: the old one ends first.
-                self.stop().await;
-                let controller = Arc::new(Controller::start(prepared).await);
-                self.plugins.update(&self.path, |slot| slot.controller = Some(controller));
-                tracing::info!(plugin, version, digest, reconciles = %spec.reconciles.kind, "running");
-            }
-        }
-        self.plugins.update(&self.path, |slot| (slot.phase, slot.error) = (Phase::Running, None));
-    }
-
-    async fn stop(&self) {
-        let mut controller = None;
-        self.plugins.update(&self.path, |slot| controller = slot.controller.take());
-        if let Some(controller) = controller {
-            let name = controller.spec().name.clone();
-            let drained = controller.stop(self.plugins.inner.grace).await;
-            let how =
-                if drained { "" } else { "; reconciles that did not end within the grace were stopped" };
-            tracing::info!(plugin = name, "stopped{how}");
-        }
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        self.release();
-    }
-}
-
-fn check_config(found: &Found) -> Result<(), String> {
-    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&found.config) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!(
-            "its configuration {} is no JSON object: {error}",
-            crate::directory::config_path(&found.path).display()
-        )),
     }
 }

@@ -12,6 +12,7 @@ use wheelhouse_core::limits::Limits;
 use wheelhouse_sandbox::Sandbox;
 
 use crate::cli::{DevArgs, HostArgs, RunArgs};
+use crate::grants::{Grants, Otherwise};
 use crate::plugins::Plugins;
 use crate::{admin, compile, devcluster, directory, logging};
 
@@ -45,7 +46,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
             )
         })?;
     tracing::info!(url, version = version.git_version, "connected");
-    host(&args.host, rest, &mut signals).await
+    host(&args.host, rest, Otherwise::Nothing, &mut signals).await
 }
 
 /// Loads the cluster's configuration, and again whenever it may have changed.
@@ -73,7 +74,7 @@ pub(crate) async fn dev(args: DevArgs) -> anyhow::Result<()> {
     let url = cluster.url().parse().context("the embedded server's address")?;
     let client = wheelhouse_cache::rest::connect(kube::Config::new(url))
         .context("no client for the embedded server")?;
-    let result = host(&args.host, Rest::new(client), &mut signals).await;
+    let result = host(&args.host, Rest::new(client), Otherwise::Declared, &mut signals).await;
     cluster.shutdown().await;
     result
 }
@@ -89,7 +90,23 @@ fn check_folder(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Runs plugins until the first signal, then ends in order; the second signal ends at once.
-async fn host(args: &HostArgs, rest: Rest, signals: &mut Signals) -> anyhow::Result<()> {
+async fn host(
+    args: &HostArgs,
+    rest: Rest,
+    otherwise: Otherwise,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    let grants = Grants::follow(args.grants.as_deref(), otherwise).await?;
+    if args.grants.is_none() {
+        match otherwise {
+            Otherwise::Nothing => {
+                tracing::warn!("no --grants: every plugin waits until it is granted what it needs")
+            }
+            Otherwise::Declared => tracing::info!(
+                "for development, plugins are granted what they declare, but for what is granted only by a rule that names it (Secrets, RBAC, webhooks, ...); --grants says otherwise"
+            ),
+        }
+    }
     let sandbox = Sandbox::new(compile::sandbox(&args.compile)?)?;
     let runtime = Runtime {
         sandbox,
@@ -99,7 +116,7 @@ async fn host(args: &HostArgs, rest: Rest, signals: &mut Signals) -> anyhow::Res
         limits: Limits::default(),
         sync_timeout: Duration::from_secs(60),
     };
-    let plugins = Plugins::new(runtime, args.grace);
+    let plugins = Plugins::new(runtime, args.grace, grants);
     let admin = admin::serve(args.admin_addr, plugins.clone()).await?;
     let (changes, receiver) = mpsc::channel(16);
     let folder = std::path::absolute(&args.plugin_dir).unwrap_or_else(|_| args.plugin_dir.clone());

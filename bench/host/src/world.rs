@@ -128,7 +128,7 @@ impl World {
             &ReadMetrics::default(),
             ClientConfig::default(),
         );
-        let gate = Gate::new(&spec.name, spec.all_permissions());
+        let gate = Gate::granting(&spec.name, spec.all_permissions());
         let revision = compiled.start(RevisionSetup {
             spec: Arc::new(spec),
             config: config.into(),

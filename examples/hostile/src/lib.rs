@@ -103,6 +103,9 @@ impl Reconciler for Hostile {
                 answered(objects::get_cached("v1/Secret", &ObjectKey::new("default", "x")))
             }
             "undeclared-synced" => answered(objects::synced("v1/Secret")),
+            "undeclared-event" => answered(
+                events::normal("v1/Secret", &ObjectKey::new("default", "x"), "Why", "Act").try_record(),
+            ),
             "undeclared-wait" => answered(objects::wait_synced("v1/Secret", Duration::from_secs(3600))),
             // Of a kind that it may read, it may wait: what is left of the deadline is the bound.
             "wait" => match objects::wait_synced(CONFIG_MAP, Duration::from_secs(3600))? {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use wheelhouse_cache::{Informer, InformerFactory, ResourceMap, Rest};
 use wheelhouse_core::access::{BoxFuture, Page};
 use wheelhouse_core::event::RecordEvent;
-use wheelhouse_core::request::{Get, List, Write};
+use wheelhouse_core::request::{Get, List, Synced, Write};
 use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{ApiError, ClusterAccess, Fields, Kind, Object, Permitted};
 
@@ -193,13 +193,13 @@ impl ClusterAccess for PluginClient {
         Box::pin(async move { self.live_count(&request).await })
     }
 
-    fn synced(&self, kind: &Kind) -> bool {
-        self.kinds.get(kind).is_some_and(CachedKind::ready)
+    fn synced(&self, request: Permitted<Synced>) -> bool {
+        self.kinds.get(&request.kind).is_some_and(CachedKind::ready)
     }
 
-    fn wait_synced<'a>(&'a self, kind: &'a Kind, within: Duration) -> BoxFuture<'a, bool> {
+    fn wait_synced(&self, request: Permitted<Synced>, within: Duration) -> BoxFuture<'_, bool> {
         Box::pin(async move {
-            match self.kinds.get(kind) {
+            match self.kinds.get(&request.kind) {
                 Some(cached) => cached.wait_ready(within).await,
                 None => false,
             }

@@ -189,7 +189,8 @@ impl PluginClient {
         let mut page = page(after, &bounds);
         let last = page.more_after.as_ref();
         let inside = |key: &Key| comes_after(key) && last.is_none_or(|last| key <= last);
-        page.unreadable = listed.unreadable.into_iter().filter(|key| inside(key)).collect();
+        let told = |key: &Key| inside(key) && request.may_have(key);
+        page.unreadable = listed.unreadable.into_iter().filter(told).collect();
         Ok(page)
     }
 

@@ -4,7 +4,7 @@
 use wheelhouse_cache::ApiResource;
 use wheelhouse_core::{ApiError, Key};
 
-use crate::read::in_no_namespace;
+use crate::read::{in_a_namespace, in_no_namespace};
 
 /// After `IsValidPathSegmentName` of `k8s.io/apimachinery/pkg/api/validation/path`, and stricter:
 /// no kind has names with anything but visible ASCII.
@@ -41,7 +41,7 @@ pub(crate) fn collection(resource: &ApiResource, namespace: &str) -> Result<Stri
 /// The path that an object is created at.
 pub(crate) fn home(resource: &ApiResource, namespace: &str) -> Result<String, ApiError> {
     if resource.namespaced && namespace.is_empty() {
-        return Err(ApiError::BadRequest(format!("{} is namespaced: give the namespace", resource.kind)));
+        return Err(in_a_namespace(resource.kind.as_str()));
     }
     collection(resource, namespace)
 }

@@ -127,6 +127,12 @@ impl CachedKind {
             )));
         }
         self.check_scope(&request.key.namespace)?;
+        if request.key.namespace.is_empty()
+            && let Some(resource) = self.views.first().and_then(|view| view.informer.resource())
+            && resource.namespaced
+        {
+            return Err(in_a_namespace(resource.kind.as_str()));
+        }
         match self.view(&request.key.namespace) {
             Some(view) => view.get(&request.key, request.consistency),
             None => Ok(Found::Unknown),
@@ -176,6 +182,7 @@ impl CachedKind {
             page(overlaid(scan, &newer, &now, &query), &query)
         };
         now.name_unreadable(&mut found, &query);
+        found.unreadable.retain(|key| request.may_have(key));
         view.informer.view_all(&now, &mut found.objects);
         Ok(found)
     }
@@ -195,6 +202,10 @@ impl CachedKind {
 
 pub(crate) fn undeclared(index: &str, request: &List) -> ApiError {
     ApiError::UndeclaredIndex { index: index.to_owned(), kind: request.kind.to_string() }
+}
+
+pub(crate) fn in_a_namespace(kind: &str) -> ApiError {
+    ApiError::BadRequest(format!("{kind} is namespaced: give the namespace"))
 }
 
 pub(crate) fn in_no_namespace(kind: &str) -> ApiError {

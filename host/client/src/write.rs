@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 use wheelhouse_cache::rest::encode;
 use wheelhouse_cache::{ApiResource, Decoder, Failure};
 use wheelhouse_core::request::{Change, Consistency, Get, PatchType, Propagation, Write};
-use wheelhouse_core::{ApiError, Key, Kind, Object};
+use wheelhouse_core::{ApiError, Key, Kind, Object, Permitted};
 
 use crate::api_error::{from_cache, from_failure};
 use crate::client::PluginClient;
 use crate::place::{home, path};
+use crate::view::Found;
 
 const JSON: &str = "application/json";
 
@@ -25,9 +26,10 @@ struct Wire {
 }
 
 impl PluginClient {
-    pub(crate) async fn carry_out(&self, request: &Write) -> Result<Option<Object>, ApiError> {
+    pub(crate) async fn carry_out(&self, request: &Permitted<Write>) -> Result<Option<Object>, ApiError> {
         let resource = self.resources.resolve(&request.kind).await.map_err(from_cache)?;
         let Wire { method, path, content_type, body } = wire(request, &resource)?;
+        self.check_owners(request).await?;
         let deletes = matches!(request.change, Change::Delete { .. });
         let before = match self.view(&request.kind, &request.key.namespace) {
             Some(view) if deletes => view.overlay.uid_at(&request.key),
@@ -64,6 +66,23 @@ impl PluginClient {
             }
         }
         Ok((!deletes).then_some(answer))
+    }
+
+    /// What the gate could not judge without the object: whether the write changes its owners.
+    async fn check_owners(&self, request: &Permitted<Write>) -> Result<(), ApiError> {
+        let Some(owners) = request.owners_stay() else { return Ok(()) };
+        let Write { kind, key, .. } = &**request;
+        let cached = self.view(kind, &key.namespace).filter(|view| view.ready());
+        if let Some(Ok(Found::Object(object))) = cached.map(|view| view.get(key, Consistency::OwnWrites))
+            && owners.stay(&object)
+        {
+            return Ok(());
+        }
+        // That there is none, or that it has other owners, may be news that the watch has yet to bring.
+        let (subresource, consistency) = (String::new(), Consistency::OwnWrites);
+        let get = Get { kind: kind.clone(), key: key.clone(), subresource, consistency };
+        let object = self.live_get(&get).await?;
+        Ok(owners.judge(object.as_ref())?)
     }
 
     fn decode(&self, request: &Write, answer: &[u8]) -> Result<Object, Failure> {

@@ -4,15 +4,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
+use wheelhouse_core::gate::{Permission, Verb};
+use wheelhouse_core::limits::Limits;
 use wheelhouse_core::series::OwnMetrics;
 use wheelhouse_core::spec::Spec;
 use wheelhouse_core::usage::Usage;
-use wheelhouse_core::{Key, Kind};
+use wheelhouse_core::{Gate, Granted, Key, Kind};
 use wheelhouse_queue::{BackoffPolicy, QueueStats, WorkQueue};
 use wheelhouse_sandbox::Revision;
 
 use crate::metrics::PluginMetrics;
-use crate::prepare::Prepared;
+use crate::prepare::{Prepared, ungranted_sources};
 use crate::revision::Running;
 
 /// A running plugin.
@@ -30,6 +32,7 @@ struct Current {
     revision: Arc<Revision>,
     client: Arc<wheelhouse_client::PluginClient>,
     usage: Arc<Usage>,
+    gate: Arc<Gate>,
     number: u64,
     since: SystemTime,
 }
@@ -115,10 +118,42 @@ impl Controller {
         Arc::clone(self.current().revision.spec())
     }
 
-    /// Whether this is what runs: the same code with the same configuration.
-    pub fn runs(&self, digest: &str, config: &str) -> bool {
+    /// Whether this is what runs: the same code with the same configuration and the same limits.
+    pub fn runs(&self, digest: &str, config: &str, limits: &Limits) -> bool {
         let revision = self.current().revision;
-        revision.digest() == digest && &**revision.config() == config
+        revision.digest() == digest && &**revision.config() == config && revision.limits() == limits
+    }
+
+    /// The digest of the running revision's component.
+    pub fn digest(&self) -> String {
+        self.current().revision.digest().to_owned()
+    }
+
+    /// The limits of the running revision.
+    pub fn limits(&self) -> Limits {
+        self.current().revision.limits().clone()
+    }
+
+    /// What of the running revision's sources is not granted any more.
+    pub fn ungranted_sources(&self) -> Vec<Permission> {
+        let current = self.current();
+        ungranted_sources(&current.gate, current.revision.spec())
+    }
+
+    /// What the running revision declares and is not granted: each such call is denied.
+    pub fn ungranted(&self) -> Vec<Permission> {
+        let current = self.current();
+        current.gate.lacks(current.revision.spec().permissions.iter().map(|permission| (permission, "")))
+    }
+
+    /// What its operator grants, to all of its revisions.
+    pub fn granted(&self) -> Arc<Granted> {
+        Arc::clone(self.current().gate.granted())
+    }
+
+    /// What the gate has denied of all of its revisions.
+    pub fn denials(&self) -> Vec<(Verb, Option<Kind>, u64)> {
+        self.current().gate.granted().denials()
     }
 
     /// The kind that it reconciles.
@@ -179,6 +214,7 @@ impl Current {
             revision: Arc::clone(&prepared.revision),
             client: Arc::clone(&prepared.client),
             usage: Arc::clone(&prepared.shared.usage),
+            gate: Arc::clone(&prepared.gate),
             number,
             since: SystemTime::now(),
         }

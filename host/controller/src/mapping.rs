@@ -4,16 +4,17 @@ use wheelhouse_cache::{Cause, Delta};
 use wheelhouse_core::spec::{Mapping, Source};
 use wheelhouse_core::{Key, Kind, Object, Value};
 
+/// Whether an object is one that the source asks for.
+pub(crate) fn selects(source: &Source, key: &Key, object: &Object) -> bool {
+    (source.namespaces.is_empty() || source.namespaces.contains(&key.namespace))
+        && source.selector.matches(object.value())
+        && source.field_selector.matches(object.value())
+}
+
 /// Whether a change is one that the source asks for.
 pub(crate) fn concerns(source: &Source, delta: &Delta) -> bool {
-    if !source.namespaces.is_empty() && !source.namespaces.contains(&delta.key.namespace) {
-        return false;
-    }
-    let selected = |object: &Option<Object>| {
-        object.as_ref().is_some_and(|object| {
-            source.selector.matches(object.value()) && source.field_selector.matches(object.value())
-        })
-    };
+    let selected =
+        |object: &Option<Object>| object.as_ref().is_some_and(|object| selects(source, &delta.key, object));
     if !selected(&delta.old) && !selected(&delta.new) {
         return false;
     }

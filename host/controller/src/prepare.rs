@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use wheelhouse_cache::{CacheError, IndexFn, Informer, InformerFactory, Interest, Rest};
 use wheelhouse_client::{ClientConfig, EventRecorder, OwnWrites, PluginClient, ReadMetrics, Watched};
+use wheelhouse_core::gate::Permission;
+use wheelhouse_core::grant::Rule;
 use wheelhouse_core::limits::Limits;
+use wheelhouse_core::request::Watch;
 use wheelhouse_core::series::OwnMetrics;
 use wheelhouse_core::spec::{FieldIndex, IndexSource};
 use wheelhouse_core::usage::Usage;
-use wheelhouse_core::{Fields, Gate, Kind, Object, Spec};
+use wheelhouse_core::{ApiError, Fields, Gate, Granted, Kind, Object, Permitted, Scope, Spec};
 use wheelhouse_sandbox::{Compiled, DescribeError, Revision, RevisionSetup, Sandbox};
 
 use crate::patience::Patience;
@@ -49,6 +52,8 @@ pub struct Shared {
     pub events: EventRecorder,
     /// What it counts of its own.
     pub metrics: Arc<OwnMetrics>,
+    /// What its operator grants: nothing at first.
+    pub granted: Arc<Granted>,
 }
 
 impl Shared {
@@ -61,6 +66,7 @@ impl Shared {
             usage,
             events: EventRecorder::default(),
             metrics: Arc::default(),
+            granted: Arc::default(),
         }
     }
 }
@@ -71,6 +77,26 @@ pub enum PrepareError {
     /// Its description.
     #[error(transparent)]
     Describe(#[from] DescribeError),
+    /// What it has to be granted before it can be started.
+    #[error("plugin {plugin} is not granted what its sources need; the rules that are missing: {}", lines(.missing))]
+    NotGranted {
+        /// The plugin.
+        plugin: String,
+        /// The permissions.
+        missing: Vec<Permission>,
+    },
+    /// A watch that would be wider than what is granted, though each source is.
+    #[error("plugin {plugin} needs a watch of {kind}, {scope}, which is wider than it may be: {source}")]
+    Watch {
+        /// The plugin.
+        plugin: String,
+        /// The kind.
+        kind: Kind,
+        /// What of it.
+        scope: Scope,
+        /// The gate's no.
+        source: ApiError,
+    },
     /// A kind that the cluster lacks, or that cannot be watched.
     #[error("plugin {plugin} needs {kind}: {source}")]
     Kind {
@@ -96,11 +122,28 @@ pub enum PrepareError {
 }
 
 impl PrepareError {
-    /// Whether the same component may succeed later without a change of its own: when the cluster
-    /// has changed.
-    pub fn waits_for_cluster(&self) -> bool {
-        matches!(self, Self::Kind { .. } | Self::Sync { .. })
+    /// Whether the same component may succeed later without a change of its own: when the cluster, or
+    /// what is granted, has changed.
+    pub fn waits(&self) -> bool {
+        matches!(self, Self::Kind { .. } | Self::Sync { .. } | Self::NotGranted { .. } | Self::Watch { .. })
     }
+}
+
+/// Permissions as the rules that grant them.
+fn lines(permissions: &[Permission]) -> String {
+    let line = |permission: &Permission| {
+        Rule::of(permission).map_or_else(|| permission.to_string(), |rule| rule.to_string())
+    };
+    permissions.iter().map(line).collect::<Vec<_>>().join(", ")
+}
+
+/// What of a plugin's sources is not granted: without all of it, it cannot run.
+pub(crate) fn ungranted_sources(gate: &Gate, spec: &Spec) -> Vec<Permission> {
+    let sources: Vec<_> = spec
+        .sources()
+        .map(|source| (Permission::of_source(source), source.field_selector.required_name()))
+        .collect();
+    gate.lacks(sources.iter().map(|(permission, name)| (permission, name.unwrap_or_default())))
 }
 
 /// A revision, ready to take over.
@@ -112,6 +155,7 @@ pub struct Prepared {
     /// Whether the reconciled kind's objects are in namespaces.
     pub(crate) namespaced: bool,
     pub(crate) shared: Shared,
+    pub(crate) gate: Arc<Gate>,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -133,35 +177,63 @@ impl Prepared {
 }
 
 impl Runtime {
-    /// Describes a component, watches what it needs, and waits until that has synced. `shared` is the
-    /// plugin's, and its other revisions' too.
+    /// Asks a component what it is and needs, without any authority.
+    ///
+    /// # Errors
+    /// If it does not say, or not what makes sense.
+    pub async fn describe(
+        &self,
+        compiled: &Compiled,
+        config: &str,
+        limits: &Limits,
+    ) -> Result<Arc<Spec>, PrepareError> {
+        Ok(Arc::new(compiled.describe(config, limits).await?))
+    }
+
+    /// Watches what a component needs, as far as it is granted, and waits until that has synced. `shared`
+    /// is the plugin's, and its other revisions' too.
     ///
     /// # Errors
     /// The first step that fails; nothing of it stays.
     pub async fn prepare(
         &self,
         compiled: &Compiled,
+        spec: Arc<Spec>,
         config: &str,
+        limits: &Limits,
         shared: &Shared,
     ) -> Result<Prepared, PrepareError> {
-        let spec = Arc::new(compiled.describe(config, &self.limits).await?);
+        let gate = Arc::new(Gate::new(&spec.name, spec.all_permissions(), Arc::clone(&shared.granted)));
+        let missing = ungranted_sources(&gate, &spec);
+        if !missing.is_empty() {
+            return Err(PrepareError::NotGranted { plugin: spec.name.clone(), missing });
+        }
 
         let mut informers = HashMap::new();
         let mut namespaced = false;
+        let mut namespaced_kinds = Vec::new();
         for kind in spec.kinds() {
             let failed =
                 |source| PrepareError::Kind { plugin: spec.name.clone(), kind: kind.clone(), source };
             let resource = self.informers.resources().resolve(&kind).await.map_err(failed)?;
             let mut of_kind: Vec<Informer> = Vec::new();
             for scope in spec.scopes(&kind, resource.namespaced) {
-                let interest = Interest::from(&kind).scoped(scope).reading(spec.fields(&kind));
-                let informer = self.informers.informer(interest).await.map_err(failed)?;
+                let wider = |source| PrepareError::Watch {
+                    plugin: spec.name.clone(),
+                    kind: kind.clone(),
+                    scope: scope.clone(),
+                    source,
+                };
+                let watch = Watch { kind: kind.clone(), scope: scope.clone() };
+                let watch = gate.permit(watch).map_err(wider)?;
+                let informer = self.informer(&watch, spec.fields(&kind)).await.map_err(failed)?;
                 // Those of several namespaces may be one, which has them all.
                 if !of_kind.iter().any(|other| other.id() == informer.id()) {
                     of_kind.push(informer);
                 }
             }
             namespaced |= kind == spec.reconciles.kind && resource.namespaced;
+            namespaced_kinds.extend(resource.namespaced.then(|| kind.clone()));
             informers.insert(kind, of_kind);
         }
 
@@ -181,21 +253,27 @@ impl Runtime {
             ClientConfig::default(),
         );
         let client = Arc::new(client.recording(&shared.events));
-        let gate = Arc::new(Gate::new(&spec.name, spec.all_permissions()));
         let revision = Arc::new(compiled.start(RevisionSetup {
             spec: Arc::clone(&spec),
             config: config.into(),
-            gate,
+            gate: Arc::clone(&gate),
             cluster: Arc::clone(&client) as Arc<_>,
-            limits: self.limits.clone(),
+            limits: limits.clone(),
             usage: Arc::clone(&shared.usage),
             metrics: Arc::clone(&shared.metrics),
         }));
         for named in &indexes {
-            named.add(informers.get(&named.index.kind).into_iter().flatten(), &revision, &shared.reports);
+            let kind = &named.index.kind;
+            let scopes = spec.scopes(kind, namespaced_kinds.contains(kind));
+            named.add(informers.get(kind).into_iter().flatten(), &scopes, &revision, &shared.reports);
         }
         self.wait_synced(&spec, &informers).await?;
-        Ok(Prepared { revision, client, informers, namespaced, shared: shared.clone() })
+        Ok(Prepared { revision, client, informers, namespaced, shared: shared.clone(), gate })
+    }
+
+    /// An informer of at least what the gate permits to watch.
+    async fn informer(&self, watch: &Permitted<Watch>, fields: Fields) -> Result<Informer, CacheError> {
+        self.informers.informer(Interest::from(&watch.kind).scoped(watch.scope.clone()).reading(fields)).await
     }
 
     async fn wait_synced(
@@ -250,6 +328,7 @@ impl<'a> Named<'a> {
     fn add<'i>(
         &self,
         informers: impl Iterator<Item = &'i Informer>,
+        scopes: &[Scope],
         revision: &Arc<Revision>,
         reports: &Arc<Reports>,
     ) {
@@ -257,7 +336,7 @@ impl<'a> Named<'a> {
             let function = match &self.index.source {
                 IndexSource::Field(path) => IndexFn::field(path.clone()),
                 IndexSource::Plugin => {
-                    own_index(self.index.name.clone(), informer.fields(), revision, reports)
+                    own_index(self.index.name.clone(), scopes.to_vec(), informer.fields(), revision, reports)
                 }
             };
             informer.add_index(&self.name, function);
@@ -268,7 +347,16 @@ impl<'a> Named<'a> {
 /// An index by the plugin's own function, which sees the fields that the plugin declared. A call that
 /// fails leaves the object out of the index, which harms this plugin alone; and one that fails or is slow
 /// again and again is not made for a while ([`Patience`]).
-fn own_index(name: String, fields: &Fields, revision: &Arc<Revision>, reports: &Arc<Reports>) -> IndexFn {
+///
+/// The informer may be shared with plugins that watch more of the kind: what this one does not watch, its
+/// function is not shown.
+fn own_index(
+    name: String,
+    scopes: Vec<Scope>,
+    fields: &Fields,
+    revision: &Arc<Revision>,
+    reports: &Arc<Reports>,
+) -> IndexFn {
     // Weak: the informer may outlive the revision.
     let revision = Arc::downgrade(revision);
     let (fields, reports) = (fields.clone(), Arc::clone(reports));
@@ -276,6 +364,9 @@ fn own_index(name: String, fields: &Fields, revision: &Arc<Revision>, reports: &
     let patience = Mutex::new(Patience::default());
     IndexFn::from_fn(move |object: &Object| {
         let Some(revision) = revision.upgrade() else { return Vec::new() };
+        if !scopes.iter().any(|scope| scope.contains(object)) {
+            return Vec::new();
+        }
         let patience = || patience.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = Instant::now();
         if !patience().may_ask(begun) {

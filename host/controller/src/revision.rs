@@ -15,7 +15,7 @@ use wheelhouse_core::{Key, Outcome};
 use wheelhouse_queue::{Priority, Work, WorkQueue};
 use wheelhouse_sandbox::{CallError, Event, Revision};
 
-use crate::mapping::{Target, concerns};
+use crate::mapping::{Target, concerns, selects};
 use crate::metrics::{PluginMetrics, ResultLabel};
 use crate::prepare::Prepared;
 use crate::report::{Failed, Reports};
@@ -289,8 +289,12 @@ impl Pump {
                 self.reports.failed(&self.revision, &failed, &error);
             }
         }
+        // The informer may be shared with plugins that watch more of the kind.
+        let reconciles = &self.revision.spec().reconciles;
         let all = |informer: &Informer| {
-            informer.snapshot().iter().map(|(key, _)| Key::clone(key)).collect::<Vec<_>>()
+            let snapshot = informer.snapshot();
+            let known = snapshot.iter().filter(|(key, object)| selects(reconciles, key, object));
+            known.map(|(key, _)| Key::clone(key)).collect::<Vec<_>>()
         };
         self.reconciled.iter().flat_map(all).collect()
     }

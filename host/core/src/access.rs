@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::event::RecordEvent;
-use crate::request::{Get, List, Write};
-use crate::{ApiError, Key, Kind, Object, Permitted};
+use crate::request::{Get, List, Synced, Write};
+use crate::{ApiError, Key, Object, Permitted};
 
 /// A future of a trait object's method.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -39,10 +39,10 @@ pub trait ClusterAccess: Send + Sync + 'static {
     fn count(&self, request: Permitted<List>) -> BoxFuture<'_, Result<u64, ApiError>>;
 
     /// Whether this kind's reads come from the cache now.
-    fn synced(&self, kind: &Kind) -> bool;
+    fn synced(&self, request: Permitted<Synced>) -> bool;
 
     /// Waits for that, up to so long; whether they do. A kind that is not cached never does.
-    fn wait_synced<'a>(&'a self, kind: &'a Kind, within: Duration) -> BoxFuture<'a, bool>;
+    fn wait_synced(&self, request: Permitted<Synced>, within: Duration) -> BoxFuture<'_, bool>;
 
     /// A read from the API server.
     fn get_live(&self, request: Permitted<Get>) -> BoxFuture<'_, Result<Option<Object>, ApiError>>;

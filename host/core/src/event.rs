@@ -120,7 +120,13 @@ impl NewEvent {
 
 impl Asks for NewEvent {
     fn access(&self) -> Access<'_> {
-        Access { verb: Verb::Create, kind: &self.kind, subresource: "", namespace: self.namespace() }
+        Access {
+            verb: Verb::Create,
+            kind: &self.kind,
+            subresource: "",
+            namespace: self.namespace(),
+            name: "",
+        }
     }
 }
 
@@ -191,7 +197,7 @@ mod tests {
     }
 
     fn record(permissions: Vec<Permission>, namespace: &str) -> Result<Permitted<RecordEvent>, String> {
-        let gate = Gate::new("p", permissions);
+        let gate = Gate::granting("p", permissions);
         let get = Get {
             kind: "v1/Node".parse().unwrap(),
             key: Key::new(namespace, "x"),

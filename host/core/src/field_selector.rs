@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{FieldPath, Value};
+use crate::{FieldPath, Key, Value};
 
 /// `spec.nodeName=n1,status.phase!=Failed`: all requirements must hold. The empty one selects all.
 ///
@@ -121,7 +121,32 @@ fn unescape(value: &str) -> Result<String, usize> {
     Ok(plain)
 }
 
+/// Where an object's name is.
+fn is_of_metadata(path: &FieldPath, field: &str) -> bool {
+    use crate::path::Step;
+    matches!(path.steps(), [Step::Field(metadata), Step::Field(name)] if metadata == "metadata" && name == field)
+}
+
 impl FieldSelector {
+    /// The name that an object must have to be selected, if there is one.
+    pub fn required_name(&self) -> Option<&str> {
+        let required = |r: &&FieldRequirement| r.equal && is_of_metadata(&r.path, "name");
+        self.requirements.iter().find(required).map(|requirement| requirement.value.as_str())
+    }
+
+    /// Whether it may select an object of this key, as far as the key tells.
+    pub fn may_have(&self, key: &Key) -> bool {
+        self.requirements.iter().all(|FieldRequirement { path, value, equal }| {
+            let text = if is_of_metadata(path, "name") {
+                &key.name
+            } else if is_of_metadata(path, "namespace") {
+                &key.namespace
+            } else {
+                return true;
+            };
+            (text == value) == *equal
+        })
+    }
     /// Whether it selects everything.
     pub fn is_empty(&self) -> bool {
         self.requirements.is_empty()

@@ -2,120 +2,35 @@
 //!
 //! Every request that leaves a sandbox is handed to [`Gate::permit`]. What comes back owns the
 //! request, so what is carried out is what was checked, and code that forgets the check does not
-//! compile.
+//! compile. What is permitted is what the plugin declares *and* its operator grants; a change of the
+//! grant counts from the next request on.
 
-use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::Kind;
-use crate::request::Asks;
-use crate::spec::Source;
+pub use crate::permission::{Access, Permission, Verb};
 
-/// Kubernetes' verbs. Server-side apply is a `patch`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verb {
-    /// One object.
-    Get,
-    /// Many.
-    List,
-    /// Their changes.
-    Watch,
-    /// A new one.
-    Create,
-    /// The whole of one.
-    Update,
-    /// Parts of one.
-    Patch,
-    /// No more of one.
-    Delete,
-}
+use crate::grant::{Allowed, Grant, Rule};
+use crate::granted::Granted;
+use crate::guarded::guarded;
+use crate::ownership::OwnersStay;
+use crate::request::{Asks, Synced, Write};
+use crate::{ApiError, Kind};
 
-impl Verb {
-    /// As RBAC spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::List => "list",
-            Self::Watch => "watch",
-            Self::Create => "create",
-            Self::Update => "update",
-            Self::Patch => "patch",
-            Self::Delete => "delete",
-        }
-    }
-}
-
-impl fmt::Display for Verb {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Verbs on a kind's objects, or on a subresource of theirs, in some namespaces.
+/// Why the gate says no.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Permission {
-    /// Any of them.
-    pub verbs: Vec<Verb>,
-    /// Of this kind.
-    pub kind: Kind,
-    /// "" for the objects themselves.
-    pub subresource: String,
-    /// All, and cluster-scoped objects, if empty.
-    pub namespaces: Vec<String>,
+pub enum Reason {
+    /// The plugin did not say that it needs it.
+    Undeclared,
+    /// It did, and its operator does not grant it.
+    Ungranted,
+    /// Nobody may do that, or not in that way: what, and what to do instead.
+    Refused(String),
 }
 
-impl Permission {
-    /// What a source implies: to read what is watched.
-    pub fn of_source(source: &Source) -> Self {
-        Self {
-            verbs: vec![Verb::Get, Verb::List, Verb::Watch],
-            kind: source.kind.clone(),
-            subresource: String::new(),
-            namespaces: source.namespaces.clone(),
-        }
-    }
-
-    fn allows(&self, access: &Access<'_>) -> bool {
-        self.kind == *access.kind
-            && self.subresource == access.subresource
-            && self.verbs.contains(&access.verb)
-            && (self.namespaces.is_empty() || self.namespaces.iter().any(|n| n == access.namespace))
-    }
-}
-
-impl fmt::Display for Permission {
-    /// `get,list v1/Pod in all namespaces`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verbs: Vec<&str> = self.verbs.iter().map(|v| v.as_str()).collect();
-        write!(f, "{} {}", verbs.join(","), self.kind)?;
-        if !self.subresource.is_empty() {
-            write!(f, "/{}", self.subresource)?;
-        }
-        if self.namespaces.is_empty() {
-            f.write_str(" in all namespaces")
-        } else {
-            write!(f, " in {}", self.namespaces.join(","))
-        }
-    }
-}
-
-/// What a request takes.
-#[derive(Clone, Copy, Debug)]
-pub struct Access<'a> {
-    /// The verb.
-    pub verb: Verb,
-    /// The kind.
-    pub kind: &'a Kind,
-    /// "" for the object itself.
-    pub subresource: &'a str,
-    /// "" for all namespaces, and for cluster-scoped objects.
-    pub namespace: &'a str,
-}
-
-/// The gate's no.
+/// The gate's no. It is the same whether there is such an object or not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("plugin {plugin} may not {}: the permission is not declared; add it to what describe() returns", self.what())]
+#[error("plugin {plugin} may not {}", self.what())]
 pub struct Denied {
     /// Who asked.
     pub plugin: String,
@@ -127,36 +42,98 @@ pub struct Denied {
     pub subresource: String,
     /// "" for all namespaces, and for cluster-scoped objects.
     pub namespace: String,
+    /// Why.
+    pub reason: Reason,
 }
 
 impl Denied {
+    pub(crate) fn refused(plugin: &str, write: &Write, what: String) -> Self {
+        Self {
+            plugin: plugin.to_owned(),
+            verb: write.change.verb(),
+            kind: write.kind.clone(),
+            subresource: write.subresource.clone(),
+            namespace: write.key.namespace.clone(),
+            reason: Reason::Refused(what),
+        }
+    }
+
     fn what(&self) -> String {
+        if let Reason::Refused(what) = &self.reason {
+            return what.clone();
+        }
         let slash = if self.subresource.is_empty() { "" } else { "/" };
         let place = if self.namespace.is_empty() {
             "in all namespaces".to_owned()
         } else {
             format!("in namespace {}", self.namespace)
         };
-        format!("{} {}{slash}{} {place}", self.verb, self.kind, self.subresource)
+        let what = format!("{} {}{slash}{} {place}", self.verb, self.kind, self.subresource);
+        if self.reason == Reason::Undeclared {
+            return format!("{what}: the permission is not declared; add it to what describe() returns");
+        }
+        let rule = Rule::of(&self.permission()).map_or_else(String::new, |rule| {
+            format!("; the operator can add this to the rules of its grant: {rule}")
+        });
+        let guard = if guarded(&self.kind, &self.subresource) { " (no wildcard grants it)" } else { "" };
+        format!("{what}: the permission is declared, and not granted{guard}{rule}")
+    }
+
+    fn permission(&self) -> Permission {
+        let namespaces = Some(&self.namespace).filter(|namespace| !namespace.is_empty());
+        Permission {
+            verbs: vec![self.verb],
+            kind: self.kind.clone(),
+            subresource: self.subresource.clone(),
+            namespaces: namespaces.into_iter().cloned().collect(),
+        }
     }
 }
 
-/// One plugin's gate.
+/// The gate of one revision of a plugin.
 #[derive(Debug)]
 pub struct Gate {
     plugin: Arc<str>,
-    permissions: Vec<Permission>,
+    declared: Vec<Permission>,
+    granted: Arc<Granted>,
+    allowed: RwLock<Now>,
+}
+
+/// What is declared and granted, as of a version of the grant.
+#[derive(Debug)]
+struct Now {
+    version: u64,
+    allowed: Vec<Allowed>,
+}
+
+impl Now {
+    fn of(declared: &[Permission], granted: &Granted) -> Self {
+        // The version first: a grant that comes in between is looked at once more.
+        let version = granted.version();
+        Self { version, allowed: granted.grant().of_declared(declared) }
+    }
+
+    fn allows(&self, access: &Access<'_>) -> bool {
+        self.allowed.iter().any(|allowed| allowed.allows(access))
+    }
 }
 
 impl Gate {
-    /// A gate that lets through just these.
-    pub fn new(plugin: &str, permissions: Vec<Permission>) -> Self {
-        Self { plugin: plugin.into(), permissions }
+    /// A gate that lets through what is declared and granted. The plugin's gates share what is granted.
+    pub fn new(plugin: &str, declared: Vec<Permission>, granted: Arc<Granted>) -> Self {
+        let allowed = RwLock::new(Now::of(&declared, &granted));
+        Self { plugin: plugin.into(), declared, granted, allowed }
+    }
+
+    /// A gate that lets through just these, all of which are granted: for tests and measurements.
+    pub fn granting(plugin: &str, permissions: Vec<Permission>) -> Self {
+        let granted = Arc::new(Granted::new(Grant::of(&permissions)));
+        Self::new(plugin, permissions, granted)
     }
 
     /// A gate that lets nothing through.
     pub fn closed(plugin: &str) -> Self {
-        Self::new(plugin, Vec::new())
+        Self::new(plugin, Vec::new(), Arc::default())
     }
 
     /// The plugin whose gate it is.
@@ -164,39 +141,89 @@ impl Gate {
         &self.plugin
     }
 
-    /// Whether a verb on a kind's objects is let through for some namespace or other: enough to
-    /// be told of the kind what says nothing about its objects.
-    ///
-    /// # Errors
-    /// If it is for none.
-    pub fn permit_anywhere(&self, verb: Verb, kind: &Kind) -> Result<(), Denied> {
-        let allows = |p: &Permission| p.kind == *kind && p.subresource.is_empty() && p.verbs.contains(&verb);
-        if self.permissions.iter().any(allows) {
-            return Ok(());
-        }
-        Err(self.denied(Access { verb, kind, subresource: "", namespace: "" }))
+    /// What its operator grants.
+    pub fn granted(&self) -> &Arc<Granted> {
+        &self.granted
     }
 
-    fn denied(&self, access: Access<'_>) -> Denied {
+    fn look<T>(&self, look: impl FnOnce(&Now) -> T) -> T {
+        let now = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
+        if now.version == self.granted.version() {
+            return look(&now);
+        }
+        drop(now);
+        let mut now = self.allowed.write().unwrap_or_else(PoisonError::into_inner);
+        *now = Now::of(&self.declared, &self.granted);
+        look(&now)
+    }
+
+    /// Judges a question about a kind that says nothing of its objects: it takes to list them in some
+    /// namespace or other.
+    ///
+    /// # Errors
+    /// If the plugin may in none.
+    pub fn permit_synced(&self, request: Synced) -> Result<Permitted<Synced>, Denied> {
+        let allows = |allowed: &Allowed| allowed.is_of_objects() && allowed.is_for(Verb::List, &request.kind);
+        if self.look(|now| now.allowed.iter().any(allows)) {
+            return Ok(Permitted { plugin: Arc::clone(&self.plugin), request, owners: None });
+        }
+        let access =
+            Access { verb: Verb::List, kind: &request.kind, subresource: "", namespace: "", name: "" };
+        let is_declared = |p: &Permission| {
+            p.kind == request.kind && p.subresource.is_empty() && p.verbs.contains(&Verb::List)
+        };
+        Err(self.denied(access, self.declared.iter().any(is_declared)))
+    }
+
+    fn denied(&self, access: Access<'_>, declared: bool) -> Denied {
+        let is_named = self.declared.iter().any(|permission| permission.kind == *access.kind);
+        self.granted.note_denial(access.verb, access.kind, is_named);
         Denied {
             plugin: self.plugin.to_string(),
             verb: access.verb,
             kind: access.kind.clone(),
             subresource: access.subresource.to_owned(),
             namespace: access.namespace.to_owned(),
+            reason: if declared { Reason::Ungranted } else { Reason::Undeclared },
         }
     }
 
     /// Judges a request.
     ///
     /// # Errors
-    /// Which permission is missing.
-    pub fn permit<R: Asks>(&self, request: R) -> Result<Permitted<R>, Denied> {
+    /// Which permission is missing, or what the request must not say.
+    pub fn permit<R: Asks>(&self, request: R) -> Result<Permitted<R>, ApiError> {
         let access = request.access();
-        if self.permissions.iter().any(|permission| permission.allows(&access)) {
-            return Ok(Permitted { plugin: Arc::clone(&self.plugin), request });
+        if !self.look(|now| now.allows(&access)) {
+            let declared = self.declared.iter().any(|permission| permission.allows(&access));
+            return Err(self.denied(access, declared).into());
         }
-        Err(self.denied(access))
+        let allows = |access: &Access<'_>| self.look(|now| now.allows(access));
+        match request.judge(&self.plugin, &allows, &self.granted) {
+            Ok(owners) => Ok(Permitted { plugin: Arc::clone(&self.plugin), request, owners }),
+            Err(error) => {
+                if let ApiError::Denied(denied) = &error {
+                    self.granted.note_denial(denied.verb, &denied.kind, true);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What of some permissions is not granted; each with the name of the one object that it is about, or "".
+    pub fn lacks<'a>(
+        &self,
+        permissions: impl IntoIterator<Item = (&'a Permission, &'a str)>,
+    ) -> Vec<Permission> {
+        let grant = self.granted.grant();
+        let lacks = permissions.into_iter().filter_map(|(permission, name)| grant.lacks(permission, name));
+        let mut all: Vec<Permission> = Vec::new();
+        for permission in lacks {
+            if !all.contains(&permission) {
+                all.push(permission);
+            }
+        }
+        all
     }
 }
 
@@ -205,12 +232,20 @@ impl Gate {
 pub struct Permitted<R> {
     plugin: Arc<str>,
     request: R,
+    owners: Option<OwnersStay>,
 }
 
 impl<R> Permitted<R> {
     /// Who asked.
     pub fn plugin(&self) -> &Arc<str> {
         &self.plugin
+    }
+}
+
+impl Permitted<Write> {
+    /// What is left to be judged, by whoever can look at the object.
+    pub fn owners_stay(&self) -> Option<&OwnersStay> {
+        self.owners.as_ref()
     }
 }
 
@@ -244,7 +279,7 @@ mod tests {
             subresource: String::new(),
             namespaces: namespaces.iter().map(|n| (*n).to_owned()).collect(),
         };
-        Gate::new("p", vec![pods])
+        Gate::granting("p", vec![pods])
     }
 
     #[test]

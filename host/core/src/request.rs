@@ -3,15 +3,31 @@
 //!
 //! [`Permitted`]: crate::gate::Permitted
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::gate::{Access, Verb};
-use crate::{FieldSelector, Key, Kind, LabelSelector};
+use crate::granted::Granted;
+use crate::ownership::{self, OwnersStay};
+use crate::{ApiError, FieldSelector, Key, Kind, LabelSelector, Scope};
 
 /// Something that a plugin asks for, and that the gate can judge.
 pub trait Asks {
     /// Which permission it takes.
     fn access(&self) -> Access<'_>;
+
+    /// Judges what else there is to it, once the permission is there; `allows` says what else is permitted.
+    ///
+    /// # Errors
+    /// What the request must not say.
+    fn judge(
+        &self,
+        _plugin: &str,
+        _allows: &dyn Fn(&Access<'_>) -> bool,
+        _granted: &Arc<Granted>,
+    ) -> Result<Option<OwnersStay>, ApiError> {
+        Ok(None)
+    }
 }
 
 /// How new a cached answer must be.
@@ -44,6 +60,7 @@ impl Asks for Get {
             kind: &self.kind,
             subresource: &self.subresource,
             namespace: &self.key.namespace,
+            name: &self.key.name,
         }
     }
 }
@@ -82,8 +99,63 @@ pub struct List {
 
 impl Asks for List {
     fn access(&self) -> Access<'_> {
-        Access { verb: Verb::List, kind: &self.kind, subresource: "", namespace: &self.namespace }
+        Access {
+            verb: Verb::List,
+            kind: &self.kind,
+            subresource: "",
+            namespace: &self.namespace,
+            name: self.field_selector.required_name().unwrap_or_default(),
+        }
     }
+}
+
+impl List {
+    /// Whether an object of this key may be among them, as far as its key tells.
+    pub fn may_have(&self, key: &Key) -> bool {
+        (self.namespace.is_empty() || self.namespace == key.namespace) && self.field_selector.may_have(key)
+    }
+}
+
+/// All that is in a scope, now and from now on. It takes `watch`, and [`List`]s of the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// The kind.
+    pub kind: Kind,
+    /// Which of its objects.
+    pub scope: Scope,
+}
+
+impl Asks for Watch {
+    fn access(&self) -> Access<'_> {
+        Access {
+            verb: Verb::Watch,
+            kind: &self.kind,
+            subresource: "",
+            namespace: &self.scope.namespace,
+            name: self.scope.fields.required_name().unwrap_or_default(),
+        }
+    }
+
+    fn judge(
+        &self,
+        plugin: &str,
+        allows: &dyn Fn(&Access<'_>) -> bool,
+        _granted: &Arc<Granted>,
+    ) -> Result<Option<OwnersStay>, ApiError> {
+        let list = Access { verb: Verb::List, ..self.access() };
+        if allows(&list) {
+            return Ok(None);
+        }
+        Err(ApiError::Forbidden(format!("plugin {plugin} may watch {}, and not list it", self.kind)))
+    }
+}
+
+/// Whether a kind's reads come from the cache. It is no [`Asks`], since it takes a permission anywhere: see
+/// [`Gate::permit_synced`](crate::Gate::permit_synced).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Synced {
+    /// The kind.
+    pub kind: Kind,
 }
 
 /// How the bytes of a patch are meant.
@@ -173,6 +245,16 @@ impl Asks for Write {
             kind: &self.kind,
             subresource: &self.subresource,
             namespace: &self.key.namespace,
+            name: &self.key.name,
         }
+    }
+
+    fn judge(
+        &self,
+        plugin: &str,
+        allows: &dyn Fn(&Access<'_>) -> bool,
+        granted: &Arc<Granted>,
+    ) -> Result<Option<OwnersStay>, ApiError> {
+        ownership::judge(self, plugin, allows, granted)
     }
 }

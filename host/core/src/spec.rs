@@ -289,7 +289,7 @@ impl Spec {
     }
 }
 
-fn is_dns_label(name: &str) -> bool {
+pub(crate) fn is_dns_label(name: &str) -> bool {
     let ends = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     name.len() <= 63
         && ends(name.as_bytes().first())

@@ -5,11 +5,12 @@
 //! (`sched(7)`.)
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use thread_priority::unix::{set_thread_priority_and_policy, thread_native_id};
 use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::SandboxError;
 
@@ -21,6 +22,10 @@ thread_local! {
 pub(crate) struct Background {
     /// It has the threads, and no tasks of its own. Always there but while it is dropped.
     threads: Option<Runtime>,
+    /// As many as there are processors, taken in order. A thread of these that is kept from running may
+    /// hold something that a prompt thread waits for: then there must be a processor for it at once, and
+    /// no crowd of its like before it.
+    turns: Arc<Semaphore>,
 }
 
 impl Background {
@@ -40,7 +45,13 @@ impl Background {
             })
             .build()
             .map_err(|error| SandboxError(format!("no background threads: {error}")))?;
-        Ok(Self { threads: Some(threads) })
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self { threads: Some(threads), turns: Arc::new(Semaphore::new(processors)) })
+    }
+
+    /// Who computes here takes one for each tick.
+    pub(crate) fn turns(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.turns)
     }
 
     /// Whether this thread is one of them.

@@ -17,15 +17,20 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep, sleep_until};
 use wheelhouse_core::limits::Limit;
-use wheelhouse_core::usage::Usage;
+use wheelhouse_core::usage::{CpuShare, Usage};
 
 use crate::background::Background;
 use crate::error::CallError;
 
 /// A call has so much of the prompt threads; what takes longer goes on in the background.
 const PROMPT: Duration = Duration::from_millis(2);
+
+/// A pause in the background is interrupted so often, to see whether anybody still waits for the call.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A guest's answer, in the making.
 pub(crate) type Answering<T> = Pin<Box<dyn Future<Output = Result<T, CallError>> + Send>>;
@@ -47,113 +52,79 @@ pub(crate) async fn run<T: Send + 'static>(
     background: &Background,
 ) -> Result<T, CallError> {
     let mut running = Running::new(allowance);
+    let turns = background.turns();
     if Background::is_here() {
-        let ended = running.go_on(&mut answering, Place::Background).await;
-        return ended.unwrap_or_else(|| Err(lost()));
+        return running.in_background(&mut answering, &turns).await;
     }
-    if let Some(ended) = running.go_on(&mut answering, Place::Prompt).await {
+    if let Some(ended) = running.promptly(&mut answering).await {
         return ended;
     }
-    let going_on = async move {
-        let ended = running.go_on(&mut answering, Place::Background).await;
-        ended.unwrap_or_else(|| Err(lost()))
-    };
-    background.run(going_on).await.unwrap_or_else(|| Err(lost()))
-}
-
-fn lost() -> CallError {
-    CallError::Instance("there is no background thread for it".to_owned())
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// A thread that all plugins share, and the host's own tasks.
-    Prompt,
-    /// A thread of its own, which gives way to those.
-    Background,
+    let going_on = async move { running.in_background(&mut answering, &turns).await };
+    let lost = || Err(CallError::Instance("there is no background thread for it".to_owned()));
+    background.run(going_on).await.unwrap_or_else(lost)
 }
 
 struct Running {
     allowance: Allowance,
     begun: Instant,
     used: Duration,
+    /// What the plugin has to pause for, now.
+    pause: Duration,
+    /// And what it has paused so far.
     paused: Duration,
-    /// It is to go on in the background.
-    demoted: bool,
-    /// It never is.
+    greedy: bool,
     trusted: bool,
 }
 
 impl Running {
     fn new(allowance: Allowance) -> Self {
-        let share = allowance.usage.cpu_share();
-        Self {
-            begun: Instant::now(),
-            used: Duration::ZERO,
-            paused: share.pause,
-            demoted: share.greedy,
-            trusted: share.trusted,
-            allowance,
-        }
+        let CpuShare { pause, greedy, trusted } = allowance.usage.cpu_share();
+        let (used, paused) = (Duration::ZERO, Duration::ZERO);
+        Self { begun: Instant::now(), used, pause, paused, greedy, trusted, allowance }
     }
 
-    /// Polls until the call has ended, or is to go on in the background.
-    async fn go_on<T>(&mut self, answering: &mut Answering<T>, place: Place) -> Option<Result<T, CallError>> {
-        if self.demoted && place == Place::Prompt {
+    /// Polls on a thread that all plugins share, until the call has ended, or (none) is to go on in the
+    /// background.
+    async fn promptly<T>(&mut self, answering: &mut Answering<T>) -> Option<Result<T, CallError>> {
+        if self.greedy {
             return None;
         }
-        let deadline = self.begun.checked_add(self.allowance.time.0);
-        let deadline = sleep_until(deadline.unwrap_or(self.begun).into());
+        let deadline = sleep_until(self.deadline().into());
         tokio::pin!(deadline);
-        let mut pause = self.pause(self.paused);
-        let usage = Arc::clone(&self.allowance.usage);
+        let mut pausing: Option<Pin<Box<Sleep>>> = None;
         poll_fn(|context| {
             loop {
-                if self.begun.elapsed() >= self.allowance.time.0 {
+                if self.is_late() {
                     return Poll::Ready(Some(Err(self.late())));
+                }
+                if let Some(pause) = self.take_pause() {
+                    pausing = Some(Box::pin(sleep(pause)));
+                }
+                if let Some(pause) = &mut pausing {
+                    if pause.as_mut().poll(context).is_pending() {
+                        // Or until the deadline, if that is earlier.
+                        return deadline.as_mut().poll(context).map(|()| Some(Err(self.late())));
+                    }
+                    pausing = None;
+                }
+                let usage = Arc::clone(&self.allowance.usage);
+                let place = usage.prompt_place();
+                if place.is_none() && !self.trusted {
+                    return Poll::Ready(None);
+                }
+                let clock = Clock::prompt();
+                let polled = answering.as_mut().poll(context);
+                let took = clock.elapsed();
+                drop(place);
+                if let Some(ended) = self.charge(took, polled) {
+                    return Poll::Ready(Some(ended));
+                }
+                if !self.trusted && (self.greedy || self.used > PROMPT) {
+                    return Poll::Ready(None);
                 }
                 // The timer is set when there is something to wait for, and not before: most calls end at
                 // once, and all timers of the runtime are behind one lock.
-                if let Some(pausing) = &mut pause {
-                    let over = deadline.as_mut().poll(context).is_ready();
-                    if pausing.as_mut().poll(context).is_pending() && !over {
-                        return Poll::Pending;
-                    }
-                    pause = None;
-                }
-                let on_prompt = match place {
-                    Place::Background => None,
-                    Place::Prompt => match usage.prompt_place() {
-                        None if !self.trusted => {
-                            self.demoted = true;
-                            return Poll::Ready(None);
-                        }
-                        on_prompt => on_prompt,
-                    },
-                };
-                let clock = Clock::start(place);
-                let polled = answering.as_mut().poll(context);
-                let took = clock.elapsed();
-                drop(on_prompt);
-                self.used += took;
-                let share = usage.cpu(took);
-                if let Poll::Ready(ended) = polled {
-                    return Poll::Ready(Some(ended));
-                }
-                let (cpu, limit) = self.allowance.cpu;
-                if self.used > cpu {
-                    return Poll::Ready(Some(Err(CallError::Cpu { limit, after: cpu })));
-                }
-                if share.pause > Duration::ZERO {
-                    usage.breach(Limit::CpuPerSecond);
-                    self.paused += share.pause;
-                    pause = self.pause(share.pause);
-                }
-                if place == Place::Prompt && (share.greedy || self.used > PROMPT && !self.trusted) {
-                    self.demoted = true;
-                    return Poll::Ready(None);
-                }
-                if pause.is_none() && deadline.as_mut().poll(context).is_pending() {
+                if self.pause.is_zero() && deadline.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
             }
@@ -161,8 +132,95 @@ impl Running {
         .await
     }
 
-    fn pause(&self, how_long: Duration) -> Option<Pin<Box<Sleep>>> {
-        (how_long > Duration::ZERO).then(|| Box::pin(sleep(how_long)))
+    /// Polls on a thread of the background, whenever it has a turn, until the call has ended.
+    ///
+    /// What it does between two polls takes no lock that a prompt thread might want: this thread may be
+    /// kept from running at any time. For the same reason no more of them run than there are processors.
+    async fn in_background<T>(
+        &mut self,
+        answering: &mut Answering<T>,
+        turns: &Semaphore,
+    ) -> Result<T, CallError> {
+        let deadline = sleep_until(self.deadline().into());
+        tokio::pin!(deadline);
+        loop {
+            while let Some(pause) = self.take_pause() {
+                let (now, left) = (pause.min(LOOK), pause.saturating_sub(LOOK));
+                #[allow(clippy::disallowed_methods, reason = "nobody else is on this thread")]
+                std::thread::sleep(now.min(self.deadline().saturating_duration_since(Instant::now())));
+                self.pause += left;
+                self.paused = self.paused.saturating_sub(left);
+                // Whether anybody still waits for the call is looked at here.
+                yield_now().await;
+                if self.is_late() {
+                    return Err(self.late());
+                }
+            }
+            let turn = turns.acquire().await;
+            let (took, polled) = poll_fn(|context| {
+                let clock = Clock::background();
+                let polled = answering.as_mut().poll(context);
+                Poll::Ready((clock.elapsed(), polled))
+            })
+            .await;
+            drop(turn);
+            if let Some(ended) = self.charge(took, polled) {
+                return ended;
+            }
+            if self.pause.is_zero() {
+                // Until it is woken: by what it waits for, by itself, or by the deadline.
+                let mut woken = false;
+                poll_fn(|context| {
+                    let waits = !std::mem::replace(&mut woken, true);
+                    if waits && deadline.as_mut().poll(context).is_pending() {
+                        Poll::Pending
+                    } else {
+                        Poll::Ready(())
+                    }
+                })
+                .await;
+            }
+            if self.is_late() {
+                return Err(self.late());
+            }
+        }
+    }
+
+    /// Charges a poll to the call and to its plugin. How the call has ended, if it has.
+    fn charge<T>(
+        &mut self,
+        took: Duration,
+        polled: Poll<Result<T, CallError>>,
+    ) -> Option<Result<T, CallError>> {
+        self.used += took;
+        let share = self.allowance.usage.cpu(took);
+        if let Poll::Ready(ended) = polled {
+            return Some(ended);
+        }
+        let (after, limit) = self.allowance.cpu;
+        if self.used > after {
+            return Some(Err(CallError::Cpu { limit, after }));
+        }
+        if !share.pause.is_zero() {
+            self.allowance.usage.breach(Limit::CpuPerSecond);
+        }
+        (self.pause, self.greedy) = (share.pause, share.greedy);
+        None
+    }
+
+    /// The pause that is due, if there is one: it is taken now.
+    fn take_pause(&mut self) -> Option<Duration> {
+        let pause = std::mem::take(&mut self.pause);
+        self.paused += pause;
+        (!pause.is_zero()).then_some(pause)
+    }
+
+    fn deadline(&self) -> Instant {
+        self.begun.checked_add(self.allowance.time.0).unwrap_or(self.begun)
+    }
+
+    fn is_late(&self) -> bool {
+        self.begun.elapsed() >= self.allowance.time.0
     }
 
     fn late(&self) -> CallError {
@@ -191,10 +249,11 @@ thread_local! {
 }
 
 impl Clock {
-    fn start(place: Place) -> Self {
-        if place == Place::Background {
-            return Self::Thread(thread_time());
-        }
+    fn background() -> Self {
+        Self::Thread(thread_time())
+    }
+
+    fn prompt() -> Self {
         let begun = Instant::now();
         let used = match READ.get() {
             Some((at, used)) if begun.saturating_duration_since(at) < SHORT => used,

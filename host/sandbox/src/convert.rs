@@ -164,19 +164,6 @@ pub(crate) fn outcome(outcome: wit::Outcome) -> Outcome {
     }
 }
 
-/// The gate's no to a plugin that applies under another's name.
-pub(crate) fn foreign_manager(plugin: &str, kind: &str, manager: &str) -> types::Error {
-    types::Error::Denied(types::Denial {
-        message: format!(
-            "plugin {plugin} may not apply as field manager {manager:?}; leave it empty, or use {plugin:?}"
-        ),
-        verb: "patch".to_owned(),
-        kind: kind.to_owned(),
-        subresource: String::new(),
-        namespace: String::new(),
-    })
-}
-
 fn rejection(message: String, causes: Vec<Cause>) -> types::Rejection {
     let causes = causes.into_iter().map(|Cause { field, reason, message }| types::FieldCause {
         field,

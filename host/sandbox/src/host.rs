@@ -8,12 +8,11 @@ use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, bail};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wheelhouse_core::gate::Verb;
 use wheelhouse_core::limits::{Limit, Limits};
-use wheelhouse_core::request::{Change, Consistency, Get, List, Write};
+use wheelhouse_core::request::{Change, Consistency, Get, List, Synced, Write};
 use wheelhouse_core::series::OwnMetrics;
 use wheelhouse_core::usage::Usage;
-use wheelhouse_core::{ApiError, ClusterAccess, Gate, Kind, Object};
+use wheelhouse_core::{ApiError, ClusterAccess, Gate, Kind, Object, Permitted};
 
 use crate::bindings::wheelhouse::controller::{client, config, logging, objects, types};
 use crate::convert::{self, bad_request};
@@ -235,13 +234,10 @@ impl InstanceState {
         convert::list_request(self.kind(kind)?, query, &self.limits)
     }
 
-    /// The kind, if the plugin may list it anywhere: enough to ask whether it is synced.
-    fn listed_kind(&self, kind: &str) -> Result<Kind, types::Error> {
-        let kind = self.kind(kind).and_then(|kind| {
-            self.gate.permit_anywhere(Verb::List, &kind)?;
-            Ok(kind)
-        });
-        kind.map_err(convert::error)
+    /// Whether a kind is synced may be asked by who may list it anywhere.
+    fn synced_request(&self, kind: &str) -> Result<Permitted<Synced>, types::Error> {
+        let request = self.kind(kind).and_then(|kind| Ok(self.gate.permit_synced(Synced { kind })?));
+        request.map_err(convert::error)
     }
 
     async fn write(
@@ -250,7 +246,7 @@ impl InstanceState {
         make: impl FnOnce(Kind) -> Result<Write, ApiError>,
     ) -> wasmtime::Result<Result<Option<Object>, types::Error>> {
         let cluster = self.cluster(Authority::Full)?;
-        let request = self.kind(kind).and_then(make).and_then(|write| Ok(self.gate.permit(write)?));
+        let request = self.kind(kind).and_then(make).and_then(|write| self.gate.permit(write));
         Ok(match request {
             Ok(request) => cluster.write(request).await.map_err(convert::error),
             Err(error) => Err(convert::error(error)),
@@ -291,7 +287,7 @@ impl objects::Host for InstanceState {
         let cluster = self.cluster(Authority::Read)?;
         let request = self.kind(&kind).and_then(|kind| {
             let (key, consistency) = (convert::key_from(key), convert::consistency(consistency));
-            Ok(self.gate.permit(Get { kind, key, subresource: String::new(), consistency })?)
+            self.gate.permit(Get { kind, key, subresource: String::new(), consistency })
         });
         Ok(match request {
             Ok(request) => {
@@ -315,7 +311,7 @@ impl objects::Host for InstanceState {
         let limit = list.limit;
         let page = match self.gate.permit(list) {
             Ok(request) => cluster.list(request).await,
-            Err(denied) => Err(denied.into()),
+            Err(error) => Err(error),
         };
         Ok(page.map(|page| convert::page(page, limit)).map_err(convert::error))
     }
@@ -326,7 +322,7 @@ impl objects::Host for InstanceState {
         query: objects::Query,
     ) -> wasmtime::Result<Result<u64, types::Error>> {
         let cluster = self.cluster(Authority::Read)?;
-        let request = self.list_request(&kind, query).and_then(|list| Ok(self.gate.permit(list)?));
+        let request = self.list_request(&kind, query).and_then(|list| self.gate.permit(list));
         Ok(match request {
             Ok(request) => cluster.count(request).await.map_err(convert::error),
             Err(error) => Err(convert::error(error)),
@@ -335,7 +331,7 @@ impl objects::Host for InstanceState {
 
     fn synced(&mut self, kind: String) -> wasmtime::Result<Result<bool, types::Error>> {
         let cluster = self.cluster(Authority::Read)?;
-        Ok(self.listed_kind(&kind).map(|kind| cluster.synced(&kind)))
+        Ok(self.synced_request(&kind).map(|request| cluster.synced(request)))
     }
 
     async fn wait_synced(
@@ -347,8 +343,8 @@ impl objects::Host for InstanceState {
         // A wait up to the deadline itself would leave no time to make something of its answer.
         let left = (self.timeout / 10 * 9).saturating_sub(self.begun.elapsed());
         let within = left.min(Duration::from_millis(timeout_ms.into()));
-        Ok(match self.listed_kind(&kind) {
-            Ok(kind) => Ok(cluster.wait_synced(&kind, within).await),
+        Ok(match self.synced_request(&kind) {
+            Ok(request) => Ok(cluster.wait_synced(request, within).await),
             Err(error) => Err(error),
         })
     }
@@ -364,7 +360,7 @@ impl client::Host for InstanceState {
         let cluster = self.cluster(Authority::Read)?;
         let request = self.kind(&kind).and_then(|kind| {
             let (key, consistency) = (convert::key_from(key), Consistency::default());
-            Ok(self.gate.permit(Get { kind, key, subresource, consistency })?)
+            self.gate.permit(Get { kind, key, subresource, consistency })
         });
         Ok(match request {
             Ok(request) => {
@@ -422,18 +418,13 @@ impl client::Host for InstanceState {
         object: Vec<u8>,
         options: client::ApplyOptions,
     ) -> wasmtime::Result<Result<Vec<u8>, types::Error>> {
-        let gate = Arc::clone(&self.gate);
-        let plugin = gate.plugin();
-        if !options.field_manager.is_empty() && options.field_manager != plugin {
-            self.cluster(Authority::Full)?;
-            let error = convert::foreign_manager(plugin, &kind, &options.field_manager);
-            return Ok(Err(error));
-        }
+        // Another's name is for the gate to refuse.
+        let field_manager = Some(options.field_manager).filter(|manager| !manager.is_empty());
         let force = options.force;
         let target = convert::Target {
             subresource: options.subresource,
             dry_run: options.dry_run,
-            field_manager: plugin.to_owned(),
+            field_manager: field_manager.unwrap_or_else(|| self.gate.plugin().to_owned()),
         };
         self.write_object(&kind, object, target, |object| Change::Apply { object, force }).await
     }

@@ -34,7 +34,7 @@ impl Plugin {
         let spec = Arc::new(compiled.describe("{}", &Limits::default()).await.unwrap());
         let cluster = Arc::new(Nothing::default());
         let setup = RevisionSetup {
-            gate: Arc::new(Gate::new(&spec.name, spec.all_permissions())),
+            gate: Arc::new(Gate::granting(&spec.name, spec.all_permissions())),
             spec,
             config: "{}".into(),
             cluster: Arc::clone(&cluster) as Arc<_>,

@@ -75,11 +75,17 @@ async fn a_host_runs_against_the_cluster_of_a_kubeconfig_and_says_when_it_is_gon
     let kubeconfig = folder.path().join("kubeconfig");
     let mut server = Process::start(wheelhouse().arg("devcluster").arg("--kubeconfig-out").arg(&kubeconfig));
     server.logged("API server up").await;
-    std::fs::copy(plugin("hello"), folder.path().join("hello.wasm")).unwrap();
+    let file = folder.path().join("hello.wasm");
+    std::fs::copy(plugin("hello"), &file).unwrap();
+    let grants = folder.path().join("grants.yaml");
+    let grant = run(&["inspect", file.to_str().unwrap(), "--grant"]);
+    std::fs::write(&grants, grant.stdout).unwrap();
     let host = Process::start(
         wheelhouse()
             .args(["run", "--log-format", "json", "--admin-addr", "127.0.0.1:0", "--plugin-dir"])
             .arg(folder.path())
+            .arg("--grants")
+            .arg(&grants)
             .env("KUBECONFIG", &kubeconfig),
     );
     host.logged("connected").await;
@@ -137,6 +143,23 @@ fn inspect_says_what_is_wrong_with_a_file() {
     std::fs::write(folder.path().join("a.json"), r#"{"nmae": "x"}"#).unwrap();
     let line = error(&["inspect", path]);
     assert!(line.contains("rejects its configuration") && line.contains("nmae"), "{line}");
+}
+
+#[test]
+fn grants_with_a_mistake_end_the_command_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let grants = folder.path().join("grants.yaml");
+    let path = grants.to_str().unwrap();
+    let plugins = folder.path().to_str().unwrap();
+    let command = ["dev", "--admin-addr", "127.0.0.1:0", "--plugin-dir", plugins, "--grants", path];
+    let line = error(&command);
+    assert!(line.contains(path) && line.contains("No such file"), "{line}");
+    let rule = "plugin: hello\nrules:\n- {verbs: [get], kinds: [v1/Pod], namespace: [default]}\n";
+    std::fs::write(&grants, rule).unwrap();
+    let line = error(&command);
+    for part in [path, "\"hello\"", "rules[0]", "unknown field `namespace`", "`namespaces`"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod cache;
 mod command_line;
 mod compiling;
+mod granting;
 mod loading;
 mod plugins;
 mod saying;

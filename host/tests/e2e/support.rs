@@ -110,9 +110,24 @@ impl Process {
     }
 }
 
-/// `wheelhouse dev`, with a plugin folder of its own.
+/// A plugin folder with these plugins.
+pub(crate) fn with(plugins: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in plugins {
+        std::fs::copy(plugin(name), folder.path().join(name).with_extension("wasm")).unwrap();
+    }
+    folder
+}
+
+fn address(rest: String) -> String {
+    rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect()
+}
+
+/// `wheelhouse dev`, or `run`, with a plugin folder of its own.
 pub(crate) struct Host {
     process: Process,
+    /// Of `run`: the embedded server by itself.
+    _server: Option<Process>,
     admin: String,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) client: kube::Client,
@@ -126,24 +141,52 @@ impl Host {
 
     /// Likewise, with further flags.
     pub(crate) async fn start_with(plugins: &[&str], flags: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for name in plugins {
-            std::fs::copy(plugin(name), folder.path().join(name).with_extension("wasm")).unwrap();
-        }
+        Self::start_in(with(plugins), flags).await
+    }
+
+    /// Likewise, with a plugin folder that is there.
+    pub(crate) async fn start_in(folder: tempfile::TempDir, flags: &[&str]) -> Self {
         let process = Process::start(
             wheelhouse()
-                .args(["dev", "--port", "0", "--admin-addr", "127.0.0.1:0", "--grace", "3", "--plugin-dir"])
+                .args(["dev", "--port", "0", "--admin-addr", "127.0.0.1:0", "--plugin-dir"])
                 .arg(folder.path())
+                .args(if flags.contains(&"--grace") { [].as_slice() } else { &["--grace", "3"] })
                 .args(flags),
         );
-        let address = |rest: String| -> String {
-            rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect()
-        };
         let server = address(process.logged("url=\"http://").await);
+        Self::of(process, &server, None, folder).await
+    }
+
+    /// `wheelhouse run` against an embedded server.
+    pub(crate) async fn run(folder: tempfile::TempDir, flags: &[&str]) -> Self {
+        let kubeconfig = folder.path().join(".kubeconfig");
+        let server = Process::start(wheelhouse().arg("devcluster").arg("--kubeconfig-out").arg(&kubeconfig));
+        let at = address(server.logged("url=\"http://").await);
+        let process = Process::start(
+            wheelhouse()
+                .args(["run", "--admin-addr", "127.0.0.1:0", "--grace", "3", "--plugin-dir"])
+                .arg(folder.path())
+                .args(flags)
+                .env("KUBECONFIG", &kubeconfig),
+        );
+        Self::of(process, &at, Some(server), folder).await
+    }
+
+    async fn of(
+        process: Process,
+        server: &str,
+        own_server: Option<Process>,
+        folder: tempfile::TempDir,
+    ) -> Self {
         let admin = address(process.logged("admin endpoints: http://").await);
         let config = kube::Config::new(format!("http://{server}").parse().unwrap());
         let client = kube::Client::try_from(config).unwrap();
-        Self { process, admin, folder, client }
+        Self { process, _server: own_server, admin, folder, client }
+    }
+
+    /// Waits until the log has this.
+    pub(crate) async fn logged(&self, text: &str) {
+        self.process.logged(text).await;
     }
 
     pub(crate) fn log(&self) -> String {

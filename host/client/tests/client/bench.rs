@@ -75,7 +75,7 @@ pub(crate) struct Bench {
     pub(crate) own_writes: OwnWrites,
     pub(crate) usage: Arc<Usage>,
     pub(crate) factory: InformerFactory,
-    gate: Gate,
+    pub(crate) gate: Gate,
     answers: Arc<Answers>,
     feed: Arc<Feed>,
 }
@@ -239,7 +239,7 @@ impl Bench {
             own_writes,
             usage,
             factory,
-            gate: Gate::new("p", permissions),
+            gate: Gate::granting("p", permissions),
             answers,
             feed,
         }
@@ -354,7 +354,7 @@ impl Bench {
     }
 
     pub(crate) async fn write_as(&self, write: Write) -> Result<Option<Object>, ApiError> {
-        self.client.write(self.gate.permit(write).unwrap()).await
+        self.client.write(self.gate.permit(write)?).await
     }
 }
 

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bench;
+mod confining;
 mod events;
 mod reading;
 mod refusing;

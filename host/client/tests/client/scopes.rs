@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use wheelhouse_cache::{Event, Interest, Unreadable};
-use wheelhouse_core::request::{Change, Consistency, List, PatchType};
+use wheelhouse_core::request::{Change, Consistency, List, PatchType, Synced};
 use wheelhouse_core::{ApiError, ClusterAccess, Fields, Scope};
 
 use crate::bench::{Bench, create, delete, everything, json_of, key, kind, object, ok, refusal, with_app};
@@ -234,13 +234,13 @@ async fn a_live_read_tells_of_what_does_not_decode_too() {
 #[tokio::test]
 async fn waiting_for_the_sync_ends_with_it_or_with_its_deadline() {
     let bench = Bench::new().await;
-    assert!(!bench.client.wait_synced(&kind(), Duration::from_millis(20)).await);
+    let asked = |kind| bench.gate.permit_synced(Synced { kind }).unwrap();
+    assert!(!bench.client.wait_synced(asked(kind()), Duration::from_millis(20)).await);
     assert!(
-        !bench.client.wait_synced(&crate::bench::node(), Duration::from_secs(60)).await,
+        !bench.client.wait_synced(asked(crate::bench::node()), Duration::from_secs(60)).await,
         "it is not cached"
     );
-    let kind = kind();
-    let waits = bench.client.wait_synced(&kind, Duration::from_secs(60));
+    let waits = bench.client.wait_synced(asked(kind()), Duration::from_secs(60));
     let (waited, ()) = tokio::join!(waits, bench.sync(10, []));
     assert!(waited);
 }

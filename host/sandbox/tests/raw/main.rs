@@ -25,7 +25,7 @@ async fn compile(module: &Module<'_>) -> Compiled {
 async fn start(module: &Module<'_>, limits: Limits) -> Arc<Revision> {
     let spec = Arc::new(compiled().await.describe("{}", &Limits::default()).await.unwrap());
     let setup = RevisionSetup {
-        gate: Arc::new(Gate::new(&spec.name, spec.all_permissions())),
+        gate: Arc::new(Gate::granting(&spec.name, spec.all_permissions())),
         spec,
         config: "{}".into(),
         cluster: Arc::new(Nothing::default()),

@@ -9,9 +9,9 @@ use wheelhouse_core::access::{BoxFuture, Page};
 use wheelhouse_core::event::RecordEvent;
 use wheelhouse_core::limits::Limits;
 use wheelhouse_core::outcome::Request;
-use wheelhouse_core::request::{Get, List, Write};
+use wheelhouse_core::request::{Get, List, Synced, Write};
 use wheelhouse_core::usage::Usage;
-use wheelhouse_core::{ApiError, ClusterAccess, Gate, Key, Kind, Object, Outcome, Permitted};
+use wheelhouse_core::{ApiError, ClusterAccess, Gate, Key, Object, Outcome, Permitted};
 use wheelhouse_sandbox::{CallError, Compiled, Event, Revision, RevisionSetup, Sandbox, SandboxConfig};
 
 /// A cluster without objects that can be read, which remembers what was asked of it. It never syncs.
@@ -51,11 +51,12 @@ impl ClusterAccess for Nothing {
             }
         })
     }
-    fn synced(&self, _: &Kind) -> bool {
+    fn synced(&self, request: Permitted<Synced>) -> bool {
+        self.note(format!("synced {}", request.kind));
         false
     }
-    fn wait_synced<'a>(&'a self, kind: &'a Kind, within: Duration) -> BoxFuture<'a, bool> {
-        self.note(format!("wait {kind}"));
+    fn wait_synced(&self, request: Permitted<Synced>, within: Duration) -> BoxFuture<'_, bool> {
+        self.note(format!("wait {}", request.kind));
         Box::pin(async move {
             tokio::time::sleep(within).await;
             false
@@ -135,7 +136,7 @@ pub(crate) async fn start_with(limits: Limits) -> (Arc<Revision>, Arc<Nothing>, 
     let cluster = Arc::new(Nothing::default());
     let usage = Arc::new(Usage::new(&limits));
     let setup = RevisionSetup {
-        gate: Arc::new(Gate::new(&spec.name, spec.all_permissions())),
+        gate: Arc::new(Gate::granting(&spec.name, spec.all_permissions())),
         spec,
         config: "{}".into(),
         cluster: Arc::clone(&cluster) as Arc<_>,

@@ -1,0 +1,177 @@
+//! What a plugin that is permitted little does not get at by a detour.
+
+use serde_json::{Value, json};
+use wheelhouse_cache::{Event, Unreadable};
+use wheelhouse_core::gate::{Gate, Permission, Verb};
+use wheelhouse_core::request::{Change, Get, List};
+use wheelhouse_core::{ApiError, ClusterAccess, Key, Object};
+
+use crate::bench::{Bench, everything, json_of, key, kind, object, ok, refusal, with_app, written};
+
+/// One that may write, and not delete.
+async fn writer(objects: impl IntoIterator<Item = Object>) -> Bench {
+    let mut bench = Bench::synced(10, objects).await;
+    let verbs = vec![Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Patch];
+    let permission =
+        Permission { verbs, kind: kind(), subresource: String::new(), namespaces: vec!["n".into()] };
+    bench.gate = Gate::granting("p", vec![permission]);
+    bench
+}
+
+fn owned(version: u64, uid: &str) -> Value {
+    let mut object = json_of("a", version, "x");
+    object["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": uid, "controller": true}]);
+    object
+}
+
+fn update(object: &Value) -> Change {
+    Change::Update(object.to_string().into_bytes())
+}
+
+fn apply(object: &Value) -> Change {
+    let mut object = object.clone();
+    object["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    Change::Apply { object: object.to_string().into_bytes(), force: true }
+}
+
+fn is_denied(result: Result<Option<Object>, ApiError>) -> bool {
+    matches!(result, Err(ApiError::Denied(denied)) if denied.to_string().contains("ownerReferences"))
+}
+
+#[tokio::test]
+async fn hostile_the_owners_of_an_object_that_is_there_stay_without_the_permission_to_delete() {
+    let bench = writer([object("a", 1, "x")]).await;
+    for change in [update(&owned(1, "mine")), apply(&owned(1, "mine"))] {
+        // The cache says that it has none, and so does the server.
+        bench.answer(ok(&json_of("a", 1, "x")));
+        assert!(is_denied(bench.write("a", change).await));
+    }
+    let get = "GET /api/v1/namespaces/n/configmaps/a";
+    assert_eq!(bench.asked_what(), [get, get], "nothing was written");
+}
+
+#[tokio::test]
+async fn hostile_the_cache_is_no_proof_that_an_object_is_not_there() {
+    let bench = writer([]).await;
+    bench.answer(ok(&json_of("a", 11, "x")));
+    assert!(is_denied(bench.write("a", apply(&owned(1, "mine"))).await));
+    assert_eq!(bench.asked().len(), 1);
+    // It is there after all; now it is not.
+    bench.answer(refusal(404, "NotFound"));
+    bench.answer(ok(&owned(12, "mine")));
+    assert!(bench.write("a", apply(&owned(1, "mine"))).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_write_that_leaves_the_owners_as_they_are_costs_one_request() {
+    let bench = writer([Object::from_value(&owned(1, "mine")).unwrap()]).await;
+    for change in [update(&owned(1, "mine")), apply(&owned(1, "mine")), apply(&json_of("a", 1, "y"))] {
+        bench.answer(ok(&owned(2, "mine")));
+        assert!(bench.write("a", change).await.is_ok());
+    }
+    assert_eq!(bench.asked().len(), 3);
+    // An update that leaves them out drops them.
+    bench.answer(ok(&owned(2, "mine")));
+    assert!(is_denied(bench.write("a", update(&json_of("a", 2, "x"))).await));
+}
+
+#[tokio::test]
+async fn who_may_delete_an_object_may_change_its_owners() {
+    let bench = Bench::synced(10, [object("a", 1, "x")]).await;
+    bench.answer(ok(&owned(2, "mine")));
+    assert!(bench.write("a", update(&owned(1, "mine"))).await.is_ok());
+    assert_eq!(bench.asked().len(), 1, "nothing has to be compared");
+}
+
+#[tokio::test]
+async fn hostile_a_continue_token_that_points_elsewhere_stays_within_the_namespace() {
+    let other = |name: &str| {
+        let mut other = json_of(name, 3, "x");
+        other["metadata"]["namespace"] = json!("other");
+        Object::from_value(&other).unwrap()
+    };
+    let bench = Bench::synced(10, [object("a", 1, "x"), object("b", 2, "x"), other("a"), other("z")]).await;
+    for (after, expected) in [
+        (Key::new("", "x"), &["n/a", "n/b"][..]),
+        (Key::new("m", "z"), &["n/a", "n/b"]),
+        (Key::new("n", "a"), &["n/b"]),
+        (Key::new("other", ""), &[]),
+        (Key::new("../other", "a"), &["n/a", "n/b"]),
+        (Key::new("\u{0}", "a"), &["n/a", "n/b"]),
+    ] {
+        for list in [everything(), with_app("x")] {
+            let list = List { namespace: "n".into(), after: Some(after.clone()), limit: 9, ..list };
+            let page = bench.page(list).await.unwrap();
+            let keys: Vec<String> = page.objects.iter().map(|object| object.key().to_string()).collect();
+            assert_eq!(keys, expected, "after {after}");
+        }
+    }
+    assert!(bench.asked().is_empty());
+}
+
+#[tokio::test]
+async fn hostile_an_index_finds_nothing_in_another_namespace() {
+    let mut other = json_of("z", 3, "x");
+    other["metadata"]["namespace"] = json!("other");
+    let bench = writer([object("a", 1, "x"), Object::from_value(&other).unwrap()]).await;
+    let mine = List { namespace: "n".into(), ..with_app("x") };
+    assert_eq!(bench.list_of(mine).await.unwrap(), ["a@1"]);
+    for namespace in ["", "other"] {
+        let list = List { namespace: namespace.into(), ..with_app("x") };
+        assert!(matches!(bench.gate.permit(list), Err(ApiError::Denied(_))), "{namespace:?}");
+    }
+    let by_field = List { field_selector: "metadata.namespace=other".parse().unwrap(), ..with_app("x") };
+    assert!(bench.gate.permit(by_field.clone()).is_err());
+    let both = List { namespace: "n".into(), ..by_field };
+    assert!(bench.list_of(both).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn hostile_a_list_of_one_name_tells_no_other_that_cannot_be_read() {
+    let bench = Bench::synced(10, [object("a", 1, "x")]).await;
+    for (name, version) in [("b", 11), ("c", 12)] {
+        let unreadable = Unreadable { key: Some(key(name)), reason: "it is too odd".into() };
+        let event = Event::Unreadable { unreadable, resource_version: version.to_string(), deleted: false };
+        bench.event(event, version).await;
+    }
+    let list = List { namespace: "n".into(), limit: 9, ..everything() };
+    assert_eq!(bench.page(list.clone()).await.unwrap().unreadable, [key("b"), key("c")]);
+    let named = List { field_selector: "metadata.name=c".parse().unwrap(), ..list };
+    assert_eq!(bench.page(named).await.unwrap().unreadable, [key("c")]);
+}
+
+#[tokio::test]
+async fn hostile_a_key_that_is_none_leads_nowhere() {
+    let bench = Bench::synced(10, [object("a", 1, "x")]).await;
+    let get = |namespace: &str, name: &str| Get {
+        kind: kind(),
+        key: Key::new(namespace, name),
+        subresource: String::new(),
+        consistency: Default::default(),
+    };
+    let bad = |result: Result<Option<Object>, ApiError>| matches!(result, Err(ApiError::BadRequest(_)));
+    let names =
+        ["", ".", "..", "../secrets/a", "a/b", "a?b", "a%2fb", "a b", "a\n", "a\u{0}", "\u{e9}", "a#b"];
+    for (namespace, name) in names.iter().map(|name| ("n", *name)).chain([
+        ("", "a"),
+        ("n/x", "a"),
+        ("..", "a"),
+        ("n\n", "a"),
+        ("N", "a"),
+        ("\u{e9}", "a"),
+    ]) {
+        let permitted = || bench.gate.permit(get(namespace, name)).unwrap();
+        assert!(bad(bench.client.get_live(permitted()).await), "{namespace:?} {name:?}");
+        // The cache has no such object; a namespace that is missing is a mistake that is told.
+        let cached = bench.client.get(permitted()).await;
+        assert!(matches!(cached, Ok(None)) || bad(cached), "{namespace:?} {name:?}");
+        for change in [crate::bench::delete(), apply(&json!({"metadata": {}}))] {
+            let write =
+                wheelhouse_core::request::Write { key: Key::new(namespace, name), ..written("", change) };
+            assert!(bad(bench.write_as(write).await), "{namespace:?} {name:?}");
+        }
+    }
+    assert!(bad(bench.client.get(bench.gate.permit(get("", "a")).unwrap()).await));
+    assert!(bench.asked().is_empty(), "{:?}", bench.asked_what());
+}

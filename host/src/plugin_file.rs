@@ -120,7 +120,8 @@ impl File {
         let begun = Instant::now();
         let compiled = match self.compile(&found).await {
             Ok(compiled) => {
-                tracing::info!(file, "compiled in {:.1?}", begun.elapsed());
+                let how = if compiled.from_cache() { "loaded from the compile cache" } else { "compiled" };
+                tracing::info!(file, "{how} in {:.1?}", begun.elapsed());
                 let grants = self.uphold().await;
                 let limits = self.terms(&grants, compiled.digest()).map(|terms| terms.limits);
                 let runs = |c: Arc<Controller>| {

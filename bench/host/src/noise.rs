@@ -89,15 +89,11 @@ async fn measure_beside(component: &[u8], pods: usize, url: &str) -> Result<Vec<
         for _ in 0..ROUNDS {
             alone.merge(asked(&quiet, PHASE).await?);
             let noise = make_noise(&noisy, scenario, argument);
-            if std::env::var_os("WARM").is_some() {
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
             beside.merge(asked(&quiet, PHASE).await?);
             drop(noise);
             // What is left of it ends.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        eprintln!("{name}: alone {:?} beside {:?}", alone.spread(), beside.spread());
         rows.push(Row::once(format!("p99 alone, before {name}"), Unit::Nanoseconds, alone.p99()));
         let beside = Row::once(format!("p99 beside one that is {name}"), Unit::Nanoseconds, beside.p99());
         rows.push(beside.within_times(MUST, "alone", alone.p99()));

@@ -48,10 +48,6 @@ impl Samples {
         self.quantile(0.99)
     }
 
-    pub(crate) fn spread(&self) -> Vec<f64> {
-        [0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0].iter().map(|q| self.quantile(*q) / 1e3).collect()
-    }
-
     /// The nearest rank; not a number if nothing was measured.
     fn quantile(&self, q: f64) -> f64 {
         let mut sorted = self.0.clone();

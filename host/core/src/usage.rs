@@ -265,11 +265,11 @@ mod tests {
         };
         let usage = Usage::new(&limits);
         assert_eq!(
-            usage.cpu(Duration::from_millis(1)),
+            usage.cpu(Duration::from_micros(100)),
             CpuShare { pause: Duration::ZERO, greedy: false, trusted: false }
         );
         assert_eq!(
-            usage.cpu(Duration::from_millis(99)),
+            usage.cpu(Duration::from_micros(99_900)),
             CpuShare { pause: Duration::ZERO, greedy: true, trusted: false }
         );
         let CpuShare { pause, .. } = usage.cpu(Duration::from_millis(50));

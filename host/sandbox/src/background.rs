@@ -22,9 +22,10 @@ thread_local! {
 pub(crate) struct Background {
     /// It has the threads, and no tasks of its own. Always there but while it is dropped.
     threads: Option<Runtime>,
-    /// As many as there are processors, taken in order. A thread of these that is kept from running may
-    /// hold something that a prompt thread waits for: then there must be a processor for it at once, and
-    /// no crowd of its like before it.
+    /// One fewer than there are processors, taken in order: one is always left to prompt threads, whatever
+    /// the kernel is busy with for these (it gives up mapping and clearing memory for nobody). And one that is
+    /// kept from running may hold something that a prompt thread waits for: then there is no crowd of its
+    /// like before it.
     turns: Arc<Semaphore>,
 }
 
@@ -46,7 +47,10 @@ impl Background {
             .build()
             .map_err(|error| SandboxError(format!("no background threads: {error}")))?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { threads: Some(threads), turns: Arc::new(Semaphore::new(processors)) })
+        Ok(Self {
+            threads: Some(threads),
+            turns: Arc::new(Semaphore::new(processors.saturating_sub(1).max(1))),
+        })
     }
 
     /// Who computes here takes one for each tick.

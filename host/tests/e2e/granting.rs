@@ -68,7 +68,10 @@ async fn run_grants_nothing_by_itself_and_says_how_to() {
         assert!(error.contains(part), "{part}: {error}");
     }
     assert!(host.log().contains("no --grants"));
-    assert!(host.admin("/readyz").0.contains("200"), "it is ready, as far as it is up to the host");
+    eventually("it is ready, as far as it is up to the host", || async {
+        host.admin("/readyz").0.contains("200").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -251,7 +254,7 @@ async fn hostile_a_plugin_is_not_shown_another_namespace_that_a_neighbour_watche
             "metadata": {"name": "index-panic", "namespace": namespace}}))
             .await;
     }
-    host.logged("index() failed, the object is left out").await;
+    host.logged("index own failed, the object is left out").await;
     let reconciled =
         || host.log().matches("reconciled plugin=\"hostile\" object=default/index-panic").count();
     eventually("it is reconciled", || async { (reconciled() > 0).then_some(()) }).await;
@@ -262,7 +265,7 @@ async fn hostile_a_plugin_is_not_shown_another_namespace_that_a_neighbour_watche
         "spec": {"ports": [{"port": 80}]}}),
     )
     .await;
-    host.logged("map() failed").await;
+    host.logged("map services failed").await;
     eventually("it is reconciled again", || async { (reconciled() > before).then_some(()) }).await;
     assert!(!host.log().contains("object=kube-system/"), "{}", host.log());
 }

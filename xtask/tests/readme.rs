@@ -16,13 +16,50 @@ fn the_first_plugin_is_the_one_in_examples() {
 }
 
 #[test]
-fn what_the_readme_links_to_is_there() {
-    let readme = read("README.md");
-    let links = readme.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
-    let local: Vec<&str> = links.filter(|link| !link.contains("://")).collect();
-    assert!(!local.is_empty());
-    for link in local {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(link);
-        assert!(path.exists(), "{link}");
+fn what_the_documents_link_to_is_there() {
+    for (document, folder) in [
+        ("README.md", "."),
+        ("docs/security.md", "docs"),
+        ("docs/grants.md", "docs"),
+        ("docs/cache.md", "docs"),
+    ] {
+        let text = read(document);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
+        for link in links.filter(|link| !link.contains("://")) {
+            let file = link.split('#').next().unwrap();
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder).join(file);
+            assert!(path.exists(), "{document}: {link}");
+        }
+    }
+    assert!(read("README.md").contains("](docs/"), "there are links");
+}
+
+/// All that the files of a folder, and those below it, say.
+fn sources(folder: &Path, all: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            sources(&path, all);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            *all += &std::fs::read_to_string(path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_page_on_security_names_is_there() {
+    let mut all = String::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../host"), &mut all);
+    let page = read("docs/security.md");
+    // A test's name is a sentence: it has several underscores.
+    let quoted = page.split('`').skip(1).step_by(2);
+    let tests: Vec<&str> =
+        quoted.filter(|name| name.matches('_').count() > 4 && !name.contains('{')).collect();
+    assert!(tests.len() > 100, "{tests:?}");
+    for test in tests {
+        assert!(
+            all.contains(&format!("fn {test}(")),
+            "docs/security.md names a test that is not there: {test}"
+        );
     }
 }

@@ -95,7 +95,9 @@ async fn measure_beside(component: &[u8], pods: usize, url: &str) -> Result<Vec<
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         rows.push(Row::once(format!("p99 alone, before {name}"), Unit::Nanoseconds, alone.p99()));
-        let beside = Row::once(format!("p99 beside one that is {name}"), Unit::Nanoseconds, beside.p99());
+        let times = beside.p99() / alone.p99();
+        let name = format!("p99 beside one that is {name}: {times:.2} ×");
+        let beside = Row::once(name, Unit::Nanoseconds, beside.p99());
         rows.push(beside.within_times(MUST, "alone", alone.p99()));
     }
     Ok(rows)

@@ -99,6 +99,10 @@ impl Sandbox {
         &self.inner.engine
     }
 
+    pub(crate) fn max_memory(&self) -> usize {
+        self.inner.config.max_memory
+    }
+
     pub(crate) fn background(&self) -> &Background {
         &self.inner.background
     }

@@ -66,7 +66,9 @@ pub struct Revision {
 }
 
 impl Revision {
-    pub(crate) fn new(compiled: Compiled, setup: RevisionSetup) -> Self {
+    pub(crate) fn new(compiled: Compiled, mut setup: RevisionSetup) -> Self {
+        // Of what the host has no room for, the limit is the host's.
+        setup.limits.memory = setup.limits.memory.min(compiled.sandbox().max_memory());
         let log = Arc::new(LogContext::new(&setup.spec.name, compiled.digest(), &setup.usage));
         let mut kinds = setup.spec.kinds();
         for permission in &setup.spec.permissions {

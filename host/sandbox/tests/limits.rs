@@ -78,6 +78,12 @@ async fn hostile_memory_and_tables_are_limited_together() {
 }
 
 #[tokio::test]
+async fn hostile_more_memory_than_the_host_has_room_for_is_granted_to_nobody() {
+    let reason = trapped(Limits { memory: 1 << 40, ..limits() }, "hoard", Limit::Memory).await;
+    assert!(reason.contains(&(256 << 20).to_string()), "{reason}");
+}
+
+#[tokio::test]
 async fn hostile_a_loop_of_host_calls_is_stopped() {
     let limits = Limits { host_calls: 1_000, ..limits() };
     let reason = trapped(limits.clone(), "host-calls", Limit::HostCalls).await;

@@ -5,6 +5,7 @@ mod cache;
 mod command_line;
 mod compiling;
 mod granting;
+mod limiting;
 mod loading;
 mod plugins;
 mod saying;

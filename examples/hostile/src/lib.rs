@@ -5,6 +5,7 @@
 #![allow(clippy::panic, clippy::print_stdout, clippy::disallowed_methods, reason = "it is here to misbehave")]
 
 mod say;
+mod writes;
 
 use serde_json::json;
 use wheelhouse_sdk::prelude::*;
@@ -183,6 +184,10 @@ impl Reconciler for Hostile {
                     .collect();
                 Err(Error::terminal(format!("{} handles", all.len())))
             }
+            flooded if flooded.starts_with("flood-") => {
+                std::thread::sleep(Duration::from_millis(2));
+                Ok(Outcome::Done)
+            }
             "log-flood" => {
                 for i in 0..1000 {
                     info!("flood {i}");
@@ -216,7 +221,9 @@ impl Reconciler for Hostile {
                 println!("printed");
                 Ok(Outcome::Done)
             }
-            name => say::attack(name, &request.key).unwrap_or(Ok(Outcome::Done)),
+            name => say::attack(name, &request.key)
+                .or_else(|| writes::attack(name, &request.key))
+                .unwrap_or(Ok(Outcome::Done)),
         }
     }
 
@@ -236,6 +243,16 @@ impl Reconciler for Hostile {
             "record" => {
                 events::normal(CONFIG_MAP, &event.key, "Why", "Act").record();
                 Vec::new()
+            }
+            "sleep" => {
+                std::thread::sleep(Duration::from_secs(3600));
+                Vec::new()
+            }
+            "odd-keys" => ["odd", "", ".", "a/b", "a\nERROR forged", &"x".repeat(300), "\u{e9}"]
+                .map(|name| ObjectKey::new("default", name))
+                .to_vec(),
+            flood if flood.starts_with("flood-") => {
+                (0..200).map(|i| ObjectKey::new("default", format!("{flood}-{i}"))).collect()
             }
             name => vec![ObjectKey::new("default", name)],
         }

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use wheelhouse_cache::rest::encode;
 use wheelhouse_cache::{Decoder, Failure, Query, page};
 use wheelhouse_core::access::Page;
+use wheelhouse_core::limits::Limit;
 use wheelhouse_core::request::{Get, List};
 use wheelhouse_core::{ApiError, Key, Kind, Object};
 
@@ -22,6 +23,8 @@ use crate::view::{View, unreadable};
 
 /// Objects in a page of a list.
 const PAGE: u32 = 500;
+/// Bytes of all pages of a live list, which is put together in the host.
+const LIST_BYTES: usize = 256 << 20;
 /// How often a list whose token expired is begun.
 const LISTS: u32 = 3;
 
@@ -76,12 +79,13 @@ impl PluginClient {
 
     async fn get_from_server(&self, request: &Get) -> Result<Option<Object>, ApiError> {
         let Get { kind, key, subresource, .. } = request;
+        // Before the kind is looked up, which may take a request of its own.
+        self.usage.api_request()?;
         let resource = self.resources.resolve(kind).await.map_err(from_cache)?;
         let path = path(&resource, key, subresource)?;
         let view = self.view(kind, &key.namespace).filter(|_| subresource.is_empty());
         // Whichever object the plugin saw before the question is gone if the answer is "none".
         let before = view.map(|view| view.overlay.uid_at(key)).unwrap_or_default();
-        self.usage.api_request()?;
         let object = match self.read(&path).await {
             Ok(body) => {
                 let decoder = Decoder::new(kind);
@@ -146,7 +150,18 @@ impl PluginClient {
         Ok(listed)
     }
 
+    fn too_large(&self, kind: &Kind) -> ApiError {
+        self.usage.breach(Limit::AnswerBytes);
+        let message = format!(
+            "a live list of {kind} has more than {LIST_BYTES} bytes: ask for less of it, by a namespace or a label selector, or have a source of the kind, and read from the cache"
+        );
+        ApiError::LimitExceeded { limit: Limit::AnswerBytes, message }
+    }
+
     async fn fetch_all(&self, request: &List) -> Result<Listed, ApiError> {
+        // As for a get: the first page is accounted for before anything is sent.
+        self.usage.api_request()?;
+        let mut accounted = true;
         let resource = self.resources.resolve(&request.kind).await.map_err(from_cache)?;
         let collection = crate::place::collection(&resource, &request.namespace)?;
         let decoder = Decoder::new(&request.kind);
@@ -159,11 +174,20 @@ impl PluginClient {
         'list: loop {
             lists -= 1;
             let mut listed = Listed { objects: Vec::new(), unreadable: Vec::new() };
+            let mut bytes = 0;
             let mut path = first.clone();
             loop {
-                self.usage.api_request()?;
+                if !std::mem::take(&mut accounted) {
+                    self.usage.api_request()?;
+                }
                 let page = match self.read(&path).await {
-                    Ok(body) => decoder.list(&body).map_err(from_failure)?,
+                    Ok(body) => {
+                        bytes += body.len();
+                        if bytes > LIST_BYTES {
+                            return Err(self.too_large(&request.kind));
+                        }
+                        decoder.list(&body).map_err(from_failure)?
+                    }
                     // Half a list is none.
                     Err(failure) if failure.expired() && lists > 0 => continue 'list,
                     Err(failure) => {

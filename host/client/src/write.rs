@@ -27,6 +27,7 @@ struct Wire {
 
 impl PluginClient {
     pub(crate) async fn carry_out(&self, request: &Permitted<Write>) -> Result<Option<Object>, ApiError> {
+        self.usage.api_request()?;
         let resource = self.resources.resolve(&request.kind).await.map_err(from_cache)?;
         let Wire { method, path, content_type, body } = wire(request, &resource)?;
         self.check_owners(request).await?;
@@ -35,7 +36,6 @@ impl PluginClient {
             Some(view) if deletes => view.overlay.uid_at(&request.key),
             _ => String::new(),
         };
-        self.usage.api_request()?;
         let answer = self.rest.send(method, &path, Some((content_type, body)), self.config.timeout).await;
         let answer = match answer {
             Ok(answer) => answer,

@@ -19,7 +19,7 @@ use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{ApiError, Fields, Gate, Granted, Kind, Object, Permitted, Scope, Spec};
 use wheelhouse_sandbox::{Compiled, DescribeError, Revision, RevisionSetup, Sandbox};
 
-use crate::patience::Patience;
+use crate::patience::{Patience, Slowness};
 use crate::report::{Failed, Reports};
 
 /// What all plugins of a host share. Cheap to clone.
@@ -48,6 +48,8 @@ pub struct Shared {
     pub usage: Arc<Usage>,
     /// What was said of its failures.
     pub reports: Arc<Reports>,
+    /// How long its index functions have kept watches waiting.
+    pub(crate) slowness: Slowness,
     /// What it has recorded of objects.
     pub events: EventRecorder,
     /// What it counts of its own.
@@ -63,6 +65,7 @@ impl Shared {
         Self {
             own_writes: OwnWrites::default(),
             reports: Arc::new(Reports::new(&usage)),
+            slowness: Slowness::new(Instant::now()),
             usage,
             events: EventRecorder::default(),
             metrics: Arc::default(),
@@ -265,7 +268,7 @@ impl Runtime {
         for named in &indexes {
             let kind = &named.index.kind;
             let scopes = spec.scopes(kind, namespaced_kinds.contains(kind));
-            named.add(informers.get(kind).into_iter().flatten(), &scopes, &revision, &shared.reports);
+            named.add(informers.get(kind).into_iter().flatten(), &scopes, &revision, shared);
         }
         self.wait_synced(&spec, &informers).await?;
         Ok(Prepared { revision, client, informers, namespaced, shared: shared.clone(), gate })
@@ -330,13 +333,13 @@ impl<'a> Named<'a> {
         informers: impl Iterator<Item = &'i Informer>,
         scopes: &[Scope],
         revision: &Arc<Revision>,
-        reports: &Arc<Reports>,
+        shared: &Shared,
     ) {
         for informer in informers {
             let function = match &self.index.source {
                 IndexSource::Field(path) => IndexFn::field(path.clone()),
                 IndexSource::Plugin => {
-                    own_index(self.index.name.clone(), scopes.to_vec(), informer.fields(), revision, reports)
+                    own_index(self.index.name.clone(), scopes.to_vec(), informer.fields(), revision, shared)
                 }
             };
             informer.add_index(&self.name, function);
@@ -355,13 +358,13 @@ fn own_index(
     scopes: Vec<Scope>,
     fields: &Fields,
     revision: &Arc<Revision>,
-    reports: &Arc<Reports>,
+    shared: &Shared,
 ) -> IndexFn {
     // Weak: the informer may outlive the revision.
     let revision = Arc::downgrade(revision);
-    let (fields, reports) = (fields.clone(), Arc::clone(reports));
+    let (fields, reports) = (fields.clone(), Arc::clone(&shared.reports));
     let call = format!("index {name}");
-    let patience = Mutex::new(Patience::default());
+    let patience = Mutex::new(Patience::new(shared.slowness.clone()));
     IndexFn::from_fn(move |object: &Object| {
         let Some(revision) = revision.upgrade() else { return Vec::new() };
         if !scopes.iter().any(|scope| scope.contains(object)) {

@@ -60,7 +60,8 @@ impl Reports {
         let reason = error.to_string();
         let mut hasher = DefaultHasher::new();
         (revision.digest(), failed.call, &reason, backtrace).hash(&mut hasher);
-        let Some(folded) = self.worth_writing(hasher.finish(), Instant::now()) else { return };
+        let size = reason.len() + backtrace.len();
+        let Some(folded) = self.worth_writing(hasher.finish(), size, Instant::now()) else { return };
         let plugin = revision.spec().name.as_str();
         let Failed { call, object, reconcile_id, then } = failed;
         let revision = revision.short_digest();
@@ -78,7 +79,7 @@ impl Reports {
     }
 
     /// How many of the same were not written since the last one was; none if this one is not to be either.
-    fn worth_writing(&self, report: u64, now: Instant) -> Option<u64> {
+    fn worth_writing(&self, report: u64, bytes: usize, now: Instant) -> Option<u64> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(position) = seen.iter().position(|seen| seen.report == report) {
             let known = seen.get_mut(position)?;
@@ -91,7 +92,7 @@ impl Reports {
             return Some(folded);
         }
         // One whose reports are all different is held to its share of the log.
-        if self.usage.log_line(0).is_err() {
+        if self.usage.log_line(bytes).is_err() {
             return None;
         }
         if seen.len() >= REMEMBERED {
@@ -115,20 +116,20 @@ mod tests {
     #[test]
     fn equal_reports_are_written_once_a_minute_with_how_many_there_were() {
         let (reports, now) = (reports(&Limits::default()), Instant::now());
-        assert_eq!(reports.worth_writing(1, now), Some(0));
-        assert_eq!(reports.worth_writing(1, now), None);
-        assert_eq!(reports.worth_writing(1, now + FOLD / 2), None);
-        assert_eq!(reports.worth_writing(2, now + FOLD / 2), Some(0), "another one is no repetition");
-        assert_eq!(reports.worth_writing(1, now + FOLD), Some(2));
-        assert_eq!(reports.worth_writing(1, now + FOLD), None);
-        assert_eq!(reports.worth_writing(1, now + FOLD * 2), Some(1));
+        assert_eq!(reports.worth_writing(1, 0, now), Some(0));
+        assert_eq!(reports.worth_writing(1, 0, now), None);
+        assert_eq!(reports.worth_writing(1, 0, now + FOLD / 2), None);
+        assert_eq!(reports.worth_writing(2, 0, now + FOLD / 2), Some(0), "another one is no repetition");
+        assert_eq!(reports.worth_writing(1, 0, now + FOLD), Some(2));
+        assert_eq!(reports.worth_writing(1, 0, now + FOLD), None);
+        assert_eq!(reports.worth_writing(1, 0, now + FOLD * 2), Some(1));
     }
 
     #[test]
     fn hostile_reports_that_are_all_different_are_held_to_the_share_of_the_log() {
         let limits = Limits { log_lines_per_second: 10, ..Limits::default() };
         let (reports, now) = (reports(&limits), Instant::now());
-        let written = (0..1000).filter(|report| reports.worth_writing(*report, now).is_some()).count();
+        let written = (0..1000).filter(|report| reports.worth_writing(*report, 0, now).is_some()).count();
         assert!((10..200).contains(&written), "{written}");
         assert!(reports.seen.lock().unwrap().len() <= REMEMBERED);
     }

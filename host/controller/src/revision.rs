@@ -266,12 +266,16 @@ impl Pump {
     /// would only come on top. Meanwhile the changes that are to be mapped wait, one for each object.
     async fn wait_for_room(&self) {
         let limit = self.revision.limits().queued_keys as usize;
-        if self.queue.stats().ready < limit {
+        let waiting = || {
+            let stats = self.queue.stats();
+            stats.ready + stats.delayed
+        };
+        if waiting() < limit {
             return;
         }
         self.usage.breach(Limit::QueuedKeys);
         let mut timer = tokio::time::interval(ROOM);
-        while self.queue.stats().ready >= limit && !*self.retired.borrow() {
+        while waiting() >= limit && !*self.retired.borrow() {
             timer.tick().await;
         }
     }

@@ -55,11 +55,11 @@ impl Bucket {
         self.until(0.0)
     }
 
-    /// Likewise, with a debt that is never more than so much. Whether there is one.
+    /// Likewise, with a debt that is never more than so much. Whether there is one, or nothing to have.
     pub fn charge_up_to(&mut self, amount: f64, debt: f64, now: Instant) -> bool {
         self.fill(now);
         self.level = (self.level - amount).max(-debt);
-        self.level < 0.0
+        self.level < 0.0 || self.capacity <= 0.0
     }
 
     fn until(&self, level: f64) -> Duration {
@@ -106,6 +106,7 @@ mod tests {
         assert!(bucket.charge_up_to(100.0, 2.0, now));
         assert!(bucket.charge_up_to(0.0, 2.0, now + SECOND));
         assert!(!bucket.charge_up_to(0.0, 2.0, now + SECOND * 2));
+        assert!(Bucket::new(0.0, 0.0, now).charge_up_to(0.0, 0.0, now));
     }
 
     #[test]

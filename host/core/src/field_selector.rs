@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::printable::excerpt;
+use crate::selector::SELECTOR_BYTES;
 use crate::{FieldPath, Key, Value};
 
 /// `spec.nodeName=n1,status.phase!=Failed`: all requirements must hold. The empty one selects all.
@@ -53,13 +55,17 @@ impl FromStr for FieldSelector {
     type Err = BadFieldSelector;
 
     fn from_str(text: &str) -> Result<Self, BadFieldSelector> {
+        if text.len() > SELECTOR_BYTES {
+            let problem = format!("it has {} bytes, at most {SELECTOR_BYTES} may be", text.len());
+            return Err(BadFieldSelector { selector: excerpt(text), at: SELECTOR_BYTES, problem });
+        }
         let mut requirements = Vec::new();
         let mut at = 0;
         // An empty requirement is none, as in Kubernetes: `a=b,`.
         for part in split(text) {
             if !part.trim().is_empty() {
                 let bad = |(offset, problem)| BadFieldSelector {
-                    selector: text.chars().take(200).collect(),
+                    selector: excerpt(text),
                     at: at + offset,
                     problem,
                 };
@@ -199,6 +205,14 @@ mod tests {
         let pod = json!({"metadata": {"name": "a"}, "spec": {"nodeName": "n1", "hostNetwork": true, "x": "a,b=c\\"}});
         let pod = Object::from_value(&pod).unwrap();
         selector.parse::<FieldSelector>().unwrap().matches(pod.value())
+    }
+
+    #[test]
+    fn hostile_a_field_selector_has_a_bound() {
+        let of = |bytes: usize| format!("a={}", "v".repeat(bytes - 2));
+        assert!(of(SELECTOR_BYTES).parse::<FieldSelector>().is_ok());
+        let error = of(SELECTOR_BYTES + 1).parse::<FieldSelector>().unwrap_err().to_string();
+        assert!(error.len() < 500 && error.contains("16384"), "{error}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::grant::{Allowed, Grant, Rule};
 use crate::granted::Granted;
 use crate::guarded::guarded;
 use crate::ownership::OwnersStay;
+use crate::printable::excerpt;
 use crate::request::{Asks, Synced, Write};
 use crate::{ApiError, Kind};
 
@@ -52,8 +53,8 @@ impl Denied {
             plugin: plugin.to_owned(),
             verb: write.change.verb(),
             kind: write.kind.clone(),
-            subresource: write.subresource.clone(),
-            namespace: write.key.namespace.clone(),
+            subresource: excerpt(&write.subresource),
+            namespace: excerpt(&write.key.namespace),
             reason: Reason::Refused(what),
         }
     }
@@ -182,8 +183,8 @@ impl Gate {
             plugin: self.plugin.to_string(),
             verb: access.verb,
             kind: access.kind.clone(),
-            subresource: access.subresource.to_owned(),
-            namespace: access.namespace.to_owned(),
+            subresource: excerpt(access.subresource),
+            namespace: excerpt(access.namespace),
             reason: if declared { Reason::Ungranted } else { Reason::Undeclared },
         }
     }
@@ -280,6 +281,15 @@ mod tests {
             namespaces: namespaces.iter().map(|n| (*n).to_owned()).collect(),
         };
         Gate::granting("p", vec![pods])
+    }
+
+    #[test]
+    fn hostile_a_denial_is_as_short_as_what_it_is_about() {
+        let long = format!("{}\u{1b}[31m", "b".repeat(1 << 20));
+        let denied = gate(&["a"]).permit(get("v1/Pod", &long, &long)).unwrap_err();
+        let ApiError::Denied(Denied { namespace, subresource, .. }) = &denied else { panic!("{denied:?}") };
+        assert!(namespace.len() <= 100 && subresource.len() <= 100);
+        assert!(denied.to_string().len() < 500, "{denied}");
     }
 
     #[test]

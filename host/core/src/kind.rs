@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::printable::excerpt;
+
 /// Group, version and kind, as one shared string: `apps/v1/Deployment`, `v1/Pod`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Kind(Arc<str>);
@@ -56,18 +58,21 @@ impl FromStr for Kind {
     type Err = BadKind;
 
     fn from_str(text: &str) -> Result<Self, BadKind> {
-        let parts: Vec<&str> = text.split('/').collect();
-        let good = |part: &&str| {
+        // One more than a kind has tells that there are too many.
+        let parts: Vec<&str> = text.splitn(4, '/').collect();
+        let good = |(at, part): (usize, &&str)| {
             let end = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
-            part.len() <= 253
+            // A group is a DNS name, the others are labels of one.
+            let most = if parts.len() == 3 && at == 0 { 253 } else { 63 };
+            part.len() <= most
                 && end(part.as_bytes().first())
                 && end(part.as_bytes().last())
                 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-')
         };
-        if (2..=3).contains(&parts.len()) && parts.iter().all(good) {
+        if (2..=3).contains(&parts.len()) && parts.iter().enumerate().all(good) {
             Ok(Self(text.into()))
         } else {
-            Err(BadKind(text.chars().take(100).collect()))
+            Err(BadKind(excerpt(text)))
         }
     }
 }
@@ -101,6 +106,17 @@ pub struct Key {
 }
 
 impl Key {
+    /// Whether an object can be called so at all, after `IsValidPathSegmentName` of
+    /// `k8s.io/apimachinery/pkg/api/validation/path`, and stricter: visible ASCII, as everywhere.
+    pub fn is_possible(&self) -> bool {
+        let namespace = self.namespace.len() <= 63
+            && self.namespace.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let name = !matches!(self.name.as_str(), "" | "." | "..")
+            && self.name.len() <= 253
+            && self.name.bytes().all(|b| b.is_ascii_graphic() && !b"/%?#\\".contains(&b));
+        namespace && name
+    }
+
     /// From its parts.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
@@ -127,6 +143,16 @@ impl fmt::Debug for Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hostile_a_kind_is_short_and_so_is_what_is_said_of_another() {
+        let group = "g".repeat(253);
+        assert!(format!("{group}/v1/Kind").parse::<Kind>().is_ok());
+        for text in [format!("v1/{}", "K".repeat(64)), format!("{group}g/v1/Kind"), "/".repeat(1 << 20)] {
+            let error = text.parse::<Kind>().unwrap_err().to_string();
+            assert!(error.len() < 300, "{error}");
+        }
+    }
 
     #[test]
     fn a_kind_has_its_parts() {

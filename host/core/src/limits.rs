@@ -136,6 +136,19 @@ impl Default for Limits {
 }
 
 impl Limits {
+    fn times(&self) -> [(Limit, Duration); 8] {
+        [
+            (Limit::ReconcileTimeout, self.reconcile_timeout),
+            (Limit::DescribeTimeout, self.describe_timeout),
+            (Limit::MapTimeout, self.map_timeout),
+            (Limit::IndexTimeout, self.index_timeout),
+            (Limit::ReconcileCpu, self.reconcile_cpu),
+            (Limit::CallCpu, self.call_cpu),
+            (Limit::CpuPerSecond, self.cpu_per_second),
+            (Limit::CpuPerSecond, self.prompt_cpu_per_second),
+        ]
+    }
+
     /// These, with those that the operator wrote down instead.
     ///
     /// # Errors
@@ -148,8 +161,16 @@ impl Limits {
         };
         all.extend(by.iter().map(|(name, value)| (name.clone(), value.clone())));
         let limits: Self = serde_json::from_value(Value::Object(all)).map_err(bad)?;
+        for (name, time) in limits.times() {
+            if time > LONGEST {
+                return Err(BadLimits(format!("{name} is {time:?}, and must be at most {LONGEST:?}")));
+            }
+        }
         if limits.concurrency == 0 {
             return Err(BadLimits("concurrency is 0, and must be at least 1".to_owned()));
+        }
+        if limits.instance_idle > LONGEST {
+            return Err(BadLimits(format!("instanceIdle must be at most {LONGEST:?}")));
         }
         if limits.cpu_per_second.is_zero() {
             return Err(BadLimits("cpuPerSecond is 0, with which nothing ever runs".to_owned()));
@@ -157,6 +178,9 @@ impl Limits {
         Ok(limits)
     }
 }
+
+/// The longest that any time may be.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Limits that make no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -288,6 +312,8 @@ mod tests {
             (json!({"concurrency": 0}), "concurrency"),
             (json!({"cpuPerSecond": "0s"}), "cpuPerSecond"),
             (json!({"isolation": "none"}), "none"),
+            (json!({"reconcileTimeout": "2days"}), "reconcileTimeout"),
+            (json!({"instanceIdle": "1000years"}), "instanceIdle"),
         ] {
             let error = overridden(by.clone()).unwrap_err().to_string();
             assert!(error.contains(problem), "{by}: {error}");

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use crate::gate::Denied;
 use crate::granted::Granted;
 use crate::permission::{Access, Verb};
+use crate::printable::{excerpt, printable};
 use crate::request::{Change, PatchType, Write};
 use crate::{ApiError, Kind, Object, Value};
 
@@ -111,6 +112,11 @@ struct Body {
 
 #[derive(Deserialize)]
 struct Metadata {
+    /// Just so that there are no two: one reader could take the write for another's.
+    #[serde(default, rename = "name")]
+    _name: Member<IgnoredAny>,
+    #[serde(default, rename = "namespace")]
+    _namespace: Member<IgnoredAny>,
     #[serde(default, rename = "managedFields")]
     managed_fields: Member<IgnoredAny>,
     #[serde(default, rename = "ownerReferences")]
@@ -140,8 +146,9 @@ struct Operation {
     value: Json,
 }
 
+/// The error shows what it found instead of what it expected, however long that is.
 fn unreadable(what: &str, error: &serde_json::Error) -> ApiError {
-    ApiError::BadRequest(format!("{what} cannot be read: {error}"))
+    ApiError::BadRequest(format!("{what} cannot be read: {}", printable(&error.to_string(), 200)))
 }
 
 fn references(json: &Json) -> Option<Vec<OwnerReference>> {
@@ -253,7 +260,7 @@ fn steps(pointer: &str) -> Result<Vec<String>, ApiError> {
     let mut parts = pointer.split('/');
     // The API server's library does not look at what is before the first slash.
     if parts.next() != Some("") {
-        let pointer: String = pointer.chars().take(100).collect();
+        let pointer = excerpt(pointer);
         return Err(ApiError::BadRequest(format!(
             "{pointer:?} is no path of a JSON patch: it begins with a slash"
         )));
@@ -293,11 +300,12 @@ impl OwnersStay {
     /// Whether the object's owners are already what the write wants.
     pub fn stay(&self, object: &Object) -> bool {
         let mut now = OwnerReference::of(object);
+        now.sort_unstable();
         if !self.all {
-            return self.wanted.iter().all(|wanted| now.contains(wanted));
+            // Both may be tens of thousands.
+            return self.wanted.iter().all(|wanted| now.binary_search(wanted).is_ok());
         }
         let mut wanted = self.wanted.clone();
-        now.sort_unstable();
         wanted.sort_unstable();
         now == wanted
     }
@@ -319,7 +327,7 @@ pub(crate) fn judge(
     let denied = |what: String| Denied::refused(plugin, write, what);
     if write.field_manager != plugin {
         let verb = if matches!(write.change, Change::Apply { .. }) { "apply" } else { "write" };
-        let manager = &write.field_manager;
+        let manager = excerpt(&write.field_manager);
         let what = format!("{verb} as field manager {manager:?}; leave it empty, or use {plugin:?}");
         return Err(denied(what).into());
     }
@@ -357,6 +365,7 @@ pub(crate) fn judge(
     let held = owners.iter().filter(|owner| owner.blocks).find(|owner| !may_hold_up(owner));
     let any = held.map(|owner| {
         let OwnerReference { api_version, kind, name, .. } = owner;
+        let [api_version, kind, name] = [api_version, kind, name].map(|text| excerpt(text));
         denied(format!(
             "set blockOwnerDeletion on an owner that it may not update, {api_version}/{kind} {name:?}; leave it out, or declare (and have granted) update on that kind's subresource finalizers"
         ))

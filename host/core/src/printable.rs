@@ -3,6 +3,8 @@
 
 /// What stands at the end of a text that was cut.
 const CUT: char = '…';
+/// Bytes of an [`excerpt`].
+const EXCERPT: usize = 100;
 
 /// The text without control characters (what ends a line or moves on becomes a space), at most so many
 /// bytes.
@@ -16,6 +18,11 @@ pub fn printable(text: &str, bytes: usize) -> String {
         out.push(c);
     }
     out
+}
+
+/// What an error message shows of a text that is wrong.
+pub fn excerpt(text: &str) -> String {
+    printable(text, EXCERPT)
 }
 
 fn kept(c: char) -> Option<char> {

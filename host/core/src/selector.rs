@@ -4,6 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::Value;
+use crate::printable::excerpt;
+
+/// Bytes of a selector, with all of which each object is compared: megabytes would hold up the host.
+pub(crate) const SELECTOR_BYTES: usize = 16 << 10;
 
 /// `app=web,tier in (front,back),!canary`: all requirements must hold. The empty one selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -86,7 +90,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn bad(&self, problem: impl Into<String>) -> BadSelector {
-        BadSelector { selector: self.text.chars().take(200).collect(), at: self.at, problem: problem.into() }
+        BadSelector { selector: excerpt(self.text), at: self.at, problem: problem.into() }
     }
 
     fn word(&mut self, what: &str, good: fn(&str) -> bool) -> Result<String, BadSelector> {
@@ -96,7 +100,7 @@ impl<'a> Lexer<'a> {
                 self.next();
                 Ok(word.to_owned())
             }
-            Token::Word(word) => Err(self.bad(format!("{word:?} is no {what}"))),
+            Token::Word(word) => Err(self.bad(format!("{:?} is no {what}", excerpt(word)))),
             _ => Err(self.bad(format!("a {what} is missing"))),
         }
     }
@@ -129,7 +133,7 @@ impl<'a> Lexer<'a> {
 
     fn integer(&mut self) -> Result<i64, BadSelector> {
         let word = self.word("integer", |_| true)?;
-        word.parse().map_err(|_| self.bad(format!("{word:?} is no integer")))
+        word.parse().map_err(|_| self.bad(format!("{:?} is no integer", excerpt(&word))))
     }
 
     fn requirement(&mut self) -> Result<Requirement, BadSelector> {
@@ -178,6 +182,9 @@ impl FromStr for LabelSelector {
 
     fn from_str(text: &str) -> Result<Self, BadSelector> {
         let mut lexer = Lexer { text, at: 0 };
+        if text.len() > SELECTOR_BYTES {
+            return Err(lexer.bad(format!("it has {} bytes, at most {SELECTOR_BYTES} may be", text.len())));
+        }
         let mut requirements = Vec::new();
         if lexer.peek() == Token::End {
             return Ok(Self::default());
@@ -314,6 +321,16 @@ mod tests {
     }
 
     #[test]
+    fn hostile_a_selector_has_a_bound_and_so_has_what_is_said_of_another() {
+        let of = |bytes: usize| format!("a in ({})", "v,".repeat((bytes - 8) / 2));
+        assert!(of(SELECTOR_BYTES).parse::<LabelSelector>().is_ok());
+        for text in [of(SELECTOR_BYTES + 2), "/".repeat(10_000), format!("a>{}", "9".repeat(10_000))] {
+            let error = text.parse::<LabelSelector>().unwrap_err().to_string();
+            assert!(error.len() < 500, "{error}");
+        }
+    }
+
+    #[test]
     fn each_operator_selects_what_kubernetes_says() {
         let web = || json!({"app": "web", "tier": "front", "n": "7"});
         for (selector, expected) in [
@@ -378,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_selector_prints_as_it_is_written() {
-        let selector = "a=b,c!=d,e in (f,g),h notin (i,j),k,!l,m>1,n<2";
-        assert_eq!(selector.parse::<LabelSelector>().unwrap().to_string(), selector);
+        let text = "a=b,c!=d,e in (f,g),h notin (i,j),k,!l,m>1,n<2";
+        assert_eq!(text.parse::<LabelSelector>().unwrap().to_string(), text);
     }
 }

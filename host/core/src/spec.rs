@@ -251,10 +251,12 @@ impl Spec {
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<(), SpecError> {
         if !is_dns_label(&self.name) {
-            return Err(SpecError::Name(self.name.chars().take(100).collect()));
+            return Err(SpecError::Name(crate::printable::excerpt(&self.name)));
         }
         for (what, count, max) in [
             ("kinds", self.sources().count(), 64),
+            // Each is a watch, and a task of its own.
+            ("kinds in namespaces", self.sources().map(|source| source.namespaces.len().max(1)).sum(), 512),
             ("indexes", self.indexes.len(), 64),
             ("permissions", self.permissions.len(), 256),
         ] {
@@ -344,6 +346,22 @@ mod tests {
         assert_eq!(scopes([source(&["m"], "", ""), source(&["n"], "", "")], false), ["everything"]);
         let other = super::tests::source("v1/Node", &["x"], "z", "");
         assert_eq!(scopes([source(&["m"], "a", ""), other], true), ["namespace m; a"]);
+    }
+
+    #[test]
+    fn hostile_a_plugin_watches_no_more_places_than_it_may() {
+        let names: Vec<String> = (0..200).map(|i| format!("n{i}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let watching = |times| {
+            let owns =
+                (0..times).map(|i| source(&format!("example.com/v1/Kind{i}"), &names, "", "")).collect();
+            spec(source("v1/Pod", &[], "", ""), owns).check()
+        };
+        assert_eq!(watching(2), Ok(()));
+        assert!(matches!(
+            watching(3),
+            Err(SpecError::TooMany { what: "kinds in namespaces", count: 601, .. })
+        ));
     }
 
     #[test]

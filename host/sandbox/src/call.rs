@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
-use tokio::time::{Sleep, sleep, sleep_until};
+use tokio::time::{Sleep, sleep, sleep_until, timeout};
 use wheelhouse_core::limits::Limit;
 use wheelhouse_core::usage::{CpuShare, Usage};
 
@@ -59,9 +59,20 @@ pub(crate) async fn run<T: Send + 'static>(
     if let Some(ended) = running.promptly(&mut answering).await {
         return ended;
     }
+    // The call watches its deadline where it goes on; whether it gets there at all is watched here.
+    let (late, left) = (running.late(), running.left() + LOOK * 10);
     let going_on = async move { running.in_background(&mut answering, &turns).await };
     let lost = || Err(CallError::Instance("there is no background thread for it".to_owned()));
-    background.run(going_on).await.unwrap_or_else(lost)
+    match timeout(left, background.run(going_on)).await {
+        Ok(ended) => ended.unwrap_or_else(lost),
+        Err(_) => Err(late),
+    }
+}
+
+thread_local! {
+    /// Whether a call on this thread has a turn. One that is made in the middle of it (an index function
+    /// that the host asks for the guest) has the same: another might never come.
+    static TURN: Cell<bool> = const { Cell::new(false) };
 }
 
 struct Running {
@@ -156,10 +167,19 @@ impl Running {
                     return Err(self.late());
                 }
             }
-            let turn = turns.acquire().await;
+            let turn = if TURN.get() {
+                None
+            } else {
+                match timeout(self.left(), turns.acquire()).await {
+                    Ok(turn) => turn.ok(),
+                    Err(_) => return Err(self.late()),
+                }
+            };
             let (took, polled) = poll_fn(|context| {
                 let clock = Clock::background();
+                let outer = TURN.replace(true);
                 let polled = answering.as_mut().poll(context);
+                TURN.set(outer);
                 Poll::Ready((clock.elapsed(), polled))
             })
             .await;
@@ -217,6 +237,11 @@ impl Running {
 
     fn deadline(&self) -> Instant {
         self.begun.checked_add(self.allowance.time.0).unwrap_or(self.begun)
+    }
+
+    /// Of its time.
+    fn left(&self) -> Duration {
+        self.allowance.time.0.saturating_sub(self.begun.elapsed())
     }
 
     fn is_late(&self) -> bool {

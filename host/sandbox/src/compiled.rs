@@ -8,7 +8,7 @@ use wheelhouse_core::{Gate, Spec};
 
 use crate::bindings::PluginPre;
 use crate::call::{self, Allowance};
-use crate::convert;
+use crate::declared;
 use crate::digest::Digest;
 use crate::engine::Sandbox;
 use crate::error::DescribeError;
@@ -98,7 +98,7 @@ impl Compiled {
         };
         match call::run(describing, allowance, self.sandbox().background()).await? {
             Ok(spec) => {
-                let spec = convert::spec(spec).map_err(DescribeError::Unreadable)?;
+                let spec = declared::spec(spec).map_err(DescribeError::Unreadable)?;
                 spec.check()?;
                 Ok(spec)
             }

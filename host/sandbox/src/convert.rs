@@ -5,21 +5,21 @@ use std::time::Duration;
 use wheelhouse_core::access::Page;
 use wheelhouse_core::encoding::{EncodeOptions, PageBuilder};
 use wheelhouse_core::error::Cause;
-use wheelhouse_core::gate::{Permission, Verb};
 use wheelhouse_core::limits::Limits;
+use wheelhouse_core::printable::{excerpt, printable};
 use wheelhouse_core::request::{Change, Consistency, IndexMatch, List, PatchType, Propagation, Write};
-use wheelhouse_core::spec::{FieldIndex, IndexSource, Mapping, Options, Predicate, Source, Spec, Watch};
-use wheelhouse_core::{ApiError, FieldPath, Fields, Key, Kind, Object, Outcome, Value};
+use wheelhouse_core::{ApiError, Key, Kind, Object, Outcome, Value};
 
 use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
 use crate::bindings::wheelhouse::controller::{client, logging, objects, types};
+use crate::declared;
 use crate::output::message;
 
-/// Field paths that one source may declare.
-const SOURCE_FIELDS: usize = 256;
+/// Indexes that one query may name.
+const MATCHES: usize = 64;
 
 pub(crate) fn bad_request(problem: impl std::fmt::Display) -> ApiError {
-    ApiError::BadRequest(problem.to_string())
+    ApiError::BadRequest(printable(&problem.to_string(), 1000))
 }
 
 pub(crate) fn key_from(key: types::ObjectKey) -> Key {
@@ -55,6 +55,13 @@ pub(crate) fn consistency(consistency: objects::Consistency) -> Consistency {
 }
 
 pub(crate) fn list_request(kind: Kind, query: objects::Query, limits: &Limits) -> Result<List, ApiError> {
+    if query.matches.len() > MATCHES {
+        let count = query.matches.len();
+        return Err(bad_request(format_args!("the query names {count} indexes, at most {MATCHES} may be")));
+    }
+    if let Some(m) = query.matches.iter().find(|m| !declared::is_name(&m.index)) {
+        return Err(bad_request(format_args!("{:?} names no index", excerpt(&m.index))));
+    }
     let matches = query.matches.into_iter().map(|m| IndexMatch { index: m.index, value: m.value });
     Ok(List {
         kind,
@@ -206,100 +213,6 @@ pub(crate) fn error(error: ApiError) -> types::Error {
     }
 }
 
-fn kind(text: &str) -> Result<Kind, String> {
-    text.parse().map_err(|error: wheelhouse_core::kind::BadKind| error.to_string())
-}
-
-fn source(source: wit::Source) -> Result<Source, String> {
-    let selector: Result<_, wheelhouse_core::selector::BadSelector> = source.label_selector.parse();
-    let field_selector: Result<_, wheelhouse_core::field_selector::BadFieldSelector> =
-        source.field_selector.parse();
-    let predicate = |predicate| match predicate {
-        wit::Predicate::GenerationChanged => Predicate::GenerationChanged,
-        wit::Predicate::LabelsChanged => Predicate::LabelsChanged,
-        wit::Predicate::AnnotationsChanged => Predicate::AnnotationsChanged,
-    };
-    Ok(Source {
-        kind: kind(&source.kind)?,
-        namespaces: source.namespaces,
-        selector: selector.map_err(|error| error.to_string())?,
-        field_selector: field_selector.map_err(|error| error.to_string())?,
-        fields: fields(&source.kind, &source.fields)?,
-        predicates: source.predicates.into_iter().map(predicate).collect(),
-    })
-}
-
-fn fields(kind: &str, paths: &[String]) -> Result<Fields, String> {
-    if paths.is_empty() {
-        return Ok(Fields::all());
-    }
-    if paths.len() > SOURCE_FIELDS {
-        let count = paths.len();
-        return Err(format!("a source of {kind} declares {count} fields, at most {SOURCE_FIELDS} may be"));
-    }
-    let paths: Vec<FieldPath> = paths.iter().map(|text| path(text)).collect::<Result<_, _>>()?;
-    Ok(Fields::of(&paths))
-}
-
-fn path(path: &str) -> Result<FieldPath, String> {
-    path.parse().map_err(|error: wheelhouse_core::path::BadPath| error.to_string())
-}
-
-fn watch(watch: wit::Watch) -> Result<Watch, String> {
-    let mapping = match watch.mapping {
-        wit::Mapping::Label(label) => Mapping::Label(label),
-        wit::Mapping::Field(field) => Mapping::Field(path(&field)?),
-        wit::Mapping::Plugin => Mapping::Plugin,
-    };
-    Ok(Watch { name: watch.name, source: source(watch.source)?, mapping })
-}
-
-fn index(index: wit::FieldIndex) -> Result<FieldIndex, String> {
-    let source = match index.source {
-        wit::IndexSource::Field(field) => IndexSource::Field(path(&field)?),
-        wit::IndexSource::Label(label) => IndexSource::Field(FieldPath::of_label(&label)),
-        wit::IndexSource::Plugin => IndexSource::Plugin,
-    };
-    Ok(FieldIndex { kind: kind(&index.kind)?, name: index.name, source })
-}
-
-fn permission(permission: wit::Permission) -> Result<Permission, String> {
-    let verb = |verb| match verb {
-        wit::Verb::Get => Verb::Get,
-        wit::Verb::List => Verb::List,
-        wit::Verb::Watch => Verb::Watch,
-        wit::Verb::Create => Verb::Create,
-        wit::Verb::Update => Verb::Update,
-        wit::Verb::Patch => Verb::Patch,
-        wit::Verb::Delete => Verb::Delete,
-    };
-    Ok(Permission {
-        verbs: permission.verbs.into_iter().map(verb).collect(),
-        kind: kind(&permission.kind)?,
-        subresource: permission.subresource,
-        namespaces: permission.namespaces,
-    })
-}
-
-/// What `describe` returned; an error names what of it cannot be read.
-pub(crate) fn spec(spec: wit::Spec) -> Result<Spec, String> {
-    Ok(Spec {
-        name: spec.name,
-        version: spec.version,
-        reconciles: source(spec.reconciles)?,
-        owns: spec.owns.into_iter().map(source).collect::<Result<_, _>>()?,
-        watches: spec.watches.into_iter().map(watch).collect::<Result<_, _>>()?,
-        caches: spec.caches.into_iter().map(source).collect::<Result<_, _>>()?,
-        indexes: spec.indexes.into_iter().map(index).collect::<Result<_, _>>()?,
-        permissions: spec.permissions.into_iter().map(permission).collect::<Result<_, _>>()?,
-        options: Options {
-            concurrency: spec.options.concurrency.max(1),
-            resync: spec.options.resync_ms.map(Duration::from_millis),
-            timeout: spec.options.timeout_ms.map(Duration::from_millis),
-        },
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -341,44 +254,5 @@ mod tests {
         }
         let last = page(Page { more_after: None, ..made }, 9);
         assert_eq!(last.continue_, None);
-    }
-
-    fn source_of(kind: &str) -> wit::Source {
-        wit::Source {
-            kind: kind.to_owned(),
-            namespaces: Vec::new(),
-            label_selector: String::new(),
-            field_selector: String::new(),
-            fields: Vec::new(),
-            predicates: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_source_declares_fields_or_all() {
-        let wide = source(source_of("v1/Pod")).unwrap();
-        assert!(wide.fields.is_all() && wide.field_selector.is_empty());
-        let narrow = wit::Source {
-            fields: vec!["spec.nodeName".into(), ".status".into()],
-            field_selector: "spec.nodeName!=".into(),
-            ..source_of("v1/Pod")
-        };
-        let narrow = source(narrow).unwrap();
-        let paths = [".spec.nodeName", ".status"].map(|path| path.parse::<FieldPath>().unwrap());
-        assert_eq!(narrow.fields, Fields::of(&paths));
-        assert_eq!(narrow.field_selector.to_string(), "spec.nodeName!=");
-        let bare = wit::Source { fields: vec!["metadata".into()], ..source_of("v1/Pod") };
-        assert!(source(bare).unwrap().fields.is_metadata());
-    }
-
-    #[test]
-    fn an_index_by_a_label_is_one_by_its_path() {
-        let by_label = wit::FieldIndex {
-            kind: "v1/Pod".into(),
-            name: "app".into(),
-            source: wit::IndexSource::Label("example.com/app".into()),
-        };
-        let IndexSource::Field(path) = index(by_label).unwrap().source else { panic!("it is by a field") };
-        assert_eq!(path.as_label(), Some("example.com/app"));
     }
 }

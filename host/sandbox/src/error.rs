@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use wheelhouse_core::limits::Limit;
+use wheelhouse_core::printable::printable;
 use wheelhouse_core::spec::SpecError;
 
 /// What is shown of a text that a plugin's author wrote.
@@ -196,6 +197,11 @@ impl LimitHit {
     }
 }
 
+/// Frames of a backtrace that are told.
+const FRAMES: usize = 30;
+/// Bytes of each.
+const FRAME: usize = 200;
+
 /// What wasmtime's own limits say, which have no types.
 const WASMTIME_LIMITS: [(&str, Limit); 3] = [
     ("fuel allocated for hostcalls has been exhausted", Limit::HostcallBytes),
@@ -224,7 +230,9 @@ impl CallError {
             let text = cause.to_string();
             // The outermost context is the backtrace, if there is one.
             if text.starts_with("error while executing at wasm backtrace") {
-                backtrace = text.lines().skip(1).map(str::trim).collect::<Vec<_>>().join("\n");
+                // A component may give its functions names of any length.
+                let frames = text.lines().skip(1).take(FRAMES).map(|frame| printable(frame.trim(), FRAME));
+                backtrace = frames.collect::<Vec<_>>().join("\n");
             } else if !reasons.contains(&text) {
                 reasons.push(text);
             }

@@ -23,6 +23,9 @@ mod compile_cache;
 mod compiled;
 mod compiler;
 mod convert;
+#[cfg(test)]
+mod convert_fuzz;
+mod declared;
 mod digest;
 mod engine;
 mod error;

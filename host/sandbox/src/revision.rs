@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wheelhouse_core::limits::{Isolation, Limit, Limits};
 use wheelhouse_core::outcome::Request;
@@ -52,6 +53,9 @@ pub struct Event {
     pub new: Option<Object>,
 }
 
+/// Calls of `map` and `index` at once, besides the reconciles.
+const BESIDES: usize = 8;
+
 /// One version of a plugin with one configuration. Share it by reference count.
 pub struct Revision {
     compiled: Compiled,
@@ -59,6 +63,8 @@ pub struct Revision {
     log: Arc<LogContext>,
     kinds: Vec<Kind>,
     warm: Mutex<Warm>,
+    /// Of the instances that calls use: no plugin takes all of the host's.
+    places: Semaphore,
     /// Counted by reference: each instance holds one.
     live: Arc<()>,
     created: AtomicU64,
@@ -69,6 +75,7 @@ impl Revision {
     pub(crate) fn new(compiled: Compiled, mut setup: RevisionSetup) -> Self {
         // Of what the host has no room for, the limit is the host's.
         setup.limits.memory = setup.limits.memory.min(compiled.sandbox().max_memory());
+        let places = setup.limits.concurrency as usize + BESIDES;
         let log = Arc::new(LogContext::new(&setup.spec.name, compiled.digest(), &setup.usage));
         let mut kinds = setup.spec.kinds();
         for permission in &setup.spec.permissions {
@@ -82,6 +89,7 @@ impl Revision {
             log,
             kinds,
             warm: Mutex::default(),
+            places: Semaphore::new(places),
             live: Arc::new(()),
             created: AtomicU64::new(0),
             traps: AtomicU64::new(0),
@@ -195,7 +203,12 @@ impl Revision {
         F: Future<Output = Result<T, CallError>> + Send + 'static,
     {
         let revision = Arc::clone(self);
-        let answering = Box::pin(async move { call(revision.take().await?).await });
+        let answering = Box::pin(async move {
+            let place = revision.places.acquire().await;
+            let answer = call(Arc::clone(&revision).take().await?).await;
+            drop(place);
+            answer
+        });
         let allowance = Allowance { time, cpu, usage: Arc::clone(&self.setup.usage) };
         let result = call::run(answering, allowance, self.compiled.sandbox().background()).await;
         if let Err(error) = &result {
@@ -252,7 +265,8 @@ impl Revision {
             };
             let keys = lease.instance.map(&watch, &event).await?;
             lease.give_back();
-            Ok(keys.into_iter().map(convert::key_in).collect())
+            // What no object can be called is no object's key.
+            Ok(keys.into_iter().map(convert::key_in).filter(Key::is_possible).collect())
         })
         .await
     }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use wheelhouse_core::limits::{Isolation, Limit, Limits};
 use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Key, Object, Outcome};
-use wheelhouse_sandbox::{CallError, Revision};
+use wheelhouse_sandbox::CallError;
 
-use crate::support::{beside, limits, reason, reconcile, start_with};
+use crate::support::{beside, hasty, instances, limits, reason, reconcile, start_with};
 
 /// How often a limit was hit.
 fn breaches(usage: &Usage, limit: Limit) -> u64 {
@@ -182,15 +182,6 @@ async fn a_fresh_plugin_finds_nothing_of_the_call_before() {
     }
 }
 
-/// Instances that exist, once it is as many.
-async fn instances(revision: &Arc<Revision>, count: usize) {
-    let begun = Instant::now();
-    while revision.instances() != count {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{} instances", revision.instances());
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 #[tokio::test]
 async fn an_instance_that_nobody_calls_is_dropped() {
     let (revision, ..) = start_with(Limits { instance_idle: Duration::from_millis(50), ..limits() }).await;
@@ -263,4 +254,62 @@ async fn hostile_the_backtrace_of_a_trap_has_names_and_no_contents() {
     assert!(backtrace.contains("hostile::"), "{backtrace}");
     assert_eq!(*limit, None);
     assert!(!format!("{error:?}").contains("hunter2"), "{reason} {backtrace}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_calls_within_calls_do_not_wait_for_each_other() {
+    // All of them in the background, and more than may compute there at once.
+    let calls = std::thread::available_parallelism().unwrap().get() + 1;
+    let own = Limits { prompt_cpu_per_second: Duration::ZERO, ..limits() };
+    let (revision, cluster, _) = start_with(own).await;
+    let object = serde_json::json!({"metadata": {"namespace": "default", "name": "web"}});
+    let object = Object::from_value(&object).unwrap();
+    let index = {
+        let revision = Arc::downgrade(&revision);
+        move || {
+            let revision = revision.upgrade().unwrap();
+            let indexed = tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(revision.index("own", &object))
+            });
+            assert_eq!(indexed, Ok(vec!["web".to_owned()]));
+        }
+    };
+    *cluster.on_get.lock().unwrap() = Some(Arc::new(index));
+    let reconciling: Vec<_> = (0..calls)
+        .map(|_| {
+            let revision = Arc::clone(&revision);
+            tokio::spawn(async move { reconcile(&revision, "get").await })
+        })
+        .collect();
+    for reconciled in reconciling {
+        assert_eq!(reconciled.await.unwrap(), Ok(Outcome::Terminal("it was let through".to_owned())));
+    }
+}
+
+#[tokio::test]
+async fn hostile_one_plugin_has_no_more_instances_than_its_share() {
+    let (revision, ..) = start_with(Limits { concurrency: 1, ..hasty() }).await;
+    let event = || support::service("sleep");
+    let calls: Vec<_> = (0..30)
+        .map(|_| {
+            let (revision, event) = (Arc::clone(&revision), event());
+            tokio::spawn(async move { revision.map("services", event).await })
+        })
+        .collect();
+    let mut most = 0;
+    for call in calls {
+        while !call.is_finished() {
+            most = most.max(revision.instances());
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(call.await.unwrap().unwrap_err().limit(), Some(Limit::MapTimeout));
+    }
+    assert!((2..=9).contains(&most), "{most}");
+}
+
+#[tokio::test]
+async fn hostile_keys_that_no_object_can_have_are_left_out() {
+    let (revision, ..) = start_with(limits()).await;
+    let keys = revision.map("services", support::service("odd-keys")).await;
+    assert_eq!(keys, Ok(vec![Key::new("default", "odd")]));
 }

@@ -1,0 +1,173 @@
+//! What `describe` may return.
+
+use proptest::prelude::*;
+use wheelhouse_core::spec::Spec;
+use wheelhouse_core::{Gate, Kind, Object};
+
+use super::texts::{body, kind, text, texts};
+use super::{cases, readable, soon};
+use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
+use crate::declared;
+
+/// What most of a declaration must be for the rest to be looked at.
+fn mostly(tame: &'static str) -> impl Strategy<Value = String> {
+    prop_oneof![9 => Just(tame.to_owned()), 1 => text()]
+}
+
+fn source() -> impl Strategy<Value = wit::Source> {
+    let predicates = prop::collection::vec(
+        prop::sample::select(vec![wit::Predicate::GenerationChanged, wit::Predicate::LabelsChanged]),
+        0..3,
+    );
+    let namespaces = prop_oneof![4 => Just(vec!["a".to_owned()]), 1 => texts(4)];
+    let fields = prop_oneof![3 => Just(Vec::new()), 1 => texts(4)];
+    let kind = prop_oneof![9 => Just("v1/ConfigMap".to_owned()), 1 => kind()];
+    (kind, namespaces, mostly("app=a"), mostly("metadata.name=x"), fields, predicates).prop_map(
+        |(kind, namespaces, label_selector, field_selector, fields, predicates)| wit::Source {
+            kind,
+            namespaces,
+            label_selector,
+            field_selector,
+            fields,
+            predicates,
+        },
+    )
+}
+
+fn sources() -> impl Strategy<Value = Vec<wit::Source>> {
+    prop_oneof![prop::collection::vec(source(), 0..3), source().prop_map(|source| vec![source; 100])]
+}
+
+fn watch() -> impl Strategy<Value = wit::Watch> {
+    let mapping = prop_oneof![
+        text().prop_map(wit::Mapping::Label),
+        mostly(".spec.a").prop_map(wit::Mapping::Field),
+        Just(wit::Mapping::Plugin)
+    ];
+    (text(), source(), mapping).prop_map(|(name, source, mapping)| wit::Watch { name, source, mapping })
+}
+
+fn index() -> impl Strategy<Value = wit::FieldIndex> {
+    let source = prop_oneof![
+        text().prop_map(wit::IndexSource::Label),
+        mostly(".spec.a[*]").prop_map(wit::IndexSource::Field),
+        Just(wit::IndexSource::Plugin)
+    ];
+    (mostly("v1/ConfigMap"), text(), source).prop_map(|(kind, name, source)| wit::FieldIndex {
+        kind,
+        name,
+        source,
+    })
+}
+
+fn permission() -> impl Strategy<Value = wit::Permission> {
+    let verbs = prop_oneof![
+        Just(vec![wit::Verb::Get, wit::Verb::List]),
+        (0_usize..10_000).prop_map(|times| vec![wit::Verb::Delete; times])
+    ];
+    (verbs, mostly("v1/ConfigMap"), mostly("status"), texts(3)).prop_map(
+        |(verbs, kind, subresource, namespaces)| wit::Permission { verbs, kind, subresource, namespaces },
+    )
+}
+
+fn options() -> impl Strategy<Value = wit::Options> {
+    let ms = || prop::option::of(prop_oneof![any::<u64>(), Just(u64::MAX), Just(0)]);
+    let concurrency = prop_oneof![any::<u32>(), Just(u32::MAX), Just(0)];
+    (concurrency, ms(), ms()).prop_map(|(concurrency, resync_ms, timeout_ms)| wit::Options {
+        concurrency,
+        resync_ms,
+        timeout_ms,
+    })
+}
+
+fn spec() -> impl Strategy<Value = wit::Spec> {
+    let watches = prop::collection::vec(watch(), 0..3);
+    let indexes = prop::collection::vec(index(), 0..3);
+    let permissions = prop::collection::vec(permission(), 0..3);
+    let names = (mostly("p"), mostly("1"));
+    (names, source(), sources(), watches, sources(), indexes, permissions, options()).prop_map(
+        |((name, version), reconciles, owns, watches, caches, indexes, permissions, options)| wit::Spec {
+            name,
+            version,
+            reconciles,
+            owns,
+            watches,
+            caches,
+            indexes,
+            permissions,
+            options,
+        },
+    )
+}
+
+/// What the host does with a declaration that it took.
+fn used(spec: &Spec, object: &Object) -> Result<(), TestCaseError> {
+    for kind in spec.kinds() {
+        for namespaced in [true, false] {
+            for scope in spec.scopes(&kind, namespaced) {
+                readable(&scope.namespace)?;
+                prop_assert!(scope.namespace.len() <= 63, "{} bytes", scope.namespace.len());
+            }
+        }
+        let _ = spec.fields(&kind);
+    }
+    let gate = Gate::granting(&spec.name, spec.all_permissions());
+    let all: Vec<_> = spec.all_permissions();
+    prop_assert!(gate.lacks(all.iter().map(|permission| (permission, ""))).len() <= all.len());
+    for text in [&spec.version]
+        .into_iter()
+        .chain(spec.watches.iter().map(|watch| &watch.name))
+        .chain(spec.indexes.iter().map(|index| &index.name))
+    {
+        readable(text)?;
+    }
+    for permission in &spec.permissions {
+        readable(&permission.subresource)?;
+        prop_assert!(permission.verbs.len() <= 7);
+    }
+    for source in spec.sources() {
+        let _ = (source.selector.matches(object.value()), source.field_selector.matches(object.value()));
+        let (labels, fields) = (source.selector.to_string(), source.field_selector.to_string());
+        prop_assert_eq!(labels.parse(), Ok(source.selector.clone()));
+        prop_assert_eq!(fields.parse(), Ok(source.field_selector.clone()));
+    }
+    Ok(())
+}
+
+#[test]
+fn hostile_whatever_describe_says_is_a_declaration_or_an_error() {
+    let taken = std::cell::Cell::new(0);
+    proptest!(cases(800), |(spec in spec(), body in body())| {
+        let object = Object::from_json(&body, &Default::default());
+        let object = object.unwrap_or_else(|_| Object::from_bytes(Vec::new()));
+        soon(|| match declared::spec(spec) {
+            Err(problem) => readable(&problem),
+            Ok(spec) => match spec.check() {
+                Err(error) => readable(&error.to_string()),
+                Ok(()) => {
+                    taken.set(taken.get() + 1);
+                    used(&spec, &object)
+                }
+            },
+        })??;
+    });
+    assert!(taken.get() > 0, "not one was taken, which tries nothing");
+}
+
+proptest! {
+    #![proptest_config(cases(500))]
+
+    #[test]
+    fn hostile_selectors_and_paths_are_read_or_refused(text in text()) {
+        use wheelhouse_core::{FieldPath, FieldSelector, LabelSelector};
+        soon(|| {
+            let problems = [
+                text.parse::<Kind>().map(drop).map_err(|error| error.to_string()),
+                text.parse::<FieldPath>().map(drop).map_err(|error| error.to_string()),
+                text.parse::<LabelSelector>().map(drop).map_err(|error| error.to_string()),
+                text.parse::<FieldSelector>().map(drop).map_err(|error| error.to_string()),
+            ];
+            problems.into_iter().filter_map(Result::err).try_for_each(|problem| readable(&problem))
+        })??;
+    }
+}

@@ -1,0 +1,206 @@
+//! What `describe` returned, read: names and texts in it are as short as they may be.
+
+use std::time::Duration;
+
+use wheelhouse_core::gate::{Permission, Verb};
+use wheelhouse_core::printable::excerpt;
+use wheelhouse_core::spec::{FieldIndex, IndexSource, Mapping, Options, Predicate, Source, Spec, Watch};
+use wheelhouse_core::{FieldPath, Fields, Kind};
+
+use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
+
+/// Namespaces that one source, or one permission, may declare: each has a watch of its own.
+const NAMESPACES: usize = 256;
+/// Field paths that one source may declare.
+const SOURCE_FIELDS: usize = 256;
+/// Bytes of the name of a watch or an index, and of a version.
+const NAME: usize = 253;
+
+/// Whether people can read it in a line.
+pub(crate) fn is_name(text: &str) -> bool {
+    text.len() <= NAME && !text.contains(char::is_control)
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    text.parse().map_err(|error: wheelhouse_core::kind::BadKind| error.to_string())
+}
+
+fn name(what: &str, text: String) -> Result<String, String> {
+    if is_name(&text) {
+        return Ok(text);
+    }
+    Err(format!("{:?} is no {what}: use at most {NAME} bytes, without control characters", excerpt(&text)))
+}
+
+/// Each once, in order.
+fn distinct<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut all = Vec::new();
+    for item in items {
+        if !all.contains(&item) {
+            all.push(item);
+        }
+    }
+    all
+}
+
+fn namespaces(kind: &str, namespaces: Vec<String>) -> Result<Vec<String>, String> {
+    if namespaces.len() > NAMESPACES {
+        let count = namespaces.len();
+        return Err(format!("{count} namespaces are declared for {kind}, at most {NAMESPACES} may be"));
+    }
+    match namespaces.iter().find(|namespace| !is_namespace(namespace)) {
+        Some(odd) => Err(format!("{:?}, declared for {kind}, is no namespace", excerpt(odd))),
+        None => Ok(namespaces),
+    }
+}
+
+/// A DNS label.
+fn is_namespace(text: &str) -> bool {
+    let inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|b| inside(b) || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+/// The name of a subresource, as a path has it.
+fn subresource(text: String) -> Result<String, String> {
+    if text.len() <= 63 && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') {
+        return Ok(text);
+    }
+    Err(format!("{:?} is no subresource: write scale, status, ...", excerpt(&text)))
+}
+
+fn source(source: wit::Source) -> Result<Source, String> {
+    let selector: Result<_, wheelhouse_core::selector::BadSelector> = source.label_selector.parse();
+    let field_selector: Result<_, wheelhouse_core::field_selector::BadFieldSelector> =
+        source.field_selector.parse();
+    let predicate = |predicate| match predicate {
+        wit::Predicate::GenerationChanged => Predicate::GenerationChanged,
+        wit::Predicate::LabelsChanged => Predicate::LabelsChanged,
+        wit::Predicate::AnnotationsChanged => Predicate::AnnotationsChanged,
+    };
+    Ok(Source {
+        kind: kind(&source.kind)?,
+        namespaces: namespaces(&source.kind, source.namespaces)?,
+        selector: selector.map_err(|error| error.to_string())?,
+        field_selector: field_selector.map_err(|error| error.to_string())?,
+        fields: fields(&source.kind, &source.fields)?,
+        predicates: distinct(source.predicates.into_iter().map(predicate)),
+    })
+}
+
+fn fields(kind: &str, paths: &[String]) -> Result<Fields, String> {
+    if paths.is_empty() {
+        return Ok(Fields::all());
+    }
+    if paths.len() > SOURCE_FIELDS {
+        let count = paths.len();
+        return Err(format!("a source of {kind} declares {count} fields, at most {SOURCE_FIELDS} may be"));
+    }
+    let paths: Vec<FieldPath> = paths.iter().map(|text| path(text)).collect::<Result<_, _>>()?;
+    Ok(Fields::of(&paths))
+}
+
+fn path(path: &str) -> Result<FieldPath, String> {
+    path.parse().map_err(|error: wheelhouse_core::path::BadPath| error.to_string())
+}
+
+fn watch(watch: wit::Watch) -> Result<Watch, String> {
+    let mapping = match watch.mapping {
+        wit::Mapping::Label(label) => Mapping::Label(label),
+        wit::Mapping::Field(field) => Mapping::Field(path(&field)?),
+        wit::Mapping::Plugin => Mapping::Plugin,
+    };
+    Ok(Watch { name: name("name of a watch", watch.name)?, source: source(watch.source)?, mapping })
+}
+
+fn index(index: wit::FieldIndex) -> Result<FieldIndex, String> {
+    let source = match index.source {
+        wit::IndexSource::Field(field) => IndexSource::Field(path(&field)?),
+        wit::IndexSource::Label(label) => IndexSource::Field(FieldPath::of_label(&label)),
+        wit::IndexSource::Plugin => IndexSource::Plugin,
+    };
+    Ok(FieldIndex { kind: kind(&index.kind)?, name: name("name of an index", index.name)?, source })
+}
+
+fn permission(permission: wit::Permission) -> Result<Permission, String> {
+    let verb = |verb| match verb {
+        wit::Verb::Get => Verb::Get,
+        wit::Verb::List => Verb::List,
+        wit::Verb::Watch => Verb::Watch,
+        wit::Verb::Create => Verb::Create,
+        wit::Verb::Update => Verb::Update,
+        wit::Verb::Patch => Verb::Patch,
+        wit::Verb::Delete => Verb::Delete,
+    };
+    Ok(Permission {
+        verbs: distinct(permission.verbs.into_iter().map(verb)),
+        kind: kind(&permission.kind)?,
+        subresource: subresource(permission.subresource)?,
+        namespaces: namespaces(&permission.kind, permission.namespaces)?,
+    })
+}
+
+/// What `describe` returned; an error names what of it cannot be read.
+pub(crate) fn spec(spec: wit::Spec) -> Result<Spec, String> {
+    Ok(Spec {
+        name: spec.name,
+        version: name("version", spec.version)?,
+        reconciles: source(spec.reconciles)?,
+        owns: spec.owns.into_iter().map(source).collect::<Result<_, _>>()?,
+        watches: spec.watches.into_iter().map(watch).collect::<Result<_, _>>()?,
+        caches: spec.caches.into_iter().map(source).collect::<Result<_, _>>()?,
+        indexes: spec.indexes.into_iter().map(index).collect::<Result<_, _>>()?,
+        permissions: spec.permissions.into_iter().map(permission).collect::<Result<_, _>>()?,
+        options: Options {
+            concurrency: spec.options.concurrency.max(1),
+            resync: spec.options.resync_ms.map(Duration::from_millis),
+            timeout: spec.options.timeout_ms.map(Duration::from_millis),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source_of(kind: &str) -> wit::Source {
+        wit::Source {
+            kind: kind.to_owned(),
+            namespaces: Vec::new(),
+            label_selector: String::new(),
+            field_selector: String::new(),
+            fields: Vec::new(),
+            predicates: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_source_declares_fields_or_all() {
+        let wide = source(source_of("v1/Pod")).unwrap();
+        assert!(wide.fields.is_all() && wide.field_selector.is_empty());
+        let narrow = wit::Source {
+            fields: vec!["spec.nodeName".into(), ".status".into()],
+            field_selector: "spec.nodeName!=".into(),
+            ..source_of("v1/Pod")
+        };
+        let narrow = source(narrow).unwrap();
+        let paths = [".spec.nodeName", ".status"].map(|path| path.parse::<FieldPath>().unwrap());
+        assert_eq!(narrow.fields, Fields::of(&paths));
+        assert_eq!(narrow.field_selector.to_string(), "spec.nodeName!=");
+        let bare = wit::Source { fields: vec!["metadata".into()], ..source_of("v1/Pod") };
+        assert!(source(bare).unwrap().fields.is_metadata());
+    }
+
+    #[test]
+    fn an_index_by_a_label_is_one_by_its_path() {
+        let by_label = wit::FieldIndex {
+            kind: "v1/Pod".into(),
+            name: "app".into(),
+            source: wit::IndexSource::Label("example.com/app".into()),
+        };
+        let IndexSource::Field(path) = index(by_label).unwrap().source else { panic!("it is by a field") };
+        assert_eq!(path.as_label(), Some("example.com/app"));
+    }
+}

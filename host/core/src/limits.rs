@@ -105,8 +105,8 @@ impl Default for Limits {
         Self {
             memory: 64 << 20,
             reconcile_timeout: Duration::from_secs(30),
-            describe_timeout: Duration::from_secs(2),
-            map_timeout: Duration::from_secs(1),
+            describe_timeout: Duration::from_secs(10),
+            map_timeout: Duration::from_secs(5),
             index_timeout: Duration::from_millis(200),
             reconcile_cpu: Duration::from_secs(5),
             call_cpu: Duration::from_millis(500),

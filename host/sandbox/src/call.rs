@@ -27,7 +27,7 @@ use crate::background::Background;
 use crate::error::CallError;
 
 /// A call has so much of the prompt threads; what takes longer goes on in the background.
-const PROMPT: Duration = Duration::from_millis(2);
+const PROMPT: Duration = Duration::from_millis(5);
 
 /// A pause in the background is interrupted so often, to see whether anybody still waits for the call.
 const LOOK: Duration = Duration::from_millis(10);

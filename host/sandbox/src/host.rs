@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use wasmtime::bail;
 use wasmtime::component::ResourceTable;
-use wasmtime::{ResourceLimiter, bail};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::request::{Change, Consistency, Get, List, Synced, Write};
@@ -16,8 +16,8 @@ use wheelhouse_core::{ApiError, ClusterAccess, Gate, Kind, Object, Permitted};
 
 use crate::bindings::wheelhouse::controller::{client, config, logging, objects, types};
 use crate::convert::{self, bad_request};
-use crate::engine::TABLE_ELEMENTS;
 use crate::error::LimitHit;
+use crate::meter::Meter;
 use crate::output::{self, LogContext};
 
 /// What the call that runs now may do at all; the gate then judges what it asks for.
@@ -54,61 +54,6 @@ pub(crate) struct InstanceState {
     table: ResourceTable,
 }
 
-/// Bytes of an element of a table.
-const ELEMENT: usize = size_of::<usize>();
-
-/// Counts what an instance takes, and refuses more than its limit.
-pub(crate) struct Meter {
-    memory: usize,
-    limit: usize,
-}
-
-impl Meter {
-    pub(crate) fn memory(&self) -> usize {
-        self.memory
-    }
-}
-
-impl Meter {
-    /// One of them grows; the sum is over all.
-    fn grow(&mut self, current: usize, desired: usize) -> wasmtime::Result<bool> {
-        let total = self.memory.saturating_sub(current).saturating_add(desired);
-        if total > self.limit {
-            let message = format!("{total} bytes of memories and tables wanted, {} allowed", self.limit);
-            return Err(LimitHit::trap(Limit::Memory, message));
-        }
-        self.memory = total;
-        Ok(true)
-    }
-}
-
-impl ResourceLimiter for Meter {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        // More than the memory itself may have: the guest is told so.
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        self.grow(current, desired)
-    }
-
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) || desired > TABLE_ELEMENTS {
-            return Ok(false);
-        }
-        self.grow(current.saturating_mul(ELEMENT), desired.saturating_mul(ELEMENT))
-    }
-}
-
 impl WasiView for InstanceState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
@@ -127,7 +72,7 @@ impl InstanceState {
     ) -> Self {
         let log = Arc::new(log.fork(&usage));
         let wasi = output::wasi_context(&log);
-        let meter = Meter { memory: 0, limit: limits.memory };
+        let meter = Meter::new(limits.memory);
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles as usize);
         Self {

@@ -33,6 +33,7 @@ mod events;
 mod host;
 mod inspection;
 mod instance;
+mod meter;
 mod metrics;
 mod output;
 mod revision;

@@ -146,7 +146,7 @@ impl Running {
     /// Polls on a thread of the background, whenever it has a turn, until the call has ended.
     ///
     /// What it does between two polls takes no lock that a prompt thread might want: this thread may be
-    /// kept from running at any time. For the same reason no more of them run than there are processors.
+    /// kept from running at any time. For the same reason fewer of them run than there are processors.
     async fn in_background<T>(
         &mut self,
         answering: &mut Answering<T>,

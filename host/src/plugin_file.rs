@@ -173,7 +173,8 @@ impl File {
             };
             (format!("{error}{advice}"), error.waits())
         };
-        let spec = runtime.describe(compiled, &found.config, &terms.limits).await.map_err(problem)?;
+        let spec = runtime.describe(compiled, &found.config, &terms.limits, &self.shared).await;
+        let spec = spec.map_err(problem)?;
         let terms = self.plugins.grant(&self.path, &spec.name, compiled.digest(), &self.shared.granted);
         let (terms, _) = terms.map_err(|error| (error, true))?;
         self.shared.usage.resize(&terms.limits);

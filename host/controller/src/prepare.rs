@@ -180,7 +180,7 @@ impl Prepared {
 }
 
 impl Runtime {
-    /// Asks a component what it is and needs, without any authority.
+    /// Asks a component what it is and needs, without any authority, on the account of its plugin.
     ///
     /// # Errors
     /// If it does not say, or not what makes sense.
@@ -189,8 +189,9 @@ impl Runtime {
         compiled: &Compiled,
         config: &str,
         limits: &Limits,
+        shared: &Shared,
     ) -> Result<Arc<Spec>, PrepareError> {
-        Ok(Arc::new(compiled.describe(config, limits).await?))
+        Ok(Arc::new(compiled.describe_within(config, limits, &shared.usage).await?))
     }
 
     /// Watches what a component needs, as far as it is granted, and waits until that has synced. `shared`

@@ -11,7 +11,7 @@ use crate::call::{self, Allowance};
 use crate::declared;
 use crate::digest::Digest;
 use crate::engine::Sandbox;
-use crate::error::DescribeError;
+use crate::error::{CallError, DescribeError};
 use crate::host::{Authority, InstanceState};
 use crate::inspection::Inspection;
 use crate::instance::Instance;
@@ -73,7 +73,21 @@ impl Compiled {
     /// # Errors
     /// The configuration is rejected, the answer makes no sense, or there is none.
     pub async fn describe(&self, config: &str, limits: &Limits) -> Result<Spec, DescribeError> {
-        let usage = Arc::new(Usage::new(limits));
+        self.describe_within(config, limits, &Arc::new(Usage::new(limits))).await
+    }
+
+    /// Likewise, on the account of a plugin that has been asked before: a description that is asked for
+    /// again and again takes of the plugin's share of processor and log, and has no new one each time.
+    ///
+    /// # Errors
+    /// As of [`Self::describe`].
+    pub async fn describe_within(
+        &self,
+        config: &str,
+        limits: &Limits,
+        usage: &Arc<Usage>,
+    ) -> Result<Spec, DescribeError> {
+        let usage = Arc::clone(usage);
         let log = Arc::new(LogContext::new("(describe)", self.digest(), &usage));
         let state = InstanceState::new(
             Arc::new(Gate::closed("(describe)")),
@@ -94,9 +108,13 @@ impl Compiled {
         let allowance = Allowance {
             time: (timeout, Limit::DescribeTimeout),
             cpu: (limits.call_cpu, Limit::CallCpu),
-            usage,
+            usage: Arc::clone(&usage),
         };
-        match call::run(describing, allowance, self.sandbox().background()).await? {
+        let described = call::run(describing, allowance, self.sandbox().background()).await;
+        if let Some(limit) = described.as_ref().err().and_then(CallError::limit) {
+            usage.breach(limit);
+        }
+        match described? {
             Ok(spec) => {
                 let spec = declared::spec(spec).map_err(DescribeError::Unreadable)?;
                 spec.check()?;

@@ -3,9 +3,11 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wheelhouse_core::limits::{Limit, Limits};
+use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Key, Outcome};
 use wheelhouse_sandbox::{CallError, DescribeError};
 
@@ -133,6 +135,41 @@ async fn hostile_describe_has_no_authority_and_a_small_budget() {
         assert!(matches!(&error, DescribeError::Call(CallError::Trap { .. })), "{what}: {error}");
         assert!(error.to_string().contains(why), "{what}: {error}");
     }
+}
+
+/// How long it paused depends on what else the machine does.
+fn unpaused(error: DescribeError) -> DescribeError {
+    match error {
+        DescribeError::Call(CallError::Timeout { limit, after, .. }) => {
+            DescribeError::Call(CallError::Timeout { limit, after, paused: Duration::ZERO })
+        }
+        other => other,
+    }
+}
+
+#[tokio::test]
+async fn hostile_describing_again_and_again_has_no_new_share_each_time() {
+    let limits = Limits {
+        describe_timeout: Duration::from_secs(1),
+        cpu_per_second: Duration::from_millis(20),
+        prompt_cpu_per_second: Duration::from_millis(10),
+        ..limits()
+    };
+    let usage = Arc::new(Usage::new(&limits));
+    let spin = async || compiled().await.describe_within(r#"{"describe":"spin"}"#, &limits, &usage).await;
+    for _ in 0..2 {
+        let error = spin().await.unwrap_err();
+        let timeout = CallError::Timeout {
+            limit: Limit::DescribeTimeout,
+            after: limits.describe_timeout,
+            paused: Duration::ZERO,
+        };
+        assert_eq!(unpaused(error), DescribeError::Call(timeout));
+    }
+    // 20 ms at once, and 20 ms of each second: a tick and a busy machine besides, but not as much again.
+    assert!(usage.cpu_total() < Duration::from_millis(200), "{:?}", usage.cpu_total());
+    let late = usage.breaches().find(|(limit, _)| *limit == Limit::DescribeTimeout);
+    assert_eq!(late, Some((Limit::DescribeTimeout, 2)));
 }
 
 #[tokio::test]

@@ -6,15 +6,6 @@ use wheelhouse_core::{ApiError, Key};
 
 use crate::read::{in_a_namespace, in_no_namespace};
 
-/// After `IsValidPathSegmentName` of `k8s.io/apimachinery/pkg/api/validation/path`, and stricter:
-/// no kind has names with anything but visible ASCII.
-fn check_segment(what: &str, text: &str) -> Result<(), ApiError> {
-    let good = !matches!(text, "" | "." | "..")
-        && text.len() <= 253
-        && text.bytes().all(|b| b.is_ascii_graphic() && !b"/%?#\\".contains(&b));
-    if good { Ok(()) } else { Err(bad(what, text)) }
-}
-
 fn bad(what: &str, text: &str) -> ApiError {
     let text: String = text.chars().take(100).collect();
     ApiError::BadRequest(format!("{text:?} is no {what}"))
@@ -27,9 +18,7 @@ fn check_namespace(resource: &ApiResource, namespace: &str) -> Result<(), ApiErr
     if !resource.namespaced {
         return Err(in_no_namespace(resource.kind.as_str()));
     }
-    let good = namespace.len() <= 63
-        && namespace.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if good { Ok(()) } else { Err(bad("namespace", namespace)) }
+    if Key::is_namespace(namespace) { Ok(()) } else { Err(bad("namespace", namespace)) }
 }
 
 /// The path of a kind's objects, in a namespace or in all.
@@ -49,7 +38,9 @@ pub(crate) fn home(resource: &ApiResource, namespace: &str) -> Result<String, Ap
 /// The path of one object, or of a subresource of it.
 pub(crate) fn path(resource: &ApiResource, key: &Key, subresource: &str) -> Result<String, ApiError> {
     home(resource, &key.namespace)?;
-    check_segment("name", &key.name)?;
+    if !Key::is_name(&key.name) {
+        return Err(bad("name", &key.name));
+    }
     if !subresource.is_empty() && !subresource.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') {
         return Err(bad("subresource", subresource));
     }

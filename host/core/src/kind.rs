@@ -106,15 +106,24 @@ pub struct Key {
 }
 
 impl Key {
-    /// Whether an object can be called so at all, after `IsValidPathSegmentName` of
-    /// `k8s.io/apimachinery/pkg/api/validation/path`, and stricter: visible ASCII, as everywhere.
+    /// Whether an object can be called so at all; the namespace of a cluster-scoped one is "".
     pub fn is_possible(&self) -> bool {
-        let namespace = self.namespace.len() <= 63
-            && self.namespace.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        let name = !matches!(self.name.as_str(), "" | "." | "..")
-            && self.name.len() <= 253
-            && self.name.bytes().all(|b| b.is_ascii_graphic() && !b"/%?#\\".contains(&b));
-        namespace && name
+        (self.namespace.is_empty() || Self::is_namespace(&self.namespace)) && Self::is_name(&self.name)
+    }
+
+    /// Whether it can be a name, after `IsValidPathSegmentName` of
+    /// `k8s.io/apimachinery/pkg/api/validation/path`, and stricter: no kind has names with anything but
+    /// visible ASCII.
+    pub fn is_name(text: &str) -> bool {
+        !matches!(text, "" | "." | "..")
+            && text.len() <= 253
+            && text.bytes().all(|b| b.is_ascii_graphic() && !b"/%?#\\".contains(&b))
+    }
+
+    /// Whether it can be a namespace.
+    pub fn is_namespace(text: &str) -> bool {
+        (1..=63).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     }
 
     /// From its parts.

@@ -213,14 +213,18 @@ async fn an_instance_that_has_grown_is_not_used_again() {
 
 #[tokio::test]
 async fn hostile_a_call_that_is_given_up_ends_on_its_background_thread_too() {
-    let (revision, ..) = start_with(Limits { reconcile_timeout: Duration::from_secs(60), ..limits() }).await;
+    // It begins there.
+    let own = Limits {
+        reconcile_timeout: Duration::from_secs(60),
+        prompt_cpu_per_second: Duration::ZERO,
+        ..limits()
+    };
+    let (revision, ..) = start_with(own).await;
     let spinning = tokio::spawn({
         let revision = Arc::clone(&revision);
         async move { reconcile(&revision, "spin").await }
     });
     instances(&revision, 1).await;
-    // Long enough for it to be moved.
-    tokio::time::sleep(Duration::from_millis(100)).await;
     spinning.abort();
     assert!(spinning.await.unwrap_err().is_cancelled());
     instances(&revision, 0).await;

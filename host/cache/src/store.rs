@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use wheelhouse_core::access::Page;
 use wheelhouse_core::{Fields, Key, Object};
 
@@ -26,6 +27,33 @@ pub(crate) type Filed = Vec<Option<HashMap<Arc<Key>, Vec<String>>>>;
 pub struct Store {
     pub(crate) state: RwLock<State>,
     writer: Mutex<Filed>,
+}
+
+/// How often a new index catches up with what has changed meanwhile before the writer waits for it.
+const CATCH_UPS: usize = 16;
+/// So many changed objects the writer may wait for.
+const FEW: usize = 8;
+
+/// Files in an index what differs between two snapshots; how many objects do.
+fn catch_up(
+    index: &mut Index,
+    mut filed: Option<&mut HashMap<Arc<Key>, Vec<String>>>,
+    before: &Snapshot,
+    now: &Snapshot,
+) -> usize {
+    let mut changed = 0;
+    for change in before.state.objects.diff(&now.state.objects) {
+        let (key, old, new) = match change {
+            DiffItem::Add(key, new) => (key, None, Some(new)),
+            DiffItem::Update { old: (_, old), new: (key, new) } => (key, Some(old), Some(new)),
+            DiffItem::Remove(key, old) => (key, Some(old), None),
+        };
+        let old = index.function.is_pure().then(|| old.map(|old| index.function.values(old))).flatten();
+        let new = new.map(|new| (index.function.values(new), new));
+        refile(index, filed.as_deref_mut(), key, old, new);
+        changed += 1;
+    }
+    changed
 }
 
 impl Default for Store {
@@ -114,30 +142,28 @@ impl Store {
         if self.hold_index(name) {
             return;
         }
-        let before = self.snapshot();
         let mut filed = (!function.is_pure()).then(HashMap::new);
         let mut index = Index::new(name, function);
+        let mut before = self.snapshot();
         for (key, object) in &before.state.objects {
             let values = index.function.values(object);
             refile(&mut index, filed.as_mut(), key, None, Some((values, object)));
+        }
+        // As long as there is much to catch up with, nobody has to wait for it.
+        for _ in 0..CATCH_UPS {
+            let now = self.snapshot();
+            let changed = catch_up(&mut index, filed.as_mut(), &before, &now);
+            before = now;
+            if changed < FEW {
+                break;
+            }
         }
         let mut writer = self.begin();
         if writer.hold_index(name) {
             return;
         }
         let now = self.snapshot();
-        for change in before.state.objects.diff(&now.state.objects) {
-            let (key, old, new) = match change {
-                imbl::ordmap::DiffItem::Add(key, new) => (key, None, Some(new)),
-                imbl::ordmap::DiffItem::Update { old: (_, old), new: (key, new) } => {
-                    (key, Some(old), Some(new))
-                }
-                imbl::ordmap::DiffItem::Remove(key, old) => (key, Some(old), None),
-            };
-            let old = index.function.is_pure().then(|| old.map(|old| index.function.values(old))).flatten();
-            let new = new.map(|new| (index.function.values(new), new));
-            refile(&mut index, filed.as_mut(), key, old, new);
-        }
+        catch_up(&mut index, filed.as_mut(), &before, &now);
         drop((before, now));
         writer.filed.push(filed);
         writer.write(|state| Arc::make_mut(&mut state.indexes).push(index));

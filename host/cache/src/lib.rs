@@ -60,7 +60,7 @@ pub use list_watch::{
 pub use reflector::ReflectorConfig;
 pub use resource::{ApiResource, ResourceMap};
 pub use rest::{ConnectError, Failure, Rest, Rotation, Status};
-pub use snapshot::{Query, Scan, Snapshot, UnknownIndex, page};
+pub use snapshot::{Pager, Query, Scan, Snapshot, UnknownIndex};
 pub use stats::InformerStats;
 pub use store::{OWNER_INDEX, Store};
 pub use subscription::{Progress, Subscription};

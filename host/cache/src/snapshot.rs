@@ -1,5 +1,6 @@
 //! A store at one moment, and the queries that it answers.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap};
@@ -78,8 +79,9 @@ impl State {
     }
 }
 
-/// Keys and objects, in order.
-pub type Scan<'a> = Box<dyn Iterator<Item = (&'a Arc<Key>, &'a Object)> + 'a>;
+/// Keys and objects, in order; none in place of each that was looked at and does not match, so that
+/// whoever scans can take a break, however few match.
+pub type Scan<'a> = Box<dyn Iterator<Item = Option<(&'a Arc<Key>, &'a Object)>> + Send + 'a>;
 
 /// A store at one moment.
 #[derive(Clone)]
@@ -155,7 +157,7 @@ impl Snapshot {
         self.state.indexes.iter().map(|index| (Arc::clone(&index.name), index.len())).collect()
     }
 
-    /// All that match, in order, after the query's key and whatever its bounds.
+    /// Looks for all that match, in order, after the query's key and whatever its bounds.
     ///
     /// # Errors
     /// If it matches on an index that there is not.
@@ -185,11 +187,11 @@ impl Snapshot {
             let range = range
                 .take_while(move |(key, _)| namespace.is_empty() || key.namespace == namespace)
                 .filter(move |(key, _)| after.as_ref().is_none_or(|after| ***key > *after));
-            return Ok(Box::new(range.filter(selected)));
+            return Ok(Box::new(range.map(move |found| Some(found).filter(&selected))));
         }
         let smallest = matching.swap_remove(smallest(&matching));
-        let all = smallest.filter(move |(key, _)| matching.iter().all(|other| other.has(key)));
-        Ok(Box::new(all.filter(selected)))
+        let all = move |(key, _): &(&'a Arc<Key>, _)| matching.iter().all(|other| other.has(key));
+        Ok(Box::new(smallest.map(move |found| Some(found).filter(&all).filter(&selected))))
     }
 
     /// A page.
@@ -197,7 +199,9 @@ impl Snapshot {
     /// # Errors
     /// If it matches on an index that there is not.
     pub fn list(&self, query: &Query<'_>) -> Result<Page, UnknownIndex> {
-        let mut page = page(self.scan(query)?.map(|(_, object)| object), query);
+        let mut pager = Pager::new(query);
+        let _full = self.scan(query)?.flatten().try_for_each(|(_, object)| pager.take(object));
+        let mut page = pager.page;
         self.name_unreadable(&mut page, query);
         Ok(page)
     }
@@ -220,10 +224,16 @@ impl Snapshot {
     /// If it matches on an index that there is not.
     pub fn count(&self, query: &Query<'_>) -> Result<u64, UnknownIndex> {
         let query = Query { after: None, ..*query };
-        if query.namespace.is_empty() && query.matches.is_empty() && query.selects_all() {
-            return Ok(self.state.objects.len() as u64);
+        if let Some(all) = self.count_at_once(&query) {
+            return Ok(all);
         }
-        Ok(self.scan(&query)?.count() as u64)
+        Ok(self.scan(&query)?.flatten().count() as u64)
+    }
+
+    /// Likewise, if that can be told without a look at them.
+    pub fn count_at_once(&self, query: &Query<'_>) -> Option<u64> {
+        let all = query.namespace.is_empty() && query.matches.is_empty() && query.selects_all();
+        all.then_some(self.state.objects.len() as u64)
     }
 }
 
@@ -240,19 +250,33 @@ fn smallest(matching: &[Matching<'_>]) -> usize {
     }
 }
 
-/// Cuts a page, by the query's bounds, from objects in order.
-pub fn page<'a>(objects: impl Iterator<Item = &'a Object>, query: &Query<'_>) -> Page {
-    let mut page = Page { objects: Vec::new(), more_after: None, unreadable: Vec::new() };
-    let mut bytes = 0_usize;
-    for object in objects {
-        let full = (query.limit > 0 && page.objects.len() >= query.limit)
-            || (query.bytes > 0 && bytes >= query.bytes);
-        if full {
-            page.more_after = page.objects.last().map(Object::key);
-            break;
-        }
-        bytes += object.as_bytes().len();
-        page.objects.push(object.clone());
+/// Cuts a page, by a query's bounds, from objects in order.
+#[derive(Debug)]
+pub struct Pager {
+    limit: usize,
+    max_bytes: usize,
+    bytes: usize,
+    /// As far as it is filled.
+    pub page: Page,
+}
+
+impl Pager {
+    /// An empty page.
+    pub fn new(query: &Query<'_>) -> Self {
+        let page = Page { objects: Vec::new(), more_after: None, unreadable: Vec::new() };
+        Self { limit: query.limit, max_bytes: query.bytes, bytes: 0, page }
     }
-    page
+
+    /// Takes the next object, or breaks if the page is full: then this one is what comes after it.
+    pub fn take(&mut self, object: &Object) -> ControlFlow<()> {
+        let full = (self.limit > 0 && self.page.objects.len() >= self.limit)
+            || (self.max_bytes > 0 && self.bytes >= self.max_bytes);
+        if full {
+            self.page.more_after = self.page.objects.last().map(Object::key);
+            return ControlFlow::Break(());
+        }
+        self.bytes += object.as_bytes().len();
+        self.page.objects.push(object.clone());
+        ControlFlow::Continue(())
+    }
 }

@@ -174,7 +174,9 @@ impl ClusterAccess for PluginClient {
         if let Some(cached) = self.cache(&request.kind)
             && let Some(view) = cached.view_for(&request)
         {
-            return Box::pin(ready(cached.reads.of_cache(|| cached.list(view, &request))));
+            return Box::pin(
+                async move { cached.reads.of_cache_in_turns(cached.list(view, &request)).await },
+            );
         }
         Box::pin(async move {
             let mut page = self.live_list(&request).await?;
@@ -188,7 +190,9 @@ impl ClusterAccess for PluginClient {
         if let Some(cached) = self.cache(&request.kind)
             && let Some(view) = cached.view_for(&request)
         {
-            return Box::pin(ready(cached.reads.of_cache(|| cached.count(view, &request))));
+            return Box::pin(
+                async move { cached.reads.of_cache_in_turns(cached.count(view, &request)).await },
+            );
         }
         Box::pin(async move { self.live_count(&request).await })
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Method;
 use tokio::time::sleep;
 use wheelhouse_cache::rest::encode;
-use wheelhouse_cache::{Decoder, Failure, Query, page};
+use wheelhouse_cache::{Decoder, Failure, Pager, Query};
 use wheelhouse_core::access::Page;
 use wheelhouse_core::limits::Limit;
 use wheelhouse_core::request::{Get, List};
@@ -208,9 +208,11 @@ impl PluginClient {
     pub(crate) async fn live_list(&self, request: &List) -> Result<Page, ApiError> {
         let listed = self.live_objects(request).await?;
         let comes_after = |key: &Key| request.after.as_ref().is_none_or(|after| key > after);
-        let after = listed.objects.iter().filter(|object| comes_after(&object.key()));
+        let mut after = listed.objects.iter().filter(|object| comes_after(&object.key()));
         let bounds = Query { limit: request.limit as usize, bytes: request.bytes, ..Query::default() };
-        let mut page = page(after, &bounds);
+        let mut pager = Pager::new(&bounds);
+        let _full = after.try_for_each(|object| pager.take(object));
+        let mut page = pager.page;
         let last = page.more_after.as_ref();
         let inside = |key: &Key| comes_after(key) && last.is_none_or(|last| key <= last);
         let told = |key: &Key| inside(key) && request.may_have(key);

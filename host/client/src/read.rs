@@ -1,12 +1,13 @@
 //! Reads from the cache, with the plugin's own writes over it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use wheelhouse_cache::{OWNER_INDEX, Query, Scan, Snapshot, page};
+use wheelhouse_cache::{OWNER_INDEX, Pager, Query, Scan, Snapshot};
 use wheelhouse_core::access::Page;
 use wheelhouse_core::field_selector::FieldRequirement;
 use wheelhouse_core::request::{Get, List};
@@ -17,6 +18,10 @@ use crate::view::{Found, View};
 
 /// How often it is looked whether a store has caught up.
 const LOOK: Duration = Duration::from_millis(5);
+/// How many objects are looked at between two looks at the clock.
+const LOOKS: usize = 64;
+/// For how long objects are looked at without a break.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// A kind that the plugin reads from the cache.
 pub(crate) struct CachedKind {
@@ -171,32 +176,57 @@ impl CachedKind {
         Ok(Plan { matches, fields })
     }
 
-    pub(crate) fn list(&self, view: &View, request: &List) -> Result<Page, ApiError> {
+    pub(crate) async fn list(&self, view: &View, request: &List) -> Result<Page, ApiError> {
         let plan = self.plan(request)?;
         let query = plan.query(request);
         let (now, newer) = view.look(request.consistency);
         let scan = now.scan(&query).map_err(|unknown| undeclared(&unknown.0, request))?;
-        let mut found = if newer.is_empty() {
-            page(scan.map(|(_, object)| object), &query)
-        } else {
-            page(overlaid(scan, &newer, &now, &query), &query)
-        };
+        let mut pager = Pager::new(&query);
+        look(overlaid(scan, &newer, &now, &query), |object| pager.take(object)).await;
+        let mut found = pager.page;
         now.name_unreadable(&mut found, &query);
         found.unreadable.retain(|key| request.may_have(key));
         view.informer.view_all(&now, &mut found.objects);
         Ok(found)
     }
 
-    pub(crate) fn count(&self, view: &View, request: &List) -> Result<u64, ApiError> {
+    pub(crate) async fn count(&self, view: &View, request: &List) -> Result<u64, ApiError> {
         let plan = self.plan(request)?;
         let query = Query { after: None, ..plan.query(request) };
         let (now, newer) = view.look(request.consistency);
-        let unknown = |unknown: wheelhouse_cache::UnknownIndex| undeclared(&unknown.0, request);
-        if newer.is_empty() {
-            return now.count(&query).map_err(unknown);
+        if let Some(all) = now.count_at_once(&query).filter(|_| newer.is_empty()) {
+            return Ok(all);
         }
-        let scan = now.scan(&query).map_err(unknown)?;
-        Ok(overlaid(scan, &newer, &now, &query).count() as u64)
+        let scan = now.scan(&query).map_err(|unknown| undeclared(&unknown.0, request))?;
+        let mut count = 0;
+        look(overlaid(scan, &newer, &now, &query), |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        })
+        .await;
+        Ok(count)
+    }
+}
+
+/// Looks at one object after another, with breaks: a selector may select nothing and take long to say so,
+/// and this is a thread that all plugins share. The call that waits for it is measured from break to break.
+async fn look<'a>(
+    mut scan: impl Iterator<Item = Option<&'a Object>>,
+    mut found: impl FnMut(&'a Object) -> ControlFlow<()>,
+) {
+    let mut begun = Instant::now();
+    loop {
+        for _ in 0..LOOKS {
+            match scan.next() {
+                Some(Some(object)) if found(object).is_break() => return,
+                Some(_) => {}
+                None => return,
+            }
+        }
+        if begun.elapsed() >= AT_ONCE {
+            tokio::task::yield_now().await;
+            begun = Instant::now();
+        }
     }
 }
 
@@ -221,15 +251,18 @@ pub(crate) fn answers(object: &Object, now: &Snapshot, query: &Query<'_>) -> boo
         })
 }
 
-/// A scan's objects and the newer ones, in one order.
+/// A scan's objects and the newer ones, in one order; and none for each that does not match.
 fn overlaid<'a>(
     scan: Scan<'a>,
     newer: &'a BTreeMap<Key, Option<Object>>,
     now: &'a Snapshot,
     query: &Query<'a>,
-) -> impl Iterator<Item = &'a Object> {
+) -> Box<dyn Iterator<Item = Option<&'a Object>> + Send + 'a> {
+    if newer.is_empty() {
+        return Box::new(scan.map(|found| found.map(|(_, object)| object)));
+    }
     let query = *query;
-    let mut stored = scan.filter(|(key, _)| !newer.contains_key(key.as_ref())).peekable();
+    let mut stored = scan.map(|found| found.filter(|(key, _)| !newer.contains_key(key.as_ref()))).peekable();
     let mut known = newer
         .iter()
         .filter_map(|(key, object)| Some((key, object.as_ref()?)))
@@ -237,11 +270,15 @@ fn overlaid<'a>(
             query.after.is_none_or(|after| *key > after) && answers(object, now, &query)
         })
         .peekable();
-    std::iter::from_fn(move || match (stored.peek(), known.peek()) {
-        (Some((stored_key, _)), Some((known_key, _))) if stored_key.as_ref() < *known_key => {
-            stored.next().map(|(_, o)| o)
+    Box::new(std::iter::from_fn(move || {
+        let first = match (stored.peek(), known.peek()) {
+            (Some(Some((stored_key, _))), Some((known_key, _))) => stored_key.as_ref() < *known_key,
+            (stored, _) => stored.is_some(),
+        };
+        if first {
+            stored.next().map(|found| found.map(|(_, o)| o))
+        } else {
+            known.next().map(|(_, o)| Some(o))
         }
-        (_, Some(_)) => known.next().map(|(_, o)| o),
-        (_, None) => stored.next().map(|(_, o)| o),
-    })
+    }))
 }

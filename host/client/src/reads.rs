@@ -81,6 +81,17 @@ impl KindReads {
         answer
     }
 
+    /// Likewise, of a read that takes breaks.
+    pub(crate) async fn of_cache_in_turns<T>(&self, read: impl Future<Output = T>) -> T {
+        let timed = self.cached.fetch_add(1, Ordering::Relaxed).is_multiple_of(TIMED);
+        let begun = timed.then(Instant::now);
+        let answer = read.await;
+        if let Some(begun) = begun {
+            self.cached_seconds.observe(begun.elapsed().as_secs_f64());
+        }
+        answer
+    }
+
     pub(crate) async fn of_server<T>(&self, read: impl Future<Output = T>) -> T {
         self.live.fetch_add(1, Ordering::Relaxed);
         let begun = Instant::now();

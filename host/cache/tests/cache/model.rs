@@ -124,7 +124,7 @@ impl Client {
         if now.index_fn("content").is_some() {
             for value in ["0", "1", "2", "3"] {
                 let matches = [("content", value)];
-                let found = now.scan(&Query { matches: &matches, ..Query::default() }).unwrap();
+                let found = now.scan(&Query { matches: &matches, ..Query::default() }).unwrap().flatten();
                 let has = |object: &Object| content().values(object).iter().any(|found| found == value);
                 let recomputed = now.iter().filter(|(_, object)| has(object));
                 assert!(found.eq(recomputed), "the index is not what the objects say of {value}");

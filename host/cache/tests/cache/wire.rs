@@ -484,7 +484,7 @@ fn scope(namespace: &str, labels: &str, fields: &str) -> Scope {
 
 #[tokio::test]
 async fn namespace_and_selectors_are_in_every_request() {
-    let selectors = "&labelSelector=app in (web,db),!x&fieldSelector=spec.nodeName=n1,metadata.name!=b";
+    let selectors = "&labelSelector=app in (db,web),!x&fieldSelector=spec.nodeName=n1,metadata.name!=b";
     let asked = |query: &str| on(format!("/api/v1/namespaces/a-b/pods?{query}{selectors}"));
     let server = Server::start([
         asked(EVERYTHING).answers("422 Unprocessable Entity", "", &status(422, "Invalid", "no")),
@@ -493,7 +493,7 @@ async fn namespace_and_selectors_are_in_every_request() {
         asked(&format!("{AFTER}10")).falls_silent(),
     ])
     .await;
-    let scope = scope("a-b", "app in (web,db),!x", "spec.nodeName=n1,metadata.name!=b");
+    let scope = scope("a-b", "app in (db,web),!x", "spec.nodeName=n1,metadata.name!=b");
     let interest = Interest::from(&kind()).scoped(scope);
     let informer = factory(&server, quick()).informer(interest).await.unwrap();
     server.finished().await;

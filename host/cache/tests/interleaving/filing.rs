@@ -30,7 +30,7 @@ fn app_by_path() -> IndexFn {
 
 fn filed(now: &Snapshot, index: &str, value: &str) -> Vec<Object> {
     let query = Query { matches: &[(index, value)], ..Query::default() };
-    now.scan(&query).unwrap().map(|(_, object)| object.clone()).collect()
+    now.scan(&query).unwrap().flatten().map(|(_, object)| object.clone()).collect()
 }
 
 /// An index has what its function says of the objects that are there, and nothing else.

@@ -9,7 +9,7 @@
 extern crate self as wheelhouse_cache;
 
 pub use crate::informer::Informer;
-pub use crate::snapshot::{Query, Scan, Snapshot, UnknownIndex, page};
+pub use crate::snapshot::{Pager, Query, Scan, Snapshot, UnknownIndex};
 pub use crate::store::OWNER_INDEX;
 
 #[path = "../../../cache/src/fifo.rs"]

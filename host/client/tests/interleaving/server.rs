@@ -246,7 +246,8 @@ impl Worker {
     pub(crate) fn look(&mut self, name: &str) {
         let got = self.got(name);
         self.saw(name, got.as_ref());
-        let listed = self.cached.list(self.view(), &self.list()).unwrap().objects;
+        let listed = shuttle::future::block_on(self.cached.list(self.view(), &self.list()));
+        let listed = listed.unwrap().objects;
         let found: Vec<&Object> = listed.iter().filter(|object| object.name() == name).collect();
         assert!(found.len() < 2, "{found:?}");
         self.saw(name, found.first().copied());

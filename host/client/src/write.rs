@@ -1,8 +1,10 @@
-//! Writes: one request each, never repeated.
+//! Writes: one request each, never repeated; but for one that the host itself held to the version by which
+//! it judged it, and that the API server refused for that.
 //!
 //! What a plugin hands over is checked as far as the host has to know: that the object is of the
 //! kind, and in the place, that the gate judged. Everything else is the API server's to judge.
 
+use bytes::Bytes;
 use http::Method;
 use serde_json::{Map, Value, json};
 use wheelhouse_cache::rest::encode;
@@ -29,14 +31,24 @@ impl PluginClient {
     pub(crate) async fn carry_out(&self, request: &Permitted<Write>) -> Result<Option<Object>, ApiError> {
         self.usage.api_request()?;
         let resource = self.resources.resolve(&request.kind).await.map_err(from_cache)?;
-        let Wire { method, path, content_type, body } = wire(request, &resource)?;
-        self.check_owners(request).await?;
         let deletes = matches!(request.change, Change::Delete { .. });
         let before = match self.view(&request.kind, &request.key.namespace) {
             Some(view) if deletes => view.overlay.uid_at(&request.key),
             _ => String::new(),
         };
-        let answer = self.rest.send(method, &path, Some((content_type, body)), self.config.timeout).await;
+        // A body that cannot be sent costs no look at the object.
+        let mut wired = wire(request, &resource, None)?;
+        let mut judged = self.check_owners(request, false).await?;
+        if judged.is_some() {
+            wired = wire(request, &resource, judged.as_deref())?;
+        }
+        let mut answer = self.send(wired).await;
+        if judged.is_some() && answer.as_ref().is_err_and(is_conflict) {
+            // The plugin did not ask for that version: the object has changed since it was judged.
+            self.usage.api_request()?;
+            judged = self.check_owners(request, true).await?;
+            answer = self.send(wire(request, &resource, judged.as_deref())?).await;
+        }
         let answer = match answer {
             Ok(answer) => answer,
             Err(failure) => {
@@ -68,21 +80,35 @@ impl PluginClient {
         Ok((!deletes).then_some(answer))
     }
 
-    /// What the gate could not judge without the object: whether the write changes its owners.
-    async fn check_owners(&self, request: &Permitted<Write>) -> Result<(), ApiError> {
-        let Some(owners) = request.owners_stay() else { return Ok(()) };
-        let Write { kind, key, .. } = &**request;
-        let cached = self.view(kind, &key.namespace).filter(|view| view.ready());
+    async fn send(&self, Wire { method, path, content_type, body }: Wire) -> Result<Bytes, Failure> {
+        self.rest.send(method, &path, Some((content_type, body)), self.config.timeout).await
+    }
+
+    /// What the gate could not judge without the object: whether the write changes its owners. The version
+    /// by which that was judged, to which the write has to be held unless it names one itself; none if
+    /// there is no object.
+    async fn check_owners(
+        &self,
+        request: &Permitted<Write>,
+        fresh: bool,
+    ) -> Result<Option<String>, ApiError> {
+        let Some(owners) = request.owners_stay() else { return Ok(None) };
+        let Write { kind, key, change, .. } = &**request;
+        let named = named_version(change);
+        let version = |object: &Object| named.is_none().then(|| object.resource_version().to_owned());
+        let cached = self.view(kind, &key.namespace).filter(|view| view.ready() && !fresh);
         if let Some(Ok(Found::Object(object))) = cached.map(|view| view.get(key, Consistency::OwnWrites))
+            && named.as_ref().is_none_or(|named| named == object.resource_version())
             && owners.stay(&object)
         {
-            return Ok(());
+            return Ok(version(&object));
         }
         // That there is none, or that it has other owners, may be news that the watch has yet to bring.
         let (subresource, consistency) = (String::new(), Consistency::OwnWrites);
         let get = Get { kind: kind.clone(), key: key.clone(), subresource, consistency };
         let object = self.live_get(&get).await?;
-        Ok(owners.judge(object.as_ref())?)
+        owners.judge(object.as_ref())?;
+        Ok(object.as_ref().and_then(version))
     }
 
     fn decode(&self, request: &Write, answer: &[u8]) -> Result<Object, Failure> {
@@ -90,6 +116,21 @@ impl PluginClient {
         let whole = request.subresource.is_empty() && !matches!(request.change, Change::Delete { .. });
         if whole { decoder.object(answer) } else { decoder.answer(answer) }
     }
+}
+
+/// The version that the object must have, as the write itself says.
+fn named_version(change: &Change) -> Option<String> {
+    let (Change::Update(object) | Change::Apply { object, .. }) = change else { return None };
+    let object: Value = serde_json::from_slice(object).ok()?;
+    let version = object.pointer("/metadata/resourceVersion")?.as_str()?;
+    (!version.is_empty()).then(|| version.to_owned())
+}
+
+/// Whether the object is of another version than the request said.
+fn is_conflict(failure: &Failure) -> bool {
+    let Failure::Status(status) = failure else { return false };
+    let of_managers = || status.causes.iter().any(|cause| cause.reason == "FieldManagerConflict");
+    status.code == 409 && status.reason == "Conflict" && !of_managers()
 }
 
 /// Whether an answer is an object of the request's kind.
@@ -114,7 +155,7 @@ impl PluginClient {
     }
 }
 
-fn wire(request: &Write, resource: &ApiResource) -> Result<Wire, ApiError> {
+fn wire(request: &Write, resource: &ApiResource, version: Option<&str>) -> Result<Wire, ApiError> {
     let Write { key, subresource, change, .. } = request;
     let mut query: Vec<(&str, &str)> = Vec::new();
     if request.dry_run {
@@ -125,13 +166,13 @@ fn wire(request: &Write, resource: &ApiResource) -> Result<Wire, ApiError> {
     }
     let (method, path, content_type, body) = match change {
         Change::Create(object) if subresource.is_empty() => {
-            (Method::POST, home(resource, &key.namespace)?, JSON, checked(object, request)?)
+            (Method::POST, home(resource, &key.namespace)?, JSON, checked(object, request, version)?)
         }
         Change::Create(object) => {
-            (Method::POST, path(resource, key, subresource)?, JSON, checked(object, request)?)
+            (Method::POST, path(resource, key, subresource)?, JSON, checked(object, request, version)?)
         }
         Change::Update(object) => {
-            (Method::PUT, path(resource, key, subresource)?, JSON, checked(object, request)?)
+            (Method::PUT, path(resource, key, subresource)?, JSON, checked(object, request, version)?)
         }
         Change::Patch(patch_type, patch) => {
             let content_type = match patch_type {
@@ -144,7 +185,7 @@ fn wire(request: &Write, resource: &ApiResource) -> Result<Wire, ApiError> {
         }
         Change::Apply { object, force } => {
             query.push(("force", if *force { "true" } else { "false" }));
-            let body = checked(object, request)?;
+            let body = checked(object, request, version)?;
             (Method::PATCH, path(resource, key, subresource)?, "application/apply-patch+yaml", body)
         }
         Change::Delete { .. } => {
@@ -192,8 +233,9 @@ fn is_json(text: &[u8]) -> Result<(), ApiError> {
         .map_err(|e| ApiError::BadRequest(format!("the patch is no JSON: {e}")))
 }
 
-/// The object with what the host knows of it filled in, and refused if it says otherwise.
-fn checked(object: &[u8], request: &Write) -> Result<Vec<u8>, ApiError> {
+/// The object with what the host knows of it filled in, and refused if it says otherwise. `version` is for
+/// an object that names none.
+fn checked(object: &[u8], request: &Write, version: Option<&str>) -> Result<Vec<u8>, ApiError> {
     let bad = ApiError::BadRequest;
     let mut object: Map<String, Value> =
         serde_json::from_slice(object).map_err(|e| bad(format!("the object is no JSON object: {e}")))?;
@@ -208,6 +250,9 @@ fn checked(object: &[u8], request: &Write) -> Result<Vec<u8>, ApiError> {
     let Key { namespace, name } = &request.key;
     agree(metadata, "namespace", namespace).map_err(bad)?;
     agree(metadata, "name", name).map_err(bad)?;
+    if let Some(version) = version {
+        metadata.insert("resourceVersion".to_owned(), version.into());
+    }
     serde_json::to_vec(&object).map_err(|e| bad(e.to_string()))
 }
 

@@ -13,7 +13,7 @@ pub use crate::permission::{Access, Permission, Verb};
 use crate::grant::{Allowed, Grant, Rule};
 use crate::granted::Granted;
 use crate::guarded::guarded;
-use crate::ownership::OwnersStay;
+use crate::owners_stay::OwnersStay;
 use crate::printable::excerpt;
 use crate::request::{Asks, Synced, Write};
 use crate::{ApiError, Kind};

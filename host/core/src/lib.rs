@@ -19,6 +19,7 @@ pub mod guarded;
 pub mod kind;
 pub mod limits;
 pub mod outcome;
+pub mod owners_stay;
 pub mod ownership;
 pub mod path;
 pub mod pattern;

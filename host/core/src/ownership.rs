@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use crate::gate::Denied;
 use crate::granted::Granted;
+use crate::owners_stay::OwnersStay;
 use crate::permission::{Access, Verb};
 use crate::printable::{excerpt, printable};
 use crate::request::{Change, PatchType, Write};
@@ -268,48 +269,10 @@ fn steps(pointer: &str) -> Result<Vec<String>, ApiError> {
     Ok(parts.map(|part| part.replace("~1", "/").replace("~0", "~")).collect())
 }
 
-/// A write that is permitted as long as it leaves an object's owners as they are.
-#[derive(Clone, Debug)]
-pub struct OwnersStay {
-    wanted: Vec<OwnerReference>,
-    /// Of an update; an apply leaves alone what it does not name.
-    all: bool,
-    /// What it takes for an object that is there.
-    existing: Option<Denied>,
-    /// What it takes for any.
-    any: Option<Denied>,
-    granted: Arc<Granted>,
-}
-
-impl OwnersStay {
-    /// Whether the write may be carried out on this object, which is there, or on none.
-    ///
-    /// # Errors
-    /// What it takes.
-    pub fn judge(&self, current: Option<&Object>) -> Result<(), Denied> {
-        let denied = match current {
-            Some(object) if self.stay(object) => None,
-            Some(_) => self.existing.as_ref().or(self.any.as_ref()),
-            None => self.any.as_ref(),
-        };
-        let Some(denied) = denied else { return Ok(()) };
-        self.granted.note_denial(denied.verb, &denied.kind, true);
-        Err(denied.clone())
-    }
-
-    /// Whether the object's owners are already what the write wants.
-    pub fn stay(&self, object: &Object) -> bool {
-        let mut now = OwnerReference::of(object);
-        now.sort_unstable();
-        if !self.all {
-            // Both may be tens of thousands.
-            return self.wanted.iter().all(|wanted| now.binary_search(wanted).is_ok());
-        }
-        let mut wanted = self.wanted.clone();
-        wanted.sort_unstable();
-        now == wanted
-    }
-}
+/// Kinds of which the API server creates an object that is not there when it is updated
+/// (`AllowCreateOnUpdate` of their strategies).
+const CREATED_BY_UPDATES: [&str; 5] =
+    ["coordination.k8s.io/v1/Lease", "events.k8s.io/v1/Event", "v1/Endpoints", "v1/Event", "v1/LimitRange"];
 
 /// Subresources whose body is of a kind of its own, whose metadata says nothing of the object's.
 const OF_OTHER_KINDS: [&str; 4] = ["scale", "eviction", "binding", "token"];
@@ -340,6 +303,16 @@ pub(crate) fn judge(
         return Ok(None);
     }
     let all = matches!(write.change, Change::Update(_));
+    let namespace = write.key.namespace.as_str();
+    if all && write.subresource.is_empty() && CREATED_BY_UPDATES.contains(&write.kind.as_str()) {
+        let (kind, name) = (&write.kind, write.key.name.as_str());
+        if !allows(&Access { verb: Verb::Create, kind, subresource: "", namespace, name }) {
+            let what = format!(
+                "update a {kind} without the permission to create one: the API server creates the one that is not there; declare create (and have it granted), or patch"
+            );
+            return Err(denied(what).into());
+        }
+    }
     let owners = match claims.owners {
         Some(owners) => owners,
         // Who updates says all there is to say; who leaves the owners out drops them.
@@ -350,7 +323,6 @@ pub(crate) fn judge(
         let what = "write metadata.ownerReferences in a way that does not say which they will be; write the list, or whole items of it";
         return Err(denied(what.to_owned()).into());
     }
-    let namespace = write.key.namespace.as_str();
     let may_hold_up = |owner: &&OwnerReference| {
         let Ok(kind) = format!("{}/{}", owner.api_version, owner.kind).parse::<Kind>() else { return false };
         // Cluster-scoped objects may own, too.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::gate::{Access, Verb};
 use crate::granted::Granted;
-use crate::ownership::{self, OwnersStay};
+use crate::owners_stay::OwnersStay;
+use crate::ownership;
 use crate::{ApiError, FieldSelector, Key, Kind, LabelSelector, Scope};
 
 /// Something that a plugin asks for, and that the gate can judge.

@@ -315,3 +315,20 @@ fn a_scale_says_nothing_of_owners() {
     let status = Write { subresource: "status".into(), ..update(&json!({"status": {}})) };
     assert!(gate.permit(status).unwrap().owners_stay().is_some());
 }
+
+#[test]
+fn hostile_an_update_creates_nothing_without_the_permission_to_create() {
+    const LEASE: &str = "coordination.k8s.io/v1/Lease";
+    let lease = |subresource: &str| Write {
+        kind: LEASE.parse().unwrap(),
+        subresource: subresource.into(),
+        ..update(&json!({"metadata": {"name": "x"}}))
+    };
+    let updates: &[Verb] = &[Verb::Update, Verb::Delete];
+    let problem = problem(gate(&[(LEASE, "", updates)]).permit(lease("")));
+    assert!(problem.contains("the permission to create one"), "{problem}");
+    assert!(gate(&[(LEASE, "", ALL)]).permit(lease("")).is_ok());
+    // Of other kinds, and by way of a subresource, an update creates nothing.
+    assert!(gate(&[(LEASE, "status", updates)]).permit(lease("status")).is_ok());
+    assert!(gate(&[(MAP, "", updates)]).permit(update(&json!({"metadata": {"name": "x"}}))).is_ok());
+}

@@ -1,5 +1,8 @@
 //! What a plugin that is permitted little does not get at by a detour.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 use wheelhouse_cache::{Event, Unreadable};
 use wheelhouse_core::gate::{Gate, Permission, Verb};
@@ -74,6 +77,42 @@ async fn a_write_that_leaves_the_owners_as_they_are_costs_one_request() {
     // An update that leaves them out drops them.
     bench.answer(ok(&owned(2, "mine")));
     assert!(is_denied(bench.write("a", update(&json_of("a", 2, "x"))).await));
+}
+
+fn unversioned(uid: &str) -> Change {
+    let mut object = owned(1, uid);
+    object["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    update(&object)
+}
+
+#[tokio::test]
+async fn hostile_owners_that_have_changed_since_the_cache_saw_them_are_not_put_back() {
+    let bench = writer([Object::from_value(&owned(1, "mine")).unwrap()]).await;
+    for change in [unversioned("mine"), apply(&owned(1, "mine"))] {
+        bench.answer(refusal(409, "Conflict"));
+        bench.answer(ok(&owned(2, "another's")));
+        assert!(is_denied(bench.write("a", change).await));
+    }
+    let asked = bench.asked();
+    let versions: Vec<&Value> =
+        asked.iter().map(|asked| &asked.body["metadata"]["resourceVersion"]).collect();
+    assert_eq!(versions, [&json!("1"), &Value::Null, &json!("1"), &Value::Null], "PUT, GET, PATCH, GET");
+}
+
+#[tokio::test]
+async fn a_write_is_held_to_the_version_by_which_it_was_judged_and_tried_again_where_that_has_passed() {
+    let bench = writer([Object::from_value(&owned(1, "mine")).unwrap()]).await;
+    bench.answer(refusal(409, "Conflict"));
+    bench.answer(ok(&owned(2, "mine")));
+    bench.answer(ok(&owned(3, "mine")));
+    assert!(bench.write("a", unversioned("mine")).await.is_ok());
+    let path = "/api/v1/namespaces/n/configmaps/a";
+    let put = format!("PUT {path}?fieldManager=p");
+    assert_eq!(bench.asked_what(), [put.clone(), format!("GET {path}"), put]);
+    // A version that the plugin names is its own affair: a conflict is the answer.
+    bench.answer(refusal(409, "Conflict"));
+    assert!(matches!(bench.write("a", update(&owned(3, "mine"))).await, Err(ApiError::Conflict { .. })));
+    assert_eq!(bench.asked().len(), 4);
 }
 
 #[tokio::test]
@@ -174,4 +213,29 @@ async fn hostile_a_key_that_is_none_leads_nowhere() {
     }
     assert!(bad(bench.client.get(bench.gate.permit(get("", "a")).unwrap()).await));
     assert!(bench.asked().is_empty(), "{:?}", bench.asked_what());
+}
+
+#[tokio::test]
+async fn hostile_a_list_that_selects_nothing_slowly_lets_others_go_on_meanwhile() {
+    let bench = Bench::synced(10, (0..1_000).map(|n| object(&format!("o{n}"), 1, "x"))).await;
+    let selector: String = (0..2_000).map(|n| format!("!l{n},")).collect::<String>() + "none";
+    let list = List { selector: selector.parse().unwrap(), ..everything() };
+    let turns = Arc::new(AtomicUsize::new(0));
+    let neighbour = tokio::spawn({
+        let turns = Arc::clone(&turns);
+        async move {
+            loop {
+                turns.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let page = bench.client.list(bench.gate.permit(list.clone()).unwrap()).await.unwrap();
+    let during_list = turns.swap(0, Ordering::Relaxed);
+    let count = bench.client.count(bench.gate.permit(list).unwrap()).await.unwrap();
+    let during_count = turns.load(Ordering::Relaxed);
+    neighbour.abort();
+    assert_eq!((page.objects.len(), count), (0, 0));
+    // One break for each 64 objects, which take much more than a millisecond.
+    assert!(during_list >= 10 && during_count >= 10, "{during_list} {during_count}");
 }

@@ -66,6 +66,10 @@ pub(crate) struct HostArgs {
     /// How long running reconciles may take to end when a plugin is replaced or the host stops.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, env = "WHEELHOUSE_GRACE")]
     pub(crate) grace: Duration,
+    /// The stack of one call of a plugin, 64Ki to 16Mi: one that needs more has a trap that names the limit
+    /// `stack`.
+    #[arg(long, value_name = "BYTES", default_value = "1Mi", value_parser = stack, env = "WHEELHOUSE_STACK")]
+    pub(crate) stack: usize,
     #[command(flatten)]
     pub(crate) compile: CompileArgs,
     #[command(flatten)]
@@ -183,6 +187,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
 fn bytes(text: &str) -> Result<u64, String> {
     let bytes = wheelhouse_core::parse_bytes(text).and_then(|bytes| u64::try_from(bytes).ok());
     bytes.ok_or_else(|| "bytes are expected: 2Gi, 512Mi, or a number".to_owned())
+}
+
+fn stack(text: &str) -> Result<usize, String> {
+    let bytes = wheelhouse_core::parse_bytes(text).and_then(|bytes| usize::try_from(bytes).ok());
+    let bytes = bytes.filter(|bytes| (64 << 10..=16 << 20).contains(bytes));
+    bytes.ok_or_else(|| "from 64Ki to 16Mi are expected".to_owned())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use wheelhouse_cache::{BoxFuture, ConnectError, InformerFactory, Rest, Rotation};
 use wheelhouse_controller::Runtime;
 use wheelhouse_core::limits::Limits;
-use wheelhouse_sandbox::Sandbox;
+use wheelhouse_sandbox::{Sandbox, SandboxConfig};
 
 use crate::cli::{DevArgs, HostArgs, RunArgs};
 use crate::grants::{Grants, Otherwise};
@@ -107,7 +107,8 @@ async fn host(
             ),
         }
     }
-    let sandbox = Sandbox::new(compile::sandbox(&args.compile)?)?;
+    let config = SandboxConfig { stack: args.stack, ..compile::sandbox(&args.compile)? };
+    let sandbox = Sandbox::new(config)?;
     let runtime = Runtime {
         sandbox,
         informers: InformerFactory::new(rest.clone()),

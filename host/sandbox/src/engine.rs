@@ -34,6 +34,8 @@ pub struct SandboxConfig {
     /// The most linear memory that any plugin's limit allows, in bytes: what a pool slot reserves
     /// (address space, not memory).
     pub max_memory: usize,
+    /// The wasm stack of one call, in bytes. It is the engine's, and so one for all plugins.
+    pub stack: usize,
     /// The largest component that is compiled, in bytes.
     pub component_bytes: usize,
     /// Where components are compiled.
@@ -49,6 +51,7 @@ impl Default for SandboxConfig {
         Self {
             instances: 500,
             max_memory: 256 << 20,
+            stack: 1 << 20,
             component_bytes: 64 << 20,
             compiler: Compiler::default(),
             compile: CompileLimits::default(),
@@ -212,11 +215,6 @@ pub(crate) fn compile_config(max_memory: usize) -> Config {
     config.wasm_multi_memory(false);
     config.wasm_relaxed_simd(false);
 
-    // Typed deserialisation of Kubernetes objects recurses deeply: wasmtime's 512 KiB is too tight
-    // for it. Guests built by Rust have 1 MiB of shadow stack besides.
-    config.max_wasm_stack(1 << 20);
-    config.async_stack_size((1 << 20) + (512 << 10));
-
     // A slot is reserved at its limit and not at 4 GiB: address space is not endless either.
     config.memory_reservation(max_memory as u64);
     config
@@ -224,6 +222,12 @@ pub(crate) fn compile_config(max_memory: usize) -> Config {
 
 fn engine_config(limits: &SandboxConfig) -> Config {
     let mut config = compile_config(limits.max_memory);
+
+    // Typed deserialisation of Kubernetes objects recurses deeply: wasmtime's 512 KiB is too tight
+    // for it. Guests built by Rust have 1 MiB of shadow stack besides.
+    config.max_wasm_stack(limits.stack);
+    // What the host's own functions have, below the plugin's.
+    config.async_stack_size(limits.stack.saturating_add(512 << 10));
 
     // Instances come from a pool: a new one costs microseconds, and the pool's size bounds what
     // all plugins together can take.

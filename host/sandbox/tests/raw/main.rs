@@ -11,7 +11,9 @@ use std::time::Duration;
 use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Gate, Outcome};
-use wheelhouse_sandbox::{CallError, Compiled, DescribeError, Revision, RevisionSetup};
+use wheelhouse_sandbox::{
+    CallError, Compiled, DescribeError, Revision, RevisionSetup, Sandbox, SandboxConfig,
+};
 use wit_component::StringEncoding;
 
 use crate::component::{Module, ZEROS};
@@ -23,6 +25,10 @@ async fn compile(module: &Module<'_>) -> Compiled {
 
 /// The module as a plugin, as if it had described itself as the other attackers do.
 async fn start(module: &Module<'_>, limits: Limits) -> Arc<Revision> {
+    started(&compile(module).await, limits).await
+}
+
+async fn started(compiled_module: &Compiled, limits: Limits) -> Arc<Revision> {
     let spec = Arc::new(compiled().await.describe("{}", &Limits::default()).await.unwrap());
     let setup = RevisionSetup {
         gate: Arc::new(Gate::granting(&spec.name, spec.all_permissions())),
@@ -33,7 +39,7 @@ async fn start(module: &Module<'_>, limits: Limits) -> Arc<Revision> {
         metrics: Arc::default(),
         limits,
     };
-    Arc::new(compile(module).await.start(setup))
+    Arc::new(compiled_module.start(setup))
 }
 
 /// What becomes of it, beside a neighbour that must not notice.
@@ -200,6 +206,19 @@ async fn hostile_a_stack_without_end_is_a_limit_with_a_name() {
     let error = attack(&module, limits()).await;
     assert_eq!(error.limit(), Some(Limit::Stack), "{error}");
     assert!(error.to_string().contains("limit stack"), "{error}");
+}
+
+#[tokio::test]
+async fn a_stack_is_as_large_as_its_operator_says() {
+    let more = "(func $deep (param i32)
+        (if (local.get 0) (then (call $deep (i32.sub (local.get 0) (i32.const 1))))))";
+    let body = format!("(call $deep (i32.const 8000)) {ZEROS}");
+    let module = Module { bodies: &[("reconcile", &body)], more, ..Module::default() };
+    assert_eq!(support::reconcile(&start(&module, limits()).await, "x").await, Ok(Outcome::Done));
+    let config = SandboxConfig { stack: 64 << 10, instances: 2, ..SandboxConfig::default() };
+    let compiled = Sandbox::new(config).unwrap().compile(module.component().into()).await.unwrap();
+    let error = support::reconcile(&started(&compiled, limits()).await, "x").await.unwrap_err();
+    assert_eq!(error.limit(), Some(Limit::Stack), "{error}");
 }
 
 #[tokio::test]

@@ -8,5 +8,6 @@ mod granting;
 mod limiting;
 mod loading;
 mod plugins;
+mod reconciling;
 mod saying;
 mod support;

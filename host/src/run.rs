@@ -96,6 +96,9 @@ async fn host(
     otherwise: Otherwise,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
+    if let Some(file) = &args.config {
+        tracing::info!(file = %file.display(), "the configuration is read from here; `wheelhouse config` shows it");
+    }
     let grants = Grants::follow(args.grants.as_deref(), otherwise).await?;
     if args.grants.is_none() {
         match otherwise {

@@ -4,6 +4,7 @@
 mod cache;
 mod command_line;
 mod compiling;
+mod configuring;
 mod granting;
 mod limiting;
 mod loading;

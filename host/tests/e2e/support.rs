@@ -146,13 +146,17 @@ impl Host {
 
     /// Likewise, with a plugin folder that is there.
     pub(crate) async fn start_in(folder: tempfile::TempDir, flags: &[&str]) -> Self {
-        let process = Process::start(
-            wheelhouse()
-                .args(["dev", "--port", "0", "--admin-addr", "127.0.0.1:0", "--plugin-dir"])
-                .arg(folder.path())
-                .args(if flags.contains(&"--grace") { [].as_slice() } else { &["--grace", "3"] })
-                .args(flags),
-        );
+        let mut command = wheelhouse();
+        command
+            .args(["dev", "--port", "0", "--admin-addr", "127.0.0.1:0", "--plugin-dir"])
+            .arg(folder.path());
+        command.args(if flags.contains(&"--grace") { [].as_slice() } else { &["--grace", "3"] }).args(flags);
+        Self::of_command(&mut command, folder).await
+    }
+
+    /// A `wheelhouse dev` that is all there in this command, of this plugin folder.
+    pub(crate) async fn of_command(command: &mut Command, folder: tempfile::TempDir) -> Self {
+        let process = Process::start(command);
         let server = address(process.logged("url=\"http://").await);
         Self::of(process, &server, None, folder).await
     }

@@ -72,9 +72,8 @@ pub(crate) async fn dev(args: DevArgs) -> anyhow::Result<()> {
     check_folder(&args.host.plugin_dir)?;
     let cluster = devcluster::start(&args.server).await?;
     let url = cluster.url().parse().context("the embedded server's address")?;
-    let client = wheelhouse_cache::rest::connect(kube::Config::new(url))
-        .context("no client for the embedded server")?;
-    let result = host(&args.host, Rest::new(client), Otherwise::Declared, &mut signals).await;
+    let rest = Rest::of(kube::Config::new(url)).context("no client for the embedded server")?;
+    let result = host(&args.host, rest, Otherwise::Declared, &mut signals).await;
     cluster.shutdown().await;
     result
 }

@@ -8,6 +8,7 @@ mod configuring;
 mod granting;
 mod limiting;
 mod loading;
+mod measuring;
 mod plugins;
 mod saying;
 mod support;

@@ -129,6 +129,7 @@ pub(crate) struct Host {
     /// Of `run`: the embedded server by itself.
     _server: Option<Process>,
     admin: String,
+    server: String,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) client: kube::Client,
 }
@@ -185,7 +186,7 @@ impl Host {
         let admin = address(process.logged("admin endpoints: http://").await);
         let config = kube::Config::new(format!("http://{server}").parse().unwrap());
         let client = kube::Client::try_from(config).unwrap();
-        Self { process, _server: own_server, admin, folder, client }
+        Self { process, _server: own_server, admin, server: server.to_owned(), folder, client }
     }
 
     /// Waits until the log has this.
@@ -195,6 +196,11 @@ impl Host {
 
     pub(crate) fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// The API server's address and port.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
     }
 
     /// A file of the plugin folder.

@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A host for Kubernetes controllers that are WebAssembly plugins: it watches the cluster once, keeps an
@@ -41,6 +42,13 @@ pub(crate) enum Command {
         after_help = "Examples:\n  wheelhouse inspect plugins/webapp.wasm -o json\n  wheelhouse inspect plugins/webapp.wasm --grant > grants/webapp.yaml"
     )]
     Inspect(InspectArgs),
+    /// Show the configuration that `run` or `dev` would have, and where each value comes from.
+    ///
+    /// A flag counts before the environment, that before the file of --config, and that before the default.
+    #[command(
+        after_help = "Examples:\n  wheelhouse config run --config wheelhouse.yaml\n  wheelhouse config dev --explain > wheelhouse.yaml"
+    )]
+    Config(ConfigArgs),
     /// Compile one component from the standard input: the host starts this for itself.
     #[command(name = "__compile", hide = true)]
     Compile {
@@ -51,6 +59,10 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct HostArgs {
+    /// A YAML file with values for flags that are not given: each key is a flag's name in lowerCamelCase,
+    /// such as `pluginDir`. `wheelhouse config run` prints one.
+    #[arg(long, value_name = "FILE", env = "WHEELHOUSE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
     /// The folder of the plugins: every *.wasm in it is loaded; one that is added, changed or removed
     /// is loaded, replaced or stopped while the host runs. NAME.json beside NAME.wasm is its configuration.
     #[arg(long, value_name = "DIR", env = "WHEELHOUSE_PLUGIN_DIR")]
@@ -119,20 +131,20 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) host: HostArgs,
     /// The kubeconfig's context; its current one if not given.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", env = "WHEELHOUSE_CONTEXT")]
     pub(crate) context: Option<String>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct ServerArgs {
     /// The API server's port on 127.0.0.1; 0 picks a free one.
-    #[arg(long, default_value = "0")]
+    #[arg(long, value_name = "PORT", default_value = "0", env = "WHEELHOUSE_PORT")]
     pub(crate) port: u16,
     /// Write a kubeconfig for the server to this file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "WHEELHOUSE_KUBECONFIG_OUT")]
     pub(crate) kubeconfig_out: Option<PathBuf>,
     /// Leave Deployments alone; otherwise their status says soon that all replicas are ready.
-    #[arg(long)]
+    #[arg(long, env = "WHEELHOUSE_NO_WORKLOADS", value_parser = BoolishValueParser::new())]
     pub(crate) no_workloads: bool,
 }
 
@@ -174,6 +186,36 @@ pub(crate) enum Output {
     /// For people.
     Text,
     /// For programs.
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConfigArgs {
+    /// Of `run`, if not given.
+    #[command(subcommand)]
+    pub(crate) of: Option<Configured>,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value = "yaml", global = true)]
+    pub(crate) output: ConfigOutput,
+    /// Say of each key what it is for; for YAML.
+    #[arg(long, global = true)]
+    pub(crate) explain: bool,
+}
+
+/// Whose configuration it is: it has the same flags.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Configured {
+    /// Of `wheelhouse run` with these flags.
+    Run(RunArgs),
+    /// Of `wheelhouse dev` with these flags.
+    Dev(DevArgs),
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConfigOutput {
+    /// A file for --config.
+    Yaml,
+    /// For programs: of each key its value and where that comes from.
     Json,
 }
 

@@ -14,6 +14,7 @@ use crate::cli::{InspectArgs, Output};
 use crate::compile;
 use crate::directory::config_path;
 use crate::inspect_grant;
+use crate::print;
 
 /// Describes a component, and prints what it says.
 pub(crate) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
@@ -33,15 +34,6 @@ pub(crate) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     match args.output {
         Output::Json => print(&format!("{report:#}\n")),
         Output::Text => print(&text(&spec, compiled.inspection(), compiled.digest())),
-    }
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    match std::io::stdout().write_all(text.as_bytes()) {
-        // A reader such as `head` may have seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("standard output"),
     }
 }
 

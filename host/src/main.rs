@@ -5,6 +5,8 @@
 mod admin;
 mod cli;
 mod compile;
+mod config_file;
+mod config_show;
 mod devcluster;
 mod directory;
 mod grants;
@@ -19,12 +21,25 @@ mod run;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use anyhow::Context as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::{Cli, Command};
+use crate::config_file::ConfigFile;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let args: Vec<_> = std::env::args_os().collect();
+    let mut command = Cli::command();
+    let file = match ConfigFile::of(&command, &args) {
+        Ok(file) => file,
+        Err(error) => return fail(&error),
+    };
+    command = file.apply(command);
+    let matches = command.try_get_matches_from_mut(args).unwrap_or_else(|error| error.exit());
+    if let Some(text) = config_show::shown(&command, &matches, &file) {
+        return print(&text).map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
+    }
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if let Command::Compile { order } = &cli.command {
         return wheelhouse_sandbox::compile_child(order);
     }
@@ -38,8 +53,8 @@ fn main() -> ExitCode {
             Command::Dev(args) => run::dev(args).await,
             Command::Devcluster(args) => devcluster::serve(args).await,
             Command::Inspect(args) => inspect::inspect(args).await,
-            // It has ended above, before there was a runtime.
-            Command::Compile { .. } => Ok(()),
+            // They have ended above, before there was a runtime.
+            Command::Compile { .. } | Command::Config(_) => Ok(()),
         }
     });
     // Whatever still runs (a compilation) is not waited for.
@@ -47,6 +62,16 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
+    }
+}
+
+/// Prints for a user, or for the next command.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // A reader such as `head` may have seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("standard output"),
     }
 }
 

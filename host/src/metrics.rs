@@ -3,19 +3,22 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use wheelhouse_cache::InformerStats;
 use wheelhouse_client::{ClientStats, TIMED};
 use wheelhouse_controller::Controller;
 use wheelhouse_core::Kind;
+use wheelhouse_queue::QueueStats;
 
 use crate::own_metrics;
-use crate::plugins::Plugins;
+use crate::plugins::{Phase, Plugins};
 
 /// All metrics of the host, as of now.
 pub(crate) fn encode(plugins: &Plugins) -> Result<String, fmt::Error> {
@@ -69,7 +72,9 @@ impl Collector for Scrape {
         usage(encoder, &plugins)?;
         events(encoder, &plugins)?;
         own_metrics::encode(encoder, &plugins)?;
-        self.caches(encoder, &plugins)
+        self.caches(encoder, &plugins)?;
+        self.files(encoder)?;
+        self.requests(encoder)
     }
 }
 
@@ -81,7 +86,8 @@ fn of_plugin(plugin: &str) -> Labels<'static> {
 
 impl Scrape {
     fn reconciles(&self, encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {
-        let results = ["success", "requeue_after", "error", "terminal_error", "trap", "timeout"];
+        // What a plugin cannot ask for is there for those who add them up.
+        let results = ["success", "requeue", "requeue_after", "error", "terminal_error", "trap", "timeout"];
         let by_result = plugins.iter().flat_map(|(name, controller)| {
             results.iter().map(move |result| {
                 let count = controller.metrics().count(result);
@@ -95,10 +101,21 @@ impl Scrape {
         let errors =
             plugins.iter().map(|(name, c)| (of_plugin(name), ConstCounter::new(c.metrics().errors.get())));
         family(encoder, "controller_runtime_reconcile_errors", "Reconciles that did not end well", errors)?;
+        let ended = |result: &'static str| {
+            move |(name, c): &Named| (of_plugin(name), ConstCounter::new(c.metrics().count(result)))
+        };
+        let (terminal, help) =
+            (plugins.iter().map(ended("terminal_error")), "Reconciles that are not retried");
+        family(encoder, "controller_runtime_terminal_reconcile_errors", help, terminal)?;
+        let (panics, help) = (plugins.iter().map(ended("trap")), "Reconciles that ended in a trap");
+        family(encoder, "controller_runtime_reconcile_panics", help, panics)?;
         let seconds = plugins.iter().map(|(name, c)| (of_plugin(name), c.metrics().seconds.clone()));
         family(encoder, "controller_runtime_reconcile_time_seconds", "How long a reconcile takes", seconds)?;
         let active = plugins.iter().map(|(name, c)| (of_plugin(name), gauge(c.metrics().active.get())));
         family(encoder, "controller_runtime_active_workers", "Reconciles that run", active)?;
+        let most = plugins.iter().map(|(name, c)| (of_plugin(name), gauge(c.workers())));
+        let help = "Reconciles that may run at once";
+        family(encoder, "controller_runtime_max_concurrent_reconciles", help, most)?;
         let swaps =
             plugins.iter().map(|(name, c)| (of_plugin(name), ConstCounter::new(c.metrics().swaps.get())));
         family(encoder, "wheelhouse_plugin_swaps", "Switches to another revision", swaps)?;
@@ -170,6 +187,25 @@ impl Scrape {
         self.reads(encoder)
     }
 
+    /// By where each file of the plugin folder is on its way.
+    fn files(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let reports = self.0.reports();
+        let of = |phase: Phase| reports.iter().filter(|report| report.phase == phase).count();
+        let files =
+            Phase::ALL.map(|phase| (vec![("phase", phase.as_str().to_owned())], gauge(of(phase) as u64)));
+        family(encoder, "wheelhouse_plugin_files", "Files of the plugin folder by phase", files)
+    }
+
+    /// To the API server, of all plugins and of the host.
+    fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let counts = self.0.runtime().client.requests().counts();
+        let series = counts.into_iter().map(|(code, method, host, count)| {
+            let labels = vec![("code", code), ("method", method.to_owned()), ("host", host)];
+            (labels, ConstCounter::new(count))
+        });
+        family(encoder, "rest_client_requests", "Requests to the API server", series)
+    }
+
     /// By kind and by where the answer came from.
     fn reads(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kinds = self.0.runtime().reads.kinds();
@@ -195,16 +231,44 @@ impl Scrape {
 }
 
 fn queues(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {
-    let name = |plugin: &str| vec![("name", plugin.to_owned())];
-    let depth = plugins.iter().map(|(plugin, c)| (name(plugin), gauge(c.queue().ready as u64)));
+    // controller-runtime's labels, of which the second says the first again, and its priorities: that of
+    // what is live, and that of initial lists and resyncs.
+    let name = |plugin: &str| -> Labels<'static> {
+        vec![("name", plugin.to_owned()), ("controller", plugin.to_owned())]
+    };
+    let stats: Vec<_> = plugins.iter().map(|(plugin, c)| (plugin.as_str(), c.queue())).collect();
+    let depth = stats.iter().flat_map(|(plugin, queue)| {
+        [("0", queue.ready - queue.ready_low), ("-100", queue.ready_low)].map(|(priority, keys)| {
+            let mut labels = name(plugin);
+            labels.push(("priority", priority.to_owned()));
+            (labels, gauge(keys as u64))
+        })
+    });
     family(encoder, "workqueue_depth", "Keys that wait", depth)?;
-    let adds = plugins.iter().map(|(plugin, c)| (name(plugin), ConstCounter::new(c.queue().adds_total)));
+    let adds = stats.iter().map(|(plugin, queue)| (name(plugin), ConstCounter::new(queue.adds_total)));
     family(encoder, "workqueue_adds", "Keys that became ready", adds)?;
-    let retries =
-        plugins.iter().map(|(plugin, c)| (name(plugin), ConstCounter::new(c.queue().retries_total)));
+    let retries = stats.iter().map(|(plugin, queue)| (name(plugin), ConstCounter::new(queue.retries_total)));
     family(encoder, "workqueue_retries", "Keys that came back after a failure", retries)?;
+    let delayed = stats.iter().map(|(plugin, queue)| (name(plugin), gauge(queue.delayed as u64)));
+    family(encoder, "wheelhouse_workqueue_delayed", "Keys that wait for their time", delayed)?;
+    let seconds = |time: fn(&QueueStats) -> Duration| {
+        move |(plugin, queue): &(&str, QueueStats)| (name(plugin), ConstGauge::new(time(queue).as_secs_f64()))
+    };
+    let unfinished = stats.iter().map(seconds(|queue| queue.unfinished_work));
+    family(
+        encoder,
+        "workqueue_unfinished_work_seconds",
+        "How long the reconciles that run have run, together",
+        unfinished,
+    )?;
+    let longest = stats.iter().map(seconds(|queue| queue.longest_running));
+    let help = "How long the longest of the reconciles that run has run";
+    family(encoder, "workqueue_longest_running_processor_seconds", help, longest)?;
     let queued = plugins.iter().map(|(plugin, c)| (name(plugin), c.metrics().queued.clone()));
-    family(encoder, "workqueue_queue_duration_seconds", "How long keys wait", queued)
+    family(encoder, "workqueue_queue_duration_seconds", "How long keys wait", queued)?;
+    // A key is in work while it is reconciled, and no longer.
+    let worked = plugins.iter().map(|(plugin, c)| (name(plugin), c.metrics().seconds.clone()));
+    family(encoder, "workqueue_work_duration_seconds", "How long keys are in work", worked)
 }
 
 fn usage(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {
@@ -219,6 +283,9 @@ fn usage(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result 
     let cpu = usage.iter().map(|(name, u)| (of_plugin(name), ConstCounter::new(u.cpu_total().as_secs_f64())));
     let help = "Processor time of a plugin's calls, what the host does for them included";
     family(encoder, "wheelhouse_plugin_cpu_seconds", help, cpu)?;
+    let memory = usage.iter().map(|(name, u)| (of_plugin(name), gauge(u.memory())));
+    let help = "Linear memories and tables of a plugin's instances";
+    family(encoder, "wheelhouse_plugin_memory_bytes", help, memory)?;
     let calls = usage.iter().map(|(name, u)| (of_plugin(name), ConstCounter::new(u.host_calls_total())));
     family(encoder, "wheelhouse_plugin_host_calls", "Calls of the host by a plugin", calls)
 }
@@ -243,6 +310,13 @@ fn instances(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Res
     let status: Vec<_> = plugins.iter().map(|(name, c)| (name, c.status())).collect();
     let alive = status.iter().map(|(name, s)| (of_plugin(name), gauge(s.instances as u64)));
     family(encoder, "wheelhouse_plugin_instances", "Instances alive", alive)?;
+    let info = status.iter().map(|(name, s)| {
+        let of_revision = vec![("version", s.version.clone()), ("digest", s.digest.clone())];
+        (of_plugin(name), Info::new(of_revision))
+    });
+    family(encoder, "wheelhouse_plugin", "What runs", info)?;
+    let revision = status.iter().map(|(name, s)| (of_plugin(name), gauge(s.revision)));
+    family(encoder, "wheelhouse_plugin_revision", "Which revision runs; 1 for the first", revision)?;
     let traps = status.iter().map(|(name, s)| (of_plugin(name), gauge(s.traps)));
     family(
         encoder,

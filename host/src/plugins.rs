@@ -34,6 +34,21 @@ pub(crate) enum Phase {
     Failed,
 }
 
+impl Phase {
+    /// Each of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Loading, Self::Running, Self::Waiting, Self::Failed];
+
+    /// As `/plugins` has it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// A file, and what has become of it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct PluginReport {

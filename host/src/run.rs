@@ -72,9 +72,8 @@ pub(crate) async fn dev(args: DevArgs) -> anyhow::Result<()> {
     check_folder(&args.host.plugin_dir)?;
     let cluster = devcluster::start(&args.server).await?;
     let url = cluster.url().parse().context("the embedded server's address")?;
-    let client = wheelhouse_cache::rest::connect(kube::Config::new(url))
-        .context("no client for the embedded server")?;
-    let result = host(&args.host, Rest::new(client), Otherwise::Declared, &mut signals).await;
+    let rest = Rest::of(kube::Config::new(url)).context("no client for the embedded server")?;
+    let result = host(&args.host, rest, Otherwise::Declared, &mut signals).await;
     cluster.shutdown().await;
     result
 }
@@ -96,6 +95,9 @@ async fn host(
     otherwise: Otherwise,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
+    if let Some(file) = &args.config {
+        tracing::info!(file = %file.display(), "the configuration is read from here; `wheelhouse config` shows it");
+    }
     let grants = Grants::follow(args.grants.as_deref(), otherwise).await?;
     if args.grants.is_none() {
         match otherwise {

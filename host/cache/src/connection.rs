@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::credentials::{ConnectError, by_command, check_token, fingerprint, place};
 use crate::list_watch::BoxFuture;
+use crate::requests::host;
 use crate::rest::connect;
 
 /// So long before its end, a certificate from a credential command is renewed. kube does it so with
@@ -68,6 +69,8 @@ pub(crate) enum Trouble {
 /// A client, and what it was made of.
 pub(crate) struct InUse {
     pub(crate) client: kube::Client,
+    /// Where its requests go; "" if that is not known.
+    pub(crate) host: Arc<str>,
     fingerprint: u64,
     /// When its credentials end, if that is known and kube does not renew them.
     expires: Option<SystemTime>,
@@ -80,9 +83,10 @@ impl InUse {
     fn new(config: kube::Config, fingerprint: u64) -> Result<Self, ConnectError> {
         check_token(&config.auth_info)?;
         let by_command = by_command(&config.auth_info);
+        let host = host(&config.cluster_url);
         let client = connect(config)?;
         let expires = client.valid_until().map(SystemTime::from);
-        Ok(Self { client, fingerprint, expires, by_command })
+        Ok(Self { client, host, fingerprint, expires, by_command })
     }
 
     fn expires_within(&self, margin: Duration) -> bool {
@@ -138,8 +142,8 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// For ever over this client.
-    pub(crate) fn fixed(client: kube::Client) -> Self {
-        let in_use = InUse { client, fingerprint: 0, expires: None, by_command: false };
+    pub(crate) fn fixed(client: kube::Client, host: Arc<str>) -> Self {
+        let in_use = InUse { client, host, fingerprint: 0, expires: None, by_command: false };
         Self { in_use: RwLock::new(Arc::new(in_use)), source: None }
     }
 

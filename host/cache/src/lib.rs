@@ -33,6 +33,7 @@ mod kube_list_watch;
 mod leases;
 mod list_watch;
 mod reflector;
+mod requests;
 mod resource;
 pub mod rest;
 mod sink;
@@ -58,6 +59,7 @@ pub use list_watch::{
     BoxFuture, Event, EventStream, ListPage, ListRequest, ListWatch, Unreadable, WatchRequest,
 };
 pub use reflector::ReflectorConfig;
+pub use requests::Requests;
 pub use resource::{ApiResource, ResourceMap};
 pub use rest::{ConnectError, Failure, Rest, Rotation, Status};
 pub use snapshot::{Pager, Query, Scan, Snapshot, UnknownIndex};

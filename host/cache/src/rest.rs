@@ -25,6 +25,7 @@ pub use crate::connection::Rotation;
 use crate::connection::{Connection, Trouble};
 pub use crate::credentials::ConnectError;
 use crate::credentials::say;
+use crate::requests::{Requests, host};
 
 /// The largest answer that is read into memory. A page of 500 objects of 1.5 MB, etcd's limit, fits.
 const MAX_ANSWER: usize = 1 << 30;
@@ -200,6 +201,7 @@ pub fn connect(mut config: kube::Config) -> Result<kube::Client, kube::Error> {
 #[derive(Clone)]
 pub struct Rest {
     connection: Arc<Connection>,
+    requests: Arc<Requests>,
 }
 
 /// A request without success, and whether another client is in use since.
@@ -217,7 +219,25 @@ impl From<Failure> for Failed {
 impl Rest {
     /// Over this client, for ever; see [`connect`].
     pub fn new(client: kube::Client) -> Self {
-        Self { connection: Arc::new(Connection::fixed(client)) }
+        Self::fixed(client, "".into())
+    }
+
+    /// Likewise, of a configuration; see [`connect`].
+    ///
+    /// # Errors
+    /// As [`connect`].
+    pub fn of(config: kube::Config) -> Result<Self, kube::Error> {
+        let host = host(&config.cluster_url);
+        Ok(Self::fixed(connect(config)?, host))
+    }
+
+    fn fixed(client: kube::Client, host: Arc<str>) -> Self {
+        Self { connection: Arc::new(Connection::fixed(client, host)), requests: Arc::default() }
+    }
+
+    /// How many requests were sent; clones share them.
+    pub fn requests(&self) -> &Requests {
+        &self.requests
     }
 
     /// Over a client of this configuration, which `load` gave, and of each one that differs from it
@@ -236,7 +256,8 @@ impl Rest {
         F: Future<Output = Result<kube::Config, ConnectError>> + Send + 'static,
         L: Fn() -> F + Send + Sync + 'static,
     {
-        Ok(Self { connection: Arc::new(Connection::following(config, load, rotation).await?) })
+        let connection = Arc::new(Connection::following(config, load, rotation).await?);
+        Ok(Self { connection, requests: Arc::default() })
     }
 
     /// The client that is in use now, for what this has no words for. It stays as it is.
@@ -295,10 +316,14 @@ impl Rest {
         if let Some((content_type, _)) = content {
             request = request.header(header::CONTENT_TYPE, content_type);
         }
+        let method = request.method_ref().cloned().unwrap_or_default();
         let body = content.map_or_else(Body::empty, |(_, body)| Body::from(body));
         let request = request.body(body).map_err(|e| Failure::BadRequest(e.to_string()))?;
         let used = self.connection.for_request().await;
-        let (failure, trouble) = match used.client.send(request).await {
+        let sent = self.requests.sending(&used.host, &method);
+        let answer = used.client.send(request).await;
+        sent.ended(answer.as_ref().ok().map(|response| response.status().as_u16()));
+        let (failure, trouble) = match answer {
             Ok(response) if response.status().is_success() => return Ok(response),
             Ok(response) => {
                 let (parts, body) = response.into_parts();

@@ -15,7 +15,7 @@ use wheelhouse_sandbox::Revision;
 
 use crate::metrics::PluginMetrics;
 use crate::prepare::{Prepared, ungranted_sources};
-use crate::revision::Running;
+use crate::revision::{Running, workers};
 
 /// A running plugin.
 pub struct Controller {
@@ -169,6 +169,11 @@ impl Controller {
     /// What the plugin counts of its own.
     pub fn own_metrics(&self) -> Arc<OwnMetrics> {
         Arc::clone(self.current().revision.metrics())
+    }
+
+    /// How many of its reconciles may run at once.
+    pub fn workers(&self) -> u32 {
+        workers(&self.current().revision)
     }
 
     /// Its queue's counters.

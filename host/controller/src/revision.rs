@@ -103,8 +103,7 @@ impl Running {
     /// Starts to reconcile.
     pub(crate) fn start_workers(&mut self) {
         let revision = &self.prepared.revision;
-        let workers = revision.spec().options.concurrency.clamp(1, revision.limits().concurrency.max(1));
-        for _ in 0..workers {
+        for _ in 0..workers(revision) {
             let worker = Worker {
                 revision: Arc::clone(revision),
                 queue: self.queue.clone(),
@@ -135,6 +134,11 @@ impl Running {
         self.sources.shutdown().await;
         drained
     }
+}
+
+/// How many reconciles of a revision may run at once.
+pub(crate) fn workers(revision: &Revision) -> u32 {
+    revision.spec().options.concurrency.clamp(1, revision.limits().concurrency.max(1))
 }
 
 /// Takes keys from the queue and has them reconciled, one after another.

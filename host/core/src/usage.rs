@@ -35,6 +35,8 @@ pub struct Usage {
     /// Nanoseconds.
     cpu: AtomicU64,
     host_calls: AtomicU64,
+    /// Bytes of memories and tables of its instances, now.
+    memory: AtomicU64,
     /// Whether one of its calls computes on a prompt thread.
     on_prompt: AtomicBool,
 }
@@ -81,6 +83,7 @@ impl Usage {
             breaches: Default::default(),
             cpu: AtomicU64::new(0),
             host_calls: AtomicU64::new(0),
+            memory: AtomicU64::new(0),
             on_prompt: AtomicBool::new(false),
         }
     }
@@ -179,6 +182,21 @@ impl Usage {
     /// Processor time of all calls so far.
     pub fn cpu_total(&self) -> Duration {
         Duration::from_nanos(self.cpu.load(Ordering::Relaxed))
+    }
+
+    /// An instance has so many bytes of memories and tables, and had so many.
+    pub fn memory_changed(&self, had: usize, has: usize) {
+        let (had, has) = (had as u64, has as u64);
+        if has >= had {
+            self.memory.fetch_add(has - had, Ordering::Relaxed);
+        } else {
+            self.memory.fetch_sub(had - has, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes of memories and tables of all its instances, now.
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
     }
 
     /// Calls of the host so far.

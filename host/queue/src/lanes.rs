@@ -34,6 +34,10 @@ impl<K> Lanes<K> {
         self.low.len() + self.high.len()
     }
 
+    pub(crate) fn low(&self) -> usize {
+        self.low.len()
+    }
+
     pub(crate) fn insert(&mut self, priority: Priority, ticket: u64, key: K) {
         self.lane(priority).insert(ticket, key);
     }

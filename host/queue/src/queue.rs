@@ -152,9 +152,9 @@ impl<K: Clone + Eq + Hash> Shared<K> {
         Some((taken, state.next_due()))
     }
 
-    pub(crate) fn settle(&self, key: &K, priority: Priority, outcome: Outcome) {
+    pub(crate) fn settle(&self, taken: &Taken<K>, outcome: Outcome) {
         let drained = self.update(|state, now| {
-            state.settle(key, priority, outcome, now);
+            state.settle(taken, outcome, now);
             state.is_drained()
         });
         if drained {

@@ -5,7 +5,7 @@
 //! now, and to run later; for a key in flight they wait for its outcome, for any other they are indexed.
 
 use std::collections::hash_map::RandomState;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
@@ -22,10 +22,16 @@ const FAR_FUTURE: Duration = Duration::from_secs(86_400 * 365 * 30);
 pub struct QueueStats {
     /// Keys that the next free worker could take.
     pub ready: usize,
+    /// Of them, those of [`Priority::Low`].
+    pub ready_low: usize,
     /// Keys that wait for a due time and for nothing else.
     pub delayed: usize,
     /// Keys whose [`Work`](crate::Work) has no outcome yet.
     pub in_flight: usize,
+    /// How long those have been so, together (client-go's `workqueue_unfinished_work_seconds`).
+    pub unfinished_work: Duration,
+    /// How long the longest of them has (client-go's `workqueue_longest_running_processor_seconds`).
+    pub longest_running: Duration,
     /// How often a key became ready. An add that was merged into a waiting key is not counted (as in
     /// client-go's `workqueue_adds_total`).
     pub adds_total: u64,
@@ -48,6 +54,8 @@ pub(crate) struct Taken<K> {
     pub(crate) priority: Priority,
     pub(crate) failures: u32,
     pub(crate) waited: Duration,
+    /// When it was, and a number that no other has: equal keys may be in flight in turn.
+    began: (Instant, u64),
 }
 
 #[derive(Default)]
@@ -112,7 +120,7 @@ pub(crate) struct State<K> {
     policy: BackoffPolicy,
     entries: HashMap<K, Entry, RandomState>,
     index: Index<K>,
-    in_flight: usize,
+    in_flight: BTreeSet<(Instant, u64)>,
     shut_down: bool,
     next_ticket: u64,
     adds_total: u64,
@@ -125,7 +133,7 @@ impl<K: Clone + Eq + Hash> State<K> {
             policy,
             entries: HashMap::default(),
             index: Index::default(),
-            in_flight: 0,
+            in_flight: BTreeSet::new(),
             shut_down: false,
             next_ticket: 0,
             adds_total: 0,
@@ -159,18 +167,22 @@ impl<K: Clone + Eq + Hash> State<K> {
         let ready = entry.ready.take()?;
         entry.due = None;
         entry.in_flight = true;
-        self.in_flight += 1;
+        let began = (now, self.next_ticket);
+        self.next_ticket += 1;
+        self.in_flight.insert(began);
         Some(Taken {
             key,
             priority: ready.priority,
             failures: entry.failures,
             waited: now.saturating_duration_since(ready.since),
+            began,
         })
     }
 
-    /// Ends the run of a key that ran at `priority`.
-    pub(crate) fn settle(&mut self, key: &K, priority: Priority, outcome: Outcome, now: Instant) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+    /// Ends a run.
+    pub(crate) fn settle(&mut self, taken: &Taken<K>, outcome: Outcome, now: Instant) {
+        let (key, priority) = (&taken.key, taken.priority);
+        self.in_flight.remove(&taken.began);
         self.retries_total += u64::from(matches!(outcome, Outcome::Retry));
         let policy = self.policy;
         let random = self.random();
@@ -209,7 +221,7 @@ impl<K: Clone + Eq + Hash> State<K> {
     }
 
     pub(crate) fn is_drained(&self) -> bool {
-        self.shut_down && self.in_flight == 0
+        self.shut_down && self.in_flight.is_empty()
     }
 
     /// The earliest due time, of which there is none if nothing is delayed.
@@ -223,10 +235,15 @@ impl<K: Clone + Eq + Hash> State<K> {
 
     pub(crate) fn stats(&mut self, now: Instant) -> QueueStats {
         self.ripen(now);
+        let running = |(began, _): &(Instant, u64)| now.saturating_duration_since(*began);
         QueueStats {
             ready: self.index.lanes.len(),
+            ready_low: self.index.lanes.low(),
             delayed: self.index.timers.len() - self.index.in_both,
-            in_flight: self.in_flight,
+            in_flight: self.in_flight.len(),
+            // Few: there is one for each worker at most.
+            unfinished_work: self.in_flight.iter().map(running).sum(),
+            longest_running: self.in_flight.first().map(running).unwrap_or_default(),
             adds_total: self.adds_total,
             retries_total: self.retries_total,
         }
@@ -346,11 +363,11 @@ mod tests {
             for key in 0..100 {
                 state.add(key, Priority::Low, now);
                 let taken = state.take(now).expect("it was added");
-                state.settle(&taken.key, taken.priority, outcome, now);
+                state.settle(&taken, outcome, now);
             }
         }
         assert!(state.entries.is_empty() && state.index.timers.is_empty());
-        assert_eq!((state.index.lanes.len(), state.index.in_both, state.in_flight), (0, 0, 0));
+        assert_eq!((state.index.lanes.len(), state.index.in_both, state.in_flight.len()), (0, 0, 0));
     }
 
     #[test]
@@ -360,7 +377,7 @@ mod tests {
         for outcome in [Outcome::Retry, Outcome::GiveUp] {
             state.add("a", Priority::High, now);
             let taken = state.take(now).expect("it was added");
-            state.settle(&taken.key, taken.priority, outcome, now);
+            state.settle(&taken, outcome, now);
         }
         assert_eq!(state.entries.len(), 1, "its failures are remembered");
         state.forget(&"a", now);

@@ -71,7 +71,7 @@ impl<K: Clone + Eq + Hash> Work<K> {
 
 impl<K: Clone + Eq + Hash> Drop for Work<K> {
     fn drop(&mut self) {
-        self.queue.settle(&self.taken.key, self.taken.priority, self.outcome);
+        self.queue.settle(&self.taken, self.outcome);
     }
 }
 

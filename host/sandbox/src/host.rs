@@ -72,7 +72,7 @@ impl InstanceState {
     ) -> Self {
         let log = Arc::new(log.fork(&usage));
         let wasi = output::wasi_context(&log);
-        let meter = Meter::new(limits.memory);
+        let meter = Meter::new(limits.memory, &usage);
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles as usize);
         Self {

@@ -1,7 +1,10 @@
 //! What an instance has of memory: all its linear memories and tables together, held to one limit.
 
+use std::sync::Arc;
+
 use wasmtime::ResourceLimiter;
 use wheelhouse_core::limits::Limit;
+use wheelhouse_core::usage::Usage;
 
 use crate::engine::TABLE_ELEMENTS;
 use crate::error::LimitHit;
@@ -13,12 +16,20 @@ const ELEMENT: usize = size_of::<usize>();
 pub(crate) struct Meter {
     memory: usize,
     limit: usize,
+    /// Of the plugin, which has what all its instances have.
+    usage: Arc<Usage>,
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.usage.memory_changed(self.memory, 0);
+    }
 }
 
 impl Meter {
     /// For an instance that may have so many bytes.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { memory: 0, limit }
+    pub(crate) fn new(limit: usize, usage: &Arc<Usage>) -> Self {
+        Self { memory: 0, limit, usage: Arc::clone(usage) }
     }
 
     /// Bytes that it has now.
@@ -33,6 +44,7 @@ impl Meter {
             let message = format!("{total} bytes of memories and tables wanted, {} allowed", self.limit);
             return Err(LimitHit::trap(Limit::Memory, message));
         }
+        self.usage.memory_changed(self.memory, total);
         self.memory = total;
         Ok(true)
     }

@@ -317,3 +317,17 @@ async fn hostile_keys_that_no_object_can_have_are_left_out() {
     let keys = revision.map("services", support::service("odd-keys")).await;
     assert_eq!(keys, Ok(vec![Key::new("default", "odd")]));
 }
+
+#[tokio::test]
+async fn the_memory_of_a_plugin_is_that_of_its_instances_and_goes_with_them() {
+    let (revision, _, usage) = start_with(limits()).await;
+    let begun = usage.memory();
+    reconcile(&revision, "grow").await.unwrap();
+    assert!(usage.memory() > begun + (1 << 20), "{begun} {}", usage.memory());
+    revision.drop_idle();
+    instances(&revision, 0).await;
+    assert_eq!(usage.memory(), 0);
+    assert!(reconcile(&revision, "hoard").await.is_err());
+    instances(&revision, 0).await;
+    assert_eq!(usage.memory(), 0, "what was refused does not count");
+}

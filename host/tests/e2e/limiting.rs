@@ -35,7 +35,7 @@ async fn hostile_keys_without_end_wait_for_room_in_the_queue_and_none_is_lost() 
             .await;
     }
     eventually("map has to wait", || async { (breaches(&host, "queuedKeys") >= 1.0).then_some(()) }).await;
-    assert!(host.metric("workqueue_depth{name=\"hostile\"}") < 450.0);
+    assert!(host.metric("workqueue_depth{name=\"hostile\",controller=\"hostile\",priority=\"0\"}") < 450.0);
     eventually("all are reconciled", || async {
         (reconciles(&host, "success") >= before + 600.0).then_some(())
     })

@@ -171,7 +171,7 @@ async fn the_admin_endpoints_tell_how_the_host_is() {
     let metrics = host.admin("/metrics").1;
     for name in [
         "controller_runtime_reconcile_total{controller=\"hello\",result=\"success\"}",
-        "workqueue_depth{name=\"hello\"}",
+        "workqueue_depth{name=\"hello\",controller=\"hello\",priority=\"0\"}",
         "wheelhouse_cache_objects{kind=\"v1/ConfigMap\",scope=\"hello=world\"}",
         "wheelhouse_cache_synced{kind=\"v1/ConfigMap\",scope=\"hello=world\"} 1",
     ] {

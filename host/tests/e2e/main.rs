@@ -4,9 +4,11 @@
 mod cache;
 mod command_line;
 mod compiling;
+mod configuring;
 mod granting;
 mod limiting;
 mod loading;
+mod measuring;
 mod plugins;
 mod reconciling;
 mod saying;

@@ -129,6 +129,7 @@ pub(crate) struct Host {
     /// Of `run`: the embedded server by itself.
     _server: Option<Process>,
     admin: String,
+    server: String,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) client: kube::Client,
 }
@@ -146,13 +147,17 @@ impl Host {
 
     /// Likewise, with a plugin folder that is there.
     pub(crate) async fn start_in(folder: tempfile::TempDir, flags: &[&str]) -> Self {
-        let process = Process::start(
-            wheelhouse()
-                .args(["dev", "--port", "0", "--admin-addr", "127.0.0.1:0", "--plugin-dir"])
-                .arg(folder.path())
-                .args(if flags.contains(&"--grace") { [].as_slice() } else { &["--grace", "3"] })
-                .args(flags),
-        );
+        let mut command = wheelhouse();
+        command
+            .args(["dev", "--port", "0", "--admin-addr", "127.0.0.1:0", "--plugin-dir"])
+            .arg(folder.path());
+        command.args(if flags.contains(&"--grace") { [].as_slice() } else { &["--grace", "3"] }).args(flags);
+        Self::of_command(&mut command, folder).await
+    }
+
+    /// A `wheelhouse dev` that is all there in this command, of this plugin folder.
+    pub(crate) async fn of_command(command: &mut Command, folder: tempfile::TempDir) -> Self {
+        let process = Process::start(command);
         let server = address(process.logged("url=\"http://").await);
         Self::of(process, &server, None, folder).await
     }
@@ -181,7 +186,7 @@ impl Host {
         let admin = address(process.logged("admin endpoints: http://").await);
         let config = kube::Config::new(format!("http://{server}").parse().unwrap());
         let client = kube::Client::try_from(config).unwrap();
-        Self { process, _server: own_server, admin, folder, client }
+        Self { process, _server: own_server, admin, server: server.to_owned(), folder, client }
     }
 
     /// Waits until the log has this.
@@ -191,6 +196,11 @@ impl Host {
 
     pub(crate) fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// The API server's address and port.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
     }
 
     /// A file of the plugin folder.

@@ -233,13 +233,50 @@ async fn stats_count_what_is_where() {
     queue.add_after("d", ms(10), High);
     take(&queue).unwrap().retry();
     let work = take(&queue).unwrap();
-    let now = QueueStats { ready: 1, delayed: 2, in_flight: 1, adds_total: 3, retries_total: 1 };
+    let idle = QueueStats::default();
+    let now = QueueStats {
+        ready: 1,
+        ready_low: 1,
+        delayed: 2,
+        in_flight: 1,
+        adds_total: 3,
+        retries_total: 1,
+        ..idle
+    };
     assert_eq!(queue.stats(), now);
     drop(work);
     advance(ms(10)).await;
     assert_eq!(
         queue.stats(),
-        QueueStats { ready: 4, delayed: 0, in_flight: 0, adds_total: 6, retries_total: 2 },
+        QueueStats { ready: 4, ready_low: 3, adds_total: 6, retries_total: 2, ..idle },
         "due is ready, also if no worker has looked"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn stats_tell_how_long_keys_have_been_in_flight() {
+    let queue = exact();
+    let times = |queue: &WorkQueue<&str>| {
+        let stats = queue.stats();
+        (stats.unfinished_work, stats.longest_running)
+    };
+    queue.add("a", High);
+    queue.add("b", High);
+    advance(ms(70)).await;
+    assert_eq!(times(&queue), (ms(0), ms(0)), "to wait is no work");
+    let first = take(&queue).unwrap();
+    advance(ms(10)).await;
+    let second = take(&queue).unwrap();
+    advance(ms(5)).await;
+    assert_eq!(times(&queue), (ms(20), ms(15)));
+    first.retry();
+    assert_eq!(times(&queue), (ms(5), ms(5)), "what has ended counts no more");
+    advance(ms(5)).await;
+    // The same key again: its time begins anew. A queue that is shut down still has what runs.
+    let again = take(&queue).unwrap();
+    advance(ms(1)).await;
+    queue.shut_down();
+    assert_eq!(times(&queue), (ms(12), ms(11)));
+    drop((second, again));
+    assert_eq!(times(&queue), (ms(0), ms(0)));
 }

@@ -18,6 +18,7 @@ mod background;
 mod bindings;
 mod call;
 mod child;
+mod client;
 mod code;
 mod compile_cache;
 mod compiled;

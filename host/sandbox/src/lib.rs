@@ -38,6 +38,7 @@ mod meter;
 mod metrics;
 mod output;
 mod revision;
+mod turns;
 
 pub use child::compile_child;
 pub use compile_cache::{CacheError, CompileCache};

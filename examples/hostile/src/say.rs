@@ -34,6 +34,14 @@ pub(crate) fn attack(name: &str, key: &ObjectKey) -> Option<Result<Outcome>> {
             answered(events::normal(CONFIG_MAP, &none, "Why", "Attack").try_record())
         }
         "event-bad-kind" => answered(events::normal("no such kind", key, "Why", "Attack").try_record()),
+        "event-bad-name" => {
+            let elsewhere = ObjectKey::new(&key.namespace, "../secrets/x");
+            answered(events::normal(CONFIG_MAP, &elsewhere, "Why", "Attack").try_record())
+        }
+        "event-bad-related" => {
+            let elsewhere = ObjectKey::new(&key.namespace, "../secrets/x");
+            answered(event("Why").related_to(CONFIG_MAP, &elsewhere).try_record())
+        }
         "metric" => answered_or_done(metrics::counter("attacks").label("of", "none").try_add(1.0)),
         "series-flood" => flood(|i| metrics::gauge("flood").label("i", i).try_set(1.0)),
         "metric-flood" => flood(|i| metrics::counter(format!("flood{i}")).try_add(1.0)),

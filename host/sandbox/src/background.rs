@@ -10,9 +10,10 @@ use std::sync::Arc;
 use thread_priority::unix::{set_thread_priority_and_policy, thread_native_id};
 use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use crate::error::SandboxError;
+use crate::turns::Turns;
 
 thread_local! {
     static HERE: Cell<bool> = const { Cell::new(false) };
@@ -22,11 +23,10 @@ thread_local! {
 pub(crate) struct Background {
     /// It has the threads, and no tasks of its own. Always there but while it is dropped.
     threads: Option<Runtime>,
-    /// One fewer than there are processors, taken in order: one is always left to prompt threads, whatever
-    /// the kernel is busy with for these (it gives up mapping and clearing memory for nobody). And one that is
-    /// kept from running may hold something that a prompt thread waits for: then there is no crowd of its
-    /// like before it.
-    turns: Arc<Semaphore>,
+    /// One fewer than there are processors: one is always left to prompt threads, whatever the kernel is busy
+    /// with for these (it gives up mapping and clearing memory for nobody). And one that is kept from running
+    /// may hold something that a prompt thread waits for: then there is no crowd of its like before it.
+    turns: Arc<Turns>,
 }
 
 impl Background {
@@ -47,14 +47,11 @@ impl Background {
             .build()
             .map_err(|error| SandboxError(format!("no background threads: {error}")))?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self {
-            threads: Some(threads),
-            turns: Arc::new(Semaphore::new(processors.saturating_sub(1).max(1))),
-        })
+        Ok(Self { threads: Some(threads), turns: Turns::new(processors.saturating_sub(1)) })
     }
 
     /// Who computes here takes one for each tick.
-    pub(crate) fn turns(&self) -> Arc<Semaphore> {
+    pub(crate) fn turns(&self) -> Arc<Turns> {
         Arc::clone(&self.turns)
     }
 

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep, sleep_until, timeout};
 use wheelhouse_core::limits::Limit;
@@ -25,6 +24,7 @@ use wheelhouse_core::usage::{CpuShare, Usage};
 
 use crate::background::Background;
 use crate::error::CallError;
+use crate::turns::Turns;
 
 /// A call has so much of the prompt threads; what takes longer goes on in the background.
 const PROMPT: Duration = Duration::from_millis(5);
@@ -150,7 +150,7 @@ impl Running {
     async fn in_background<T>(
         &mut self,
         answering: &mut Answering<T>,
-        turns: &Semaphore,
+        turns: &Arc<Turns>,
     ) -> Result<T, CallError> {
         let deadline = sleep_until(self.deadline().into());
         tokio::pin!(deadline);
@@ -170,8 +170,8 @@ impl Running {
             let turn = if TURN.get() {
                 None
             } else {
-                match timeout(self.left(), turns.acquire()).await {
-                    Ok(turn) => turn.ok(),
+                match timeout(self.left(), turns.acquire(&self.allowance.usage)).await {
+                    Ok(turn) => Some(turn),
                     Err(_) => return Err(self.late()),
                 }
             };

@@ -66,6 +66,17 @@ impl Entry {
     }
 }
 
+/// Why an entry is not taken.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    /// It is not what its name says, and never will be.
+    #[error("{0}")]
+    Damaged(&'static str),
+    /// Whether it is cannot be told: the machine has no file, no permission or no answer of the disk left.
+    #[error(transparent)]
+    Unreadable(#[from] io::Error),
+}
+
 impl CompileCache {
     /// Opens the folder, which is made if there is none. It keeps at most so many bytes of code, those that
     /// were used last.
@@ -117,24 +128,36 @@ impl CompileCache {
         &self.inner.path
     }
 
-    /// The code of a component for an engine. What is damaged is removed.
+    /// The code of a component for an engine. What is damaged is removed; what cannot be read just now stays.
     pub(crate) fn get(&self, component: &Digest, engine: &Digest) -> Option<Entry> {
         let wanted = prefix(component, engine);
         let names = self.names().inspect_err(|error| self.unreadable(error)).ok()?;
-        for name in names.into_iter().filter(|name| name.to_bytes().starts_with(wanted.as_bytes())) {
-            match self.verified(&name, &wanted) {
-                Ok(code) => return Some(Entry { name, code }),
-                // Another host has made room.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => self.remove_damaged(&name, &error.to_string()),
-            }
+        let mut names = names.into_iter().filter(|name| name.to_bytes().starts_with(wanted.as_bytes()));
+        names.find_map(|name| self.entry(name, &wanted))
+    }
+
+    fn entry(&self, name: CString, prefix: &str) -> Option<Entry> {
+        match self.verified(&name, prefix) {
+            Ok(code) => return Some(Entry { name, code }),
+            Err(Unusable::Damaged(reason)) => self.remove_damaged(&name, reason),
+            // Another host has made room.
+            Err(Unusable::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            // A process that has too many files open would else empty the cache of all hosts.
+            Err(Unusable::Unreadable(error)) => self.unreadable(&error),
         }
         None
     }
 
-    /// Removes an entry.
-    pub(crate) fn discard(&self, entry: &Entry, reason: &str) {
-        self.remove_damaged(&entry.name, reason);
+    /// The engine does not take an entry: it is removed, unless it is the system that said no.
+    pub(crate) fn unloadable(&self, entry: &Entry, error: &wasmtime::Error) {
+        let by_system = |cause: &(dyn std::error::Error + 'static)| {
+            cause.is::<io::Error>() || cause.is::<rustix::io::Errno>()
+        };
+        if error.chain().any(by_system) {
+            self.unreadable(&format_args!("{error:#}"));
+        } else {
+            self.remove_damaged(&entry.name, &format!("it cannot be loaded: {error:#}"));
+        }
     }
 
     /// Keeps code, and makes room for it.
@@ -152,24 +175,30 @@ impl CompileCache {
         rustix::fs::fsync(&self.inner.folder)?;
         self.make_room(&name)?;
         // What has been written is what is read: a disk may fail.
-        let code = self.verified(&name, &prefix)?;
+        let code = self.verified(&name, &prefix).map_err(io::Error::other)?;
         Ok(Entry { name, code })
     }
 
     /// Opens an entry whose content is what its name says, and notes that it is used.
-    fn verified(&self, name: &CString, prefix: &str) -> io::Result<Code> {
-        let file = self.open_file(name)?;
+    fn verified(&self, name: &CString, prefix: &str) -> Result<Code, Unusable> {
+        let file = self.open_file(name).map_err(|error| match error.raw_os_error() {
+            // What follows no link says so of one.
+            Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => {
+                Unusable::Damaged("it is a symbolic link")
+            }
+            _ => Unusable::Unreadable(error),
+        })?;
         let metadata = file.metadata()?;
         let us = rustix::process::geteuid().as_raw();
         if !metadata.is_file() || metadata.uid() != us || metadata.mode() & OTHERS != 0 {
-            return Err(io::Error::other("it is no private file"));
+            return Err(Unusable::Damaged("it is no private file"));
         }
         if metadata.len() > self.inner.max_bytes {
-            return Err(io::Error::other("it is larger than the cache may be"));
+            return Err(Unusable::Damaged("it is larger than the cache may be"));
         }
         let digest = Digest::of_reader(prefix, &mut (&file).take(self.inner.max_bytes))?;
         if name.to_bytes() != format!("{prefix}{digest}{ENTRY}").as_bytes() {
-            return Err(io::Error::other("its content is not what was written"));
+            return Err(Unusable::Damaged("its content is not what was written"));
         }
         // Only the order in which entries are removed depends on it.
         let _ = file.set_modified(SystemTime::now());
@@ -256,8 +285,8 @@ impl CompileCache {
         self.remove(name);
     }
 
-    fn unreadable(&self, error: &io::Error) {
-        tracing::warn!(folder = %self.inner.path.display(), "the compile cache cannot be read: {error}");
+    fn unreadable(&self, error: &dyn std::fmt::Display) {
+        tracing::warn!(folder = %self.inner.path.display(), "the compile cache cannot be read just now, and stays as it is: {error}");
     }
 }
 
@@ -278,5 +307,64 @@ struct Unfinished<'a> {
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         self.cache.remove(&self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    use super::*;
+
+    const ALONE: &str = "WHEELHOUSE_TEST_ALONE";
+
+    /// Leaves this process so many files that it can open, until what this returns is dropped.
+    fn files_left(left: usize) -> Vec<File> {
+        let mut open: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        open.truncate(open.len() - left);
+        open
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_just_now_stays() {
+        if std::env::var_os(ALONE).is_none() {
+            // What is open counts for the whole process, and other tests may be in this one.
+            let name = "compile_cache::tests::an_entry_that_cannot_be_read_just_now_stays";
+            let test = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", name])
+                .env(ALONE, "yes")
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&test.stdout);
+            assert!(test.status.success() && said.contains("1 passed"), "{said}");
+            return;
+        }
+        let parent = tempfile::tempdir().unwrap();
+        let cache = CompileCache::open(&parent.path().join("cache"), 1 << 20).unwrap();
+        let (component, engine) = (Digest::of(b"component"), Digest::of(b"engine"));
+        let code = Code::from_bytes(b"code").unwrap();
+        let name = cache.put(&component, &engine, &code).unwrap().name;
+        let file = cache.folder().join(OsStr::from_bytes(name.to_bytes()));
+        setrlimit(Resource::Nofile, Rlimit { current: Some(64), ..getrlimit(Resource::Nofile) }).unwrap();
+        let open = files_left(0);
+        assert!(cache.get(&component, &engine).is_none());
+        assert!(cache.entry(name, &prefix(&component, &engine)).is_none());
+        assert!(file.exists(), "it was removed");
+        drop(open);
+        let entry = cache.get(&component, &engine).unwrap();
+        let loading = || entry.code().load(&wasmtime::Engine::default()).err().unwrap();
+        let open = files_left(0);
+        cache.unloadable(&entry, &loading());
+        assert!(file.exists(), "it was removed");
+        drop(open);
+        // What is wrong is removed all the same, whether its content is or what that means.
+        cache.unloadable(&entry, &loading());
+        assert!(!file.exists());
+        cache.put(&component, &engine, &code).unwrap();
+        std::fs::write(&file, "other").unwrap();
+        assert!(cache.get(&component, &engine).is_none());
+        assert!(!file.exists());
     }
 }

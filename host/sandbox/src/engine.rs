@@ -158,7 +158,7 @@ impl Checked {
         match entry.code().load(engine).and_then(|component| self.pre(&component)) {
             Ok(pre) => Ok(self.compiled(pre, true)),
             Err(error) => {
-                cache.discard(&entry, &format!("it cannot be loaded: {error:#}"));
+                cache.unloadable(&entry, &error);
                 Err(self)
             }
         }

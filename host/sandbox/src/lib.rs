@@ -18,6 +18,7 @@ mod background;
 mod bindings;
 mod call;
 mod child;
+mod client;
 mod code;
 mod compile_cache;
 mod compiled;
@@ -37,6 +38,7 @@ mod meter;
 mod metrics;
 mod output;
 mod revision;
+mod turns;
 
 pub use child::compile_child;
 pub use compile_cache::{CacheError, CompileCache};

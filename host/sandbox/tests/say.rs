@@ -10,12 +10,14 @@ use std::time::Duration;
 use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::series::{MetricKind, OwnMetrics, Sample};
 use wheelhouse_core::usage::Usage;
-use wheelhouse_core::{Gate, Outcome};
+use wheelhouse_core::{Gate, Key, Outcome};
 use wheelhouse_sandbox::{CallError, Revision, RevisionSetup};
 
-use crate::support::{Nothing, compiled, reconcile, service};
+use crate::support::{Neighbour, Nothing, compiled, reconcile, service};
 
+/// Whatever it is asked for, a neighbour works beside it.
 struct Plugin {
+    neighbour: Neighbour,
     revision: Arc<Revision>,
     cluster: Arc<Nothing>,
     usage: Arc<Usage>,
@@ -42,18 +44,27 @@ impl Plugin {
             usage: Arc::clone(&usage),
             metrics: Arc::clone(&metrics),
         };
-        Self { revision: Arc::new(compiled.start(setup)), cluster, usage, metrics }
+        let neighbour = Neighbour::of(&compiled).await;
+        Self { neighbour, revision: Arc::new(compiled.start(setup)), cluster, usage, metrics }
+    }
+
+    async fn reconcile(&self, name: &str) -> Result<Outcome, CallError> {
+        self.neighbour.beside(reconcile(&self.revision, name)).await
+    }
+
+    async fn map(&self, name: &str) -> Result<Vec<Key>, CallError> {
+        self.neighbour.beside(self.revision.map("services", service(name))).await
     }
 
     async fn attack(&self, name: &str) -> String {
-        match reconcile(&self.revision, name).await {
+        match self.reconcile(name).await {
             Ok(Outcome::Terminal(answer)) => answer,
             other => panic!("{name}: {other:?}"),
         }
     }
 
     async fn succeeds(&self, name: &str) {
-        assert_eq!(reconcile(&self.revision, name).await, Ok(Outcome::Done), "{name}");
+        assert_eq!(self.reconcile(name).await, Ok(Outcome::Done), "{name}");
     }
 
     fn recorded(&self) -> Vec<String> {
@@ -121,6 +132,17 @@ async fn hostile_an_event_takes_the_right_to_its_objects_and_to_where_it_goes() 
         assert!(answer.contains(missing), "{attack}: {answer}");
     }
     assert!(plugin.recorded().is_empty());
+}
+
+#[tokio::test]
+async fn hostile_an_event_on_what_no_object_can_be_called_is_refused() {
+    let plugin = Plugin::start(Limits::default()).await;
+    // In a namespace where it may do all of that.
+    for attack in ["event-bad-name", "event-bad-related"] {
+        let answer = plugin.attack(attack).await;
+        assert!(answer.contains("no v1/ConfigMap can have the name \"../secrets/x\""), "{attack}: {answer}");
+    }
+    assert!(plugin.recorded().is_empty(), "{:?}", plugin.recorded());
 }
 
 #[tokio::test]
@@ -198,9 +220,9 @@ async fn hostile_metrics_that_make_no_sense_are_refused() {
 #[tokio::test]
 async fn hostile_map_may_count_and_may_not_record() {
     let plugin = Plugin::start(Limits::default()).await;
-    assert_eq!(plugin.revision.map("services", service("count")).await, Ok(Vec::new()));
+    assert_eq!(plugin.map("count").await, Ok(Vec::new()));
     assert_eq!(plugin.samples("mapped").into_values().collect::<Vec<_>>(), [Sample::Number(1.0)]);
-    let error = plugin.revision.map("services", service("record")).await.unwrap_err();
+    let error = plugin.map("record").await.unwrap_err();
     assert!(
         matches!(&error, CallError::Trap { reason, .. } if reason.contains("may not write")),
         "{error:?}"
@@ -212,11 +234,14 @@ async fn hostile_map_may_count_and_may_not_record() {
 async fn hostile_describe_and_index_may_neither_count_nor_record() {
     for what in ["count", "record"] {
         let config = format!(r#"{{"describe":"{what}"}}"#);
-        let error = compiled().await.describe(&config, &Limits::default()).await.unwrap_err();
+        let (compiled, limits) = (compiled().await, Limits::default());
+        let described = Neighbour::of(&compiled).await.beside(compiled.describe(&config, &limits)).await;
+        let error = described.unwrap_err();
         assert!(error.to_string().contains("describe and index may use no import"), "{what}: {error}");
     }
     let plugin = Plugin::start(Limits::default()).await;
-    let error = plugin.revision.index("own", &service("index-count").new.unwrap()).await.unwrap_err();
+    let object = service("index-count").new.unwrap();
+    let error = plugin.neighbour.beside(plugin.revision.index("own", &object)).await.unwrap_err();
     assert!(error.to_string().contains("describe and index may use no import"), "{error}");
     assert_eq!(plugin.metrics.series(), 0);
 }
@@ -225,6 +250,7 @@ async fn hostile_describe_and_index_may_neither_count_nor_record() {
 async fn hostile_one_plugin_s_flood_takes_nothing_of_anothers_share() {
     let limits = Limits { events_per_minute: 1, metric_series: 1, ..Limits::default() };
     let (hostile, neighbour) = (Plugin::start(limits.clone()).await, Plugin::start(limits).await);
+    // Beside the neighbour that each has, this is one that says something.
     hostile.attack("event-flood").await;
     hostile.attack("series-flood").await;
     neighbour.succeeds("event").await;

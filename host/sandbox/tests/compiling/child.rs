@@ -1,17 +1,26 @@
 //! Children that misbehave: shells instead of compilers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use wheelhouse_sandbox::{CompileLimits, Compiler, LoadError, Sandbox, SandboxConfig};
+use wheelhouse_sandbox::{CompileCache, CompileLimits, Compiler, LoadError, Sandbox, SandboxConfig};
 
-use crate::{plugin, refused, small};
+use crate::{Attacked, compile, plugin, refused, small};
 
 /// A child that runs this script.
 fn shell(script: &str) -> SandboxConfig {
     let compiler =
         Compiler::Child { program: "/bin/sh".into(), args: vec!["-c".into(), script.into(), "sh".into()] };
     SandboxConfig { compiler, ..small() }
+}
+
+/// What becomes of a plugin whose compiler is this child, beside a neighbour in the same sandbox.
+async fn attacked(config: SandboxConfig) -> LoadError {
+    // The neighbour is of the cache: of these compilers it would not come.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("neighbour");
+    let cache = Some(CompileCache::open(&folder, 1 << 30).unwrap());
+    compile(SandboxConfig { cache: cache.clone(), ..small() }, &plugin("hostile")).await.unwrap();
+    Attacked::new(SandboxConfig { cache, ..config }).await.refused(&plugin("hello")).await
 }
 
 /// Process numbers of our children, dead ones that nobody has waited for among them.
@@ -51,7 +60,7 @@ async fn hostile_a_compilation_that_does_not_end_is_ended() {
     for script in [format!("exec sleep {seconds}"), format!("sleep {seconds} & wait")] {
         let compile = CompileLimits { timeout, ..CompileLimits::default() };
         let begun = Instant::now();
-        let error = refused(SandboxConfig { compile, ..shell(&script) }, &plugin("hello")).await;
+        let error = attacked(SandboxConfig { compile, ..shell(&script) }).await;
         assert_eq!(error, LoadError::CompileTimeout { limit: timeout });
         assert!(error.to_string().contains("compileTimeout of 300ms"), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(10));
@@ -87,7 +96,7 @@ async fn hostile_a_compiler_that_crashes_costs_an_error() {
         ("echo it is broken >&2; exit 3", "it is broken"),
         ("exit 3", "said nothing"),
     ] {
-        let error = refused(shell(script), &plugin("hello")).await;
+        let error = attacked(shell(script)).await;
         assert!(matches!(&error, LoadError::Compiler(text) if text.contains(said)), "{script}: {error}");
     }
 }
@@ -96,7 +105,7 @@ async fn hostile_a_compiler_that_crashes_costs_an_error() {
 async fn hostile_a_compiler_that_says_no_end_of_things_is_heard_out_and_cut_short() {
     let script = "i=0; while [ $i -lt 20000 ]; do echo 'as long a line as it takes to fill a pipe soon'; \
                   i=$((i+1)); done >&2; exit 65";
-    let error = refused(shell(script), &plugin("hello")).await;
+    let error = attacked(shell(script)).await;
     assert!(matches!(error, LoadError::Compile(_)), "{error}");
     let text = error.to_string();
     assert!(text.len() < 1200 && !text.contains('\n'), "{}: {text}", text.len());
@@ -114,7 +123,7 @@ async fn output_that_is_no_code_is_refused() {
 async fn hostile_code_above_the_limit_is_not_loaded() {
     let compile = CompileLimits { code_bytes: 1000, ..CompileLimits::default() };
     let config = SandboxConfig { compile, ..shell("head -c 1001 /dev/zero") };
-    let error = refused(config, &plugin("hello")).await;
+    let error = attacked(config).await;
     assert_eq!(error, LoadError::CodeTooLarge { limit: 1000 });
     assert!(error.to_string().contains("compiledBytes of 1000"), "{error}");
 }

@@ -5,11 +5,15 @@ mod cache;
 mod child;
 mod hostile;
 mod mutated;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use wheelhouse_sandbox::{Compiled, LoadError, Sandbox, SandboxConfig};
+
+use crate::support::Neighbour;
 
 /// A built plugin.
 fn plugin(name: &str) -> Arc<[u8]> {
@@ -38,4 +42,28 @@ async fn compile(config: SandboxConfig, component: &Arc<[u8]>) -> Result<Compile
 /// Likewise, where it has to go wrong.
 async fn refused(config: SandboxConfig, component: &Arc<[u8]>) -> LoadError {
     compile(config, component).await.err().expect("it was taken")
+}
+
+/// A sandbox, and a plugin that works in it, whatever else is to be compiled there.
+struct Attacked {
+    sandbox: Sandbox,
+    neighbour: Neighbour,
+}
+
+impl Attacked {
+    async fn new(config: SandboxConfig) -> Self {
+        let sandbox = Sandbox::new(config).unwrap();
+        let neighbour = Neighbour::of(&sandbox.compile(plugin("hostile")).await.unwrap()).await;
+        Self { sandbox, neighbour }
+    }
+
+    /// What becomes of a component, beside the neighbour.
+    async fn compile(&self, component: &Arc<[u8]>) -> Result<Compiled, LoadError> {
+        self.neighbour.beside(self.sandbox.compile(Arc::clone(component))).await
+    }
+
+    /// Likewise, where it has to go wrong.
+    async fn refused(&self, component: &Arc<[u8]>) -> LoadError {
+        self.compile(component).await.err().expect("it was taken")
+    }
 }

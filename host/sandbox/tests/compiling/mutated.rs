@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use wheelhouse_sandbox::{LoadError, Sandbox, inspect};
+use wheelhouse_sandbox::{LoadError, inspect};
 
-use crate::{plugin, small};
+use crate::support::Neighbour;
+use crate::{Attacked, plugin, small};
 
 const SEEDS: [&str; 3] = ["hello", "node-census", "hostile"];
 
@@ -83,19 +84,21 @@ fn cases(default: u32) -> ProptestConfig {
 
 #[test]
 fn hostile_a_mutated_plugin_is_read_or_refused() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let neighbour = runtime.block_on(Neighbour::start());
     proptest!(cases(1000), |(bytes in mutated())| {
         // What it says does not matter: that it says something does.
-        let _ = inspect(&bytes);
+        let _ = runtime.block_on(neighbour.beside(async { inspect(&bytes) }));
     });
 }
 
 #[test]
 fn hostile_a_mutated_plugin_is_compiled_or_refused() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let sandbox = Sandbox::new(small()).unwrap();
+    let attacked = runtime.block_on(Attacked::new(small()));
     proptest!(cases(40), |(bytes in mutated())| {
         let begun = Instant::now();
-        let compiled = runtime.block_on(sandbox.compile(Arc::from(bytes)));
+        let compiled = runtime.block_on(attacked.compile(&Arc::from(bytes)));
         // A panic is an error of the compiler.
         let panicked = matches!(&compiled, Err(LoadError::Compiler(_)));
         prop_assert!(!panicked, "{:?}", compiled.err());

@@ -17,7 +17,7 @@ use wheelhouse_sandbox::{
 use wit_component::StringEncoding;
 
 use crate::component::{Module, ZEROS};
-use crate::support::{Nothing, compiled, hasty, limits, sandbox};
+use crate::support::{Neighbour, Nothing, compiled, hasty, limits, sandbox};
 
 async fn compile(module: &Module<'_>) -> Compiled {
     sandbox().compile(module.component().into()).await.unwrap()
@@ -45,16 +45,9 @@ async fn started(compiled_module: &Compiled, limits: Limits) -> Arc<Revision> {
 /// What becomes of it, beside a neighbour that must not notice.
 async fn attack(module: &Module<'_>, limits: Limits) -> CallError {
     let revision = start(module, limits).await;
-    let neighbour = support::start().await.0;
-    let ok = || support::reconcile(&neighbour, "ok");
-    assert_eq!(ok().await, Ok(Outcome::Done));
     let attacking = tokio::spawn(async move { support::reconcile(&revision, "x").await });
-    while !attacking.is_finished() {
-        assert_eq!(ok().await, Ok(Outcome::Done));
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(neighbour.traps(), 0);
-    attacking.await.unwrap().unwrap_err()
+    let attacked = Neighbour::start().await.beside(attacking).await;
+    attacked.unwrap().unwrap_err()
 }
 
 async fn trapped(module: &Module<'_>) -> String {

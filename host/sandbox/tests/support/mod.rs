@@ -1,6 +1,7 @@
 //! A plugin with bad manners, a cluster that remembers what it was asked, and a neighbour.
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -137,7 +138,10 @@ pub(crate) async fn start() -> (Arc<Revision>, Arc<Nothing>) {
 
 /// Likewise, of others, with what it uses of them.
 pub(crate) async fn start_with(limits: Limits) -> (Arc<Revision>, Arc<Nothing>, Arc<Usage>) {
-    let compiled = compiled().await;
+    start_of(&compiled().await, limits).await
+}
+
+async fn start_of(compiled: &Compiled, limits: Limits) -> (Arc<Revision>, Arc<Nothing>, Arc<Usage>) {
     let spec = Arc::new(compiled.describe("{}", &Limits::default()).await.unwrap());
     let cluster = Arc::new(Nothing::default());
     let usage = Arc::new(Usage::new(&limits));
@@ -165,6 +169,45 @@ pub(crate) fn reason(result: Result<Outcome, CallError>) -> String {
     }
 }
 
+/// A plugin without fault beside an attack.
+pub(crate) struct Neighbour(Arc<Revision>);
+
+impl Neighbour {
+    /// In the sandbox that the attackers are in.
+    pub(crate) async fn start() -> Self {
+        Self::of(&compiled().await).await
+    }
+
+    /// Of this code, which is that of the plugin with bad manners: it has good ones, too.
+    pub(crate) async fn of(compiled: &Compiled) -> Self {
+        Self(start_of(compiled, limits()).await.0)
+    }
+
+    /// What becomes of an attack. From before its begin until after its end every call of the neighbour comes to
+    /// what it should come to.
+    pub(crate) async fn beside<T>(&self, attack: impl Future<Output = T>) -> T {
+        let over = Cell::new(false);
+        let working = async {
+            loop {
+                let last = over.get();
+                assert_eq!(reconcile(&self.0, "ok").await, Ok(Outcome::Done), "of the neighbour");
+                if last {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let attacking = async {
+            let result = attack.await;
+            over.set(true);
+            result
+        };
+        let ((), result) = tokio::join!(working, attacking);
+        assert_eq!(self.0.traps(), 0);
+        result
+    }
+}
+
 /// Runs the attack under these limits, and a neighbour beside it, which must not notice. What became of
 /// the attack.
 pub(crate) async fn beside_a_neighbour(limits: Limits, attack: &str) -> Result<Outcome, CallError> {
@@ -174,25 +217,14 @@ pub(crate) async fn beside_a_neighbour(limits: Limits, attack: &str) -> Result<O
 
 /// Likewise, of a plugin that was started already.
 pub(crate) async fn beside(hostile: &Arc<Revision>, attack: &str) -> Result<Outcome, CallError> {
-    let neighbour = start().await.0;
-    assert_eq!(reconcile(&neighbour, "ok").await, Ok(Outcome::Done));
-    let attacking = tokio::spawn({
+    let attacking = async {
         let (hostile, attack) = (Arc::clone(hostile), attack.to_owned());
-        async move { reconcile(&hostile, &attack).await }
-    });
-    let begun = Instant::now();
-    let mut served = 0;
-    while !attacking.is_finished() && begun.elapsed() < Duration::from_secs(20) {
-        assert_eq!(reconcile(&neighbour, "ok").await, Ok(Outcome::Done));
-        served += 1;
-        tokio::task::yield_now().await;
-    }
-    assert!(served > 0);
-    let result = attacking.await.unwrap();
+        tokio::spawn(async move { reconcile(&hostile, &attack).await }).await.unwrap()
+    };
+    let result = Neighbour::start().await.beside(attacking).await;
     // The attack has cost the instance that it ran in, and the next call has another.
     instances(hostile, 0).await;
     assert_eq!(reconcile(hostile, "ok").await, Ok(Outcome::Done));
-    assert_eq!(neighbour.traps(), 0);
     result
 }
 

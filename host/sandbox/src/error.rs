@@ -251,3 +251,28 @@ impl CallError {
         Self::Trap { reason, backtrace, limit }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_a_backtrace_has_so_many_frames_of_so_many_bytes() {
+        // As wasmtime writes it, of functions with the names that a component gives them.
+        let names = ["x".repeat(10_000), "\u{1b}[2J\u{202e}red".to_owned()];
+        let frames = (0..1000).map(|i| format!("   {i}: 0x1234 - <unknown>!{}\n", names[i % 2]));
+        let frames = "error while executing at wasm backtrace:\n".to_owned() + &frames.collect::<String>();
+        let error = wasmtime::Error::from(wasmtime::Trap::UnreachableCodeReached).context(frames);
+        let CallError::Trap { reason, backtrace, limit } = CallError::from_wasmtime(&error) else { panic!() };
+        assert_eq!(
+            (reason.contains("unreachable"), reason.contains("backtrace"), limit),
+            (true, false, None)
+        );
+        let frames: Vec<&str> = backtrace.split('\n').collect();
+        assert_eq!(frames.len(), 30);
+        for (i, frame) in frames.into_iter().enumerate() {
+            assert!(frame.starts_with(&format!("{i}: 0x1234")) && frame.len() <= 200, "{frame}");
+            assert!(!frame.contains(|c: char| c.is_control() || c == '\u{202e}'), "{frame:?}");
+        }
+    }
+}

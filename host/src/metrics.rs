@@ -1,6 +1,7 @@
 //! `/metrics`, in the OpenMetrics text format; names as controller-runtime and client-go have them
 //! where they have the same thing.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +16,11 @@ use wheelhouse_cache::InformerStats;
 use wheelhouse_client::{ClientStats, TIMED};
 use wheelhouse_controller::Controller;
 use wheelhouse_core::Kind;
+use wheelhouse_core::printable::printable;
 use wheelhouse_queue::QueueStats;
 
 use crate::own_metrics;
-use crate::plugins::{Phase, Plugins};
+use crate::plugins::{Account, Phase, Plugins};
 
 /// All metrics of the host, as of now.
 pub(crate) fn encode(plugins: &Plugins) -> Result<String, fmt::Error> {
@@ -36,6 +38,9 @@ impl fmt::Debug for Scrape {
         f.write_str("Scrape")
     }
 }
+
+/// Bytes that are shown of a file's name.
+const NAME: usize = 128;
 
 /// Labels of one series.
 type Labels<'a> = Vec<(&'a str, String)>;
@@ -70,6 +75,7 @@ impl Collector for Scrape {
         queues(encoder, &plugins)?;
         instances(encoder, &plugins)?;
         usage(encoder, &plugins)?;
+        self.breaches(encoder)?;
         events(encoder, &plugins)?;
         own_metrics::encode(encoder, &plugins)?;
         self.caches(encoder, &plugins)?;
@@ -130,6 +136,22 @@ impl Scrape {
         let help =
             "Requests that the gate denied; other stands for kinds that nobody has declared or granted";
         family(encoder, "wheelhouse_gate_denials", help, denials)
+    }
+
+    /// Of what does not run, too: it may be why.
+    fn breaches(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        // A file may have the name of another's plugin.
+        let mut counts: BTreeMap<(String, &'static str), u64> = BTreeMap::new();
+        for Account { name, runs, usage } in self.0.accounts() {
+            for (limit, count) in usage.breaches().filter(|(_, count)| runs || *count > 0) {
+                *counts.entry((printable(&name, NAME), limit.name())).or_default() += count;
+            }
+        }
+        let breaches = counts.into_iter().map(|((name, limit), count)| {
+            let labels = vec![("controller", name), ("limit", limit.to_owned())];
+            (labels, ConstCounter::new(count))
+        });
+        family(encoder, "wheelhouse_limit_breaches", "How often a plugin went over each limit", breaches)
     }
 
     fn caches(&self, encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {
@@ -273,13 +295,6 @@ fn queues(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result
 
 fn usage(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {
     let usage: Vec<_> = plugins.iter().map(|(name, c)| (name, c.usage())).collect();
-    let breaches = usage.iter().flat_map(|(name, usage)| {
-        usage.breaches().map(|(limit, count)| {
-            let labels = vec![("controller", name.to_string()), ("limit", limit.name().to_owned())];
-            (labels, ConstCounter::new(count))
-        })
-    });
-    family(encoder, "wheelhouse_limit_breaches", "How often a plugin went over each limit", breaches)?;
     let cpu = usage.iter().map(|(name, u)| (of_plugin(name), ConstCounter::new(u.cpu_total().as_secs_f64())));
     let help = "Processor time of a plugin's calls, what the host does for them included";
     family(encoder, "wheelhouse_plugin_cpu_seconds", help, cpu)?;

@@ -116,7 +116,8 @@ impl File {
     async fn prepare(&mut self, found: Found) -> Option<Prepared> {
         let file = self.path.display().to_string();
         tracing::info!(file, bytes = found.component.len(), "loading");
-        self.plugins.update(&self.path, |slot| slot.phase = Phase::Loading);
+        let usage = Arc::clone(&self.shared.usage);
+        self.plugins.update(&self.path, |slot| (slot.phase, slot.usage) = (Phase::Loading, Some(usage)));
         let begun = Instant::now();
         let compiled = match self.compile(&found).await {
             Ok(compiled) => {
@@ -158,7 +159,12 @@ impl File {
     async fn compile(&self, found: &Found) -> Result<Compiled, String> {
         check_config(found)?;
         let compiled = self.plugins.inner.runtime.sandbox.compile(Arc::clone(&found.component)).await;
-        compiled.map_err(|error| error.to_string())
+        compiled.map_err(|error| {
+            if let Some(limit) = error.limit() {
+                self.shared.usage.breach(limit);
+            }
+            error.to_string()
+        })
     }
 
     /// What is wrong, and whether it may be right later without a change of the file.

@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use wheelhouse_controller::{Controller, PluginStatus, Runtime};
+use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Grant, Granted};
 
 use crate::directory::{Change, Found};
@@ -68,6 +69,17 @@ pub(crate) struct Slot {
     pub(crate) phase: Phase,
     pub(crate) error: Option<String>,
     pub(crate) controller: Option<Arc<Controller>>,
+    /// What the file's plugin, and preparing it, has used of its limits.
+    /// None before it is looked at.
+    pub(crate) usage: Option<Arc<Usage>>,
+}
+
+/// What a plugin has used of its limits, whether it has ever run or not.
+pub(crate) struct Account {
+    /// Its own, or its file's as long as it has none.
+    pub(crate) name: String,
+    pub(crate) runs: bool,
+    pub(crate) usage: Arc<Usage>,
 }
 
 /// All plugins of a host. Cheap to clone.
@@ -185,6 +197,21 @@ impl Plugins {
     /// The plugins that run.
     pub(crate) fn controllers(&self) -> Vec<Arc<Controller>> {
         lock(&self.inner.slots).values().filter_map(|slot| slot.controller.clone()).collect()
+    }
+
+    /// Of every file, whatever has become of it.
+    pub(crate) fn accounts(&self) -> Vec<Account> {
+        let names: HashMap<PathBuf, String> =
+            lock(&self.inner.names).iter().map(|(name, path)| (path.clone(), name.clone())).collect();
+        let account = |(path, slot): (&PathBuf, &Slot)| {
+            let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            Some(Account {
+                name: names.get(path).cloned().unwrap_or_else(stem),
+                runs: slot.controller.is_some(),
+                usage: slot.usage.clone()?,
+            })
+        };
+        lock(&self.inner.slots).iter().filter_map(account).collect()
     }
 
     fn running(&self) -> Vec<(PathBuf, Arc<Controller>)> {

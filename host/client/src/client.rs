@@ -30,6 +30,8 @@ pub struct ClientConfig {
     pub patience: Duration,
     /// The first pause, where the server asks for none. It doubles.
     pub pause: Duration,
+    /// Bytes of all pages of a live list, which is put together in the host. A list of more is an error.
+    pub list_bytes: usize,
 }
 
 impl Default for ClientConfig {
@@ -39,6 +41,7 @@ impl Default for ClientConfig {
             tries: 3,
             patience: Duration::from_secs(5),
             pause: Duration::from_millis(100),
+            list_bytes: 256 << 20,
         }
     }
 }

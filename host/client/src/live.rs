@@ -23,8 +23,6 @@ use crate::view::{View, unreadable};
 
 /// Objects in a page of a list.
 const PAGE: u32 = 500;
-/// Bytes of all pages of a live list, which is put together in the host.
-const LIST_BYTES: usize = 256 << 20;
 /// How often a list whose token expired is begun.
 const LISTS: u32 = 3;
 
@@ -152,8 +150,9 @@ impl PluginClient {
 
     fn too_large(&self, kind: &Kind) -> ApiError {
         self.usage.breach(Limit::AnswerBytes);
+        let limit = self.config.list_bytes;
         let message = format!(
-            "a live list of {kind} has more than {LIST_BYTES} bytes: ask for less of it, by a namespace or a label selector, or have a source of the kind, and read from the cache"
+            "a live list of {kind} has more than {limit} bytes: ask for less of it, by a namespace or a label selector, or have a source of the kind, and read from the cache"
         );
         ApiError::LimitExceeded { limit: Limit::AnswerBytes, message }
     }
@@ -183,7 +182,7 @@ impl PluginClient {
                 let page = match self.read(&path).await {
                     Ok(body) => {
                         bytes += body.len();
-                        if bytes > LIST_BYTES {
+                        if bytes > self.config.list_bytes {
                             return Err(self.too_large(&request.kind));
                         }
                         decoder.list(&body).map_err(from_failure)?

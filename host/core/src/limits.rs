@@ -215,11 +215,17 @@ pub enum Limit {
     Stack,
     /// The host's: instances of all plugins.
     Instances,
+    /// The host's, as the next three: of a component before it is compiled.
+    ComponentBytes,
+    CompileTimeout,
+    CompileMemory,
+    /// Of the code that comes of it.
+    CompiledBytes,
 }
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::Memory,
         Self::ReconcileTimeout,
         Self::DescribeTimeout,
@@ -242,6 +248,10 @@ impl Limit {
         Self::IndexBytes,
         Self::Stack,
         Self::Instances,
+        Self::ComponentBytes,
+        Self::CompileTimeout,
+        Self::CompileMemory,
+        Self::CompiledBytes,
     ];
 
     /// As errors, metrics and the operator's file have it.
@@ -269,6 +279,10 @@ impl Limit {
             Self::IndexBytes => "indexBytes",
             Self::Stack => "stack",
             Self::Instances => "instances",
+            Self::ComponentBytes => "componentBytes",
+            Self::CompileTimeout => "compileTimeout",
+            Self::CompileMemory => "compileMemory",
+            Self::CompiledBytes => "compiledBytes",
         }
     }
 }
@@ -323,7 +337,14 @@ mod tests {
     #[test]
     fn every_limit_of_a_plugin_has_the_name_of_its_field() {
         let Value::Object(fields) = serde_json::to_value(Limits::default()).unwrap() else { panic!() };
-        let of_the_host = [Limit::Stack, Limit::Instances];
+        let of_the_host = [
+            Limit::Stack,
+            Limit::Instances,
+            Limit::ComponentBytes,
+            Limit::CompileTimeout,
+            Limit::CompileMemory,
+            Limit::CompiledBytes,
+        ];
         for limit in Limit::ALL.into_iter().filter(|limit| !of_the_host.contains(limit)) {
             assert!(fields.contains_key(limit.name()), "{limit}");
         }

@@ -161,6 +161,11 @@ fn hostile_a_body_that_can_be_read_in_two_ways_is_refused() {
         merge(r#"{"metadata": {"managedFields": []}, "metadata": {}}"#),
         merge(r#"{"metadata": {"labels": {}}, "metadata": {"managedFields": []}}"#),
         merge(r#"{"metadata": {"ownerReferences": [], "ownerReferences": null}}"#),
+        // One reader could take the write for that of another object.
+        merge(r#"{"metadata": {"name": "x", "name": "y"}}"#),
+        merge(r#"{"metadata": {"namespace": "a", "namespace": "b"}}"#),
+        write(Change::Create(br#"{"metadata": {"name": "x", "name": "y"}}"#.to_vec())),
+        write(Change::Update(br#"{"metadata": {"name": "x", "namespace": "a", "namespace": "b"}}"#.to_vec())),
         json(r#"[{"op": "remove", "path": "/data/x", "path": "/metadata/managedFields"}]"#),
         json(r#"{"op": "remove", "path": "/data/x"}"#),
         json("[{"),

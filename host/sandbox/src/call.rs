@@ -307,3 +307,81 @@ fn thread_time() -> Duration {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use wheelhouse_core::limits::Limits;
+
+    use super::*;
+
+    const AFTER: Duration = Duration::from_millis(50);
+
+    /// A call that has nothing of the prompt threads, and never answers.
+    fn endless() -> (Answering<()>, Allowance) {
+        let limits = Limits { prompt_cpu_per_second: Duration::ZERO, ..Limits::default() };
+        let usage = Arc::new(Usage::new(&limits));
+        let allowance = Allowance { time: (AFTER, Limit::MapTimeout), cpu: (AFTER, Limit::CallCpu), usage };
+        (Box::pin(std::future::pending()), allowance)
+    }
+
+    fn late() -> Result<(), CallError> {
+        Err(CallError::Timeout { limit: Limit::MapTimeout, after: AFTER, paused: Duration::ZERO })
+    }
+
+    /// What is to end ends in time.
+    async fn ended<T>(doing: impl Future<Output = T>) -> T {
+        timeout(Duration::from_secs(20), doing).await.expect("it does not end")
+    }
+
+    #[tokio::test]
+    async fn hostile_a_call_for_which_no_background_thread_is_free_ends_at_its_deadline() {
+        let background = Arc::new(Background::new(1).unwrap());
+        let (release, held) = mpsc::channel::<()>();
+        let (begin, begun) = tokio::sync::oneshot::channel();
+        let holding = tokio::spawn({
+            let background = Arc::clone(&background);
+            async move {
+                let hold = async move {
+                    let _ = begin.send(());
+                    // As a thread that the kernel does not let run.
+                    let _ = held.recv();
+                };
+                background.run(hold).await
+            }
+        });
+        begun.await.unwrap();
+        let (answering, allowance) = endless();
+        assert_eq!(ended(run(answering, allowance, &background)).await, late());
+        drop(release);
+        assert_eq!(ended(holding).await.unwrap(), Some(()));
+        let (_, allowance) = endless();
+        let answering: Answering<u32> = Box::pin(async { Ok(7) });
+        assert_eq!(ended(run(answering, allowance, &background)).await, Ok(7), "the thread is free again");
+    }
+
+    #[tokio::test]
+    async fn hostile_a_call_that_has_no_turn_ends_at_its_deadline() {
+        let background = Arc::new(Background::new(1).unwrap());
+        let (turns, other) = (background.turns(), endless().1.usage);
+        let mut held = Vec::new();
+        while let Ok(turn) = timeout(Duration::ZERO, turns.acquire(&other)).await {
+            held.push(turn);
+        }
+        assert!(!held.is_empty());
+        let (answering, allowance) = endless();
+        assert_eq!(ended(run(answering, allowance, &background)).await, late());
+        // And where nobody watches it from outside: on the thread itself.
+        let calling = Arc::clone(&background);
+        let on_the_thread = async move {
+            let (answering, allowance) = endless();
+            run(answering, allowance, &calling).await
+        };
+        assert_eq!(ended(background.run(on_the_thread)).await, Some(late()));
+        drop(held);
+        let (_, allowance) = endless();
+        let answering: Answering<u32> = Box::pin(async { Ok(7) });
+        assert_eq!(ended(run(answering, allowance, &background)).await, Ok(7), "a turn is free again");
+    }
+}

@@ -193,6 +193,59 @@ mod tests {
         assert!(source(bare).unwrap().fields.is_metadata());
     }
 
+    fn many(count: usize) -> Vec<String> {
+        (0..count).map(|i| format!("n{i}")).collect()
+    }
+
+    #[test]
+    fn hostile_a_source_or_permission_declares_no_more_than_it_may() {
+        let in_namespaces =
+            |count| source(wit::Source { namespaces: many(count), ..source_of("v1/Pod") }).map(|_| ());
+        let reading = |count| source(wit::Source { fields: many(count), ..source_of("v1/Pod") }).map(|_| ());
+        let permitted = |count| {
+            let (kind, subresource, verbs) = ("v1/Pod".to_owned(), String::new(), vec![wit::Verb::Get]);
+            permission(wit::Permission { verbs, kind, subresource, namespaces: many(count) }).map(|_| ())
+        };
+        let namespaces = "257 namespaces are declared for v1/Pod, at most 256 may be";
+        for (declared, problem) in [
+            (&in_namespaces as &dyn Fn(usize) -> Result<(), String>, namespaces),
+            (&permitted, namespaces),
+            (&reading, "a source of v1/Pod declares 257 fields, at most 256 may be"),
+        ] {
+            assert_eq!(declared(256), Ok(()));
+            assert_eq!(declared(257), Err(problem.to_owned()));
+        }
+    }
+
+    #[test]
+    fn hostile_names_in_a_declaration_are_short_and_readable() {
+        let watched = |name: &str| {
+            let (name, source) = (name.to_owned(), source_of("v1/Pod"));
+            watch(wit::Watch { name, source, mapping: wit::Mapping::Plugin }).map(|_| ())
+        };
+        let indexed = |name: &str| {
+            let (name, kind) = (name.to_owned(), "v1/Pod".to_owned());
+            index(wit::FieldIndex { kind, name, source: wit::IndexSource::Plugin }).map(|_| ())
+        };
+        let version = |text: &str| name("version", text.to_owned()).map(|_| ());
+        for (declared, what) in [
+            (&watched as &dyn Fn(&str) -> Result<(), String>, "name of a watch"),
+            (&indexed, "name of an index"),
+            (&version, "version"),
+        ] {
+            assert_eq!(declared(&"x".repeat(253)), Ok(()), "{what}");
+            for bad in ["x".repeat(254), "x".repeat(1 << 20), "a\nb".to_owned(), "\u{1b}[31m".to_owned()] {
+                let problem = declared(&bad).unwrap_err();
+                assert!(problem.contains(&format!("is no {what}: use at most 253 bytes")), "{problem}");
+                assert!(problem.len() < 300 && !problem.contains(char::is_control), "{problem:?}");
+            }
+        }
+        assert_eq!(subresource("x".repeat(63)), Ok("x".repeat(63)));
+        for bad in ["x".repeat(64), "../status".to_owned(), "Status".to_owned()] {
+            assert!(subresource(bad.clone()).unwrap_err().contains("is no subresource"), "{bad}");
+        }
+    }
+
     #[test]
     fn an_index_by_a_label_is_one_by_its_path() {
         let by_label = wit::FieldIndex {

@@ -55,7 +55,7 @@ pub enum LoadError {
     #[error("it imports {0}, which plugins do not get")]
     Import(String),
     /// Larger than the limit.
-    #[error("{size} bytes, more than the limit componentBytes of {limit}")]
+    #[error("{size} bytes, more than the limit {} of {limit}", Limit::ComponentBytes)]
     TooLarge {
         /// Bytes.
         size: usize,
@@ -72,19 +72,22 @@ pub enum LoadError {
     #[error("it does not compile: {0}")]
     Compile(String),
     /// It takes too long to compile.
-    #[error("it takes longer to compile than the limit compileTimeout of {limit:?}; it was stopped")]
+    #[error(
+        "it takes longer to compile than the limit {} of {limit:?}; it was stopped",
+        Limit::CompileTimeout
+    )]
     CompileTimeout {
         /// As it is set.
         limit: Duration,
     },
     /// The compiler needs too much memory for it.
-    #[error("it takes more memory to compile than the limit compileMemory of {limit} bytes")]
+    #[error("it takes more memory to compile than the limit {} of {limit} bytes", Limit::CompileMemory)]
     CompileMemory {
         /// Bytes.
         limit: u64,
     },
     /// The compiler makes too much of it.
-    #[error("its compiled code is larger than the limit compiledBytes of {limit}")]
+    #[error("its compiled code is larger than the limit {} of {limit}", Limit::CompiledBytes)]
     CodeTooLarge {
         /// Bytes.
         limit: u64,
@@ -92,6 +95,19 @@ pub enum LoadError {
     /// The compiler itself fails, for this component or for all.
     #[error("the compiler failed: {0}")]
     Compiler(String),
+}
+
+impl LoadError {
+    /// The limit that was hit, if it was one.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::TooLarge { .. } => Some(Limit::ComponentBytes),
+            Self::CompileTimeout { .. } => Some(Limit::CompileTimeout),
+            Self::CompileMemory { .. } => Some(Limit::CompileMemory),
+            Self::CodeTooLarge { .. } => Some(Limit::CompiledBytes),
+            _ => None,
+        }
+    }
 }
 
 /// A plugin did not tell what it is.
@@ -249,5 +265,44 @@ impl CallError {
             reason = format!("limit {limit}: {reason}");
         }
         Self::Trap { reason, backtrace, limit }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_compiling_is_told_by_its_name() {
+        for (error, limit) in [
+            (LoadError::TooLarge { size: 2, limit: 1 }, Limit::ComponentBytes),
+            (LoadError::CompileTimeout { limit: Duration::ZERO }, Limit::CompileTimeout),
+            (LoadError::CompileMemory { limit: 1 }, Limit::CompileMemory),
+            (LoadError::CodeTooLarge { limit: 1 }, Limit::CompiledBytes),
+        ] {
+            assert_eq!(error.limit(), Some(limit));
+            assert!(error.to_string().contains(&format!("the limit {limit} of")), "{error}");
+        }
+        assert_eq!(LoadError::NotWasm.limit(), None);
+    }
+
+    #[test]
+    fn hostile_a_backtrace_has_so_many_frames_of_so_many_bytes() {
+        // As wasmtime writes it, of functions with the names that a component gives them.
+        let names = ["x".repeat(10_000), "\u{1b}[2J\u{202e}red".to_owned()];
+        let frames = (0..1000).map(|i| format!("   {i}: 0x1234 - <unknown>!{}\n", names[i % 2]));
+        let frames = "error while executing at wasm backtrace:\n".to_owned() + &frames.collect::<String>();
+        let error = wasmtime::Error::from(wasmtime::Trap::UnreachableCodeReached).context(frames);
+        let CallError::Trap { reason, backtrace, limit } = CallError::from_wasmtime(&error) else { panic!() };
+        assert_eq!(
+            (reason.contains("unreachable"), reason.contains("backtrace"), limit),
+            (true, false, None)
+        );
+        let frames: Vec<&str> = backtrace.split('\n').collect();
+        assert_eq!(frames.len(), 30);
+        for (i, frame) in frames.into_iter().enumerate() {
+            assert!(frame.starts_with(&format!("{i}: 0x1234")) && frame.len() <= 200, "{frame}");
+            assert!(!frame.contains(|c: char| c.is_control() || c == '\u{202e}'), "{frame:?}");
+        }
     }
 }

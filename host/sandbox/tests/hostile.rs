@@ -12,7 +12,8 @@ use wheelhouse_core::{Key, Outcome};
 use wheelhouse_sandbox::{CallError, DescribeError};
 
 use crate::support::{
-    Lines, beside_a_neighbour, compiled, hasty, limits, reason, reconcile, service, start, start_with,
+    Lines, Neighbour, attacked, beside_a_neighbour, compiled, hasty, limits, reason, reconcile, service,
+    start, start_with,
 };
 
 /// What a call comes to that takes longer than it may.
@@ -82,7 +83,7 @@ async fn hostile_what_was_not_declared_is_denied_and_spelled_out() {
         ("other-namespace-in-object", "may not create v1/ConfigMap in namespace kube-system"),
         ("other-manager", "may not apply as field manager \"kubectl\""),
     ] {
-        let outcome = reconcile(&revision, attack).await.unwrap();
+        let outcome = attacked(&revision, attack).await.unwrap();
         assert!(
             matches!(&outcome, Outcome::Terminal(text) if text.contains(missing)),
             "{attack}: {outcome:?}"
@@ -104,7 +105,7 @@ async fn hostile_arguments_that_make_no_sense_get_an_error() {
         ("bad-field-selector", "field selector \"a=b=c\", at byte 3"),
         ("large-field-selector", "limit argumentBytes"),
     ] {
-        let outcome = reconcile(&revision, attack).await.unwrap();
+        let outcome = attacked(&revision, attack).await.unwrap();
         assert!(
             matches!(&outcome, Outcome::Terminal(text) if text.contains(message)),
             "{attack}: {outcome:?}"
@@ -115,9 +116,10 @@ async fn hostile_arguments_that_make_no_sense_get_an_error() {
 
 #[tokio::test]
 async fn hostile_describe_has_no_authority_and_a_small_budget() {
-    let compiled = compiled().await;
+    let (compiled, neighbour) = (compiled().await, Neighbour::start().await);
     let describe = async |what: &str, limits: Limits| {
-        compiled.describe(&format!(r#"{{"describe":"{what}"}}"#), &limits).await.unwrap_err()
+        let config = format!(r#"{{"describe":"{what}"}}"#);
+        neighbour.beside(compiled.describe(&config, &limits)).await.unwrap_err()
     };
     for what in ["spin", "sleep"] {
         let error = describe(what, hasty()).await;
@@ -156,7 +158,9 @@ async fn hostile_describing_again_and_again_has_no_new_share_each_time() {
         ..limits()
     };
     let usage = Arc::new(Usage::new(&limits));
-    let spin = async || compiled().await.describe_within(r#"{"describe":"spin"}"#, &limits, &usage).await;
+    let (compiled, neighbour) = (compiled().await, Neighbour::start().await);
+    let spin =
+        async || neighbour.beside(compiled.describe_within(r#"{"describe":"spin"}"#, &limits, &usage)).await;
     for _ in 0..2 {
         let error = spin().await.unwrap_err();
         let timeout = CallError::Timeout {
@@ -200,7 +204,7 @@ async fn a_source_that_makes_no_sense_is_refused_with_what_is_wrong() {
 #[tokio::test]
 async fn hostile_a_wait_ends_before_its_call_does() {
     let (revision, cluster, _) = start_with(hasty()).await;
-    let outcome = reconcile(&revision, "wait").await;
+    let outcome = attacked(&revision, "wait").await;
     assert_eq!(outcome, Ok(Outcome::Terminal("not synced".to_owned())));
     assert_eq!(*cluster.asked.lock().unwrap(), ["wait v1/ConfigMap"]);
     assert_eq!(revision.traps(), 0);
@@ -219,29 +223,35 @@ async fn all_objects_that_cannot_be_read_are_told_of_in_bounded_pages() {
 
 #[tokio::test]
 async fn hostile_map_may_read_and_may_not_write() {
-    let (revision, cluster) = start().await;
-    assert_eq!(revision.map("services", service("web")).await, Ok(vec![Key::new("default", "web")]));
-    let error = revision.map("services", service("write")).await.unwrap_err();
+    let ((revision, cluster), neighbour) = (start().await, Neighbour::start().await);
+    assert_eq!(
+        neighbour.beside(revision.map("services", service("web"))).await,
+        Ok(vec![Key::new("default", "web")])
+    );
+    let error = neighbour.beside(revision.map("services", service("write"))).await.unwrap_err();
     assert!(
         matches!(&error, CallError::Trap { reason, .. } if reason.contains("may not write")),
         "{error:?}"
     );
     assert!(cluster.asked.lock().unwrap().is_empty());
     let (revision, ..) = start_with(hasty()).await;
-    let error = revision.map("services", service("spin")).await.unwrap_err();
+    let error = neighbour.beside(revision.map("services", service("spin"))).await.unwrap_err();
     assert_eq!(error, late(Limit::MapTimeout));
 }
 
 #[tokio::test]
 async fn hostile_an_index_function_that_fails_costs_its_call() {
-    let (revision, _) = start().await;
+    let ((revision, _), neighbour) = (start().await, Neighbour::start().await);
     let object = |name: &str| service(name).new.unwrap();
     assert_eq!(revision.index("own", &object("web")).await, Ok(vec!["web".to_owned()]));
     for name in ["index-panic", "index-read"] {
-        assert!(revision.index("own", &object(name)).await.is_err(), "{name}");
+        let object = object(name);
+        assert!(neighbour.beside(revision.index("own", &object)).await.is_err(), "{name}");
     }
     let (hasty, ..) = start_with(hasty()).await;
-    assert_eq!(hasty.index("own", &object("index-spin")).await, Err(late(Limit::IndexTimeout)));
+    let spinning = object("index-spin");
+    let indexed = neighbour.beside(hasty.index("own", &spinning)).await;
+    assert_eq!(indexed, Err(late(Limit::IndexTimeout)));
     assert_eq!(revision.index("own", &object("web")).await, Ok(vec!["web".to_owned()]));
 }
 
@@ -263,7 +273,7 @@ async fn hostile_log_lines_cannot_be_forged_and_carry_their_call() {
     let lines = Lines::default();
     let _guard = lines.subscribe();
     let (revision, _) = start().await;
-    assert_eq!(reconcile(&revision, "log").await, Ok(Outcome::Done));
+    assert_eq!(attacked(&revision, "log").await, Ok(Outcome::Done));
     let text = lines.text();
     let all: Vec<&str> = text.lines().collect();
     assert_eq!(all.len(), 2, "{text}");

@@ -11,7 +11,7 @@ use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Key, Object, Outcome};
 use wheelhouse_sandbox::CallError;
 
-use crate::support::{beside, hasty, instances, limits, reason, reconcile, start_with};
+use crate::support::{Neighbour, attacked, beside, hasty, instances, limits, reason, reconcile, start_with};
 
 /// How often a limit was hit.
 fn breaches(usage: &Usage, limit: Limit) -> u64 {
@@ -54,7 +54,7 @@ async fn hostile_a_plugin_that_computes_more_than_its_share_waits() {
     };
     let (hostile, _, usage) = start_with(own).await;
     let begun = Instant::now();
-    let result = reconcile(&hostile, "spin").await;
+    let result = attacked(&hostile, "spin").await;
     let took = begun.elapsed();
     match result {
         Err(CallError::Timeout { limit: Limit::ReconcileTimeout, paused, .. }) => {
@@ -67,7 +67,7 @@ async fn hostile_a_plugin_that_computes_more_than_its_share_waits() {
     assert!(usage.cpu_total() < share * 2, "{:?} of {took:?}", usage.cpu_total());
     assert!(breaches(&usage, Limit::CpuPerSecond) > 0);
     let again = Instant::now();
-    assert_eq!(reconcile(&hostile, "ok").await, Ok(Outcome::Done), "it runs again when it has waited");
+    assert_eq!(attacked(&hostile, "ok").await, Ok(Outcome::Done), "it runs again when it has waited");
     assert!(again.elapsed() < Duration::from_secs(1));
 }
 
@@ -126,7 +126,7 @@ async fn hostile_an_answer_that_is_too_large_is_an_error() {
     let large = serde_json::json!({"metadata": {"name": "x"}, "data": {"x": "x".repeat(2_000)}});
     *cluster.object.lock().unwrap() = Some(Object::from_value(&large).unwrap());
     for read in ["get", "get-live"] {
-        let outcome = reconcile(&revision, read).await;
+        let outcome = attacked(&revision, read).await;
         assert!(
             matches!(&outcome, Ok(Outcome::Terminal(text)) if text.contains("limit answerBytes")),
             "{outcome:?}"
@@ -139,7 +139,8 @@ async fn hostile_an_answer_that_is_too_large_is_an_error() {
 async fn hostile_an_index_that_would_fill_the_host_is_refused() {
     let (revision, _, usage) = start_with(limits()).await;
     let object = serde_json::json!({"metadata": {"namespace": "default", "name": "index-flood"}});
-    let result = revision.index("own", &Object::from_value(&object).unwrap()).await;
+    let object = Object::from_value(&object).unwrap();
+    let result = Neighbour::start().await.beside(revision.index("own", &object)).await;
     let reason = result.unwrap_err().to_string();
     assert!(reason.contains("limit indexBytes"), "{reason}");
     assert_eq!(breaches(&usage, Limit::IndexBytes), 1);
@@ -151,14 +152,14 @@ async fn hostile_a_flood_of_log_lines_is_cut_and_said() {
     let _guard = lines.subscribe();
     let own = Limits { log_lines_per_second: 20, ..limits() };
     let (hostile, _, usage) = start_with(own).await;
-    assert_eq!(reconcile(&hostile, "log-flood").await, Ok(Outcome::Done));
+    assert_eq!(attacked(&hostile, "log-flood").await, Ok(Outcome::Done));
     let text = lines.text();
     let count = text.lines().filter(|line| line.contains("flood")).count();
     assert!((20..200).contains(&count), "{count} of 1000 lines");
     assert!(text.contains("lines of it are dropped (limit logLinesPerSecond)"), "{text}");
     assert!(breaches(&usage, Limit::LogLinesPerSecond) > 500);
     // A line is no longer than a line may be, however many fields it has.
-    assert_eq!(reconcile(&start_with(limits()).await.0, "log-large").await, Ok(Outcome::Done));
+    assert_eq!(attacked(&start_with(limits()).await.0, "log-large").await, Ok(Outcome::Done));
     let longest = lines.text().lines().map(str::len).max().unwrap();
     assert!(longest < 20_000, "{longest}");
 }
@@ -168,7 +169,7 @@ async fn hostile_bytes_of_the_log_are_limited() {
     let lines = support::Lines::default();
     let _guard = lines.subscribe();
     let (hostile, _, usage) = start_with(Limits { log_bytes_per_second: 500, ..limits() }).await;
-    assert_eq!(reconcile(&hostile, "log-flood").await, Ok(Outcome::Done));
+    assert_eq!(attacked(&hostile, "log-flood").await, Ok(Outcome::Done));
     assert!(lines.text().len() < 20_000, "{}", lines.text().len());
     assert!(breaches(&usage, Limit::LogBytesPerSecond) > 0);
 }
@@ -224,23 +225,26 @@ async fn hostile_a_call_that_is_given_up_ends_on_its_background_thread_too() {
         let revision = Arc::clone(&revision);
         async move { reconcile(&revision, "spin").await }
     });
-    instances(&revision, 1).await;
-    spinning.abort();
-    assert!(spinning.await.unwrap_err().is_cancelled());
-    instances(&revision, 0).await;
+    let giving_up = async {
+        instances(&revision, 1).await;
+        spinning.abort();
+        assert!(spinning.await.unwrap_err().is_cancelled());
+        instances(&revision, 0).await;
+    };
+    Neighbour::start().await.beside(giving_up).await;
 }
 
 #[tokio::test]
 async fn hostile_a_plugin_cannot_wait_for_ever_by_a_huge_requeue() {
     let (revision, ..) = start_with(limits()).await;
-    let outcome = reconcile(&revision, "requeue-max").await;
+    let outcome = attacked(&revision, "requeue-max").await;
     assert_eq!(outcome, Ok(Outcome::RequeueAfter(Duration::from_millis(u64::MAX))));
 }
 
 #[tokio::test]
 async fn hostile_what_a_plugin_says_of_its_failure_is_one_short_line() {
     let (revision, ..) = start_with(limits()).await;
-    let outcome = reconcile(&revision, "forged-error").await;
+    let outcome = attacked(&revision, "forged-error").await;
     let Ok(Outcome::Terminal(text)) = outcome else { panic!("{outcome:?}") };
     assert!(!text.contains(['\n', '\u{1b}', '\u{202e}', '\u{2028}']), "{text:?}");
     assert!(text.len() < 9_000, "{}", text.len());
@@ -251,9 +255,7 @@ async fn hostile_the_backtrace_of_a_trap_has_names_and_no_contents() {
     let (revision, cluster, _) = start_with(limits()).await;
     let secret = serde_json::json!({"metadata": {"name": "x"}, "data": {"password": "hunter2"}});
     *cluster.object.lock().unwrap() = Some(Object::from_value(&secret).unwrap());
-    let key = Key::new("default", "panic-with-contents");
-    let request = wheelhouse_core::outcome::Request { key, reconcile_id: "1".to_owned(), attempt: 1 };
-    let error = revision.reconcile(request).await.unwrap_err();
+    let error = attacked(&revision, "panic-with-contents").await.unwrap_err();
     let CallError::Trap { reason, backtrace, limit } = &error else { panic!("{error:?}") };
     assert!(backtrace.contains("hostile::"), "{backtrace}");
     assert_eq!(*limit, None);
@@ -285,9 +287,12 @@ async fn hostile_calls_within_calls_do_not_wait_for_each_other() {
             tokio::spawn(async move { reconcile(&revision, "get").await })
         })
         .collect();
-    for reconciled in reconciling {
-        assert_eq!(reconciled.await.unwrap(), Ok(Outcome::Terminal("it was let through".to_owned())));
-    }
+    let all = async {
+        for reconciled in reconciling {
+            assert_eq!(reconciled.await.unwrap(), Ok(Outcome::Terminal("it was let through".to_owned())));
+        }
+    };
+    Neighbour::start().await.beside(all).await;
 }
 
 #[tokio::test]
@@ -300,21 +305,26 @@ async fn hostile_one_plugin_has_no_more_instances_than_its_share() {
             tokio::spawn(async move { revision.map("services", event).await })
         })
         .collect();
-    let mut most = 0;
-    for call in calls {
-        while !call.is_finished() {
-            most = most.max(revision.instances());
-            tokio::task::yield_now().await;
+    let counting = async {
+        let mut most = 0;
+        for call in calls {
+            while !call.is_finished() {
+                most = most.max(revision.instances());
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(call.await.unwrap().unwrap_err().limit(), Some(Limit::MapTimeout));
         }
-        assert_eq!(call.await.unwrap().unwrap_err().limit(), Some(Limit::MapTimeout));
-    }
+        most
+    };
+    let most = Neighbour::start().await.beside(counting).await;
     assert!((2..=9).contains(&most), "{most}");
 }
 
 #[tokio::test]
 async fn hostile_keys_that_no_object_can_have_are_left_out() {
     let (revision, ..) = start_with(limits()).await;
-    let keys = revision.map("services", support::service("odd-keys")).await;
+    let mapping = revision.map("services", support::service("odd-keys"));
+    let keys = Neighbour::start().await.beside(mapping).await;
     assert_eq!(keys, Ok(vec![Key::new("default", "odd")]));
 }
 

@@ -17,7 +17,7 @@ use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{ApiError, ClusterAccess, Gate, Object, Outcome, Permitted};
 use wheelhouse_sandbox::{CallError, Revision, RevisionSetup};
 
-use crate::support::{Nothing, beside, compiled, hasty, limits, reason, reconcile, start_with};
+use crate::support::{Nothing, attacked, beside, compiled, hasty, limits, reason, start_with};
 
 /// A cluster that hears writes, and answers deletions only.
 #[derive(Default)]
@@ -128,12 +128,9 @@ async fn hostile_a_write_that_is_never_answered_ends_at_the_deadline_and_leaves_
 #[tokio::test]
 async fn hostile_json_that_is_nested_deep_is_an_error_and_overflows_no_stack() {
     let (hostile, cluster, _) = start_with(limits()).await;
-    // It answers, so it keeps its instance: there is nothing that `beside` could look for.
-    let neighbour = support::start().await.0;
-    let (attacked, served) =
-        tokio::join!(reconcile(&hostile, "write-deep"), async { reconcile(&neighbour, "ok").await });
-    assert_eq!((served, neighbour.traps(), hostile.traps()), (Ok(Outcome::Done), 0, 0));
-    let Ok(Outcome::Terminal(told)) = attacked else { panic!("{attacked:?}") };
+    let answer = attacked(&hostile, "write-deep").await;
+    assert_eq!(hostile.traps(), 0);
+    let Ok(Outcome::Terminal(told)) = answer else { panic!("{answer:?}") };
     let told: Vec<&str> = told.split(" | ").collect();
     assert_eq!(told.len(), 5, "{told:?}");
     for told in told {
@@ -148,7 +145,7 @@ async fn hostile_times_without_end_are_held_to_the_host_s() {
         Options { concurrency: u32::MAX, resync: Some(Duration::MAX), timeout: Some(Duration::MAX) };
     let hostile = start(hasty(), Arc::new(Nothing::default()), Some(endless.clone())).await;
     assert_eq!(
-        reconcile(&hostile, "requeue-max").await,
+        attacked(&hostile, "requeue-max").await,
         Ok(Outcome::RequeueAfter(Duration::from_millis(u64::MAX)))
     );
     match beside(&hostile, "sleep").await {
@@ -168,7 +165,7 @@ async fn hostile_times_without_end_are_held_to_the_host_s() {
 async fn hostile_a_timeout_of_nothing_is_a_timeout() {
     let none = Options { concurrency: 0, resync: Some(Duration::ZERO), timeout: Some(Duration::ZERO) };
     let hostile = start(limits(), Arc::new(Nothing::default()), Some(none)).await;
-    match reconcile(&hostile, "sleep").await {
+    match attacked(&hostile, "sleep").await {
         Err(CallError::Timeout { limit: Limit::ReconcileTimeout, .. }) => {}
         other => panic!("{other:?}"),
     }
@@ -178,7 +175,7 @@ async fn hostile_a_timeout_of_nothing_is_a_timeout() {
 async fn hostile_a_deletion_may_take_as_long_as_can_be_said() {
     let cluster = Arc::new(Silent::default());
     let hostile = start(limits(), Arc::clone(&cluster) as Arc<_>, None).await;
-    let answer = reconcile(&hostile, "delete-late").await;
+    let answer = attacked(&hostile, "delete-late").await;
     assert_eq!(answer, Ok(Outcome::Terminal("it was let through".into())));
     assert_eq!(*cluster.grace.lock().unwrap(), Some(Duration::from_secs(u32::MAX.into())));
 }

@@ -8,9 +8,10 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use wheelhouse_sandbox::{CompileCache, CompileLimits, Compiler, LoadError, Sandbox, SandboxConfig};
 
-use crate::support::{Process, eventually, plugin, wheelhouse};
+use crate::support::{Host, Process, eventually, plugin, wheelhouse, with};
 
 fn component(name: &str) -> Arc<[u8]> {
     Arc::from(fs::read(plugin(name)).unwrap())
@@ -93,6 +94,40 @@ async fn hostile_a_plugin_that_takes_too_much_memory_to_compile_is_stopped_at_th
     let error = why_not(with_limits(limits), fat()).await;
     assert_eq!(error, LoadError::CompileMemory { limit: 256 << 20 });
     assert!(error.to_string().contains("compileMemory of 268435456 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn hostile_what_goes_over_a_limit_of_compiling_is_counted_and_the_others_run() {
+    // What others need is enough.
+    let flags = ["--compile-memory", "256Mi", "--compile-timeout", "10"];
+    let host = Host::start_in(with(&["hello"]), &flags).await;
+    let breaches = |controller: &str, limit: &str| {
+        let labels = format!("{{controller=\"{controller}\",limit=\"{limit}\"}}");
+        host.metric(&format!("wheelhouse_limit_breaches_total{labels}"))
+    };
+    host.until_running("hello.wasm").await;
+    fs::write(host.file("fat.wasm"), fat()).unwrap();
+    fs::write(host.file("slow.wasm"), slow()).unwrap();
+    for (file, limit) in [("fat", "compileMemory"), ("slow", "compileTimeout")] {
+        let report =
+            host.until(&format!("{file}.wasm"), "failed", |report| report["phase"] == "failed").await;
+        assert!(report["error"].as_str().unwrap().contains(&format!("the limit {limit} of")), "{report}");
+        // By its file's name: nobody knows what it would have called itself.
+        assert_eq!(breaches(file, limit), 1.0, "{file}");
+        assert_eq!(breaches("hello", limit), 0.0, "the neighbour has nothing to do with it");
+    }
+    // By the plugin's name, where it is known, and what runs stays.
+    fs::write(host.file("hello.wasm"), fat()).unwrap();
+    host.until("hello.wasm", "failed", |report| report["phase"] == "failed").await;
+    assert_eq!(breaches("hello", "compileMemory"), 1.0);
+    host.create(json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "friend", "namespace": "default", "labels": {"hello": "world"}}}))
+        .await;
+    let friends = host.api("v1/ConfigMap", "default");
+    eventually("hello greets", || async {
+        friends.get("friend").await.unwrap().metadata.annotations.map(|_| ())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -118,6 +118,9 @@ pub(crate) fn http(status: u16, headers: &str, body: &str) -> String {
     )
 }
 
+/// What a live list may have of bytes here.
+pub(crate) const LIST_BYTES: usize = 1 << 20;
+
 pub(crate) fn ok(body: &Value) -> String {
     http(200, "", &body.to_string())
 }
@@ -213,7 +216,8 @@ impl Bench {
         let rest = Rest::new(rest::connect(kube::Config::new(uri)).unwrap());
         let watched =
             Watched { informers: vec![informer.clone()], indexes: vec![("app".into(), APP.into())] };
-        let config = ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::default() };
+        let pause = Duration::from_millis(1);
+        let config = ClientConfig { pause, list_bytes: LIST_BYTES, ..ClientConfig::default() };
         let reads = ReadMetrics::default();
         let usage = Arc::new(Usage::new(&Limits::default()));
         let client = PluginClient::new(rest, &factory, [watched], &own_writes, &usage, &reads, config);

@@ -5,7 +5,7 @@ use wheelhouse_core::ApiError;
 use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::request::{Change, PatchType};
 
-use crate::bench::{Bench, create, delete, everything, key, kind, node, ok};
+use crate::bench::{Bench, LIST_BYTES, create, delete, everything, key, kind, node, ok};
 
 /// It may send so many requests now, and hardly one more in the time that a test takes.
 fn allow(bench: &Bench, requests: u32) {
@@ -20,8 +20,8 @@ fn is_over<T: std::fmt::Debug>(answer: Result<T, ApiError>) {
     }
 }
 
-fn breaches(bench: &Bench) -> u64 {
-    bench.usage.breaches().find(|(limit, _)| *limit == Limit::ApiRequestsPerSecond).unwrap().1
+fn breaches(bench: &Bench, limit: Limit) -> u64 {
+    bench.usage.breaches().find(|(other, _)| *other == limit).unwrap().1
 }
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn hostile_reads_and_writes_over_the_quota_are_errors_and_not_sent() {
         is_over(bench.write("a", change).await);
     }
     assert_eq!(bench.asked_what(), Vec::<String>::new());
-    assert_eq!(breaches(&bench), count + 1);
+    assert_eq!(breaches(&bench, Limit::ApiRequestsPerSecond), count + 1);
 }
 
 #[tokio::test]
@@ -58,4 +58,29 @@ async fn hostile_each_page_of_a_list_counts() {
     bench.answer(page(""));
     is_over(bench.page(wheelhouse_core::request::List { kind: node(), ..everything() }).await);
     assert_eq!(bench.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn hostile_a_live_list_that_would_fill_the_host_is_an_error() {
+    let bench = Bench::new().await;
+    let page = |bytes: usize, more: &str| {
+        let node = json!({"metadata": {"name": format!("n{more}"), "annotations": {"x": "x".repeat(bytes)}}});
+        ok(&json!({"apiVersion": "v1", "kind": "NodeList",
+            "metadata": {"resourceVersion": "1", "continue": more}, "items": [node]}))
+    };
+    let list = || wheelhouse_core::request::List { kind: node(), ..everything() };
+    // All pages count, and none is asked for that would be too much.
+    for more in ["b", "c", "d"] {
+        bench.answer(page(LIST_BYTES * 2 / 5, more));
+    }
+    let Err(ApiError::LimitExceeded { limit: Limit::AnswerBytes, message }) = bench.page(list()).await else {
+        panic!("it was let through")
+    };
+    assert!(message.contains(&format!("v1/Node has more than {LIST_BYTES} bytes")), "{message}");
+    assert_eq!((bench.asked().len(), breaches(&bench, Limit::AnswerBytes)), (3, 1));
+    for more in ["b", ""] {
+        bench.answer(page(LIST_BYTES * 2 / 5, more));
+    }
+    assert_eq!(bench.page(list()).await.unwrap().objects.len(), 2);
+    assert_eq!(breaches(&bench, Limit::AnswerBytes), 1);
 }

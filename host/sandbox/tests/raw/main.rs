@@ -71,7 +71,8 @@ async fn hostile_a_start_function_that_spins_is_stopped() {
     let late =
         |limit| CallError::Timeout { limit, after: Duration::from_millis(400), paused: Duration::ZERO };
     assert_eq!(attack(&module, hasty()).await, late(Limit::ReconcileTimeout));
-    let described = compile(&module).await.describe("{}", &hasty()).await;
+    let (compiled, hasty) = (compile(&module).await, hasty());
+    let described = Neighbour::start().await.beside(compiled.describe("{}", &hasty)).await;
     assert_eq!(described, Err(DescribeError::Call(late(Limit::DescribeTimeout))));
 }
 
@@ -231,6 +232,8 @@ async fn hostile_the_host_is_not_called_in_the_middle_of_its_own_call() {
 #[tokio::test]
 async fn hostile_a_description_of_nothing_is_refused() {
     let described = compile(&Module::default()).await;
-    let error = described.describe("{}", &limits()).await.unwrap_err();
+    let limits = limits();
+    let describing = described.describe("{}", &limits);
+    let error = Neighbour::start().await.beside(describing).await.unwrap_err();
     assert!(matches!(error, DescribeError::Unreadable(_) | DescribeError::Spec(_)), "{error:?}");
 }

@@ -208,6 +208,11 @@ impl Neighbour {
     }
 }
 
+/// What becomes of a reconcile that is an attack, beside a neighbour.
+pub(crate) async fn attacked(hostile: &Arc<Revision>, attack: &str) -> Result<Outcome, CallError> {
+    Neighbour::start().await.beside(reconcile(hostile, attack)).await
+}
+
 /// Runs the attack under these limits, and a neighbour beside it, which must not notice. What became of
 /// the attack.
 pub(crate) async fn beside_a_neighbour(limits: Limits, attack: &str) -> Result<Outcome, CallError> {

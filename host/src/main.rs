@@ -10,6 +10,7 @@ mod config_show;
 mod devcluster;
 mod directory;
 mod grants;
+mod host_events;
 mod inspect;
 mod inspect_grant;
 mod logging;

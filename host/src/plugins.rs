@@ -17,6 +17,7 @@ use wheelhouse_core::{Grant, Granted};
 
 use crate::directory::{Change, Found};
 use crate::grants::{Grants, Terms};
+use crate::host_events::Voice;
 use crate::plugin_file::File;
 
 /// Where a plugin's newest file is on its way.
@@ -78,6 +79,7 @@ pub(crate) struct Plugins {
 
 pub(crate) struct Inner {
     pub(crate) runtime: Runtime,
+    pub(crate) voice: Voice,
     pub(crate) grace: Duration,
     pub(crate) slots: Mutex<BTreeMap<PathBuf, Slot>>,
     /// Plugin names in use, and by which file.
@@ -95,8 +97,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Plugins {
     pub(crate) fn new(runtime: Runtime, grace: Duration, grants: watch::Receiver<Arc<Grants>>) -> Self {
         let (slots, names, ready) = (Mutex::default(), Mutex::default(), watch::Sender::new(false));
-        let granting = Mutex::default();
-        Self { inner: Arc::new(Inner { runtime, grace, slots, names, grants, granting, ready }) }
+        let (granting, voice) = (Mutex::default(), Voice::new(runtime.client.clone()));
+        Self { inner: Arc::new(Inner { runtime, voice, grace, slots, names, grants, granting, ready }) }
     }
 
     /// Follows a source until it ends or this future is dropped; then stops every plugin.
@@ -187,7 +189,7 @@ impl Plugins {
         lock(&self.inner.slots).values().filter_map(|slot| slot.controller.clone()).collect()
     }
 
-    fn running(&self) -> Vec<(PathBuf, Arc<Controller>)> {
+    pub(crate) fn running(&self) -> Vec<(PathBuf, Arc<Controller>)> {
         let slots = lock(&self.inner.slots);
         slots.iter().filter_map(|(path, slot)| Some((path.clone(), slot.controller.clone()?))).collect()
     }
@@ -229,6 +231,11 @@ impl Plugins {
         let terms = grants.terms(path, digest, &self.inner.runtime.limits)?;
         let changed = granted.set(terms.grant.clone());
         Ok((terms, changed))
+    }
+
+    /// What tells the cluster of them.
+    pub(crate) fn voice(&self) -> &Voice {
+        &self.inner.voice
     }
 
     /// The rooms that all plugins share.

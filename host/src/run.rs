@@ -124,6 +124,7 @@ async fn host(
     let folder = std::path::absolute(&args.plugin_dir).unwrap_or_else(|_| args.plugin_dir.clone());
     tracing::info!(folder = %folder.display(), "plugins are loaded from here");
     let source = tokio::spawn(directory::watch(folder, changes));
+    let failures = tokio::spawn(plugins.voice().clone().watch(plugins.clone()));
 
     let stop = async {
         signals.first().await;
@@ -131,6 +132,7 @@ async fn host(
     };
     plugins.follow(receiver, stop).await;
     source.abort();
+    failures.abort();
     admin.abort();
     tracing::info!("stopped");
     Ok(())

@@ -20,6 +20,6 @@ mod report;
 mod revision;
 
 pub use controller::{Controller, PluginStatus};
-pub use metrics::PluginMetrics;
+pub use metrics::{PluginMetrics, STUBBORN};
 pub use prepare::{PrepareError, Prepared, Runtime, Shared};
 pub use report::Reports;

@@ -16,7 +16,7 @@ use wheelhouse_queue::{Priority, Work, WorkQueue};
 use wheelhouse_sandbox::{CallError, Event, Revision};
 
 use crate::mapping::{Target, concerns, selects};
-use crate::metrics::{PluginMetrics, ResultLabel};
+use crate::metrics::{PluginMetrics, ResultLabel, STUBBORN};
 use crate::prepare::Prepared;
 use crate::report::{Failed, Reports};
 
@@ -363,6 +363,9 @@ async fn reconcile(revision: &Arc<Revision>, metrics: &PluginMetrics, reports: &
     };
     if !matches!(result, "success" | "requeue_after") {
         metrics.errors.inc();
+        if attempt >= STUBBORN {
+            metrics.stubborn.inc();
+        }
     }
     metrics.reconciles.get_or_create(&ResultLabel { result }).inc();
 }

@@ -12,3 +12,4 @@ mod measuring;
 mod plugins;
 mod saying;
 mod support;
+mod telling;

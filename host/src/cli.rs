@@ -78,6 +78,10 @@ pub(crate) struct HostArgs {
     /// How long running reconciles may take to end when a plugin is replaced or the host stops.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, env = "WHEELHOUSE_GRACE")]
     pub(crate) grace: Duration,
+    /// Where traces go, by OpenTelemetry's protocol over HTTP: a collector's URL, such as
+    /// http://127.0.0.1:4318. If not given, $OTEL_EXPORTER_OTLP_ENDPOINT; without either there are none.
+    #[arg(long, value_name = "URL", env = "WHEELHOUSE_OTLP_ENDPOINT")]
+    pub(crate) otlp_endpoint: Option<String>,
     #[command(flatten)]
     pub(crate) compile: CompileArgs,
     #[command(flatten)]

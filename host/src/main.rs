@@ -19,6 +19,7 @@ mod own_metrics;
 mod plugin_file;
 mod plugins;
 mod run;
+mod traces;
 
 use std::process::ExitCode;
 

@@ -24,6 +24,7 @@ mod place;
 mod read;
 mod reads;
 mod sync;
+mod trace;
 mod view;
 mod write;
 

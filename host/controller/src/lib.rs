@@ -18,6 +18,7 @@ mod patience;
 mod prepare;
 mod report;
 mod revision;
+mod trace;
 
 pub use controller::{Controller, PluginStatus};
 pub use metrics::{PluginMetrics, STUBBORN};

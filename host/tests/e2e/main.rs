@@ -13,3 +13,4 @@ mod plugins;
 mod saying;
 mod support;
 mod telling;
+mod tracing;

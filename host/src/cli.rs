@@ -82,6 +82,10 @@ pub(crate) struct HostArgs {
     /// `stack`.
     #[arg(long, value_name = "BYTES", default_value = "1Mi", value_parser = stack, env = "WHEELHOUSE_STACK")]
     pub(crate) stack: usize,
+    /// Where traces go, by OpenTelemetry's protocol over HTTP: a collector's URL, such as
+    /// http://127.0.0.1:4318. If not given, $OTEL_EXPORTER_OTLP_ENDPOINT; without either there are none.
+    #[arg(long, value_name = "URL", env = "WHEELHOUSE_OTLP_ENDPOINT")]
+    pub(crate) otlp_endpoint: Option<String>,
     #[command(flatten)]
     pub(crate) compile: CompileArgs,
     #[command(flatten)]

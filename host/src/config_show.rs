@@ -94,7 +94,8 @@ fn scalar(text: &str) -> String {
 
 fn json(entries: &[Entry]) -> String {
     let typed = |text: &str| match serde_json::from_str(text) {
-        Ok(value @ (Value::Bool(_) | Value::Number(_))) if text == value.to_string() => value,
+        // Whatever is written otherwise than a number would be is a text that looks like one.
+        Ok(value @ (Value::Bool(_) | Value::Number(_))) if format!("{value}") == text => value,
         _ => Value::from(text),
     };
     let of = |entry: &Entry| {

@@ -31,7 +31,7 @@ pub(crate) async fn start(args: &ServerArgs) -> anyhow::Result<DevCluster> {
 
 /// `wheelhouse devcluster`.
 pub(crate) async fn serve(args: DevclusterArgs) -> anyhow::Result<()> {
-    logging::start(&args.log)?;
+    logging::start(&args.log, None)?;
     let mut signals = Signals::new()?;
     let cluster = start(&args.server).await?;
     signals.first().await;

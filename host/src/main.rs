@@ -10,6 +10,7 @@ mod config_show;
 mod devcluster;
 mod directory;
 mod grants;
+mod host_events;
 mod inspect;
 mod inspect_grant;
 mod logging;
@@ -18,6 +19,7 @@ mod own_metrics;
 mod plugin_file;
 mod plugins;
 mod run;
+mod traces;
 
 use std::process::ExitCode;
 

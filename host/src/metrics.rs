@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use wheelhouse_cache::InformerStats;
-use wheelhouse_client::{ClientStats, TIMED};
+use wheelhouse_client::{ClientStats, EventStats, TIMED};
 use wheelhouse_controller::Controller;
 use wheelhouse_core::Kind;
 use wheelhouse_core::printable::printable;
@@ -80,6 +80,7 @@ impl Collector for Scrape {
         own_metrics::encode(encoder, &plugins)?;
         self.caches(encoder, &plugins)?;
         self.files(encoder)?;
+        self.host_events(encoder)?;
         self.requests(encoder)
     }
 }
@@ -216,6 +217,15 @@ impl Scrape {
         let files =
             Phase::ALL.map(|phase| (vec![("phase", phase.as_str().to_owned())], gauge(of(phase) as u64)));
         family(encoder, "wheelhouse_plugin_files", "Files of the plugin folder by phase", files)
+    }
+
+    /// What the host itself has said.
+    fn host_events(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let EventStats { sent, lost, .. } = self.0.voice().stats();
+        let results = [("sent", sent), ("lost", lost)]
+            .map(|(result, count)| (vec![("result", result.to_owned())], ConstCounter::new(count)));
+        let help = "Kubernetes Events of the host itself that were sent to the API server or lost";
+        family(encoder, "wheelhouse_host_events", help, results)
     }
 
     /// To the API server, of all plugins and of the host.

@@ -199,6 +199,9 @@ impl File {
             (slot.phase, slot.error) = (phase, Some(error.to_owned()));
         });
         let keeps = if self.controller().is_some() { "; the revision that runs stays" } else { "" };
+        if !told {
+            self.plugins.voice().does_not_load(&self.path, phase == Phase::Waiting, error);
+        }
         match phase {
             _ if told => {}
             Phase::Waiting => {
@@ -261,6 +264,8 @@ impl File {
             }
         }
         self.plugins.update(&self.path, |slot| (slot.phase, slot.error) = (Phase::Running, None));
+        let revision = self.controller().map_or(1, |controller| controller.status().revision);
+        self.plugins.voice().runs(&self.path, plugin, version, &digest, revision);
         self.tell_what_is_denied();
     }
 

@@ -18,6 +18,7 @@ use wheelhouse_core::{Grant, Granted};
 
 use crate::directory::{Change, Found};
 use crate::grants::{Grants, Terms};
+use crate::host_events::Voice;
 use crate::plugin_file::File;
 
 /// Where a plugin's newest file is on its way.
@@ -90,6 +91,7 @@ pub(crate) struct Plugins {
 
 pub(crate) struct Inner {
     pub(crate) runtime: Runtime,
+    pub(crate) voice: Voice,
     pub(crate) grace: Duration,
     pub(crate) slots: Mutex<BTreeMap<PathBuf, Slot>>,
     /// Plugin names in use, and by which file.
@@ -107,8 +109,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Plugins {
     pub(crate) fn new(runtime: Runtime, grace: Duration, grants: watch::Receiver<Arc<Grants>>) -> Self {
         let (slots, names, ready) = (Mutex::default(), Mutex::default(), watch::Sender::new(false));
-        let granting = Mutex::default();
-        Self { inner: Arc::new(Inner { runtime, grace, slots, names, grants, granting, ready }) }
+        let (granting, voice) = (Mutex::default(), Voice::new(runtime.client.clone()));
+        Self { inner: Arc::new(Inner { runtime, voice, grace, slots, names, grants, granting, ready }) }
     }
 
     /// Follows a source until it ends or this future is dropped; then stops every plugin.
@@ -214,7 +216,7 @@ impl Plugins {
         lock(&self.inner.slots).iter().filter_map(account).collect()
     }
 
-    fn running(&self) -> Vec<(PathBuf, Arc<Controller>)> {
+    pub(crate) fn running(&self) -> Vec<(PathBuf, Arc<Controller>)> {
         let slots = lock(&self.inner.slots);
         slots.iter().filter_map(|(path, slot)| Some((path.clone(), slot.controller.clone()?))).collect()
     }
@@ -256,6 +258,11 @@ impl Plugins {
         let terms = grants.terms(path, digest, &self.inner.runtime.limits)?;
         let changed = granted.set(terms.grant.clone());
         Ok((terms, changed))
+    }
+
+    /// What tells the cluster of them.
+    pub(crate) fn voice(&self) -> &Voice {
+        &self.inner.voice
     }
 
     /// The rooms that all plugins share.

@@ -14,6 +14,7 @@ use wheelhouse_sandbox::{Sandbox, SandboxConfig};
 use crate::cli::{DevArgs, HostArgs, RunArgs};
 use crate::grants::{Grants, Otherwise};
 use crate::plugins::Plugins;
+use crate::traces::Traces;
 use crate::{admin, compile, devcluster, directory, logging};
 
 /// How long the API server may take to answer at the start.
@@ -21,7 +22,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// Against a cluster.
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
-    logging::start(&args.host.log)?;
+    let traces = Traces::start(args.host.otlp_endpoint.as_deref())?;
+    logging::start(&args.host.log, traces.tracer())?;
     let mut signals = Signals::new()?;
     check_folder(&args.host.plugin_dir)?;
     let load = configuration(args.context);
@@ -46,7 +48,9 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
             )
         })?;
     tracing::info!(url, version = version.git_version, "connected");
-    host(&args.host, rest, Otherwise::Nothing, &mut signals).await
+    let result = host(&args.host, rest, Otherwise::Nothing, &mut signals).await;
+    traces.end().await;
+    result
 }
 
 /// Loads the cluster's configuration, and again whenever it may have changed.
@@ -67,7 +71,8 @@ fn configuration(
 
 /// Against an embedded API server.
 pub(crate) async fn dev(args: DevArgs) -> anyhow::Result<()> {
-    logging::start(&args.host.log)?;
+    let traces = Traces::start(args.host.otlp_endpoint.as_deref())?;
+    logging::start(&args.host.log, traces.tracer())?;
     let mut signals = Signals::new()?;
     check_folder(&args.host.plugin_dir)?;
     let cluster = devcluster::start(&args.server).await?;
@@ -75,6 +80,7 @@ pub(crate) async fn dev(args: DevArgs) -> anyhow::Result<()> {
     let rest = Rest::of(kube::Config::new(url)).context("no client for the embedded server")?;
     let result = host(&args.host, rest, Otherwise::Declared, &mut signals).await;
     cluster.shutdown().await;
+    traces.end().await;
     result
 }
 
@@ -125,6 +131,7 @@ async fn host(
     let folder = std::path::absolute(&args.plugin_dir).unwrap_or_else(|_| args.plugin_dir.clone());
     tracing::info!(folder = %folder.display(), "plugins are loaded from here");
     let source = tokio::spawn(directory::watch(folder, changes));
+    let failures = tokio::spawn(plugins.voice().clone().watch(plugins.clone()));
 
     let stop = async {
         signals.first().await;
@@ -132,6 +139,7 @@ async fn host(
     };
     plugins.follow(receiver, stop).await;
     source.abort();
+    failures.abort();
     admin.abort();
     tracing::info!("stopped");
     Ok(())

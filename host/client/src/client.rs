@@ -17,6 +17,7 @@ use crate::events::{EventRecorder, EventStats};
 use crate::overlay::OwnWrites;
 use crate::read::CachedKind;
 use crate::reads::ReadMetrics;
+use crate::trace;
 use crate::view::{Found, View};
 
 /// The bounds of what a request to the API server may take.
@@ -159,45 +160,56 @@ impl PluginClient {
 
 impl ClusterAccess for PluginClient {
     fn get(&self, request: Permitted<Get>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
+        let span = trace::of_get("get", &request);
         if let Some(cached) = self.cache(&request.kind) {
-            match cached.reads.of_cache(|| cached.get(&request)) {
-                Ok(Found::Object(object)) => return Box::pin(ready(Ok(Some(object)))),
-                Ok(Found::Absent) => return Box::pin(ready(Ok(None))),
-                Ok(Found::Unknown) => {}
-                Err(error) => return Box::pin(ready(Err(error))),
+            let answer = match cached.reads.of_cache(|| cached.get(&request)) {
+                Ok(Found::Object(object)) => Some(Ok(Some(object))),
+                Ok(Found::Absent) => Some(Ok(None)),
+                Ok(Found::Unknown) => None,
+                Err(error) => Some(Err(error)),
+            };
+            if let Some(answer) = answer {
+                trace::cached(&span, &answer);
+                return Box::pin(ready(answer));
             }
         }
-        Box::pin(async move {
+        Box::pin(trace::live(span, async move {
             let object = self.live_get(&request).await?;
             Ok(object.map(|object| self.declared(&request.kind).project(&object)))
-        })
+        }))
     }
 
     fn list(&self, request: Permitted<List>) -> BoxFuture<'_, Result<Page, ApiError>> {
+        let span = trace::of_list("list", &request);
         if let Some(cached) = self.cache(&request.kind)
             && let Some(view) = cached.view_for(&request)
         {
-            return Box::pin(
-                async move { cached.reads.of_cache_in_turns(cached.list(view, &request)).await },
-            );
+            return Box::pin(async move {
+                let answer = cached.reads.of_cache_in_turns(cached.list(view, &request)).await;
+                trace::cached(&span, &answer);
+                answer
+            });
         }
-        Box::pin(async move {
+        Box::pin(trace::live(span, async move {
             let mut page = self.live_list(&request).await?;
             let fields = self.declared(&request.kind);
             page.objects.iter_mut().for_each(|object| *object = fields.project(object));
             Ok(page)
-        })
+        }))
     }
 
     fn count(&self, request: Permitted<List>) -> BoxFuture<'_, Result<u64, ApiError>> {
+        let span = trace::of_list("count", &request);
         if let Some(cached) = self.cache(&request.kind)
             && let Some(view) = cached.view_for(&request)
         {
-            return Box::pin(
-                async move { cached.reads.of_cache_in_turns(cached.count(view, &request)).await },
-            );
+            return Box::pin(async move {
+                let answer = cached.reads.of_cache_in_turns(cached.count(view, &request)).await;
+                trace::cached(&span, &answer);
+                answer
+            });
         }
-        Box::pin(async move { self.live_count(&request).await })
+        Box::pin(trace::live(span, async move { self.live_count(&request).await }))
     }
 
     fn synced(&self, request: Permitted<Synced>) -> bool {
@@ -214,11 +226,13 @@ impl ClusterAccess for PluginClient {
     }
 
     fn get_live(&self, request: Permitted<Get>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
-        Box::pin(async move { self.live_get(&request).await })
+        let span = trace::of_get("get", &request);
+        Box::pin(trace::live(span, async move { self.live_get(&request).await }))
     }
 
     fn write(&self, request: Permitted<Write>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
-        Box::pin(async move { self.carry_out(&request).await })
+        let span = trace::of_write(&request);
+        Box::pin(trace::within(span, async move { self.carry_out(&request).await }))
     }
 
     fn record(&self, request: Permitted<RecordEvent>) -> BoxFuture<'_, Result<(), ApiError>> {

@@ -1,11 +1,13 @@
 //! Events that plugins record. A call only takes note of them; a task for each plugin sends them, one
 //! request at a time, and is gone when there is nothing left to send.
 //!
+//! The host's own take the same way: see [`HostEvents`](crate::HostEvents).
+//!
 //! It promises: what waits is bounded, in number and in time; what is lost is counted; each request
 //! counts as one of the plugin's. It does not promise that an Event is ever seen: they are best effort,
 //! as client-go's are, and what waits when the host ends is lost.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use wheelhouse_cache::{ApiResource, Failure, Rest, Status};
-use wheelhouse_core::event::{NewEvent, RecordEvent};
+use wheelhouse_core::event::{EventText, RecordEvent};
 use wheelhouse_core::printable::printable;
 use wheelhouse_core::request::Get;
 use wheelhouse_core::usage::Usage;
@@ -95,14 +97,14 @@ impl EventRecorder {
     }
 
     /// Takes note of an Event, and sees to it that it is sent.
-    fn take(
+    pub(crate) fn take(
         &self,
         line: &Line,
+        namespace: &str,
         regarding: Subject,
         related: Option<Subject>,
-        event: &NewEvent,
+        text: &EventText,
     ) -> Result<(), ApiError> {
-        let text = &event.text;
         let key = EventKey {
             regarding,
             related,
@@ -114,9 +116,9 @@ impl EventRecorder {
         let first = (key.clone(), observed.clone());
         let whole = || {
             let (key, observed) = first;
-            let name = name(&key.regarding.key.name, &line.plugin);
-            let event = self.whole(&line.plugin, &key, event, &name, observed);
-            (event.0, name, event.1)
+            let name = name(&key.regarding.key.name, &line.who);
+            let event = self.whole(line, namespace, &key, text, &name, observed);
+            (namespace.to_owned(), name, event)
         };
         let mut state = self.inner.lock();
         if state.ledger.note(key, observed, Instant::now(), whole).is_err() {
@@ -135,42 +137,47 @@ impl EventRecorder {
         Ok(())
     }
 
-    /// Its namespace, and the Event as the API server wants it.
+    /// The Event as the API server wants it.
     fn whole(
         &self,
-        plugin: &str,
+        line: &Line,
+        namespace: &str,
         key: &EventKey,
-        event: &NewEvent,
+        text: &EventText,
         name: &str,
         observed: Value,
-    ) -> (String, Value) {
-        let namespace = event.namespace().to_owned();
+    ) -> Value {
         let mut whole = json!({
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {"name": name, "namespace": namespace},
             "eventTime": observed,
-            "reportingController": format!("wheelhouse.dev/{plugin}"),
-            "reportingInstance": printable(&format!("{plugin}-{}", self.inner.machine), INSTANCE),
+            "reportingController": &*line.controller,
+            "reportingInstance": printable(&format!("{}-{}", line.who, self.inner.machine), INSTANCE),
             "type": key.event_type.as_str(),
             "reason": key.reason,
             "action": key.action,
-            "note": event.text.note(),
+            "note": text.note(),
             "regarding": key.regarding.reference(),
         });
         if let (Some(related), Value::Object(whole)) = (&key.related, &mut whole) {
             whole.insert("related".to_owned(), related.reference());
         }
-        (namespace, whole)
+        whole
     }
 }
 
 /// What sending takes.
 #[derive(Clone)]
-struct Line {
-    plugin: Arc<str>,
-    rest: Rest,
-    usage: Arc<Usage>,
+pub(crate) struct Line {
+    /// The plugin, or the host.
+    pub(crate) who: Arc<str>,
+    /// `reportingController`.
+    pub(crate) controller: Arc<str>,
+    pub(crate) rest: Rest,
+    pub(crate) usage: Arc<Usage>,
+    /// Where it is enough to say once that they are lost: whether it was.
+    pub(crate) said: Option<Arc<AtomicBool>>,
 }
 
 impl PluginClient {
@@ -185,9 +192,11 @@ impl PluginClient {
             Some(related) => Some(self.subject(related).await?),
             None => None,
         };
-        let plugin = Arc::clone(request.plugin());
-        let line = Line { plugin, rest: self.rest.clone(), usage: Arc::clone(&self.usage) };
-        self.events.take(&line, regarding, related, event)
+        let who = Arc::clone(request.plugin());
+        let controller = format!("wheelhouse.dev/{who}").into();
+        let (rest, usage) = (self.rest.clone(), Arc::clone(&self.usage));
+        let line = Line { who, controller, rest, usage, said: None };
+        self.events.take(&line, event.namespace(), regarding, related, &event.text)
     }
 
     async fn subject(&self, request: &Permitted<Get>) -> Result<Subject, ApiError> {
@@ -202,10 +211,17 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lose(&self, plugin: &str, lost: u64, why: &Failure) {
-        if lost > 0 {
-            self.lost.fetch_add(lost, Ordering::Relaxed);
-            tracing::warn!(plugin, lost, "Events are lost: {why}");
+    fn lose(&self, line: &Line, lost: u64, why: &Failure) {
+        if lost == 0 {
+            return;
+        }
+        self.lost.fetch_add(lost, Ordering::Relaxed);
+        match &line.said {
+            None => tracing::warn!(plugin = &*line.who, lost, "Events are lost: {why}"),
+            Some(said) if !said.swap(true, Ordering::Relaxed) => {
+                tracing::warn!("Events of the host itself are lost, which is said this once: {why}");
+            }
+            Some(_) => {}
         }
     }
 
@@ -269,7 +285,7 @@ async fn send_all(inner: Arc<Inner>, line: Line) {
                 Err(Failure::Status(Status { code: 429, message: limit.to_string(), ..Status::default() }))
             }
         };
-        let (plugin, now) = (&*line.plugin, Instant::now());
+        let now = Instant::now();
         let Err(failure) = answer else {
             inner.lock().ledger.sent(&key, count, now);
             inner.sent.fetch_add(1, Ordering::Relaxed);
@@ -284,13 +300,13 @@ async fn send_all(inner: Arc<Inner>, line: Line) {
                 let wait = failure.retry_after().unwrap_or(pause).min(config.longest_pause);
                 pause = (pause * 2).min(config.longest_pause);
                 let lost = inner.lock().ledger.failed(&key, now + wait, now);
-                inner.lose(plugin, lost, &failure);
+                inner.lose(&line, lost, &failure);
                 // Whoever cannot answer one request can answer none.
                 sleep(wait).await;
             }
             _ => {
                 let lost = inner.lock().ledger.refused(&key);
-                inner.lose(plugin, lost, &failure);
+                inner.lose(&line, lost, &failure);
             }
         }
     }

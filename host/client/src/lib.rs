@@ -14,6 +14,7 @@
 mod api_error;
 mod client;
 mod events;
+mod host_events;
 mod ledger;
 mod live;
 mod overlay;
@@ -23,10 +24,12 @@ mod place;
 mod read;
 mod reads;
 mod sync;
+mod trace;
 mod view;
 mod write;
 
 pub use client::{ClientConfig, ClientStats, PluginClient, Watched};
 pub use events::{EventConfig, EventRecorder, EventStats};
+pub use host_events::{HostEvents, Regarding};
 pub use overlay::OwnWrites;
 pub use reads::{KindReads, ReadMetrics, TIMED};

@@ -18,8 +18,9 @@ mod patience;
 mod prepare;
 mod report;
 mod revision;
+mod trace;
 
 pub use controller::{Controller, PluginStatus};
-pub use metrics::PluginMetrics;
+pub use metrics::{PluginMetrics, STUBBORN};
 pub use prepare::{PrepareError, Prepared, Runtime, Shared};
 pub use report::Reports;

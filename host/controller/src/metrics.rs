@@ -15,6 +15,10 @@ pub struct ResultLabel {
     pub result: &'static str,
 }
 
+/// So many failures in a row, of one object, are no passing trouble: with the pauses between them, they took
+/// more than a second.
+pub const STUBBORN: u32 = 8;
+
 /// Counters of one plugin; they live as long as it does, across its revisions.
 #[derive(Debug)]
 pub struct PluginMetrics {
@@ -22,6 +26,8 @@ pub struct PluginMetrics {
     pub reconciles: Family<ResultLabel, Counter>,
     /// Of them, those that did not end well.
     pub errors: Counter,
+    /// Of those, the ones of objects that had failed so often in a row by then: [`STUBBORN`].
+    pub stubborn: Counter,
     /// How long they took, in seconds.
     pub seconds: Histogram,
     /// How long keys had waited for them, in seconds.
@@ -43,6 +49,7 @@ impl Default for PluginMetrics {
         Self {
             reconciles: Family::default(),
             errors: Counter::default(),
+            stubborn: Counter::default(),
             seconds: buckets(),
             queued: buckets(),
             active: Gauge::default(),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 use wheelhouse_cache::{Delta, Informer, Subscription};
 use wheelhouse_core::limits::Limit;
 use wheelhouse_core::outcome::Request;
@@ -16,9 +17,10 @@ use wheelhouse_queue::{Priority, Work, WorkQueue};
 use wheelhouse_sandbox::{CallError, Event, Revision};
 
 use crate::mapping::{Target, concerns, selects};
-use crate::metrics::{PluginMetrics, ResultLabel};
+use crate::metrics::{PluginMetrics, ResultLabel, STUBBORN};
 use crate::prepare::Prepared;
 use crate::report::{Failed, Reports};
+use crate::trace;
 
 /// However often a plugin wants to be asked again of everything, it is no more often than this.
 const SHORTEST_RESYNC: Duration = Duration::from_secs(1);
@@ -289,7 +291,8 @@ impl Pump {
         self.wait_for_room().await;
         let (kind, object) = (self.source.kind.clone(), delta.key.clone());
         let event = Event { kind, key: delta.key, old: delta.old, new: delta.new };
-        match self.revision.map(watch, event).await {
+        let span = trace::of_map(&self.revision, watch, &object);
+        match self.revision.map(watch, event).instrument(span).await {
             Ok(keys) => return keys,
             Err(error) => {
                 let (call, then) = (&format!("map {watch}"), "so every object is requested");
@@ -321,7 +324,9 @@ async fn reconcile(revision: &Arc<Revision>, metrics: &PluginMetrics, reports: &
     metrics.queued.observe(work.waited().as_secs_f64());
     metrics.active.inc();
     let begun = Instant::now();
-    let called = revision.reconcile(Request { key: key.clone(), reconcile_id: id.clone(), attempt }).await;
+    let span = trace::of_reconcile(revision, &key, &id, attempt);
+    let request = Request { key: key.clone(), reconcile_id: id.clone(), attempt };
+    let called = revision.reconcile(request).instrument(span.clone()).await;
     metrics.seconds.observe(begun.elapsed().as_secs_f64());
     metrics.active.dec();
     let result = match called {
@@ -361,8 +366,13 @@ async fn reconcile(revision: &Arc<Revision>, metrics: &PluginMetrics, reports: &
             }
         }
     };
-    if !matches!(result, "success" | "requeue_after") {
+    let failed = !matches!(result, "success" | "requeue_after");
+    trace::ended(&span, result, failed);
+    if failed {
         metrics.errors.inc();
+        if attempt >= STUBBORN {
+            metrics.stubborn.inc();
+        }
     }
     metrics.reconciles.get_or_create(&ResultLabel { result }).inc();
 }

@@ -97,3 +97,26 @@ pub enum ApiError {
         message: String,
     },
 }
+
+impl ApiError {
+    /// Which of them it is, in one word and without its message.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "not-found",
+            Self::AlreadyExists(_) => "already-exists",
+            Self::Conflict { .. } => "conflict",
+            Self::Expired(_) => "expired",
+            Self::Invalid { .. } => "invalid",
+            Self::BadRequest(_) => "bad-request",
+            Self::Forbidden(_) => "forbidden",
+            Self::Denied(_) => "denied",
+            Self::UndeclaredIndex { .. } => "undeclared-index",
+            Self::LimitExceeded { .. } => "limit-exceeded",
+            Self::TooManyRequests { .. } => "too-many-requests",
+            Self::Unreadable(_) => "unreadable",
+            Self::Timeout(_) => "timeout",
+            Self::Unavailable(_) => "unavailable",
+            Self::Other { .. } => "other",
+        }
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 use wheelhouse_core::limits::{Isolation, Limit, Limits};
 use wheelhouse_core::outcome::Request;
 use wheelhouse_core::series::OwnMetrics;
@@ -203,12 +204,14 @@ impl Revision {
         F: Future<Output = Result<T, CallError>> + Send + 'static,
     {
         let revision = Arc::clone(self);
-        let answering = Box::pin(async move {
+        let answering = async move {
             let place = revision.places.acquire().await;
             let answer = call(Arc::clone(&revision).take().await?).await;
             drop(place);
             answer
-        });
+        };
+        // Wherever the call goes on, its reads and writes are part of what asked for it.
+        let answering = Box::pin(answering.in_current_span());
         let allowance = Allowance { time, cpu, usage: Arc::clone(&self.setup.usage) };
         let result = call::run(answering, allowance, self.compiled.sandbox().background()).await;
         if let Err(error) = &result {

@@ -6,6 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tracing::Instrument as _;
 use wheelhouse_core::limits::{Isolation, Limit, Limits};
 use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Key, Object, Outcome};
@@ -340,4 +341,23 @@ async fn the_memory_of_a_plugin_is_that_of_its_instances_and_goes_with_them() {
     assert!(reconcile(&revision, "hoard").await.is_err());
     instances(&revision, 0).await;
     assert_eq!(usage.memory(), 0, "what was refused does not count");
+}
+
+#[tokio::test]
+async fn a_call_that_goes_on_elsewhere_is_within_the_span_that_asked_for_it() {
+    let log = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _log = tracing::dispatcher::set_default(&log);
+    // It begins on a background thread.
+    let own = Limits { prompt_cpu_per_second: Duration::ZERO, ..limits() };
+    let (revision, cluster, _) = start_with(own).await;
+    let here = std::thread::current().id();
+    let (sender, seen) = std::sync::mpsc::channel();
+    let within = log.clone();
+    *cluster.on_get.lock().unwrap() = Some(Arc::new(move || {
+        let elsewhere = std::thread::current().id() != here;
+        sender.send((elsewhere, within.current_span().id().cloned())).unwrap();
+    }));
+    let span = tracing::info_span!("asked");
+    assert!(reconcile(&revision, "get").instrument(span.clone()).await.is_ok());
+    assert_eq!(seen.try_recv().unwrap(), (true, span.id()));
 }

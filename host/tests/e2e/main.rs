@@ -13,3 +13,5 @@ mod plugins;
 mod reconciling;
 mod saying;
 mod support;
+mod telling;
+mod tracing;

@@ -1,0 +1,152 @@
+//! What the host tells of plugins in Kubernetes Events: that one runs, that one does not load, that one
+//! fails again and again. docs/events.md has each.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use wheelhouse_cache::Rest;
+use wheelhouse_client::{EventRecorder, EventStats, HostEvents, Regarding};
+use wheelhouse_controller::STUBBORN;
+use wheelhouse_core::event::{EventText, EventType};
+
+use crate::plugins::{Plugins, lock};
+
+/// How often failures are looked for.
+const LOOK: Duration = Duration::from_secs(2);
+/// A plugin that goes on failing is told of so often.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// The host's voice. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Voice {
+    events: HostEvents,
+    /// Of each file of the plugin folder: its Events are series of their own, and wait for no other's.
+    recorders: Arc<Mutex<HashMap<PathBuf, EventRecorder>>>,
+}
+
+impl Voice {
+    /// Of a host on this cluster.
+    pub(crate) fn new(rest: Rest) -> Self {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let regarding = regarding(variable);
+        tracing::debug!(kind = %regarding.kind, key = %regarding.key, "the host's own Events are on this");
+        Self { events: HostEvents::new(rest, regarding), recorders: Arc::default() }
+    }
+
+    fn say(&self, file: &Path, event_type: EventType, reason: &str, action: &str, note: &str) {
+        // Reasons and actions are ours, and are within their bounds.
+        let Ok(text) = EventText::new(event_type, reason, action, note) else { return };
+        let recorder = lock(&self.recorders).entry(file.to_owned()).or_default().clone();
+        self.events.record(&recorder, &text);
+    }
+
+    /// A plugin's first revision, or another one, runs.
+    pub(crate) fn runs(&self, file: &Path, plugin: &str, version: &str, digest: &str, revision: u64) {
+        let (reason, action) =
+            if revision > 1 { ("PluginReplaced", "Replace") } else { ("PluginLoaded", "Load") };
+        let note = format!("plugin {plugin} {version} ({digest}) runs, as revision {revision}");
+        self.say(file, EventType::Normal, reason, action, &note);
+    }
+
+    /// A file cannot be loaded, now or at all.
+    pub(crate) fn does_not_load(&self, file: &Path, waits: bool, error: &str) {
+        let reason = if waits { "PluginWaiting" } else { "PluginLoadFailed" };
+        let name = file.file_name().unwrap_or_default().display();
+        self.say(file, EventType::Warning, reason, "Load", &format!("{name}: {error}"));
+    }
+
+    /// Looks for plugins that fail again and again, until this is dropped.
+    pub(crate) async fn watch(self, plugins: Plugins) {
+        let mut seen: HashMap<PathBuf, Failures> = HashMap::new();
+        let mut timer = tokio::time::interval(LOOK);
+        loop {
+            timer.tick().await;
+            let running = plugins.running();
+            seen.retain(|path, _| running.iter().any(|(other, _)| other == path));
+            for (path, controller) in running {
+                let stubborn = controller.metrics().stubborn.get();
+                let failures = seen.entry(path.clone()).or_default();
+                let Some(count) = failures.worth_telling(stubborn, Instant::now()) else { continue };
+                let plugin = &controller.spec().name;
+                let note = format!(
+                    "plugin {plugin}: {count} reconciles have failed of objects that have failed {STUBBORN} times or more in a row; the host's log has the errors"
+                );
+                self.say(&path, EventType::Warning, "PluginFailing", "Reconcile", &note);
+            }
+        }
+    }
+
+    /// What has become of the Events.
+    pub(crate) fn stats(&self) -> EventStats {
+        let recorders = lock(&self.recorders);
+        recorders.values().map(EventRecorder::stats).fold(EventStats::default(), |all, one| EventStats {
+            sent: all.sent + one.sent,
+            lost: all.lost + one.lost,
+            waiting: all.waiting + one.waiting,
+        })
+    }
+}
+
+/// What was told of a plugin's failures.
+#[derive(Default)]
+struct Failures {
+    told: u64,
+    when: Option<Instant>,
+}
+
+impl Failures {
+    /// How many there are to tell of.
+    fn worth_telling(&mut self, total: u64, now: Instant) -> Option<u64> {
+        // Another plugin has come in the file, and counts from 0.
+        self.told = self.told.min(total);
+        let count = total - self.told;
+        let soon = self.when.is_some_and(|when| now.saturating_duration_since(when) < AGAIN);
+        if count == 0 || soon {
+            return None;
+        }
+        (self.told, self.when) = (total, Some(now));
+        Some(count)
+    }
+}
+
+/// The Pod, if the host is told which it is in; the namespace `default` else.
+fn regarding(variable: impl Fn(&str) -> Option<String>) -> Regarding {
+    match (variable("POD_NAMESPACE"), variable("POD_NAME")) {
+        (Some(namespace), Some(name)) => {
+            Regarding::pod(&namespace, &name, &variable("POD_UID").unwrap_or_default())
+        }
+        _ => Regarding::default_namespace(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_on_the_pod_if_that_is_known() {
+        let of = |known: &'static [&str]| {
+            regarding(move |name| known.contains(&name).then(|| name.to_lowercase()))
+        };
+        assert_eq!(of(&[]), Regarding::default_namespace());
+        assert_eq!(of(&["POD_NAME"]), Regarding::default_namespace());
+        assert_eq!(of(&["POD_NAME", "POD_NAMESPACE"]), Regarding::pod("pod_namespace", "pod_name", ""));
+        let all = of(&["POD_NAME", "POD_NAMESPACE", "POD_UID"]);
+        assert_eq!(all, Regarding::pod("pod_namespace", "pod_name", "pod_uid"));
+    }
+
+    #[test]
+    fn a_plugin_that_goes_on_failing_is_told_of_once_a_minute() {
+        let (mut failures, now) = (Failures::default(), Instant::now());
+        assert_eq!(failures.worth_telling(0, now), None);
+        assert_eq!(failures.worth_telling(3, now), Some(3));
+        assert_eq!(failures.worth_telling(9, now + LOOK), None);
+        assert_eq!(failures.worth_telling(10, now + AGAIN), Some(7));
+        assert_eq!(failures.worth_telling(10, now + AGAIN * 3), None, "it has recovered");
+        assert_eq!(failures.worth_telling(2, now + AGAIN * 4), None, "another plugin counts anew");
+        assert_eq!(failures.worth_telling(4, now + AGAIN * 4), Some(2));
+    }
+}

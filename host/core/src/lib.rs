@@ -32,6 +32,7 @@ pub mod scope;
 pub mod selector;
 pub mod series;
 pub mod spec;
+pub mod tick;
 pub mod usage;
 
 pub use access::ClusterAccess;

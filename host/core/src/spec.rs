@@ -4,30 +4,8 @@ use std::time::Duration;
 
 use crate::gate::Permission;
 use crate::scope::Scope;
-use crate::{FieldPath, FieldSelector, Fields, Kind, LabelSelector, Value};
-
-/// What makes an update worth a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Predicate {
-    /// `metadata.generation`.
-    GenerationChanged,
-    /// `metadata.labels`.
-    LabelsChanged,
-    /// `metadata.annotations`.
-    AnnotationsChanged,
-}
-
-impl Predicate {
-    /// Whether the update of `old` to `new` is one.
-    pub fn holds(self, old: Value<'_>, new: Value<'_>) -> bool {
-        let field = match self {
-            Self::GenerationChanged => "generation",
-            Self::LabelsChanged => "labels",
-            Self::AnnotationsChanged => "annotations",
-        };
-        old.at(&["metadata", field]) != new.at(&["metadata", field])
-    }
-}
+use crate::tick::{self, Tick};
+use crate::{FieldPath, FieldSelector, Fields, Key, Kind, LabelSelector, Predicate};
 
 /// Objects of a kind that the plugin wants in the cache, and (unless it is among [`Spec::caches`]) which
 /// of their events lead to requests.
@@ -43,8 +21,17 @@ pub struct Source {
     pub field_selector: FieldSelector,
     /// What the plugin reads of them.
     pub fields: Fields,
-    /// Any of them makes an update count; all updates do if there are none.
-    pub predicates: Vec<Predicate>,
+    /// Which of their changes count.
+    pub predicate: Predicate,
+}
+
+/// A kind whose objects are owned by reconciled ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// The kind, and which events of it.
+    pub source: Source,
+    /// Whether all owners are requested, and not the controller alone.
+    pub any_owner: bool,
 }
 
 /// How an object of a watched kind names the objects to reconcile.
@@ -52,6 +39,8 @@ pub struct Source {
 pub enum Mapping {
     /// By this label's value.
     Label(String),
+    /// By this annotation's value.
+    Annotation(String),
     /// By the values at this path.
     Field(FieldPath),
     /// By the plugin's `map`.
@@ -113,11 +102,13 @@ pub struct Spec {
     /// The kind whose objects are requests.
     pub reconciles: Source,
     /// Kinds whose objects are owned by those.
-    pub owns: Vec<Source>,
+    pub owns: Vec<Owned>,
     /// Other kinds.
     pub watches: Vec<Watch>,
     /// What is only read.
     pub caches: Vec<Source>,
+    /// What is requested every so often, whatever happens.
+    pub ticks: Vec<Tick>,
     /// Field indexes.
     pub indexes: Vec<FieldIndex>,
     /// What it says that it needs, without what its sources imply.
@@ -137,7 +128,7 @@ pub enum SpecError {
     /// Two of one name.
     #[error("{what} {name:?} is declared twice")]
     Twice {
-        /// Watch or index.
+        /// Watch, index or tick.
         what: &'static str,
         /// Its name.
         name: String,
@@ -149,9 +140,9 @@ pub enum SpecError {
     BuiltInIndex(Kind),
     /// Nothing comes of the events of what is only read.
     #[error(
-        "{0} is among caches, of whose events no request comes, and has predicates: leave them out, or declare a watch"
+        "{0} is among caches, of whose events no request comes, and has a predicate: leave it out, or declare a watch"
     )]
-    CacheWithPredicates(Kind),
+    CacheWithPredicate(Kind),
     /// A kind that is indexed and not cached.
     #[error("index {index:?} is on {kind}, which the plugin neither reconciles, owns, watches nor caches")]
     IndexWithoutSource {
@@ -170,13 +161,42 @@ pub enum SpecError {
         /// Allowed.
         max: usize,
     },
+    /// Ticks that would keep the plugin busy with itself.
+    #[error("tick {tick:?} is every {every:?}: at least {:?} must lie between two", tick::SHORTEST)]
+    TickPeriod {
+        /// Its name.
+        tick: String,
+        /// As declared.
+        every: Duration,
+    },
+    /// A tick for an object that cannot be.
+    #[error("tick {tick:?} requests {key:?}, and no object can be called so")]
+    TickKey {
+        /// Its name.
+        tick: String,
+        /// As far as it can be shown.
+        key: String,
+    },
+    /// A tick for an object that is not among those that are reconciled.
+    #[error(
+        "tick {tick:?} requests {key}, and what is reconciled is in namespaces {namespaces}: leave the key out, or add its namespace to the source"
+    )]
+    TickNamespace {
+        /// Its name.
+        tick: String,
+        /// The key.
+        key: Key,
+        /// Of the reconciled source.
+        namespaces: String,
+    },
 }
 
 impl Spec {
     /// Every source, the reconciled kind's first.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         let watched = self.watches.iter().map(|watch| &watch.source);
-        std::iter::once(&self.reconciles).chain(&self.owns).chain(watched).chain(&self.caches)
+        let owned = self.owns.iter().map(|owned| &owned.source);
+        std::iter::once(&self.reconciles).chain(owned).chain(watched).chain(&self.caches)
     }
 
     /// What of a kind has to be watched for all of its sources: one scope for each namespace, or one for
@@ -207,14 +227,15 @@ impl Spec {
         namespaces.into_iter().map(|namespace| Scope { namespace, ..scope.clone() }).collect()
     }
 
-    /// What is read of a kind's objects: what its sources declare, and what selectors, mappings and
-    /// indexes look at.
+    /// What is read of a kind's objects: what its sources declare, and what selectors, predicates, mappings
+    /// and indexes look at.
     pub fn fields(&self, kind: &Kind) -> Fields {
         let mut paths = Vec::new();
         let mut fields = Fields::of([]);
         for source in self.sources().filter(|source| source.kind == *kind) {
             fields = fields.union(&source.fields);
             paths.extend(source.field_selector.requirements().iter().map(|requirement| &requirement.path));
+            paths.extend(source.predicate.paths());
         }
         for watch in self.watches.iter().filter(|watch| watch.source.kind == *kind) {
             if let Mapping::Field(path) = &watch.mapping {
@@ -259,13 +280,14 @@ impl Spec {
             ("kinds in namespaces", self.sources().map(|source| source.namespaces.len().max(1)).sum(), 512),
             ("indexes", self.indexes.len(), 64),
             ("permissions", self.permissions.len(), 256),
+            ("ticks", self.ticks.len(), tick::MOST),
         ] {
             if count > max {
                 return Err(SpecError::TooMany { what, count, max });
             }
         }
-        if let Some(cached) = self.caches.iter().find(|source| !source.predicates.is_empty()) {
-            return Err(SpecError::CacheWithPredicates(cached.kind.clone()));
+        if let Some(cached) = self.caches.iter().find(|source| !source.predicate.is_every_change()) {
+            return Err(SpecError::CacheWithPredicate(cached.kind.clone()));
         }
         if let Some(index) = self.indexes.iter().find(|index| index.name == OWNER_INDEX) {
             return Err(SpecError::BuiltInIndex(index.kind.clone()));
@@ -275,6 +297,12 @@ impl Spec {
             if self.watches.iter().take(i).any(|earlier| earlier.name == watch.name) {
                 return twice("watch", &watch.name);
             }
+        }
+        for (i, tick) in self.ticks.iter().enumerate() {
+            if self.ticks.iter().take(i).any(|earlier| earlier.name == tick.name) {
+                return twice("tick", &tick.name);
+            }
+            tick.check(&self.reconciles.namespaces)?;
         }
         for (i, index) in self.indexes.iter().enumerate() {
             if self.indexes.iter().take(i).any(|e| (&e.kind, &e.name) == (&index.kind, &index.name)) {
@@ -300,101 +328,4 @@ pub(crate) fn is_dns_label(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn source(kind: &str, namespaces: &[&str], labels: &str, fields: &str) -> Source {
-        Source {
-            kind: kind.parse().unwrap(),
-            namespaces: namespaces.iter().map(|n| (*n).to_owned()).collect(),
-            selector: labels.parse().unwrap(),
-            field_selector: fields.parse().unwrap(),
-            fields: Fields::of([]),
-            predicates: Vec::new(),
-        }
-    }
-
-    fn spec(reconciles: Source, owns: Vec<Source>) -> Spec {
-        Spec {
-            name: "p".into(),
-            version: "1".into(),
-            reconciles,
-            owns,
-            watches: Vec::new(),
-            caches: Vec::new(),
-            indexes: Vec::new(),
-            permissions: Vec::new(),
-            options: Options { concurrency: 1, resync: None, timeout: None },
-        }
-    }
-
-    fn scopes(sources: [Source; 2], namespaced: bool) -> Vec<String> {
-        let [one, other] = sources;
-        let kind = one.kind.clone();
-        spec(one, vec![other]).scopes(&kind, namespaced).iter().map(Scope::to_string).collect()
-    }
-
-    #[test]
-    fn one_watch_serves_all_sources_of_a_kind_and_is_no_wider_than_they_are_together() {
-        let source = |namespaces, labels, fields| source("v1/Pod", namespaces, labels, fields);
-        assert_eq!(scopes([source(&[], "a=b,c", "x=y"), source(&[], "c,d", "x=y")], true), ["c; x=y"]);
-        assert_eq!(
-            scopes([source(&["m"], "", ""), source(&["n", "m"], "", "")], true),
-            ["namespace m", "namespace n"]
-        );
-        assert_eq!(scopes([source(&["m"], "a", ""), source(&[], "a", "")], true), ["a"]);
-        assert_eq!(scopes([source(&["m"], "", ""), source(&["n"], "", "")], false), ["everything"]);
-        let other = super::tests::source("v1/Node", &["x"], "z", "");
-        assert_eq!(scopes([source(&["m"], "a", ""), other], true), ["namespace m; a"]);
-    }
-
-    #[test]
-    fn hostile_a_plugin_watches_no_more_places_than_it_may() {
-        let names: Vec<String> = (0..200).map(|i| format!("n{i}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let watching = |times| {
-            let owns =
-                (0..times).map(|i| source(&format!("example.com/v1/Kind{i}"), &names, "", "")).collect();
-            spec(source("v1/Pod", &[], "", ""), owns).check()
-        };
-        assert_eq!(watching(2), Ok(()));
-        assert!(matches!(
-            watching(3),
-            Err(SpecError::TooMany { what: "kinds in namespaces", count: 601, .. })
-        ));
-    }
-
-    #[test]
-    fn what_is_only_read_has_no_predicates_and_the_built_in_index_no_second() {
-        let pod = || source("v1/Pod", &[], "", "");
-        let mut with_predicates = spec(pod(), Vec::new());
-        with_predicates.caches.push(Source { predicates: vec![Predicate::LabelsChanged], ..pod() });
-        assert!(matches!(with_predicates.check(), Err(SpecError::CacheWithPredicates(_))));
-        let mut with_index = spec(pod(), Vec::new());
-        let source = IndexSource::Plugin;
-        with_index.indexes.push(FieldIndex { kind: pod().kind, name: OWNER_INDEX.into(), source });
-        assert!(matches!(with_index.check(), Err(SpecError::BuiltInIndex(_))));
-    }
-
-    #[test]
-    fn what_selectors_mappings_and_indexes_look_at_is_read_too() {
-        let path = |text: &str| text.parse::<FieldPath>().unwrap();
-        let pod = || source("v1/Pod", &[], "", "spec.nodeName!=");
-        let mut spec = spec(pod(), Vec::new());
-        spec.watches.push(Watch {
-            name: "w".into(),
-            source: pod(),
-            mapping: Mapping::Field(path(".spec.a")),
-        });
-        let kind = spec.reconciles.kind.clone();
-        spec.indexes.push(FieldIndex {
-            kind: kind.clone(),
-            name: "i".into(),
-            source: IndexSource::Field(path(".spec.b")),
-        });
-        let read = [path(".spec.nodeName"), path(".spec.a"), path(".spec.b")];
-        assert_eq!(spec.fields(&kind), Fields::of(&read));
-        spec.reconciles.fields = Fields::all();
-        assert!(spec.fields(&kind).is_all());
-    }
-}
+mod tests;

@@ -252,7 +252,12 @@ async fn hostile_the_backtrace_of_a_trap_has_names_and_no_contents() {
     let secret = serde_json::json!({"metadata": {"name": "x"}, "data": {"password": "hunter2"}});
     *cluster.object.lock().unwrap() = Some(Object::from_value(&secret).unwrap());
     let key = Key::new("default", "panic-with-contents");
-    let request = wheelhouse_core::outcome::Request { key, reconcile_id: "1".to_owned(), attempt: 1 };
+    let request = wheelhouse_core::outcome::Request {
+        key,
+        reconcile_id: "1".to_owned(),
+        attempt: 1,
+        first_seen: std::time::SystemTime::UNIX_EPOCH,
+    };
     let error = revision.reconcile(request).await.unwrap_err();
     let CallError::Trap { reason, backtrace, limit } = &error else { panic!("{error:?}") };
     assert!(backtrace.contains("hostile::"), "{backtrace}");

@@ -1,0 +1,130 @@
+use super::*;
+
+fn source(kind: &str, namespaces: &[&str], labels: &str, fields: &str) -> Source {
+    Source {
+        kind: kind.parse().unwrap(),
+        namespaces: namespaces.iter().map(|n| (*n).to_owned()).collect(),
+        selector: labels.parse().unwrap(),
+        field_selector: fields.parse().unwrap(),
+        fields: Fields::of([]),
+        predicate: Predicate::default(),
+    }
+}
+
+fn spec(reconciles: Source, owns: Vec<Source>) -> Spec {
+    Spec {
+        name: "p".into(),
+        version: "1".into(),
+        reconciles,
+        owns: owns.into_iter().map(|source| Owned { source, any_owner: false }).collect(),
+        watches: Vec::new(),
+        caches: Vec::new(),
+        ticks: Vec::new(),
+        indexes: Vec::new(),
+        permissions: Vec::new(),
+        options: Options { concurrency: 1, resync: None, timeout: None },
+    }
+}
+
+fn scopes(sources: [Source; 2], namespaced: bool) -> Vec<String> {
+    let [one, other] = sources;
+    let kind = one.kind.clone();
+    spec(one, vec![other]).scopes(&kind, namespaced).iter().map(Scope::to_string).collect()
+}
+
+#[test]
+fn one_watch_serves_all_sources_of_a_kind_and_is_no_wider_than_they_are_together() {
+    let source = |namespaces, labels, fields| source("v1/Pod", namespaces, labels, fields);
+    assert_eq!(scopes([source(&[], "a=b,c", "x=y"), source(&[], "c,d", "x=y")], true), ["c; x=y"]);
+    assert_eq!(
+        scopes([source(&["m"], "", ""), source(&["n", "m"], "", "")], true),
+        ["namespace m", "namespace n"]
+    );
+    assert_eq!(scopes([source(&["m"], "a", ""), source(&[], "a", "")], true), ["a"]);
+    assert_eq!(scopes([source(&["m"], "", ""), source(&["n"], "", "")], false), ["everything"]);
+    let other = super::tests::source("v1/Node", &["x"], "z", "");
+    assert_eq!(scopes([source(&["m"], "a", ""), other], true), ["namespace m; a"]);
+}
+
+#[test]
+fn hostile_a_plugin_watches_no_more_places_than_it_may() {
+    let names: Vec<String> = (0..200).map(|i| format!("n{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let watching = |times| {
+        let owns = (0..times).map(|i| source(&format!("example.com/v1/Kind{i}"), &names, "", "")).collect();
+        spec(source("v1/Pod", &[], "", ""), owns).check()
+    };
+    assert_eq!(watching(2), Ok(()));
+    assert!(matches!(watching(3), Err(SpecError::TooMany { what: "kinds in namespaces", count: 601, .. })));
+}
+
+#[test]
+fn what_is_only_read_has_no_predicate_and_the_built_in_index_no_second() {
+    let pod = || source("v1/Pod", &[], "", "");
+    let mut with_predicate = spec(pod(), Vec::new());
+    with_predicate.caches.push(Source { predicate: "labels-changed".parse().unwrap(), ..pod() });
+    assert!(matches!(with_predicate.check(), Err(SpecError::CacheWithPredicate(_))));
+    let mut with_index = spec(pod(), Vec::new());
+    let source = IndexSource::Plugin;
+    with_index.indexes.push(FieldIndex { kind: pod().kind, name: OWNER_INDEX.into(), source });
+    assert!(matches!(with_index.check(), Err(SpecError::BuiltInIndex(_))));
+}
+
+#[test]
+fn what_selectors_predicates_mappings_and_indexes_look_at_is_read_too() {
+    let path = |text: &str| text.parse::<FieldPath>().unwrap();
+    let pod = || source("v1/Pod", &[], "", "spec.nodeName!=");
+    let mut spec = spec(pod(), Vec::new());
+    spec.watches.push(Watch { name: "w".into(), source: pod(), mapping: Mapping::Field(path(".spec.a")) });
+    let kind = spec.reconciles.kind.clone();
+    spec.indexes.push(FieldIndex {
+        kind: kind.clone(),
+        name: "i".into(),
+        source: IndexSource::Field(path(".spec.b")),
+    });
+    let predicate = "labels-changed || !(field-changed(.spec.c) && field-changed(.metadata.name))";
+    spec.caches.push(Source { predicate: predicate.parse().unwrap(), ..pod() });
+    let read = [path(".spec.nodeName"), path(".spec.a"), path(".spec.b"), path(".spec.c")];
+    assert_eq!(spec.fields(&kind), Fields::of(&read));
+    spec.reconciles.fields = Fields::all();
+    assert!(spec.fields(&kind).is_all());
+}
+
+#[test]
+fn a_tick_requests_what_can_be_reconciled_and_not_all_the_time() {
+    let with = |ticks: Vec<Tick>, namespaces: &[&str]| {
+        let mut spec = spec(source("v1/Pod", namespaces, "", ""), Vec::new());
+        spec.ticks = ticks;
+        spec.check()
+    };
+    let second = Duration::from_secs(1);
+    let tick = |name: &str, every, keys: &[Key]| Tick { name: name.into(), every, keys: keys.to_vec() };
+    let here = Key::new("a", "x");
+    assert_eq!(
+        with(vec![tick("t", second, &[here.clone()]), tick("u", second * 9, &[])], &["a", "b"]),
+        Ok(())
+    );
+    let error = |ticks, namespaces: &[&str]| with(ticks, namespaces).unwrap_err().to_string();
+    for (ticks, problem) in [
+        (vec![tick("t", second, &[]), tick("t", second, &[])], "tick \"t\" is declared twice"),
+        (vec![tick("t", Duration::from_millis(999), &[])], "tick \"t\" is every 999ms: at least 1s must lie"),
+        (
+            vec![tick("t", second, &[Key::new("a", "x/y")])],
+            "requests \"a/x/y\", and no object can be called so",
+        ),
+        (vec![tick("t", second, &[Key::new("a", "")])], "no object can be called so"),
+        (
+            vec![tick("t", second, &[Key::new("c", "x")])],
+            "requests c/x, and what is reconciled is in namespaces a,b",
+        ),
+        (vec![tick("t", second, &vec![here; 65])], "keys of a tick: 65 are declared, at most 64 may be"),
+        (
+            (0..17).map(|i| tick(&format!("t{i}"), second, &[])).collect(),
+            "ticks: 17 are declared, at most 16",
+        ),
+    ] {
+        let error = error(ticks, &["a", "b"]);
+        assert!(error.contains(problem), "{error}");
+    }
+    assert_eq!(with(vec![tick("t", second, &[Key::new("c", "x")])], &[]), Ok(()), "in all namespaces");
+}

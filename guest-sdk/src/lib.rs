@@ -59,6 +59,8 @@
 //!   place, or made a struct with [`Object::to`].
 //! - What is in the cache is for the plugin's [`Source`]s to say: of which kinds, in which namespaces,
 //!   [which objects](Source::labelled), [which fields](Source::with_fields). The less, the less memory.
+//! - When the plugin is asked is for its [`Spec`] to say: [which changes count](Predicate), which kinds it
+//!   [owns](Spec::owns) or [watches](Watch), and [what is asked for every so often](Spec::ticks).
 //! - [`events`] tell an object's user what happened to it, [`metrics`] and the [`log`] whoever runs the plugin.
 //! - Feature `kube` brings the module `typed`: the same with the types of `k8s-openapi` and of
 //!   `kube`'s `CustomResource`.
@@ -81,6 +83,7 @@ mod object;
 pub mod objects;
 #[doc(hidden)]
 pub mod plugin;
+mod predicate;
 mod spec;
 mod status;
 #[cfg(feature = "kube")]
@@ -94,7 +97,8 @@ pub use error::{
 pub use meta::{OwnerReference, Stage, ensure_finalizer, remove_finalizer};
 pub use object::Object;
 pub use plugin::{Event, Outcome, Reconciler, Request};
-pub use spec::{Index, Permission, Predicate, Source, Spec, Verb, Watch};
+pub use predicate::Predicate;
+pub use spec::{Index, Permission, Source, Spec, Verb, Watch};
 pub use status::{Condition, ConditionStatus, now, set_condition, write_status};
 pub use wheelhouse_core::Value;
 pub use wheelhouse_core::encoding::{DecodeError, EncodeError};

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Once;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
 
@@ -52,6 +52,26 @@ pub struct Request {
     pub reconcile_id: String,
     /// 1, and one more for each failure in a row.
     pub attempt: u32,
+    /// When the object was first asked for since its last success (or its last [terminal](crate::Error)
+    /// failure). It is the same in all attempts, so it may stand in a status. A requeue is asked for when
+    /// it is due.
+    pub first_seen: SystemTime,
+}
+
+impl Request {
+    /// How long ago the object was [first asked for](Self::first_seen).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use wheelhouse_sdk::prelude::*;
+    /// fn reason(request: &Request) -> &'static str {
+    ///     if request.waiting() > Duration::from_secs(600) { "Stuck" } else { "Progressing" }
+    /// }
+    /// ```
+    pub fn waiting(&self) -> Duration {
+        // Clocks are set back now and then.
+        self.first_seen.elapsed().unwrap_or_default()
+    }
 }
 
 /// How a reconcile that did not fail ends.
@@ -156,8 +176,9 @@ impl<R: Reconciler> wit::Guest for Exported<R> {
                 return wit::Outcome::Terminal(format!("configuration {field}: {message}"));
             }
         };
-        let wit::Request { key, reconcile_id, attempt } = request;
-        match plugin.reconcile(&Request { key, reconcile_id, attempt }) {
+        let wit::Request { key, reconcile_id, attempt, first_seen_ms } = request;
+        let first_seen = SystemTime::UNIX_EPOCH + Duration::from_millis(first_seen_ms);
+        match plugin.reconcile(&Request { key, reconcile_id, attempt, first_seen }) {
             Ok(Outcome::Done) => wit::Outcome::Done,
             Ok(Outcome::RequeueAfter(after)) => wit::Outcome::RequeueAfter(millis(after)),
             Err(error) if error.is_terminal() => wit::Outcome::Terminal(error.to_string()),

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-pub use crate::bindings::exports::wheelhouse::controller::reconciler::{Predicate, Verb};
+pub use crate::bindings::exports::wheelhouse::controller::reconciler::Verb;
 
 use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
+use crate::{ObjectKey, Predicate};
 
 /// What a plugin is, watches and needs.
 ///
@@ -12,7 +13,7 @@ use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
 /// use wheelhouse_sdk::{Index, Permission, Predicate, Source, Spec, Verb, Watch};
 ///
 /// Spec::new("node-census", env!("CARGO_PKG_VERSION"))
-///     .reconciles("v1/Node")
+///     .reconciles(Source::of("v1/Node").when(Predicate::generation_changed()))
 ///     .owns(Source::of("v1/ConfigMap").in_namespaces(["default"]))
 ///     .watches(Watch::of(Source::of("v1/Pod").with_fields(["status.phase"])).by_field(".spec.nodeName"))
 ///     .indexes(Index::field("v1/Pod", ".spec.nodeName"))
@@ -32,6 +33,7 @@ impl Spec {
             owns: Vec::new(),
             watches: Vec::new(),
             caches: Vec::new(),
+            ticks: Vec::new(),
             indexes: Vec::new(),
             permissions: Vec::new(),
             options: wit::Options { concurrency: 1, resync_ms: None, timeout_ms: None },
@@ -47,8 +49,18 @@ impl Spec {
 
     /// A kind whose objects have a controller owner reference to a reconciled object: a change of
     /// theirs is a request for their owner.
-    pub fn owns(mut self, source: impl Into<Source>) -> Self {
-        self.0.owns.push(source.into().0);
+    pub fn owns(self, source: impl Into<Source>) -> Self {
+        self.owns_by(source.into(), false)
+    }
+
+    /// A kind whose objects have owner references to reconciled objects, not just the controller's: a change
+    /// of theirs is a request for each owner. So do objects that several share.
+    pub fn owns_any(self, source: impl Into<Source>) -> Self {
+        self.owns_by(source.into(), true)
+    }
+
+    fn owns_by(mut self, source: Source, any_owner: bool) -> Self {
+        self.0.owns.push(wit::Owned { source: source.0, any_owner });
         self
     }
 
@@ -59,7 +71,7 @@ impl Spec {
     }
 
     /// A kind that is only read, or a wider part of one of the others: it is kept in the cache, and no
-    /// request comes of its events. It must not have [predicates](Source::when).
+    /// request comes of its events. It must not have a [predicate](Source::when).
     ///
     /// ```
     /// # use wheelhouse_sdk::{Source, Spec};
@@ -71,6 +83,33 @@ impl Spec {
     /// ```
     pub fn caches(mut self, source: impl Into<Source>) -> Self {
         self.0.caches.push(source.into().0);
+        self
+    }
+
+    /// Requests these objects of the reconciled kind this often, without an event, whether or not they exist:
+    /// for what no event tells of. The name must be unique among the plugin's ticks; in the next revision, one
+    /// of the same name goes on in its time.
+    ///
+    /// The first request comes after one period, which has up to a tenth added at random; what was missed is
+    /// not made up for. They go behind requests of live changes. At most 16 ticks of 64 objects each, and at
+    /// least a second between two.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use wheelhouse_sdk::{ObjectKey, Spec};
+    /// // The ConfigMap is made by the reconciler, if it is not there.
+    /// Spec::new("prices", "1.0.0")
+    ///     .reconciles("v1/ConfigMap")
+    ///     .ticks("hourly", Duration::from_secs(3600), [ObjectKey::new("default", "prices")]);
+    /// ```
+    pub fn ticks(
+        mut self,
+        name: impl Into<String>,
+        every: Duration,
+        keys: impl IntoIterator<Item = ObjectKey>,
+    ) -> Self {
+        let keys = keys.into_iter().collect();
+        self.0.ticks.push(wit::Tick { name: name.into(), every_ms: millis(every), keys });
         self
     }
 
@@ -137,7 +176,7 @@ impl Source {
             label_selector: String::new(),
             field_selector: String::new(),
             fields: Vec::new(),
-            predicates: Vec::new(),
+            predicate: String::new(),
         })
     }
 
@@ -165,7 +204,7 @@ impl Source {
     /// The plugin reads these fields alone, with all that is below them: what no plugin reads is not
     /// kept, and the host's memory goes by what is. Besides them come `apiVersion`, `kind` and
     /// `metadata`, so that `["metadata"]` asks for nothing else, and what the plugin's field selectors,
-    /// mappings and field indexes of the kind name.
+    /// predicates, mappings and field indexes of the kind name.
     ///
     /// Whatever was not declared reads as absent, so do not forget any.
     ///
@@ -178,10 +217,9 @@ impl Source {
         self
     }
 
-    /// Only updates of which this holds, or another one that is said so. Creations and deletions
-    /// always count.
+    /// Only changes of which this holds; every change, if it is not said.
     pub fn when(mut self, predicate: Predicate) -> Self {
-        self.0.predicates.push(predicate);
+        self.0.predicate = predicate.to_string();
         self
     }
 }
@@ -205,13 +243,22 @@ impl Watch {
     }
 
     /// By the values at a field path, before and after the change: names, in the object's own
-    /// namespace if the reconciled kind has any.
+    /// namespace if the reconciled kind has any. A value may be `namespace/name`, too: so a cluster-scoped
+    /// object, or one of another namespace, names a namespaced one.
+    ///
+    /// What can be no name, or is outside of the namespaces of what is reconciled, requests nothing.
     pub fn by_field(mut self, path: impl Into<String>) -> Self {
         self.0.mapping = wit::Mapping::Field(path.into());
         self
     }
 
-    /// By the value of a label, likewise.
+    /// By the value of an annotation, likewise: one name, or `namespace/name`.
+    pub fn by_annotation(mut self, annotation: impl Into<String>) -> Self {
+        self.0.mapping = wit::Mapping::Annotation(annotation.into());
+        self
+    }
+
+    /// By the value of a label, likewise, but for the namespace: a label's value has no slash.
     pub fn by_label(mut self, label: impl Into<String>) -> Self {
         self.0.mapping = wit::Mapping::Label(label.into());
         self
@@ -313,6 +360,23 @@ mod tests {
         assert_eq!(pods.field_selector, "status.phase!=Failed");
         assert_eq!(pods.fields, [".spec.nodeName", "metadata"]);
         assert_eq!((services.kind.as_str(), services.fields.len()), ("v1/Service", 0));
+    }
+
+    #[test]
+    fn what_leads_to_requests_is_declared() {
+        let shared = Source::of("v1/Secret").when(Predicate::created() | Predicate::deleted());
+        let spec = Spec::new("p", "1")
+            .reconciles("v1/ConfigMap")
+            .owns("v1/Pod")
+            .owns_any(shared)
+            .watches(Watch::of("v1/Node").by_annotation("example.com/of"))
+            .ticks("often", Duration::from_millis(1500), [ObjectKey::new("a", "b")])
+            .into_wit();
+        assert_eq!(spec.owns.iter().map(|owned| owned.any_owner).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(spec.owns[1].source.predicate, "created || deleted");
+        assert_eq!(spec.watches[0].mapping, wit::Mapping::Annotation("example.com/of".to_owned()));
+        let [tick] = spec.ticks.as_slice() else { panic!("{:?}", spec.ticks) };
+        assert_eq!((tick.name.as_str(), tick.every_ms, tick.keys.len()), ("often", 1500, 1));
     }
 
     #[test]

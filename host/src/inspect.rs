@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 use wheelhouse_core::limits::Limits;
-use wheelhouse_core::spec::{IndexSource, Mapping, Source};
+use wheelhouse_core::spec::{IndexSource, Mapping, Owned, Source};
+use wheelhouse_core::tick::Tick;
 use wheelhouse_core::{Kind, Spec};
 use wheelhouse_sandbox::{Inspection, Sandbox};
 
@@ -56,7 +57,21 @@ fn source(source: &Source) -> Value {
         "labelSelector": source.selector.to_string(),
         "fieldSelector": source.field_selector.to_string(),
         "fields": source.fields.to_string(),
+        "predicate": source.predicate.to_string(),
     })
+}
+
+fn owned(owned: &Owned) -> Value {
+    let mut value = source(&owned.source);
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("anyOwner".to_owned(), owned.any_owner.into());
+    }
+    value
+}
+
+fn tick(tick: &Tick) -> Value {
+    let keys: Vec<String> = tick.keys.iter().map(ToString::to_string).collect();
+    json!({"name": tick.name, "everyMs": tick.every.as_millis(), "keys": keys})
 }
 
 /// What the host would watch and keep of each kind for this plugin alone.
@@ -72,6 +87,7 @@ fn kept(spec: &Spec) -> Vec<(String, String, String)> {
 fn mapping(mapping: &Mapping) -> String {
     match mapping {
         Mapping::Label(label) => format!("label {label}"),
+        Mapping::Annotation(annotation) => format!("annotation {annotation}"),
         Mapping::Field(path) => format!("field {path}"),
         Mapping::Plugin => "the plugin's map()".to_owned(),
     }
@@ -103,9 +119,10 @@ fn report(spec: &Spec, inspection: &Inspection, digest: &str) -> Value {
         "digest": digest,
         "size": inspection.size,
         "reconciles": source(&spec.reconciles),
-        "owns": spec.owns.iter().map(source).collect::<Vec<_>>(),
+        "owns": spec.owns.iter().map(owned).collect::<Vec<_>>(),
         "watches": watches.collect::<Vec<_>>(),
         "caches": spec.caches.iter().map(source).collect::<Vec<_>>(),
+        "ticks": spec.ticks.iter().map(tick).collect::<Vec<_>>(),
         "keeps": kept(spec)
             .into_iter()
             .map(|(kind, scope, fields)| json!({"kind": kind, "scope": scope, "fields": fields}))
@@ -136,6 +153,9 @@ fn text(spec: &Spec, inspection: &Inspection, digest: &str) -> String {
         if !source.field_selector.is_empty() {
             line.push_str(&format!(" where {}", source.field_selector));
         }
+        if !source.predicate.is_every_change() {
+            line.push_str(&format!(" when {}", source.predicate));
+        }
         line
     };
     row("name", vec![format!("{} {}", spec.name, spec.version)]);
@@ -143,12 +163,20 @@ fn text(spec: &Spec, inspection: &Inspection, digest: &str) -> String {
     row("digest", vec![digest.to_owned()]);
     row("size", vec![format!("{} kB", inspection.size.div_ceil(1000))]);
     row("reconciles", vec![one(&spec.reconciles)]);
-    row("owns", spec.owns.iter().map(one).collect());
+    let owned = |owned: &Owned| {
+        format!("{}{}", one(&owned.source), if owned.any_owner { ", by any owner" } else { "" })
+    };
+    row("owns", spec.owns.iter().map(owned).collect());
     let watch = |watch: &wheelhouse_core::spec::Watch| {
         format!("{}: {}, by {}", watch.name, one(&watch.source), mapping(&watch.mapping))
     };
     row("watches", spec.watches.iter().map(watch).collect());
     row("caches", spec.caches.iter().map(one).collect());
+    let tick = |tick: &Tick| {
+        let keys: Vec<String> = tick.keys.iter().map(ToString::to_string).collect();
+        format!("{}: every {:?}, {}", tick.name, tick.every, keys.join(", "))
+    };
+    row("ticks", spec.ticks.iter().map(tick).collect());
     let kept = kept(spec).into_iter().map(|(kind, scope, fields)| format!("{kind}: {scope}; {fields}"));
     row("keeps", kept.collect());
     let declared = spec.indexes.iter().map(|i| format!("{} of {}: {}", i.name, i.kind, index(&i.source)));

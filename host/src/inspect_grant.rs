@@ -131,7 +131,7 @@ fn groups(spec: &Spec) -> Vec<Group> {
 
 #[cfg(test)]
 mod tests {
-    use wheelhouse_core::spec::{Options, Source};
+    use wheelhouse_core::spec::{Options, Owned, Source};
     use wheelhouse_core::{Fields, Grant};
 
     use super::*;
@@ -143,7 +143,7 @@ mod tests {
             selector: Default::default(),
             field_selector: Default::default(),
             fields: Fields::all(),
-            predicates: Vec::new(),
+            predicate: Default::default(),
         }
     }
 
@@ -161,9 +161,10 @@ mod tests {
             name: "p".into(),
             version: "1.0".into(),
             reconciles: source("v1/ConfigMap", &[]),
-            owns: vec![source("apps/v1/Deployment", &["a", "true"])],
+            owns: vec![Owned { source: source("apps/v1/Deployment", &["a", "true"]), any_owner: false }],
             watches: Vec::new(),
             caches: Vec::new(),
+            ticks: Vec::new(),
             indexes: Vec::new(),
             permissions,
             options: Options { concurrency: 1, resync: None, timeout: None },

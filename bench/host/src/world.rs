@@ -152,8 +152,12 @@ impl Plugin {
     /// greedy.
     pub(crate) async fn worker_turn(&self, scenario: &'static str, argument: &'static str) -> Result<()> {
         let call = move |revision: Arc<Revision>| async move {
-            let request =
-                Request { key: Key::new(scenario, argument), reconcile_id: "bench".into(), attempt: 1 };
+            let request = Request {
+                key: Key::new(scenario, argument),
+                reconcile_id: "bench".into(),
+                attempt: 1,
+                first_seen: std::time::SystemTime::UNIX_EPOCH,
+            };
             revision.reconcile(request).await
         };
         if !self.revision.is_greedy() {
@@ -175,8 +179,12 @@ impl Plugin {
 
     /// Calls the guest; what a call with nothing to do costs is the time of `run("nothing", 0)`.
     pub(crate) async fn run(&self, scenario: &str, times: usize) -> Result<Vec<u64>> {
-        let request =
-            Request { key: Key::new(scenario, times.to_string()), reconcile_id: "bench".into(), attempt: 1 };
+        let request = Request {
+            key: Key::new(scenario, times.to_string()),
+            reconcile_id: "bench".into(),
+            attempt: 1,
+            first_seen: std::time::SystemTime::UNIX_EPOCH,
+        };
         let outcome = self.revision.reconcile(request).await;
         let outcome = outcome.with_context(|| format!("scenario {scenario} did not end"))?;
         match outcome {

@@ -68,7 +68,12 @@ impl Reconciler for Hostile {
         let spec = Spec::new(&self.name, env!("CARGO_PKG_VERSION"));
         let pods = Source::of("v1/Pod");
         let spec = match self.describe.as_str() {
-            "cache-with-predicate" => spec.caches(pods.when(Predicate::LabelsChanged)),
+            "cache-with-predicate" => spec.caches(pods.when(Predicate::labels_changed())),
+            "bad-predicate" => spec.owns(pods.when(Predicate::field_changed("spec..x"))),
+            "bad-tick" => {
+                spec.ticks("outside", Duration::from_secs(60), [ObjectKey::new("kube-system", "x")])
+            }
+            "bad-annotation" => spec.watches(Watch::of(pods).by_annotation("")),
             "bad-field" => spec.caches(pods.with_fields(["spec..nodeName"])),
             "bad-field-selector" => spec.caches(pods.where_field("spec.nodeName")),
             "many-fields" => spec.caches(pods.with_fields((0..1000).map(|i| format!("spec.f{i}")))),

@@ -34,7 +34,7 @@ impl Reconciler for NodeCensus {
         let namespaces = [&self.namespace];
         Spec::new("node-census", env!("CARGO_PKG_VERSION"))
             // A Node's status changes every few seconds, and does not matter here.
-            .reconciles(Source::of(NODE).with_fields(["metadata"]).when(Predicate::GenerationChanged))
+            .reconciles(Source::of(NODE).with_fields(["metadata"]).when(Predicate::generation_changed()))
             .owns(Source::of(CONFIG_MAP).in_namespaces(namespaces))
             // Of a Pod, all that is read and kept is its phase, and the Node by which it is mapped.
             .watches(Watch::of(Source::of(POD).with_fields([PHASE])).by_field(NODE_NAME))

@@ -37,7 +37,7 @@ impl Reconciler for Operator {
         let child = |kind| Permission::to([Verb::Create, Verb::Patch, Verb::Delete], kind);
         Spec::new("webapp", env!("CARGO_PKG_VERSION"))
             // Its own writes of the status are no reason to look again.
-            .reconciles(Source::of(WEB_APP).when(Predicate::GenerationChanged))
+            .reconciles(Source::of(WEB_APP).when(Predicate::generation_changed()))
             .owns(CONFIG_MAP)
             .owns(DEPLOYMENT)
             .owns(SERVICE)

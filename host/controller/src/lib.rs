@@ -12,15 +12,18 @@
 //! It does not know where components come from.
 
 mod controller;
+mod error;
 mod mapping;
 mod metrics;
 mod patience;
 mod prepare;
 mod report;
 mod revision;
+mod ticks;
 mod trace;
 
 pub use controller::{Controller, PluginStatus};
+pub use error::PrepareError;
 pub use metrics::{PluginMetrics, STUBBORN};
-pub use prepare::{PrepareError, Prepared, Runtime, Shared};
+pub use prepare::{Prepared, Runtime, Shared};
 pub use report::Reports;

@@ -10,17 +10,18 @@ use tokio::runtime::Handle;
 use wheelhouse_cache::{CacheError, IndexFn, Informer, InformerFactory, Interest, Rest};
 use wheelhouse_client::{ClientConfig, EventRecorder, OwnWrites, PluginClient, ReadMetrics, Watched};
 use wheelhouse_core::gate::Permission;
-use wheelhouse_core::grant::Rule;
 use wheelhouse_core::limits::Limits;
 use wheelhouse_core::request::Watch;
 use wheelhouse_core::series::OwnMetrics;
 use wheelhouse_core::spec::{FieldIndex, IndexSource};
 use wheelhouse_core::usage::Usage;
-use wheelhouse_core::{ApiError, Fields, Gate, Granted, Kind, Object, Permitted, Scope, Spec};
-use wheelhouse_sandbox::{Compiled, DescribeError, Revision, RevisionSetup, Sandbox};
+use wheelhouse_core::{Fields, Gate, Granted, Kind, Object, Permitted, Scope, Spec};
+use wheelhouse_sandbox::{Compiled, Revision, RevisionSetup, Sandbox};
 
+use crate::error::PrepareError;
 use crate::patience::{Patience, Slowness};
 use crate::report::{Failed, Reports};
+use crate::ticks::{self, Schedule};
 
 /// What all plugins of a host share. Cheap to clone.
 #[derive(Clone)]
@@ -50,6 +51,8 @@ pub struct Shared {
     pub reports: Arc<Reports>,
     /// How long its index functions have kept watches waiting.
     pub(crate) slowness: Slowness,
+    /// When what it wants to be asked for every so often is due.
+    pub(crate) ticks: Schedule,
     /// What it has recorded of objects.
     pub events: EventRecorder,
     /// What it counts of its own.
@@ -67,77 +70,12 @@ impl Shared {
             reports: Arc::new(Reports::new(&usage)),
             slowness: Slowness::new(Instant::now()),
             usage,
+            ticks: Schedule::default(),
             events: EventRecorder::default(),
             metrics: Arc::default(),
             granted: Arc::default(),
         }
     }
-}
-
-/// Why code does not become a revision.
-#[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
-    /// Its description.
-    #[error(transparent)]
-    Describe(#[from] DescribeError),
-    /// What it has to be granted before it can be started.
-    #[error("plugin {plugin} is not granted what its sources need; the rules that are missing: {}", lines(.missing))]
-    NotGranted {
-        /// The plugin.
-        plugin: String,
-        /// The permissions.
-        missing: Vec<Permission>,
-    },
-    /// A watch that would be wider than what is granted, though each source is.
-    #[error("plugin {plugin} needs a watch of {kind}, {scope}, which is wider than it may be: {source}")]
-    Watch {
-        /// The plugin.
-        plugin: String,
-        /// The kind.
-        kind: Kind,
-        /// What of it.
-        scope: Scope,
-        /// The gate's no.
-        source: ApiError,
-    },
-    /// A kind that the cluster lacks, or that cannot be watched.
-    #[error("plugin {plugin} needs {kind}: {source}")]
-    Kind {
-        /// The plugin.
-        plugin: String,
-        /// The kind.
-        kind: Kind,
-        /// Why not.
-        source: CacheError,
-    },
-    /// A list that does not come.
-    #[error(
-        "plugin {plugin}: the first list of {kinds} was not complete within {timeout:?}; is the host allowed to list and watch it?"
-    )]
-    Sync {
-        /// The plugin.
-        plugin: String,
-        /// The kinds.
-        kinds: String,
-        /// The time.
-        timeout: Duration,
-    },
-}
-
-impl PrepareError {
-    /// Whether the same component may succeed later without a change of its own: when the cluster, or
-    /// what is granted, has changed.
-    pub fn waits(&self) -> bool {
-        matches!(self, Self::Kind { .. } | Self::Sync { .. } | Self::NotGranted { .. } | Self::Watch { .. })
-    }
-}
-
-/// Permissions as the rules that grant them.
-fn lines(permissions: &[Permission]) -> String {
-    let line = |permission: &Permission| {
-        Rule::of(permission).map_or_else(|| permission.to_string(), |rule| rule.to_string())
-    };
-    permissions.iter().map(line).collect::<Vec<_>>().join(", ")
 }
 
 /// What of a plugin's sources is not granted: without all of it, it cannot run.
@@ -239,6 +177,16 @@ impl Runtime {
             namespaced |= kind == spec.reconciles.kind && resource.namespaced;
             namespaced_kinds.extend(resource.namespaced.then(|| kind.clone()));
             informers.insert(kind, of_kind);
+        }
+        if let Some((tick, key)) = ticks::misplaced(&spec, namespaced) {
+            let (plugin, kind) = (spec.name.clone(), spec.reconciles.kind.clone());
+            return Err(PrepareError::Tick {
+                plugin,
+                tick: tick.name.clone(),
+                key: key.clone(),
+                kind,
+                namespaced,
+            });
         }
 
         let indexes: Vec<Named> = spec.indexes.iter().map(Named::new).collect();

@@ -20,6 +20,7 @@ use crate::mapping::{Target, concerns, selects};
 use crate::metrics::{PluginMetrics, ResultLabel, STUBBORN};
 use crate::prepare::Prepared;
 use crate::report::{Failed, Reports};
+use crate::ticks;
 use crate::trace;
 
 /// However often a plugin wants to be asked again of everything, it is no more often than this.
@@ -37,8 +38,8 @@ const ROOM: Duration = Duration::from_millis(20);
 enum Role {
     /// The object itself.
     Reconciled,
-    /// Its controller.
-    Owned,
+    /// Its controller, or any owner.
+    Owned { any_owner: bool },
     /// What the mapping says, of the watch with this name.
     Watched(String, Mapping),
 }
@@ -60,10 +61,14 @@ impl Running {
     pub(crate) fn listen(prepared: Prepared, queue: WorkQueue<Key>, metrics: Arc<PluginMetrics>) -> Self {
         let spec = Arc::clone(prepared.spec());
         let retired = watch::Sender::new(false);
-        let target = Arc::new(Target { kind: spec.reconciles.kind.clone(), namespaced: prepared.namespaced });
+        let target = Arc::new(Target {
+            kind: spec.reconciles.kind.clone(),
+            namespaced: prepared.namespaced,
+            namespaces: spec.reconciles.namespaces.clone(),
+        });
         let of_kind = |kind| prepared.informers.get(kind).map(Vec::as_slice).unwrap_or_default();
         let reconciled = std::iter::once((&spec.reconciles, Role::Reconciled));
-        let owned = spec.owns.iter().map(|source| (source, Role::Owned));
+        let owned = spec.owns.iter().map(|o| (&o.source, Role::Owned { any_owner: o.any_owner }));
         let watched =
             spec.watches.iter().map(|w| (&w.source, Role::Watched(w.name.clone(), w.mapping.clone())));
         let mut pumps = Vec::new();
@@ -99,6 +104,8 @@ impl Running {
             initial.push(pump.seen.subscribe());
             self.sources.spawn(pump.run(subscription));
         }
+        let schedule = &self.prepared.shared.ticks;
+        ticks::start(&self.prepared.spec().ticks, schedule, &self.queue, &self.retired, &mut self.sources);
         Started(initial)
     }
 
@@ -190,8 +197,7 @@ impl Worker {
         };
         if *self.retired.borrow() {
             // It was taken at the very moment of the switch: it is the next revision's.
-            self.queue.add(work.key().clone(), Priority::High);
-            work.done();
+            work.put_back();
             return None;
         }
         Some(work)
@@ -262,7 +268,7 @@ impl Pump {
     async fn keys(&self, delta: Delta) -> Vec<Key> {
         match &self.role {
             Role::Reconciled => vec![delta.key],
-            Role::Owned => self.target.owners(&delta),
+            Role::Owned { any_owner } => self.target.owners(*any_owner, &delta),
             Role::Watched(watch, Mapping::Plugin) => self.map(watch, delta).await,
             Role::Watched(_, mapping) => self.target.mapped(mapping, &delta),
         }
@@ -325,7 +331,8 @@ async fn reconcile(revision: &Arc<Revision>, metrics: &PluginMetrics, reports: &
     metrics.active.inc();
     let begun = Instant::now();
     let span = trace::of_reconcile(revision, &key, &id, attempt);
-    let request = Request { key: key.clone(), reconcile_id: id.clone(), attempt };
+    let request =
+        Request { key: key.clone(), reconcile_id: id.clone(), attempt, first_seen: work.first_seen() };
     let called = revision.reconcile(request).instrument(span.clone()).await;
     metrics.seconds.observe(begun.elapsed().as_secs_f64());
     metrics.active.dec();

@@ -1,6 +1,6 @@
 //! What a reconcile came to.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::Key;
 
@@ -13,6 +13,8 @@ pub struct Request {
     pub reconcile_id: String,
     /// 1, and one more for each failure in a row.
     pub attempt: u32,
+    /// When the object was first asked for since a reconcile of it last succeeded, or failed for good.
+    pub first_seen: SystemTime,
 }
 
 /// What the plugin said of it.

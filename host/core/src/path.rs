@@ -112,6 +112,13 @@ impl FieldPath {
         walk(&self.steps, object, found);
     }
 
+    /// Whether what is at the path differs between two states of an object, of which either may be missing.
+    /// Places are compared one by one, so an item that moves within an array makes a difference; `null` and
+    /// nothing are not the same.
+    pub fn differs(&self, old: Option<Value<'_>>, new: Option<Value<'_>>) -> bool {
+        differs(&self.steps, old, new)
+    }
+
     /// The scalar values at the path as text, each once: what an index files the object under.
     /// Strings stand for themselves, numbers and booleans for their JSON text. Null, arrays and
     /// objects are no values. The empty string is one.
@@ -143,6 +150,28 @@ fn walk<'a>(steps: &[Step], value: Value<'a>, found: &mut dyn FnMut(Value<'a>)) 
             }
         }
         Some((Step::Each, rest)) => value.items().for_each(|item| walk(rest, item, found)),
+    }
+}
+
+fn differs(steps: &[Step], old: Option<Value<'_>>, new: Option<Value<'_>>) -> bool {
+    if old.is_none() && new.is_none() {
+        return false;
+    }
+    match steps.split_first() {
+        None => old != new,
+        Some((Step::Field(name), rest)) => {
+            differs(rest, old.and_then(|value| value.get(name)), new.and_then(|value| value.get(name)))
+        }
+        Some((Step::Each, rest)) => {
+            let (mut old, mut new) = (old.map(Value::items), new.map(Value::items));
+            loop {
+                match (old.as_mut().and_then(Iterator::next), new.as_mut().and_then(Iterator::next)) {
+                    (None, None) => return false,
+                    (old, new) if differs(rest, old, new) => return true,
+                    _ => {}
+                }
+            }
+        }
     }
 }
 
@@ -207,6 +236,38 @@ mod tests {
         assert_eq!(texts(".metadata.labels['app.kubernetes.io/name']", &pod), ["web"]);
         assert!(texts(".spec.containers", &pod).is_empty());
         assert!(texts(".spec.nodeName.deeper", &pod).is_empty());
+    }
+
+    #[test]
+    fn two_states_are_compared_place_by_place() {
+        let differs = |path: &str, old: serde_json::Value, new: serde_json::Value| {
+            let (old, new) = (Object::from_value(&old).unwrap(), Object::from_value(&new).unwrap());
+            let path = path.parse::<FieldPath>().unwrap();
+            assert!(
+                !path.differs(Some(old.value()), Some(old.value())),
+                "{path}: {old:?} is equal to itself"
+            );
+            path.differs(Some(old.value()), Some(new.value()))
+        };
+        assert!(differs(".a.b", json!({"a": {"b": 1}}), json!({"a": {"b": 2}})));
+        assert!(!differs(".a.b", json!({"a": {"b": 1, "c": 1}}), json!({"a": {"b": 1, "c": 2}})));
+        assert!(differs(".a", json!({"a": {"b": [1]}}), json!({"a": {"b": [1, 2]}})), "all that is below");
+        assert!(differs(".a", json!({"a": 1}), json!({"a": "1"})), "by value, not by text");
+        assert!(
+            differs(".a", json!({"a": null}), json!({"b": 1})) && differs(".a", json!({}), json!({"a": 0}))
+        );
+        assert!(!differs(".a.b", json!({"a": {}}), json!({})), "nothing is there before and after");
+        let items =
+            |images: &[&str]| json!({"c": images.iter().map(|i| json!({"i": i})).collect::<Vec<_>>()});
+        assert!(differs(".c[*].i", items(&["a", "b"]), items(&["b", "a"])));
+        assert!(differs(".c[*].i", items(&["a"]), items(&["a", "a"])));
+        assert!(differs(".c[*].i", json!({"c": [{"i": 1}, {}]}), json!({"c": [{}, {"i": 1}]})));
+        assert!(!differs(".c[*].i", json!({"c": [{"i": 1}]}), json!({"c": [{"i": 1}, {"j": 1}]})));
+        assert!(
+            ".a".parse::<FieldPath>()
+                .unwrap()
+                .differs(None, Some(Object::from_value(&json!({"a": 1})).unwrap().value()))
+        );
     }
 
     #[test]

@@ -4,30 +4,8 @@ use std::time::Duration;
 
 use crate::gate::Permission;
 use crate::scope::Scope;
-use crate::{FieldPath, FieldSelector, Fields, Kind, LabelSelector, Value};
-
-/// What makes an update worth a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Predicate {
-    /// `metadata.generation`.
-    GenerationChanged,
-    /// `metadata.labels`.
-    LabelsChanged,
-    /// `metadata.annotations`.
-    AnnotationsChanged,
-}
-
-impl Predicate {
-    /// Whether the update of `old` to `new` is one.
-    pub fn holds(self, old: Value<'_>, new: Value<'_>) -> bool {
-        let field = match self {
-            Self::GenerationChanged => "generation",
-            Self::LabelsChanged => "labels",
-            Self::AnnotationsChanged => "annotations",
-        };
-        old.at(&["metadata", field]) != new.at(&["metadata", field])
-    }
-}
+use crate::tick::{self, Tick};
+use crate::{FieldPath, FieldSelector, Fields, Key, Kind, LabelSelector, Predicate};
 
 /// Objects of a kind that the plugin wants in the cache, and (unless it is among [`Spec::caches`]) which
 /// of their events lead to requests.
@@ -43,8 +21,17 @@ pub struct Source {
     pub field_selector: FieldSelector,
     /// What the plugin reads of them.
     pub fields: Fields,
-    /// Any of them makes an update count; all updates do if there are none.
-    pub predicates: Vec<Predicate>,
+    /// Which of their changes count.
+    pub predicate: Predicate,
+}
+
+/// A kind whose objects are owned by reconciled ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// The kind, and which events of it.
+    pub source: Source,
+    /// Whether all owners are requested, and not the controller alone.
+    pub any_owner: bool,
 }
 
 /// How an object of a watched kind names the objects to reconcile.
@@ -52,6 +39,8 @@ pub struct Source {
 pub enum Mapping {
     /// By this label's value.
     Label(String),
+    /// By this annotation's value.
+    Annotation(String),
     /// By the values at this path.
     Field(FieldPath),
     /// By the plugin's `map`.
@@ -113,11 +102,13 @@ pub struct Spec {
     /// The kind whose objects are requests.
     pub reconciles: Source,
     /// Kinds whose objects are owned by those.
-    pub owns: Vec<Source>,
+    pub owns: Vec<Owned>,
     /// Other kinds.
     pub watches: Vec<Watch>,
     /// What is only read.
     pub caches: Vec<Source>,
+    /// What is requested every so often, whatever happens.
+    pub ticks: Vec<Tick>,
     /// Field indexes.
     pub indexes: Vec<FieldIndex>,
     /// What it says that it needs, without what its sources imply.
@@ -137,7 +128,7 @@ pub enum SpecError {
     /// Two of one name.
     #[error("{what} {name:?} is declared twice")]
     Twice {
-        /// Watch or index.
+        /// Watch, index or tick.
         what: &'static str,
         /// Its name.
         name: String,
@@ -149,9 +140,9 @@ pub enum SpecError {
     BuiltInIndex(Kind),
     /// Nothing comes of the events of what is only read.
     #[error(
-        "{0} is among caches, of whose events no request comes, and has predicates: leave them out, or declare a watch"
+        "{0} is among caches, of whose events no request comes, and has a predicate: leave it out, or declare a watch"
     )]
-    CacheWithPredicates(Kind),
+    CacheWithPredicate(Kind),
     /// A kind that is indexed and not cached.
     #[error("index {index:?} is on {kind}, which the plugin neither reconciles, owns, watches nor caches")]
     IndexWithoutSource {
@@ -170,13 +161,42 @@ pub enum SpecError {
         /// Allowed.
         max: usize,
     },
+    /// Ticks that would keep the plugin busy with itself.
+    #[error("tick {tick:?} is every {every:?}: at least {:?} must lie between two", tick::SHORTEST)]
+    TickPeriod {
+        /// Its name.
+        tick: String,
+        /// As declared.
+        every: Duration,
+    },
+    /// A tick for an object that cannot be.
+    #[error("tick {tick:?} requests {key:?}, and no object can be called so")]
+    TickKey {
+        /// Its name.
+        tick: String,
+        /// As far as it can be shown.
+        key: String,
+    },
+    /// A tick for an object that is not among those that are reconciled.
+    #[error(
+        "tick {tick:?} requests {key}, and what is reconciled is in namespaces {namespaces}: leave the key out, or add its namespace to the source"
+    )]
+    TickNamespace {
+        /// Its name.
+        tick: String,
+        /// The key.
+        key: Key,
+        /// Of the reconciled source.
+        namespaces: String,
+    },
 }
 
 impl Spec {
     /// Every source, the reconciled kind's first.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         let watched = self.watches.iter().map(|watch| &watch.source);
-        std::iter::once(&self.reconciles).chain(&self.owns).chain(watched).chain(&self.caches)
+        let owned = self.owns.iter().map(|owned| &owned.source);
+        std::iter::once(&self.reconciles).chain(owned).chain(watched).chain(&self.caches)
     }
 
     /// What of a kind has to be watched for all of its sources: one scope for each namespace, or one for
@@ -207,14 +227,15 @@ impl Spec {
         namespaces.into_iter().map(|namespace| Scope { namespace, ..scope.clone() }).collect()
     }
 
-    /// What is read of a kind's objects: what its sources declare, and what selectors, mappings and
-    /// indexes look at.
+    /// What is read of a kind's objects: what its sources declare, and what selectors, predicates, mappings
+    /// and indexes look at.
     pub fn fields(&self, kind: &Kind) -> Fields {
         let mut paths = Vec::new();
         let mut fields = Fields::of([]);
         for source in self.sources().filter(|source| source.kind == *kind) {
             fields = fields.union(&source.fields);
             paths.extend(source.field_selector.requirements().iter().map(|requirement| &requirement.path));
+            paths.extend(source.predicate.paths());
         }
         for watch in self.watches.iter().filter(|watch| watch.source.kind == *kind) {
             if let Mapping::Field(path) = &watch.mapping {
@@ -259,13 +280,14 @@ impl Spec {
             ("kinds in namespaces", self.sources().map(|source| source.namespaces.len().max(1)).sum(), 512),
             ("indexes", self.indexes.len(), 64),
             ("permissions", self.permissions.len(), 256),
+            ("ticks", self.ticks.len(), tick::MOST),
         ] {
             if count > max {
                 return Err(SpecError::TooMany { what, count, max });
             }
         }
-        if let Some(cached) = self.caches.iter().find(|source| !source.predicates.is_empty()) {
-            return Err(SpecError::CacheWithPredicates(cached.kind.clone()));
+        if let Some(cached) = self.caches.iter().find(|source| !source.predicate.is_every_change()) {
+            return Err(SpecError::CacheWithPredicate(cached.kind.clone()));
         }
         if let Some(index) = self.indexes.iter().find(|index| index.name == OWNER_INDEX) {
             return Err(SpecError::BuiltInIndex(index.kind.clone()));
@@ -275,6 +297,12 @@ impl Spec {
             if self.watches.iter().take(i).any(|earlier| earlier.name == watch.name) {
                 return twice("watch", &watch.name);
             }
+        }
+        for (i, tick) in self.ticks.iter().enumerate() {
+            if self.ticks.iter().take(i).any(|earlier| earlier.name == tick.name) {
+                return twice("tick", &tick.name);
+            }
+            tick.check(&self.reconciles.namespaces)?;
         }
         for (i, index) in self.indexes.iter().enumerate() {
             if self.indexes.iter().take(i).any(|e| (&e.kind, &e.name) == (&index.kind, &index.name)) {

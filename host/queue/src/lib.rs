@@ -12,6 +12,9 @@
 //!   [`HIGH_RUNS_PER_LOW`] keys have overtaken a waiting low one, the oldest low one goes.
 //! - **Per-key back-off** (see [`BackoffPolicy`]), reset by a success and by nothing else. It delays
 //!   retries alone: a new event for a failing key runs at once.
+//! - **Since when.** Each run is told when its key was first asked for ([`Work::first_seen`]): over retries
+//!   and coalesced adds that is one moment, until a success or a failure for good ends it. A key that asked
+//!   to come back later is asked for once that is due.
 //! - **One timer.** A key has at most one due time, the earliest that was asked for; a run uses it up.
 //!   However many keys are delayed and workers wait, one waiting worker sleeps until the earliest due
 //!   time, and one key wakes one worker.

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout_at};
@@ -148,7 +148,7 @@ impl<K: Clone + Eq + Hash> Shared<K> {
         if state.is_shut_down() {
             return None;
         }
-        let taken = state.take(Instant::now());
+        let taken = state.take(Instant::now(), SystemTime::now());
         Some((taken, state.next_due()))
     }
 

@@ -7,7 +7,7 @@
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hash};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -46,6 +46,7 @@ pub(crate) enum Outcome {
     RequeueAfter(Duration),
     Retry,
     GiveUp,
+    PutBack,
 }
 
 /// A key that was handed out.
@@ -56,6 +57,8 @@ pub(crate) struct Taken<K> {
     pub(crate) waited: Duration,
     /// When it was, and a number that no other has: equal keys may be in flight in turn.
     began: (Instant, u64),
+    pub(crate) asked_for: Duration,
+    pub(crate) first_seen: SystemTime,
 }
 
 #[derive(Default)]
@@ -64,6 +67,16 @@ struct Entry {
     in_flight: bool,
     ready: Option<Ready>,
     due: Option<Due>,
+    first_seen: Option<FirstSeen>,
+}
+
+/// When a key was first asked for since nothing asked for it.
+#[derive(Clone, Copy)]
+struct FirstSeen {
+    at: Instant,
+    /// Found at the first run and kept for the others: were each to compute it, they would differ by
+    /// whatever the two clocks do.
+    wall: Option<SystemTime>,
 }
 
 #[derive(Clone, Copy)]
@@ -158,8 +171,9 @@ impl<K: Clone + Eq + Hash> State<K> {
         }
     }
 
-    /// Hands out the key whose turn it is; it is in flight until [`State::settle`].
-    pub(crate) fn take(&mut self, now: Instant) -> Option<Taken<K>> {
+    /// Hands out the key whose turn it is; it is in flight until [`State::settle`]. `wall` is the same
+    /// moment as `now`.
+    pub(crate) fn take(&mut self, now: Instant, wall: SystemTime) -> Option<Taken<K>> {
         self.ripen(now);
         let key = self.index.lanes.pop()?;
         let entry = self.entries.get_mut(&key)?;
@@ -170,12 +184,17 @@ impl<K: Clone + Eq + Hash> State<K> {
         let began = (now, self.next_ticket);
         self.next_ticket += 1;
         self.in_flight.insert(began);
+        let first_seen = entry.first_seen.get_or_insert(FirstSeen { at: ready.since, wall: None });
+        let asked_for = now.saturating_duration_since(first_seen.at);
+        let wall = first_seen.wall.get_or_insert_with(|| wall.checked_sub(asked_for).unwrap_or(wall));
         Some(Taken {
             key,
             priority: ready.priority,
             failures: entry.failures,
             waited: now.saturating_duration_since(ready.since),
             began,
+            asked_for,
+            first_seen: *wall,
         })
     }
 
@@ -189,9 +208,13 @@ impl<K: Clone + Eq + Hash> State<K> {
         self.change(key, now, |entry| {
             entry.in_flight = false;
             match outcome {
-                Outcome::Done => entry.failures = 0,
+                Outcome::Done => {
+                    entry.failures = 0;
+                    entry.begin_anew();
+                }
                 Outcome::RequeueAfter(delay) => {
                     entry.failures = 0;
+                    entry.begin_anew();
                     entry.want_at(after(now, delay), Priority::High);
                 }
                 Outcome::Retry => {
@@ -200,7 +223,11 @@ impl<K: Clone + Eq + Hash> State<K> {
                     // become 100,000 urgent ones.
                     entry.want_at(after(now, policy.delay(entry.failures, random)), priority);
                 }
-                Outcome::GiveUp => entry.due = None,
+                Outcome::GiveUp => {
+                    entry.due = None;
+                    entry.begin_anew();
+                }
+                Outcome::PutBack => entry.want_now(priority, now),
             }
             if let Some(due) = &mut entry.due {
                 // Due during the run is due now: the key could not have been ready before.
@@ -329,6 +356,12 @@ impl Entry {
             Some(ready) => ready.priority = ready.priority.max(priority),
             None => self.ready = Some(Ready { priority, ticket: 0, since: now }),
         }
+        self.first_seen.get_or_insert(FirstSeen { at: now, wall: None });
+    }
+
+    /// What was asked for has ended. What was asked for during the run has not begun.
+    fn begin_anew(&mut self) {
+        self.first_seen = self.ready.map(|ready| FirstSeen { at: ready.since, wall: None });
     }
 
     fn want_at(&mut self, at: Instant, priority: Priority) {
@@ -347,40 +380,4 @@ fn after(now: Instant, delay: Duration) -> Instant {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_kept_of_a_key_that_succeeded() {
-        let now = Instant::now();
-        let mut state = State::new(BackoffPolicy::default());
-        for key in 0..100 {
-            state.add(key, Priority::High, now);
-            state.add_after(key, Duration::from_secs(1), Priority::High, now);
-            state.forget(&(key + 1_000), now);
-        }
-        for outcome in [Outcome::Retry, Outcome::GiveUp, Outcome::Done] {
-            for key in 0..100 {
-                state.add(key, Priority::Low, now);
-                let taken = state.take(now).expect("it was added");
-                state.settle(&taken, outcome, now);
-            }
-        }
-        assert!(state.entries.is_empty() && state.index.timers.is_empty());
-        assert_eq!((state.index.lanes.len(), state.index.in_both, state.in_flight.len()), (0, 0, 0));
-    }
-
-    #[test]
-    fn forget_frees_a_key_that_was_given_up() {
-        let now = Instant::now();
-        let mut state = State::new(BackoffPolicy::default());
-        for outcome in [Outcome::Retry, Outcome::GiveUp] {
-            state.add("a", Priority::High, now);
-            let taken = state.take(now).expect("it was added");
-            state.settle(&taken, outcome, now);
-        }
-        assert_eq!(state.entries.len(), 1, "its failures are remembered");
-        state.forget(&"a", now);
-        assert!(state.entries.is_empty());
-    }
-}
+mod tests;

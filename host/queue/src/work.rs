@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::queue::Shared;
 use crate::state::{Outcome, Taken};
@@ -39,6 +39,18 @@ impl<K: Clone + Eq + Hash> Work<K> {
         self.taken.waited
     }
 
+    /// How long ago, when it was handed out, the key was first asked for since its last success or its
+    /// last [`Work::give_up`]. Retries and further adds change nothing of that; a delay that was asked for
+    /// is not part of it, and a retry's back-off is.
+    pub fn asked_for(&self) -> Duration {
+        self.taken.asked_for
+    }
+
+    /// The moment of which [`Work::asked_for`] tells the distance: the same for every retry.
+    pub fn first_seen(&self) -> SystemTime {
+        self.taken.first_seen
+    }
+
     /// A success: the key's failures are forgotten.
     pub fn done(self) {
         self.end(Outcome::Done);
@@ -61,6 +73,12 @@ impl<K: Clone + Eq + Hash> Work<K> {
     /// key's failures and takes nothing from them: the next retry goes on from there.
     pub fn give_up(self) {
         self.end(Outcome::GiveUp);
+    }
+
+    /// No run at all: the key is ready again, at the priority that it had, and nothing about it has changed
+    /// but its place in the line.
+    pub fn put_back(self) {
+        self.end(Outcome::PutBack);
     }
 
     fn end(mut self, outcome: Outcome) {

@@ -1,6 +1,6 @@
 //! Between the contract's types and the host's.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use wheelhouse_core::access::Page;
 use wheelhouse_core::encoding::{EncodeOptions, PageBuilder};
@@ -32,6 +32,12 @@ pub(crate) fn key_in(key: wit::ObjectKey) -> Key {
 
 pub(crate) fn key_out(key: Key) -> wit::ObjectKey {
     wit::ObjectKey { namespace: key.namespace, name: key.name }
+}
+
+/// 0 for what was before 1970.
+pub(crate) fn unix_millis(moment: SystemTime) -> u64 {
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A continue token: where the last page ended. A forged one starts a page elsewhere among what

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use wheelhouse_core::gate::{Permission, Verb};
 use wheelhouse_core::printable::excerpt;
-use wheelhouse_core::spec::{FieldIndex, IndexSource, Mapping, Options, Predicate, Source, Spec, Watch};
+use wheelhouse_core::spec::{FieldIndex, IndexSource, Mapping, Options, Owned, Source, Spec, Watch};
+use wheelhouse_core::tick::Tick;
 use wheelhouse_core::{FieldPath, Fields, Kind};
 
 use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
+use crate::convert;
 
 /// Namespaces that one source, or one permission, may declare: each has a watch of its own.
 const NAMESPACES: usize = 256;
@@ -75,18 +77,14 @@ fn source(source: wit::Source) -> Result<Source, String> {
     let selector: Result<_, wheelhouse_core::selector::BadSelector> = source.label_selector.parse();
     let field_selector: Result<_, wheelhouse_core::field_selector::BadFieldSelector> =
         source.field_selector.parse();
-    let predicate = |predicate| match predicate {
-        wit::Predicate::GenerationChanged => Predicate::GenerationChanged,
-        wit::Predicate::LabelsChanged => Predicate::LabelsChanged,
-        wit::Predicate::AnnotationsChanged => Predicate::AnnotationsChanged,
-    };
+    let predicate: Result<_, wheelhouse_core::predicate::BadPredicate> = source.predicate.parse();
     Ok(Source {
         kind: kind(&source.kind)?,
         namespaces: namespaces(&source.kind, source.namespaces)?,
         selector: selector.map_err(|error| error.to_string())?,
         field_selector: field_selector.map_err(|error| error.to_string())?,
         fields: fields(&source.kind, &source.fields)?,
-        predicates: distinct(source.predicates.into_iter().map(predicate)),
+        predicate: predicate.map_err(|error| format!("a source of {}: {error}", source.kind))?,
     })
 }
 
@@ -106,9 +104,31 @@ fn path(path: &str) -> Result<FieldPath, String> {
     path.parse().map_err(|error: wheelhouse_core::path::BadPath| error.to_string())
 }
 
+/// What a label or an annotation is called.
+fn map_key(what: &str, text: String) -> Result<String, String> {
+    // With a DNS name as a prefix.
+    if (1..=317).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(text);
+    }
+    Err(format!("{:?} is no {what} to map by: write its key, such as example.com/owner", excerpt(&text)))
+}
+
+fn owned(owned: wit::Owned) -> Result<Owned, String> {
+    Ok(Owned { source: source(owned.source)?, any_owner: owned.any_owner })
+}
+
+fn tick(tick: wit::Tick) -> Result<Tick, String> {
+    Ok(Tick {
+        name: name("name of a tick", tick.name)?,
+        every: Duration::from_millis(tick.every_ms),
+        keys: tick.keys.into_iter().map(convert::key_in).collect(),
+    })
+}
+
 fn watch(watch: wit::Watch) -> Result<Watch, String> {
     let mapping = match watch.mapping {
-        wit::Mapping::Label(label) => Mapping::Label(label),
+        wit::Mapping::Label(label) => Mapping::Label(map_key("label", label)?),
+        wit::Mapping::Annotation(annotation) => Mapping::Annotation(map_key("annotation", annotation)?),
         wit::Mapping::Field(field) => Mapping::Field(path(&field)?),
         wit::Mapping::Plugin => Mapping::Plugin,
     };
@@ -148,9 +168,10 @@ pub(crate) fn spec(spec: wit::Spec) -> Result<Spec, String> {
         name: spec.name,
         version: name("version", spec.version)?,
         reconciles: source(spec.reconciles)?,
-        owns: spec.owns.into_iter().map(source).collect::<Result<_, _>>()?,
+        owns: spec.owns.into_iter().map(owned).collect::<Result<_, _>>()?,
         watches: spec.watches.into_iter().map(watch).collect::<Result<_, _>>()?,
         caches: spec.caches.into_iter().map(source).collect::<Result<_, _>>()?,
+        ticks: spec.ticks.into_iter().map(tick).collect::<Result<_, _>>()?,
         indexes: spec.indexes.into_iter().map(index).collect::<Result<_, _>>()?,
         permissions: spec.permissions.into_iter().map(permission).collect::<Result<_, _>>()?,
         options: Options {
@@ -172,7 +193,7 @@ mod tests {
             label_selector: String::new(),
             field_selector: String::new(),
             fields: Vec::new(),
-            predicates: Vec::new(),
+            predicate: String::new(),
         }
     }
 
@@ -244,6 +265,16 @@ mod tests {
         for bad in ["x".repeat(64), "../status".to_owned(), "Status".to_owned()] {
             assert!(subresource(bad.clone()).unwrap_err().contains("is no subresource"), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_predicate_that_cannot_be_read_is_told_with_its_source() {
+        let with = |predicate: &str| wit::Source { predicate: predicate.into(), ..source_of("v1/Pod") };
+        assert_eq!(source(with("created||deleted")).unwrap().predicate.to_string(), "created || deleted");
+        assert_eq!(
+            source(with("created or deleted")).unwrap_err(),
+            "a source of v1/Pod: predicate \"created or deleted\", at byte 8: write && or || between two conditions"
+        );
     }
 
     #[test]

@@ -241,6 +241,7 @@ impl Revision {
                 key: convert::key_out(request.key),
                 reconcile_id: request.reconcile_id,
                 attempt: request.attempt,
+                first_seen_ms: convert::unix_millis(request.first_seen),
             };
             let outcome = lease.instance.reconcile(&request).await?;
             lease.give_back();

@@ -190,7 +190,14 @@ async fn attack(compiled: &Compiled, attack: &str, gate: Gate) -> (String, Vec<S
         limits,
     }));
     let key = Key::new("default", attack);
-    let outcome = revision.reconcile(Request { key, reconcile_id: "1".to_owned(), attempt: 1 }).await;
+    let outcome = revision
+        .reconcile(Request {
+            key,
+            reconcile_id: "1".to_owned(),
+            attempt: 1,
+            first_seen: std::time::SystemTime::UNIX_EPOCH,
+        })
+        .await;
     let outcome = match outcome {
         Ok(Outcome::Terminal(text)) => text,
         other => panic!("{attack}: {other:?}"),

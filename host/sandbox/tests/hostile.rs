@@ -190,6 +190,12 @@ async fn a_configuration_that_is_rejected_names_the_field() {
 async fn a_source_that_makes_no_sense_is_refused_with_what_is_wrong() {
     for (what, problem) in [
         ("cache-with-predicate", "v1/Pod is among caches, of whose events no request comes"),
+        ("bad-predicate", "a source of v1/Pod: predicate \"field-changed(spec..x)\", at byte 14: field path"),
+        (
+            "bad-tick",
+            "tick \"outside\" requests kube-system/x, and what is reconciled is in namespaces default",
+        ),
+        ("bad-annotation", "\"\" is no annotation to map by"),
         ("bad-field", "field path \"spec..nodeName\", at byte 4"),
         ("bad-field-selector", "field selector \"spec.nodeName\", at byte 0"),
         ("many-fields", "a source of v1/Pod declares 1000 fields, at most 256 may be"),

@@ -112,7 +112,7 @@ fn inspect_shows_what_a_plugin_is_and_needs() {
     for part in [
         "name         node-census",
         "API version  0.1.0",
-        "reconciles   v1/Node",
+        "reconciles   v1/Node when generation-changed",
         ".spec.nodeName of v1/Pod",
         "v1/Pod: everything; metadata, .spec.nodeName, .status.phase",
         "get,list,watch v1/Pod in all namespaces",
@@ -127,6 +127,41 @@ fn inspect_shows_what_a_plugin_is_and_needs() {
     assert_eq!(json["indexes"][0]["kind"], "v1/Pod");
     let keeps: Value = serde_json::json!({"kind": "v1/Node", "scope": "everything", "fields": "metadata"});
     assert_eq!(json["keeps"][0], keeps);
+}
+
+#[test]
+fn inspect_shows_what_a_plugin_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.json");
+    let declared = serde_json::json!({
+        "reconciles": {"kind": "v1/ConfigMap", "when": "created||(labels-changed && field-changed(data))"},
+        "owns": [{"kind": "v1/Pod", "anyOwner": true}, {"kind": "v1/Service"}],
+        "watches": [{"kind": "v1/Node", "byAnnotation": "example.com/of"}],
+        "ticks": [{"everySeconds": 90, "keys": ["a/x", "b/y"]}],
+    });
+    std::fs::write(&config, declared.to_string()).unwrap();
+    let file = plugin("echo");
+    let arguments = ["inspect", file.to_str().unwrap(), "--config", config.to_str().unwrap()];
+    let text = String::from_utf8(run(&arguments).stdout).unwrap();
+    for part in [
+        "reconciles   v1/ConfigMap when created || labels-changed && field-changed(.data)\n",
+        "owns         v1/Pod, by any owner\n             v1/Service\n",
+        "watches      v1/Node: v1/Node, by annotation example.com/of\n",
+        "ticks        echo: every 90s, a/x, b/y\n",
+    ] {
+        assert!(text.contains(part), "{part:?} in\n{text}");
+    }
+    let output = run(&[arguments.as_slice(), &["-o", "json"]].concat());
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let predicate = "created || labels-changed && field-changed(.data)";
+    assert_eq!(
+        (&json["reconciles"]["predicate"], &json["owns"][1]["predicate"]),
+        (&predicate.into(), &"".into())
+    );
+    assert_eq!((&json["owns"][0]["anyOwner"], &json["owns"][1]["anyOwner"]), (&true.into(), &false.into()));
+    assert_eq!(json["watches"][0]["mapping"], "annotation example.com/of");
+    let tick = serde_json::json!({"name": "echo", "everyMs": 90_000, "keys": ["a/x", "b/y"]});
+    assert_eq!(json["ticks"], serde_json::json!([tick]));
 }
 
 #[test]

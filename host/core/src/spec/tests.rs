@@ -7,7 +7,7 @@ fn source(kind: &str, namespaces: &[&str], labels: &str, fields: &str) -> Source
         selector: labels.parse().unwrap(),
         field_selector: fields.parse().unwrap(),
         fields: Fields::of([]),
-        predicates: Vec::new(),
+        predicate: Predicate::default(),
     }
 }
 
@@ -16,9 +16,10 @@ fn spec(reconciles: Source, owns: Vec<Source>) -> Spec {
         name: "p".into(),
         version: "1".into(),
         reconciles,
-        owns,
+        owns: owns.into_iter().map(|source| Owned { source, any_owner: false }).collect(),
         watches: Vec::new(),
         caches: Vec::new(),
+        ticks: Vec::new(),
         indexes: Vec::new(),
         permissions: Vec::new(),
         options: Options { concurrency: 1, resync: None, timeout: None },
@@ -66,7 +67,9 @@ fn hostile_a_plugin_declares_no_more_than_it_may() {
     // What is counted, how many may be, how many there are anyway, and how more are declared.
     type Declare<'a> = (&'static str, usize, usize, &'a dyn Fn(&mut Spec, usize));
     let kinds: [Declare<'_>; 6] = [
-        ("kinds", 64, 1, &|spec, more| spec.owns = (0..more).map(|_| pod()).collect()),
+        ("kinds", 64, 1, &|spec, more| {
+            spec.owns = (0..more).map(|_| Owned { source: pod(), any_owner: false }).collect()
+        }),
         ("kinds", 64, 1, &|spec, more| spec.watches = (0..more).map(watch).collect()),
         ("kinds", 64, 1, &|spec, more| spec.caches = (0..more).map(|_| pod()).collect()),
         ("kinds in namespaces", 512, 0, &|spec, count| {
@@ -90,11 +93,11 @@ fn hostile_a_plugin_declares_no_more_than_it_may() {
 }
 
 #[test]
-fn what_is_only_read_has_no_predicates_and_the_built_in_index_no_second() {
+fn what_is_only_read_has_no_predicate_and_the_built_in_index_no_second() {
     let pod = || source("v1/Pod", &[], "", "");
-    let mut with_predicates = spec(pod(), Vec::new());
-    with_predicates.caches.push(Source { predicates: vec![Predicate::LabelsChanged], ..pod() });
-    assert!(matches!(with_predicates.check(), Err(SpecError::CacheWithPredicates(_))));
+    let mut with_predicate = spec(pod(), Vec::new());
+    with_predicate.caches.push(Source { predicate: "labels-changed".parse().unwrap(), ..pod() });
+    assert!(matches!(with_predicate.check(), Err(SpecError::CacheWithPredicate(_))));
     let mut with_index = spec(pod(), Vec::new());
     let source = IndexSource::Plugin;
     with_index.indexes.push(FieldIndex { kind: pod().kind, name: OWNER_INDEX.into(), source });
@@ -102,7 +105,7 @@ fn what_is_only_read_has_no_predicates_and_the_built_in_index_no_second() {
 }
 
 #[test]
-fn what_selectors_mappings_and_indexes_look_at_is_read_too() {
+fn what_selectors_predicates_mappings_and_indexes_look_at_is_read_too() {
     let path = |text: &str| text.parse::<FieldPath>().unwrap();
     let pod = || source("v1/Pod", &[], "", "spec.nodeName!=");
     let mut spec = spec(pod(), Vec::new());
@@ -113,8 +116,49 @@ fn what_selectors_mappings_and_indexes_look_at_is_read_too() {
         name: "i".into(),
         source: IndexSource::Field(path(".spec.b")),
     });
-    let read = [path(".spec.nodeName"), path(".spec.a"), path(".spec.b")];
+    let predicate = "labels-changed || !(field-changed(.spec.c) && field-changed(.metadata.name))";
+    spec.caches.push(Source { predicate: predicate.parse().unwrap(), ..pod() });
+    let read = [path(".spec.nodeName"), path(".spec.a"), path(".spec.b"), path(".spec.c")];
     assert_eq!(spec.fields(&kind), Fields::of(&read));
     spec.reconciles.fields = Fields::all();
     assert!(spec.fields(&kind).is_all());
+}
+
+#[test]
+fn a_tick_requests_what_can_be_reconciled_and_not_all_the_time() {
+    let with = |ticks: Vec<Tick>, namespaces: &[&str]| {
+        let mut spec = spec(source("v1/Pod", namespaces, "", ""), Vec::new());
+        spec.ticks = ticks;
+        spec.check()
+    };
+    let second = Duration::from_secs(1);
+    let tick = |name: &str, every, keys: &[Key]| Tick { name: name.into(), every, keys: keys.to_vec() };
+    let here = Key::new("a", "x");
+    assert_eq!(
+        with(vec![tick("t", second, &[here.clone()]), tick("u", second * 9, &[])], &["a", "b"]),
+        Ok(())
+    );
+    let error = |ticks, namespaces: &[&str]| with(ticks, namespaces).unwrap_err().to_string();
+    for (ticks, problem) in [
+        (vec![tick("t", second, &[]), tick("t", second, &[])], "tick \"t\" is declared twice"),
+        (vec![tick("t", Duration::from_millis(999), &[])], "tick \"t\" is every 999ms: at least 1s must lie"),
+        (
+            vec![tick("t", second, &[Key::new("a", "x/y")])],
+            "requests \"a/x/y\", and no object can be called so",
+        ),
+        (vec![tick("t", second, &[Key::new("a", "")])], "no object can be called so"),
+        (
+            vec![tick("t", second, &[Key::new("c", "x")])],
+            "requests c/x, and what is reconciled is in namespaces a,b",
+        ),
+        (vec![tick("t", second, &vec![here; 65])], "keys of a tick: 65 are declared, at most 64 may be"),
+        (
+            (0..17).map(|i| tick(&format!("t{i}"), second, &[])).collect(),
+            "ticks: 17 are declared, at most 16",
+        ),
+    ] {
+        let error = error(ticks, &["a", "b"]);
+        assert!(error.contains(problem), "{error}");
+    }
+    assert_eq!(with(vec![tick("t", second, &[Key::new("c", "x")])], &[]), Ok(()), "in all namespaces");
 }

@@ -5,6 +5,8 @@ mod contract;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod since;
+#[cfg(test)]
 mod stress;
 #[cfg(test)]
 mod support;

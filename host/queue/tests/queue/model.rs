@@ -26,6 +26,7 @@ enum End {
     RequeueAfter(u64),
     Retry,
     GiveUp,
+    PutBack,
     Drop,
 }
 
@@ -37,6 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..40_u64).prop_map(End::RequeueAfter),
         3 => Just(End::Retry),
         1 => Just(End::GiveUp),
+        1 => Just(End::PutBack),
         1 => Just(End::Drop),
     ];
     prop_oneof![
@@ -60,6 +62,10 @@ struct Model {
 #[derive(Clone, Copy, Default)]
 struct Known {
     failures: u32,
+    /// When it was first asked for.
+    since: Option<u64>,
+    /// While it runs: when it was first asked for again.
+    again: Option<u64>,
     running_at: Option<Priority>,
     /// Priority, then order of arrival (without meaning while the key runs).
     wants_now: Option<(Priority, u64)>,
@@ -74,8 +80,14 @@ impl Model {
     }
 
     fn add(&mut self, key: Key, priority: Priority) {
+        self.add_at(key, priority, self.now);
+    }
+
+    fn add_at(&mut self, key: Key, priority: Priority, at: u64) {
         let order = self.tick();
         let known = self.keys.entry(key).or_default();
+        let asked = if known.running_at.is_some() { &mut known.again } else { &mut known.since };
+        asked.get_or_insert(at);
         if known.wants_now.is_none_or(|(had, _)| had < priority) {
             known.wants_now = Some((priority, order));
         }
@@ -109,11 +121,20 @@ impl Model {
                 known.wants_later = None;
                 None
             }
+            End::PutBack => {
+                known.wants_now =
+                    Some(known.wants_now.map_or((ran_at, order), |(p, _)| (p.max(ran_at), order)));
+                None
+            }
         };
         match end {
             End::Done | End::RequeueAfter(_) => known.failures = 0,
             End::Retry | End::Drop => known.failures += 1,
-            End::GiveUp => {}
+            End::GiveUp | End::PutBack => {}
+        }
+        let again = known.again.take();
+        if matches!(end, End::Done | End::RequeueAfter(_) | End::GiveUp) {
+            known.since = again;
         }
         if let Some((at, priority)) = comes_back {
             let (had, p) = known.wants_later.map_or((at, priority), |(had, _, p)| (had, p));
@@ -134,13 +155,13 @@ impl Model {
         };
         let mut all: Vec<_> = self.keys.iter().filter_map(due).collect();
         all.sort_unstable_by_key(|(at, order, ..)| (*at, *order));
-        for (_, _, key, priority) in all {
+        for (at, _, key, priority) in all {
             self.keys.entry(key).or_default().wants_later = None;
-            self.add(key, priority);
+            self.add_at(key, priority, at);
         }
     }
 
-    fn next(&mut self) -> Option<(Key, u32)> {
+    fn next(&mut self) -> Option<(Key, u32, u64)> {
         let first = |wanted: Priority| {
             let in_lane = |(key, known): (&Key, &Known)| {
                 let (priority, order) = known.wants_now?;
@@ -158,7 +179,7 @@ impl Model {
         self.overtaken = if priority == High && low.is_some() { self.overtaken + 1 } else { 0 };
         let known = self.keys.entry(key).or_default();
         (known.wants_now, known.wants_later, known.running_at) = (None, None, Some(priority));
-        Some((key, known.failures + 1))
+        Some((key, known.failures + 1, self.now - known.since.expect("it was asked for")))
     }
 
     /// Ready, delayed, in flight.
@@ -210,8 +231,11 @@ async fn play(steps: Vec<Step>) {
             }
             Step::Next => {
                 let work = take(&queue);
-                let got = work.as_ref().map(|work| (*work.key(), work.attempt()));
-                assert_eq!(got, model.next(), "the key whose turn it is, and its attempt");
+                let got = work.as_ref().map(|work| {
+                    let asked_for = u64::try_from(work.asked_for().as_millis()).unwrap();
+                    (*work.key(), work.attempt(), asked_for)
+                });
+                assert_eq!(got, model.next(), "the key whose turn it is, its attempt, and since when");
                 let Some(work) = work else { continue };
                 let key = *work.key();
                 assert!(in_flight.iter().all(|other| *other.key() != key), "{key} is in flight twice");
@@ -231,11 +255,13 @@ async fn play(steps: Vec<Step>) {
                     End::RequeueAfter(delay) => work.requeue_after(ms(delay)),
                     End::Retry => work.retry(),
                     End::GiveUp => work.give_up(),
+                    End::PutBack => work.put_back(),
                     End::Drop => drop(work),
                 }
                 match end {
                     End::Done => {}
                     End::GiveUp => drop(owed.by_timer.remove(&key)),
+                    End::PutBack => drop(owed.by_add.insert(key)),
                     End::RequeueAfter(_) | End::Retry | End::Drop => drop(owed.by_timer.insert(key)),
                 }
             }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use wheelhouse_core::spec::Spec;
-use wheelhouse_core::{Gate, Kind, Object};
+use wheelhouse_core::{Gate, Key, Kind, Object};
 
 use super::texts::{body, kind, text, texts};
 use super::{cases, readable, soon};
@@ -14,33 +14,53 @@ fn mostly(tame: &'static str) -> impl Strategy<Value = String> {
     prop_oneof![9 => Just(tame.to_owned()), 1 => text()]
 }
 
-fn source() -> impl Strategy<Value = wit::Source> {
-    let predicates = prop::collection::vec(
-        prop::sample::select(vec![wit::Predicate::GenerationChanged, wit::Predicate::LabelsChanged]),
-        0..3,
-    );
+/// On the heap: a declaration has many, and all of their strategies would not fit on a test's stack.
+fn source() -> BoxedStrategy<wit::Source> {
+    let predicate = prop_oneof![
+        20 => Just(String::new()),
+        2 => Just("generation-changed||(labels-changed && !deleted)".to_owned()),
+        1 => text(),
+        1 => text().prop_map(|path| format!("field-changed({path})")),
+        1 => (0_usize..100).prop_map(|times| format!("{}created", "!(".repeat(times))),
+        1 => (1_usize..100).prop_map(|times| vec!["field-changed(.a[*]['b)'])"; times].join("&&")),
+    ];
     let namespaces = prop_oneof![4 => Just(vec!["a".to_owned()]), 1 => texts(4)];
     let fields = prop_oneof![3 => Just(Vec::new()), 1 => texts(4)];
     let kind = prop_oneof![9 => Just("v1/ConfigMap".to_owned()), 1 => kind()];
-    (kind, namespaces, mostly("app=a"), mostly("metadata.name=x"), fields, predicates).prop_map(
-        |(kind, namespaces, label_selector, field_selector, fields, predicates)| wit::Source {
+    (kind, namespaces, mostly("app=a"), mostly("metadata.name=x"), fields, predicate)
+        .prop_map(|(kind, namespaces, label_selector, field_selector, fields, predicate)| wit::Source {
             kind,
             namespaces,
             label_selector,
             field_selector,
             fields,
-            predicates,
-        },
-    )
+            predicate,
+        })
+        .boxed()
 }
 
 fn sources() -> impl Strategy<Value = Vec<wit::Source>> {
     prop_oneof![prop::collection::vec(source(), 0..3), source().prop_map(|source| vec![source; 100])]
 }
 
+fn owned() -> impl Strategy<Value = Vec<wit::Owned>> {
+    (sources(), any::<bool>()).prop_map(|(sources, any_owner)| {
+        sources.into_iter().map(|source| wit::Owned { source, any_owner }).collect()
+    })
+}
+
+fn tick() -> impl Strategy<Value = wit::Tick> {
+    let every = prop_oneof![9 => Just(60_000), 1 => any::<u64>(), 1 => Just(u64::MAX), 1 => Just(0)];
+    let key = || (mostly("a"), mostly("x")).prop_map(|(namespace, name)| wit::ObjectKey { namespace, name });
+    let keys =
+        prop_oneof![9 => prop::collection::vec(key(), 0..3), 1 => prop::collection::vec(key(), 0..100)];
+    (text(), every, keys).prop_map(|(name, every_ms, keys)| wit::Tick { name, every_ms, keys })
+}
+
 fn watch() -> impl Strategy<Value = wit::Watch> {
     let mapping = prop_oneof![
         text().prop_map(wit::Mapping::Label),
+        text().prop_map(wit::Mapping::Annotation),
         mostly(".spec.a").prop_map(wit::Mapping::Field),
         Just(wit::Mapping::Plugin)
     ];
@@ -85,17 +105,23 @@ fn spec() -> impl Strategy<Value = wit::Spec> {
     let indexes = prop::collection::vec(index(), 0..3);
     let permissions = prop::collection::vec(permission(), 0..3);
     let names = (mostly("p"), mostly("1"));
-    (names, source(), sources(), watches, sources(), indexes, permissions, options()).prop_map(
-        |((name, version), reconciles, owns, watches, caches, indexes, permissions, options)| wit::Spec {
-            name,
-            version,
-            reconciles,
-            owns,
-            watches,
-            caches,
-            indexes,
-            permissions,
-            options,
+    let ticks =
+        prop_oneof![9 => prop::collection::vec(tick(), 0..3), 1 => prop::collection::vec(tick(), 0..20)];
+    let events = (source(), owned(), watches, sources(), ticks);
+    (names, events, indexes, permissions, options()).prop_map(
+        |((name, version), (reconciles, owns, watches, caches, ticks), indexes, permissions, options)| {
+            wit::Spec {
+                name,
+                version,
+                reconciles,
+                owns,
+                watches,
+                caches,
+                ticks,
+                indexes,
+                permissions,
+                options,
+            }
         },
     )
 }
@@ -118,6 +144,7 @@ fn used(spec: &Spec, object: &Object) -> Result<(), TestCaseError> {
         .into_iter()
         .chain(spec.watches.iter().map(|watch| &watch.name))
         .chain(spec.indexes.iter().map(|index| &index.name))
+        .chain(spec.ticks.iter().map(|tick| &tick.name))
     {
         readable(text)?;
     }
@@ -129,7 +156,17 @@ fn used(spec: &Spec, object: &Object) -> Result<(), TestCaseError> {
         let _ = (source.selector.matches(object.value()), source.field_selector.matches(object.value()));
         let (labels, fields) = (source.selector.to_string(), source.field_selector.to_string());
         prop_assert_eq!(labels.parse(), Ok(source.selector.clone()));
+        let states = [None, Some(object.value())];
+        for (old, new) in states.into_iter().flat_map(|old| states.map(|new| (old, new))) {
+            let _ = source.predicate.holds(old, new);
+        }
+        readable(&source.predicate.to_string())?;
         prop_assert_eq!(fields.parse(), Ok(source.field_selector.clone()));
+    }
+    for tick in &spec.ticks {
+        prop_assert!(
+            tick.every >= std::time::Duration::from_secs(1) && tick.keys.iter().all(Key::is_possible)
+        );
     }
     Ok(())
 }
@@ -159,13 +196,14 @@ proptest! {
 
     #[test]
     fn hostile_selectors_and_paths_are_read_or_refused(text in text()) {
-        use wheelhouse_core::{FieldPath, FieldSelector, LabelSelector};
+        use wheelhouse_core::{FieldPath, FieldSelector, LabelSelector, Predicate};
         soon(|| {
             let problems = [
                 text.parse::<Kind>().map(drop).map_err(|error| error.to_string()),
                 text.parse::<FieldPath>().map(drop).map_err(|error| error.to_string()),
                 text.parse::<LabelSelector>().map(drop).map_err(|error| error.to_string()),
                 text.parse::<FieldSelector>().map(drop).map_err(|error| error.to_string()),
+                text.parse::<Predicate>().map(drop).map_err(|error| error.to_string()),
             ];
             problems.into_iter().filter_map(Result::err).try_for_each(|problem| readable(&problem))
         })??;

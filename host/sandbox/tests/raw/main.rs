@@ -171,9 +171,9 @@ async fn hostile_a_list_of_four_billion_fields_is_a_trap() {
     let body = format!(
         "(local i32)
          (loop
-            (i32.store offset=4 (i32.add (i32.const 4096) (i32.mul (local.get 7) (i32.const 16))) (i32.const 1000000))
-            (local.set 7 (i32.add (local.get 7) (i32.const 1)))
-            (br_if 0 (i32.lt_u (local.get 7) (i32.const 60000))))
+            (i32.store offset=4 (i32.add (i32.const 4096) (i32.mul (local.get 8) (i32.const 16))) (i32.const 1000000))
+            (local.set 8 (i32.add (local.get 8) (i32.const 1)))
+            (br_if 0 (i32.lt_u (local.get 8) (i32.const 60000))))
          (call $logging.log (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 4096) (i32.const 60000))
          {ZEROS}"
     );

@@ -159,7 +159,14 @@ async fn start_of(compiled: &Compiled, limits: Limits) -> (Arc<Revision>, Arc<No
 
 pub(crate) async fn reconcile(revision: &Arc<Revision>, name: &str) -> Result<Outcome, CallError> {
     let key = Key::new("default", name);
-    revision.reconcile(Request { key, reconcile_id: "1".to_owned(), attempt: 1 }).await
+    revision
+        .reconcile(Request {
+            key,
+            reconcile_id: "1".to_owned(),
+            attempt: 1,
+            first_seen: std::time::SystemTime::UNIX_EPOCH,
+        })
+        .await
 }
 
 pub(crate) fn reason(result: Result<Outcome, CallError>) -> String {

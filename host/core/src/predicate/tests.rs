@@ -62,7 +62,7 @@ fn what_comes_and_what_goes_has_changed_in_everything() {
     let later = with("/metadata/deletionTimestamp", json!("2026-01-01T00:00:09Z"));
     let unset = with("/metadata/deletionTimestamp", Json::Null);
     let now = before();
-    let cases: [(&str, Option<&Json>, Option<&Json>, bool, bool); 7] = [
+    let cases = [
         ("a creation", None, Some(&now), true, false),
         ("a deletion", Some(&now), None, false, true),
         ("a deletion begins", Some(&now), Some(&dying), false, true),

@@ -135,7 +135,7 @@ fn a_tick_requests_what_can_be_reconciled_and_not_all_the_time() {
     let tick = |name: &str, every, keys: &[Key]| Tick { name: name.into(), every, keys: keys.to_vec() };
     let here = Key::new("a", "x");
     assert_eq!(
-        with(vec![tick("t", second, &[here.clone()]), tick("u", second * 9, &[])], &["a", "b"]),
+        with(vec![tick("t", second, std::slice::from_ref(&here)), tick("u", second * 9, &[])], &["a", "b"]),
         Ok(())
     );
     let error = |ticks, namespaces: &[&str]| with(ticks, namespaces).unwrap_err().to_string();

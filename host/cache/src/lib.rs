@@ -39,6 +39,7 @@ pub mod rest;
 mod sink;
 mod snapshot;
 mod stats;
+mod status;
 mod store;
 #[cfg(test)]
 mod store_model;

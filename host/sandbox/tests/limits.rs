@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wheelhouse_core::limits::{Isolation, Limit, Limits};
+use wheelhouse_core::outcome::Request;
 use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Key, Object, Outcome};
 use wheelhouse_sandbox::CallError;
 
-use crate::support::{beside, hasty, instances, limits, reason, reconcile, start_with};
+use crate::support::{Nothing, beside, hasty, instances, limits, reason, reconcile, start, start_with};
 
 /// How often a limit was hit.
 fn breaches(usage: &Usage, limit: Limit) -> u64 {
@@ -316,4 +317,17 @@ async fn hostile_keys_that_no_object_can_have_are_left_out() {
     let (revision, ..) = start_with(limits()).await;
     let keys = revision.map("services", support::service("odd-keys")).await;
     assert_eq!(keys, Ok(vec![Key::new("default", "odd")]));
+}
+
+#[tokio::test]
+async fn what_one_call_reaches_the_cluster_through_is_not_there_for_the_next() {
+    let (revision, direct) = start().await;
+    let through = Arc::new(Nothing::default());
+    let request = Request { key: Key::new("default", "get"), reconcile_id: "1".to_owned(), attempt: 1 };
+    revision.reconcile_through(request, Some(Arc::clone(&through) as Arc<_>)).await.unwrap();
+    let asked = |cluster: &Nothing| cluster.asked.lock().unwrap().len();
+    assert_eq!((asked(&through), asked(&direct)), (1, 0));
+    reconcile(&revision, "get").await.unwrap();
+    assert_eq!(revision.instances_created(), 1, "it is the same instance");
+    assert_eq!((asked(&through), asked(&direct)), (1, 1));
 }

@@ -122,6 +122,7 @@ fn report(spec: &Spec, inspection: &Inspection, digest: &str) -> Value {
         "permissions": permissions.collect::<Vec<_>>(),
         "imports": inspection.imports,
         "concurrency": spec.options.concurrency,
+        "trackDependencies": spec.options.track_dependencies,
     })
 }
 
@@ -157,6 +158,8 @@ fn text(spec: &Spec, inspection: &Inspection, digest: &str) -> String {
     };
     row("watches", spec.watches.iter().map(watch).collect());
     row("caches", spec.caches.iter().map(one).collect());
+    let tracked = spec.options.track_dependencies.then(|| "what each reconcile reads".to_owned());
+    row("tracks", tracked.into_iter().collect());
     let kept = kept(spec).into_iter().map(|(kind, scope, fields)| format!("{kind}: {scope}; {fields}"));
     row("keeps", kept.collect());
     let declared = spec.indexes.iter().map(|i| format!("{} of {}: {}", i.name, i.kind, index(&i.source)));

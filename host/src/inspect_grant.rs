@@ -166,7 +166,7 @@ mod tests {
             caches: Vec::new(),
             indexes: Vec::new(),
             permissions,
-            options: Options { concurrency: 1, resync: None, timeout: None },
+            options: Options { concurrency: 1, resync: None, timeout: None, track_dependencies: false },
         }
     }
 

@@ -101,6 +101,8 @@ pub struct Options {
     pub resync: Option<Duration>,
     /// Of one reconcile.
     pub timeout: Option<Duration>,
+    /// Whether a change of what a reconcile has read requests its object again.
+    pub track_dependencies: bool,
 }
 
 /// What a plugin is and needs.
@@ -324,7 +326,7 @@ mod tests {
             caches: Vec::new(),
             indexes: Vec::new(),
             permissions: Vec::new(),
-            options: Options { concurrency: 1, resync: None, timeout: None },
+            options: Options { concurrency: 1, resync: None, timeout: None, track_dependencies: false },
         }
     }
 

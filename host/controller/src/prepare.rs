@@ -21,6 +21,7 @@ use wheelhouse_sandbox::{Compiled, DescribeError, Revision, RevisionSetup, Sandb
 
 use crate::patience::{Patience, Slowness};
 use crate::report::{Failed, Reports};
+use crate::tracking::Dependencies;
 
 /// What all plugins of a host share. Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +57,8 @@ pub struct Shared {
     pub metrics: Arc<OwnMetrics>,
     /// What its operator grants: nothing at first.
     pub granted: Arc<Granted>,
+    /// What its reconciles have read, if it tracks that.
+    pub(crate) dependencies: Arc<Dependencies>,
 }
 
 impl Shared {
@@ -70,6 +73,7 @@ impl Shared {
             events: EventRecorder::default(),
             metrics: Arc::default(),
             granted: Arc::default(),
+            dependencies: Arc::default(),
         }
     }
 }

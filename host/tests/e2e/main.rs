@@ -4,6 +4,7 @@
 mod cache;
 mod command_line;
 mod compiling;
+mod dependencies;
 mod granting;
 mod limiting;
 mod loading;

@@ -36,7 +36,12 @@ impl Spec {
             ticks: Vec::new(),
             indexes: Vec::new(),
             permissions: Vec::new(),
-            options: wit::Options { concurrency: 1, resync_ms: None, timeout_ms: None },
+            options: wit::Options {
+                concurrency: 1,
+                resync_ms: None,
+                timeout_ms: None,
+                track_dependencies: false,
+            },
         })
     }
 
@@ -71,7 +76,8 @@ impl Spec {
     }
 
     /// A kind that is only read, or a wider part of one of the others: it is kept in the cache, and no
-    /// request comes of its events. It must not have a [predicate](Source::when).
+    /// request comes of its events, unless [dependencies are tracked](Self::tracking_dependencies). It must
+    /// not have a [predicate](Source::when).
     ///
     /// ```
     /// # use wheelhouse_sdk::{Source, Spec};
@@ -136,6 +142,29 @@ impl Spec {
     /// Reconciles every object this often, without an event.
     pub fn resync(mut self, every: Duration) -> Self {
         self.0.options.resync_ms = Some(millis(every));
+        self
+    }
+
+    /// Has the host remember what each reconcile read, also what it looked for and did not find, and
+    /// request the same object again when any of that changes. With it, a kind that is read needs to be
+    /// [cached](Self::caches), and needs no watch and no mapping.
+    ///
+    /// What is followed: [`get`](crate::objects::get), [`list`](crate::objects::list) and its `count`, and
+    /// live reads, of kinds that are reconciled, owned, watched or cached, within what their sources
+    /// select and in the fields that they declare. Changes of the requested object itself are left to
+    /// [`reconciles`](Self::reconciles) and its predicates. What is written and not read is not followed.
+    ///
+    /// ```
+    /// # use wheelhouse_sdk::Spec;
+    /// // A reconcile of a Service reads the ConfigMap that the Service names, and runs again when that
+    /// // ConfigMap comes, changes or goes.
+    /// Spec::new("service-notes", "1.0.0")
+    ///     .reconciles("v1/Service")
+    ///     .caches("v1/ConfigMap")
+    ///     .tracking_dependencies();
+    /// ```
+    pub fn tracking_dependencies(mut self) -> Self {
+        self.0.options.track_dependencies = true;
         self
     }
 

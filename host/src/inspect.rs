@@ -131,6 +131,7 @@ fn report(spec: &Spec, inspection: &Inspection, digest: &str) -> Value {
         "permissions": permissions.collect::<Vec<_>>(),
         "imports": inspection.imports,
         "concurrency": spec.options.concurrency,
+        "trackDependencies": spec.options.track_dependencies,
     })
 }
 
@@ -177,6 +178,8 @@ fn text(spec: &Spec, inspection: &Inspection, digest: &str) -> String {
         format!("{}: every {:?}, {}", tick.name, tick.every, keys.join(", "))
     };
     row("ticks", spec.ticks.iter().map(tick).collect());
+    let tracked = spec.options.track_dependencies.then(|| "what each reconcile reads".to_owned());
+    row("tracks", tracked.into_iter().collect());
     let kept = kept(spec).into_iter().map(|(kind, scope, fields)| format!("{kind}: {scope}; {fields}"));
     row("keeps", kept.collect());
     let declared = spec.indexes.iter().map(|i| format!("{} of {}: {}", i.name, i.kind, index(&i.source)));

@@ -167,7 +167,7 @@ mod tests {
             ticks: Vec::new(),
             indexes: Vec::new(),
             permissions,
-            options: Options { concurrency: 1, resync: None, timeout: None },
+            options: Options { concurrency: 1, resync: None, timeout: None, track_dependencies: false },
         }
     }
 

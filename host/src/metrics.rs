@@ -126,6 +126,7 @@ impl Scrape {
         let swaps =
             plugins.iter().map(|(name, c)| (of_plugin(name), ConstCounter::new(c.metrics().swaps.get())));
         family(encoder, "wheelhouse_plugin_swaps", "Switches to another revision", swaps)?;
+        dependencies(encoder, plugins)?;
         let denials = plugins.iter().flat_map(|(name, controller)| {
             controller.denials().into_iter().map(move |(verb, kind, count)| {
                 let mut labels = of_plugin(name);
@@ -260,6 +261,24 @@ impl Scrape {
         let help = format!("How long reads take; of those from the cache, one in {TIMED} is timed");
         family(encoder, "wheelhouse_read_seconds", &help, seconds)
     }
+}
+
+/// Of plugins that track dependencies.
+fn dependencies(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {
+    let tracking: Vec<_> =
+        plugins.iter().filter_map(|(name, c)| Some((of_plugin(name), c, c.dependencies()?))).collect();
+    let counts = tracking.iter().map(|(labels, _, (count, _))| (labels.clone(), gauge(*count)));
+    let help = "What a plugin's reconciles have read and is followed";
+    family(encoder, "wheelhouse_dependencies", help, counts)?;
+    let requeues = tracking.iter().map(|(labels, controller, _)| {
+        (labels.clone(), ConstCounter::new(controller.metrics().dependency_requeues.get()))
+    });
+    let help = "Requests since something had changed that a reconcile had read";
+    family(encoder, "wheelhouse_dependency_requeues", help, requeues)?;
+    let coarsened =
+        tracking.iter().map(|(labels, _, (_, times))| (labels.clone(), ConstCounter::new(*times)));
+    let help = "How often all of a kind was followed, since a reconcile had read too much of it";
+    family(encoder, "wheelhouse_dependencies_coarsened", help, coarsened)
 }
 
 fn queues(encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {

@@ -56,6 +56,17 @@ struct Waiting {
     wide: bool,
     /// It is one of those that have to be handed out first.
     counted: bool,
+    /// The object had states that the changes do not show.
+    folded: bool,
+}
+
+/// A change, and how it is to be read.
+pub(crate) struct Popped {
+    pub(crate) delta: Delta,
+    /// Its objects may have more fields than the handler may see.
+    pub(crate) wide: bool,
+    /// States in between were left out.
+    pub(crate) folded: bool,
 }
 
 #[derive(Default)]
@@ -88,6 +99,15 @@ impl Queue {
 
     /// Takes changes; `wide` if their objects may have more fields than the handler may see.
     pub(crate) fn push(&self, changes: impl IntoIterator<Item = Change>, cause: Cause, wide: bool) {
+        self.push_all(changes, cause, wide, false);
+    }
+
+    /// Likewise, of a list: what the objects have been since the one before, nobody knows.
+    pub(crate) fn push_of_list(&self, changes: impl IntoIterator<Item = Change>, wide: bool) {
+        self.push_all(changes, Cause::Live, wide, true);
+    }
+
+    fn push_all(&self, changes: impl IntoIterator<Item = Change>, cause: Cause, wide: bool, folded: bool) {
         let mut pending = self.lock();
         let pending = &mut *pending;
         for change in changes {
@@ -99,14 +119,15 @@ impl Queue {
                         waiting.cause = cause;
                     }
                     waiting.wide |= wide;
-                    merge(&mut waiting.changes, change);
+                    waiting.folded |= merge(&mut waiting.changes, change) || folded;
                 }
                 None => {
                     let counted = cause == Cause::Initial;
                     pending.order.push_back(Arc::clone(&change.key));
                     pending.initial_left += usize::from(counted);
                     let key = Arc::clone(&change.key);
-                    let waiting = Waiting { changes: VecDeque::from([change]), cause, wide, counted };
+                    let changes = VecDeque::from([change]);
+                    let waiting = Waiting { changes, cause, wide, counted, folded };
                     pending.by_key.insert(key, waiting);
                 }
             }
@@ -132,14 +153,14 @@ impl Queue {
         self.initial_done.send_if_modified(|was| !std::mem::replace(was, *was || done) && done);
     }
 
-    /// The next change, and whether it is wide.
-    pub(crate) fn pop(&self) -> Option<(Delta, bool)> {
+    /// The next change.
+    pub(crate) fn pop(&self) -> Option<Popped> {
         let mut pending = self.lock();
         let pending = &mut *pending;
         let key = pending.order.front()?;
         let waiting = pending.by_key.get_mut(key)?;
         let change = waiting.changes.pop_front();
-        let (cause, wide, counted) = (waiting.cause, waiting.wide, waiting.counted);
+        let Waiting { cause, wide, counted, folded, .. } = *waiting;
         if waiting.changes.is_empty() {
             pending.by_key.remove(key);
             pending.order.pop_front();
@@ -152,7 +173,7 @@ impl Queue {
         }
         self.report(pending);
         let Change { key, old, new } = change?;
-        Some((Delta { key: Key::clone(&key), old, new, cause }, wide))
+        Some(Popped { delta: Delta { key: Key::clone(&key), old, new, cause }, wide, folded })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -160,19 +181,24 @@ impl Queue {
     }
 }
 
-/// Puts a change behind those that wait for the same key.
-fn merge(changes: &mut VecDeque<Change>, next: Change) {
+/// Puts a change behind those that wait for the same key. Whether a state is left out by that.
+fn merge(changes: &mut VecDeque<Change>, next: Change) -> bool {
     let full = changes.len() >= MAX_PER_KEY;
+    let mut folded = false;
     match changes.back_mut() {
         Some(last) => match (last.new.take(), next.new) {
             // Gone, and come again.
             (None, new) => changes.push_back(Change { new, ..next }),
-            (Some(between), Some(new)) if full || interchangeable(&between, &new) => last.new = Some(new),
+            (Some(between), Some(new)) if full || interchangeable(&between, &new) => {
+                last.new = Some(new);
+                folded = true;
+            }
             // Came, and goes unseen: its owner wants to know, so the deletion is told.
             (Some(between), None)
                 if full || last.old.as_ref().is_none_or(|old| interchangeable(old, &between)) =>
             {
                 last.old = Some(between);
+                folded = true;
             }
             (Some(between), new) => {
                 last.new = Some(between);
@@ -183,7 +209,9 @@ fn merge(changes: &mut VecDeque<Change>, next: Change) {
     }
     if changes.len() > MAX_PER_KEY {
         changes.remove(1);
+        folded = true;
     }
+    folded
 }
 
 /// Whether nobody needs to be told of the first once the second has come: they differ in status at

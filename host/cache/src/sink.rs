@@ -150,7 +150,8 @@ impl Sink {
         self.synced.send_replace(Some(fields.clone()));
         for listener in self.queues().iter() {
             if listener.queue.started() {
-                listener.push(changes.iter().cloned(), Cause::Live, &before.union(fields));
+                let wide = !listener.fields.covers(&before.union(fields));
+                listener.queue.push_of_list(changes.iter().cloned(), wide);
             } else if fields.covers(&listener.fields) {
                 listener.start(&self.store.snapshot());
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior};
 use wheelhouse_core::Object;
 
-use crate::fifo::{Delta, Queue};
+use crate::fifo::{Delta, Popped, Queue};
 use crate::informer::Informer;
 use crate::sync::watch;
 
@@ -17,11 +17,12 @@ pub struct Subscription {
     informer: Informer,
     queue: Arc<Queue>,
     resync: Option<Interval>,
+    folded: bool,
 }
 
 impl Subscription {
     pub(crate) fn new(informer: Informer, queue: Arc<Queue>) -> Self {
-        Self { informer, queue, resync: None }
+        Self { informer, queue, resync: None, folded: false }
     }
 
     /// Is told of every object this often, too, whatever happens, for as long as changes are taken; of
@@ -52,12 +53,19 @@ impl Subscription {
 
     /// The next change, if one is waiting.
     pub fn try_next(&mut self) -> Option<Delta> {
-        let (delta, wide) = self.queue.pop()?;
+        let Popped { delta, wide, folded } = self.queue.pop()?;
+        self.folded = folded;
         if !wide {
             return Some(delta);
         }
         let view = |object: Option<Object>| object.map(|object| self.informer.fields().project(&object));
         Some(Delta { old: view(delta.old), new: view(delta.new), ..delta })
+    }
+
+    /// Whether the object had states that the change that was taken last does not show: it was not taken in
+    /// time, or the watch had a gap. A reader of the store may have seen them.
+    pub fn folded(&self) -> bool {
+        self.folded
     }
 
     /// How many keys have changes waiting.

@@ -16,6 +16,7 @@ use wheelhouse_sandbox::Revision;
 use crate::metrics::PluginMetrics;
 use crate::prepare::{Prepared, ungranted_sources};
 use crate::revision::{Running, workers};
+use crate::tracking::Dependencies;
 
 /// A running plugin.
 pub struct Controller {
@@ -33,6 +34,7 @@ struct Current {
     client: Arc<wheelhouse_client::PluginClient>,
     usage: Arc<Usage>,
     gate: Arc<Gate>,
+    dependencies: Arc<Dependencies>,
     number: u64,
     since: SystemTime,
 }
@@ -70,6 +72,8 @@ impl Controller {
     /// Starts a plugin: returns once the objects that exist have been requested and workers run.
     pub async fn start(prepared: Prepared) -> Self {
         let queue = WorkQueue::new(BackoffPolicy::default());
+        // Of a life before: all is reconciled anew.
+        prepared.shared.dependencies.clear();
         let metrics = Arc::new(PluginMetrics::default());
         let current = Mutex::new(Current::of(&prepared, 1));
         let mut running = Running::listen(prepared, queue.clone(), Arc::clone(&metrics));
@@ -84,6 +88,10 @@ impl Controller {
         let mut slot = self.running.lock().await;
         let Some(old) = slot.take() else { return true };
         let number = self.current().number + 1;
+        if old.prepared.spec().reconciles.kind != prepared.spec().reconciles.kind {
+            // The same keys are other objects.
+            prepared.shared.dependencies.clear();
+        }
         let current = Current::of(&prepared, number);
         // The new revision listens before the old one stops to, so that no change falls between them;
         // and it requests nothing before the old workers have stopped to take requests, so that they do
@@ -97,7 +105,11 @@ impl Controller {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
         *slot = Some(new);
         self.metrics.swaps.inc();
-        old.drain(grace).await
+        let drained = old.drain(grace).await;
+        if !self.current().tracks() {
+            self.current().dependencies.clear();
+        }
+        drained
     }
 
     /// Stops: nothing new begins, what runs may end within the grace. Whether all of it did.
@@ -161,6 +173,13 @@ impl Controller {
         self.spec().reconciles.kind.clone()
     }
 
+    /// What its reconciles depend on, and how often a kind was followed as a whole for want of room; none
+    /// if it does not track dependencies.
+    pub fn dependencies(&self) -> Option<(u64, u64)> {
+        let current = self.current();
+        current.tracks().then(|| current.dependencies.counts())
+    }
+
     /// Its counters.
     pub fn metrics(&self) -> &Arc<PluginMetrics> {
         &self.metrics
@@ -220,8 +239,13 @@ impl Current {
             client: Arc::clone(&prepared.client),
             usage: Arc::clone(&prepared.shared.usage),
             gate: Arc::clone(&prepared.gate),
+            dependencies: Arc::clone(&prepared.shared.dependencies),
             number,
             since: SystemTime::now(),
         }
+    }
+
+    fn tracks(&self) -> bool {
+        self.revision.spec().options.track_dependencies
     }
 }

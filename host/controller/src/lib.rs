@@ -7,11 +7,13 @@
 //! - no key is ever in two reconciles at once, across revisions too: both take from one queue;
 //! - a switch loses no request: the old revision ends what it has begun, the new one takes all
 //!   that is waiting, and every object is requested again, behind live changes;
-//! - a revision that cannot be prepared changes nothing that runs.
+//! - a revision that cannot be prepared changes nothing that runs;
+//! - where a plugin asks for it, a change of anything that a reconcile has read requests its object again.
 //!
 //! It does not know where components come from.
 
 mod controller;
+mod dependencies;
 mod error;
 mod mapping;
 mod metrics;
@@ -21,6 +23,7 @@ mod report;
 mod revision;
 mod ticks;
 mod trace;
+mod tracking;
 
 pub use controller::{Controller, PluginStatus};
 pub use error::PrepareError;

@@ -36,6 +36,8 @@ pub struct PluginMetrics {
     pub active: Gauge,
     /// Switches to another revision.
     pub swaps: Counter<u64, AtomicU64>,
+    /// Requests since something had changed that a reconcile had read.
+    pub dependency_requeues: Counter,
 }
 
 impl Default for PluginMetrics {
@@ -54,6 +56,7 @@ impl Default for PluginMetrics {
             queued: buckets(),
             active: Gauge::default(),
             swaps: Counter::default(),
+            dependency_requeues: Counter::default(),
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::error::PrepareError;
 use crate::patience::{Patience, Slowness};
 use crate::report::{Failed, Reports};
 use crate::ticks::{self, Schedule};
+use crate::tracking::Dependencies;
 
 /// What all plugins of a host share. Cheap to clone.
 #[derive(Clone)]
@@ -59,6 +60,8 @@ pub struct Shared {
     pub metrics: Arc<OwnMetrics>,
     /// What its operator grants: nothing at first.
     pub granted: Arc<Granted>,
+    /// What its reconciles have read, if it tracks that.
+    pub(crate) dependencies: Arc<Dependencies>,
 }
 
 impl Shared {
@@ -74,6 +77,7 @@ impl Shared {
             events: EventRecorder::default(),
             metrics: Arc::default(),
             granted: Arc::default(),
+            dependencies: Arc::default(),
         }
     }
 }

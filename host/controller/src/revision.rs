@@ -22,6 +22,7 @@ use crate::prepare::Prepared;
 use crate::report::{Failed, Reports};
 use crate::ticks;
 use crate::trace;
+use crate::tracking::{Follower, Tracking};
 
 /// However often a plugin wants to be asked again of everything, it is no more often than this.
 const SHORTEST_RESYNC: Duration = Duration::from_secs(1);
@@ -51,6 +52,8 @@ pub(crate) struct Running {
     metrics: Arc<PluginMetrics>,
     /// Until they are started.
     pumps: Vec<(Pump, Subscription)>,
+    followers: Vec<(Follower, Subscription)>,
+    tracking: Option<Arc<Tracking>>,
     sources: JoinSet<()>,
     workers: JoinSet<()>,
     retired: watch::Sender<bool>,
@@ -93,8 +96,18 @@ impl Running {
                 pumps.push((pump, subscription));
             }
         }
+        let tracking = spec.options.track_dependencies.then(|| {
+            let cluster = Arc::clone(&prepared.client) as Arc<_>;
+            Tracking::new(&spec, cluster, &prepared.shared.dependencies, &prepared.informers)
+        });
+        let following = tracking.iter().flat_map(|tracking| {
+            let follower =
+                || Follower::new(tracking, &queue, &metrics.dependency_requeues, retired.subscribe());
+            Follower::subscriptions(tracking).into_iter().map(move |subscription| (follower(), subscription))
+        });
+        let followers = following.collect();
         let (sources, workers) = (JoinSet::new(), JoinSet::new());
-        Self { prepared, queue, metrics, pumps, sources, workers, retired }
+        Self { prepared, queue, metrics, pumps, followers, tracking, sources, workers, retired }
     }
 
     /// Starts to request objects: first those that exist, then whatever changes.
@@ -106,6 +119,9 @@ impl Running {
         }
         let schedule = &self.prepared.shared.ticks;
         ticks::start(&self.prepared.spec().ticks, schedule, &self.queue, &self.retired, &mut self.sources);
+        for (follower, subscription) in self.followers.drain(..) {
+            self.sources.spawn(follower.run(subscription));
+        }
         Started(initial)
     }
 
@@ -118,6 +134,7 @@ impl Running {
                 queue: self.queue.clone(),
                 metrics: Arc::clone(&self.metrics),
                 reports: Arc::clone(&self.prepared.shared.reports),
+                tracking: self.tracking.clone(),
                 retired: self.retired.subscribe(),
             };
             self.workers.spawn(worker.run());
@@ -157,6 +174,7 @@ struct Worker {
     queue: WorkQueue<Key>,
     metrics: Arc<PluginMetrics>,
     reports: Arc<Reports>,
+    tracking: Option<Arc<Tracking>>,
     retired: watch::Receiver<bool>,
 }
 
@@ -164,7 +182,7 @@ impl Worker {
     async fn run(mut self) {
         loop {
             let Some(work) = self.take().await else { return };
-            reconcile(&self.revision, &self.metrics, &self.reports, work).await;
+            self.reconcile(work).await;
             if !self.revision.is_greedy() {
                 continue;
             }
@@ -180,7 +198,7 @@ impl Worker {
     async fn run_while_greedy(mut self) -> bool {
         while self.revision.is_greedy() {
             match tokio::time::timeout(IDLE, self.take()).await {
-                Ok(Some(work)) => reconcile(&self.revision, &self.metrics, &self.reports, work).await,
+                Ok(Some(work)) => self.reconcile(work).await,
                 Ok(None) => return false,
                 Err(_) => break,
             }
@@ -323,63 +341,71 @@ fn reconcile_id() -> String {
     format!("{:08x}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-async fn reconcile(revision: &Arc<Revision>, metrics: &PluginMetrics, reports: &Reports, work: Work<Key>) {
-    let (plugin, id) = (revision.spec().name.as_str(), reconcile_id());
-    let key = work.key().clone();
-    let attempt = work.attempt();
-    metrics.queued.observe(work.waited().as_secs_f64());
-    metrics.active.inc();
-    let begun = Instant::now();
-    let span = trace::of_reconcile(revision, &key, &id, attempt);
-    let request =
-        Request { key: key.clone(), reconcile_id: id.clone(), attempt, first_seen: work.first_seen() };
-    let called = revision.reconcile(request).instrument(span.clone()).await;
-    metrics.seconds.observe(begun.elapsed().as_secs_f64());
-    metrics.active.dec();
-    let result = match called {
-        Ok(Outcome::Done) => {
-            tracing::debug!(plugin, object = %key, reconcile_id = id, "reconciled");
-            work.done();
-            "success"
+impl Worker {
+    async fn reconcile(&self, work: Work<Key>) {
+        let Self { revision, metrics, reports, tracking, .. } = self;
+        let (plugin, id) = (revision.spec().name.as_str(), reconcile_id());
+        let key = work.key().clone();
+        let attempt = work.attempt();
+        metrics.queued.observe(work.waited().as_secs_f64());
+        metrics.active.inc();
+        let begun = Instant::now();
+        let span = trace::of_reconcile(revision, &key, &id, attempt);
+        let request =
+            Request { key: key.clone(), reconcile_id: id.clone(), attempt, first_seen: work.first_seen() };
+        let tracked = tracking.as_ref().map(|tracking| tracking.begin(&key));
+        let through = tracked.as_ref().map(|run| run.access());
+        let called = revision.reconcile_through(request, through).instrument(span.clone()).await;
+        if let Some(run) = tracked {
+            run.end(called.as_ref().ok());
         }
-        Ok(Outcome::RequeueAfter(after)) => {
-            tracing::debug!(plugin, object = %key, reconcile_id = id, "reconciled; again in {after:?}");
-            work.requeue_after(after);
-            "requeue_after"
-        }
-        Ok(Outcome::Transient(error)) => {
-            if reports.may_say(&error) {
-                tracing::warn!(plugin, object = %key, reconcile_id = id, attempt, "failed, will be retried: {error}");
+        metrics.seconds.observe(begun.elapsed().as_secs_f64());
+        metrics.active.dec();
+        let result = match called {
+            Ok(Outcome::Done) => {
+                tracing::debug!(plugin, object = %key, reconcile_id = id, "reconciled");
+                work.done();
+                "success"
             }
-            work.retry();
-            "error"
-        }
-        Ok(Outcome::Terminal(error)) => {
-            if reports.may_say(&error) {
-                tracing::warn!(plugin, object = %key, reconcile_id = id, attempt, "failed, not retried until it changes: {error}");
+            Ok(Outcome::RequeueAfter(after)) => {
+                tracing::debug!(plugin, object = %key, reconcile_id = id, "reconciled; again in {after:?}");
+                work.requeue_after(after);
+                "requeue_after"
             }
-            work.give_up();
-            "terminal_error"
-        }
-        Err(error) => {
-            let (call, then) = ("reconcile", "it is retried");
-            let failed = Failed { call, object: &key, reconcile_id: &id, then };
-            reports.failed(revision, &failed, &error);
-            work.retry();
-            match error {
-                CallError::Trap { .. } => "trap",
-                CallError::Timeout { .. } | CallError::Cpu { .. } => "timeout",
-                CallError::Instance(_) => "error",
+            Ok(Outcome::Transient(error)) => {
+                if reports.may_say(&error) {
+                    tracing::warn!(plugin, object = %key, reconcile_id = id, attempt, "failed, will be retried: {error}");
+                }
+                work.retry();
+                "error"
+            }
+            Ok(Outcome::Terminal(error)) => {
+                if reports.may_say(&error) {
+                    tracing::warn!(plugin, object = %key, reconcile_id = id, attempt, "failed, not retried until it changes: {error}");
+                }
+                work.give_up();
+                "terminal_error"
+            }
+            Err(error) => {
+                let (call, then) = ("reconcile", "it is retried");
+                let failed = Failed { call, object: &key, reconcile_id: &id, then };
+                reports.failed(revision, &failed, &error);
+                work.retry();
+                match error {
+                    CallError::Trap { .. } => "trap",
+                    CallError::Timeout { .. } | CallError::Cpu { .. } => "timeout",
+                    CallError::Instance(_) => "error",
+                }
+            }
+        };
+        let failed = !matches!(result, "success" | "requeue_after");
+        trace::ended(&span, result, failed);
+        if failed {
+            metrics.errors.inc();
+            if attempt >= STUBBORN {
+                metrics.stubborn.inc();
             }
         }
-    };
-    let failed = !matches!(result, "success" | "requeue_after");
-    trace::ended(&span, result, failed);
-    if failed {
-        metrics.errors.inc();
-        if attempt >= STUBBORN {
-            metrics.stubborn.inc();
-        }
+        metrics.reconciles.get_or_create(&ResultLabel { result }).inc();
     }
-    metrics.reconciles.get_or_create(&ResultLabel { result }).inc();
 }

@@ -90,6 +90,8 @@ pub struct Options {
     pub resync: Option<Duration>,
     /// Of one reconcile.
     pub timeout: Option<Duration>,
+    /// Whether a change of what a reconcile has read requests its object again.
+    pub track_dependencies: bool,
 }
 
 /// What a plugin is and needs.

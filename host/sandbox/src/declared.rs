@@ -178,6 +178,7 @@ pub(crate) fn spec(spec: wit::Spec) -> Result<Spec, String> {
             concurrency: spec.options.concurrency.max(1),
             resync: spec.options.resync_ms.map(Duration::from_millis),
             timeout: spec.options.timeout_ms.map(Duration::from_millis),
+            track_dependencies: spec.options.track_dependencies,
         },
     })
 }

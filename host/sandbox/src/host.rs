@@ -37,6 +37,8 @@ pub(crate) enum Authority {
 pub(crate) struct InstanceState {
     pub(crate) gate: Arc<Gate>,
     cluster: Option<Arc<dyn ClusterAccess>>,
+    /// What this call reaches it through, if not directly.
+    through: Option<Arc<dyn ClusterAccess>>,
     config: Arc<str>,
     log: Arc<LogContext>,
     pub(crate) limits: Limits,
@@ -80,6 +82,7 @@ impl InstanceState {
         Self {
             gate,
             cluster,
+            through: None,
             config,
             log,
             limits,
@@ -111,9 +114,15 @@ impl InstanceState {
         self.log.begin(reconcile_id, object);
     }
 
+    /// Has this call, and none after it, reach the cluster through this.
+    pub(crate) fn go_through(&mut self, cluster: Option<Arc<dyn ClusterAccess>>) {
+        self.through = cluster;
+    }
+
     /// After a call.
     pub(crate) fn end(&mut self) {
         self.authority = Authority::None;
+        self.through = None;
         self.usage.host_calls(self.calls);
         self.log.flush();
     }
@@ -138,7 +147,7 @@ impl InstanceState {
     /// The cluster, if this call may reach it so far; a trap otherwise.
     pub(crate) fn cluster(&mut self, needed: Authority) -> wasmtime::Result<Arc<dyn ClusterAccess>> {
         self.enter()?;
-        match &self.cluster {
+        match self.through.as_ref().or(self.cluster.as_ref()) {
             Some(cluster) if self.authority >= needed => Ok(Arc::clone(cluster)),
             _ if self.authority == Authority::Read => bail!("map may read and count, and may not write"),
             _ => bail!("describe and index may use no import but the log and the configuration"),

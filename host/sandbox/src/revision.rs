@@ -230,6 +230,18 @@ impl Revision {
     /// # Errors
     /// It trapped or went over a limit. Both have cost the instance, and nothing else.
     pub async fn reconcile(self: &Arc<Self>, request: Request) -> Result<Outcome, CallError> {
+        self.reconcile_through(request, None).await
+    }
+
+    /// Likewise; this call's reads and writes go through that instead of [`RevisionSetup::cluster`].
+    ///
+    /// # Errors
+    /// As of [`Self::reconcile`].
+    pub async fn reconcile_through(
+        self: &Arc<Self>,
+        request: Request,
+        cluster: Option<Arc<dyn ClusterAccess>>,
+    ) -> Result<Outcome, CallError> {
         let limits = &self.setup.limits;
         let limit = limits.reconcile_timeout;
         let timeout = self.setup.spec.options.timeout.map_or(limit, |own| own.min(limit));
@@ -237,6 +249,7 @@ impl Revision {
         self.call((timeout, Limit::ReconcileTimeout), cpu, move |mut lease| async move {
             let key = request.key.to_string();
             lease.instance.state().begin(Authority::Full, timeout, &request.reconcile_id, &key);
+            lease.instance.state().go_through(cluster);
             let request = wit::Request {
                 key: convert::key_out(request.key),
                 reconcile_id: request.reconcile_id,

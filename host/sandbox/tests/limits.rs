@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 
 use tracing::Instrument as _;
 use wheelhouse_core::limits::{Isolation, Limit, Limits};
+use wheelhouse_core::outcome::Request;
 use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Key, Object, Outcome};
 use wheelhouse_sandbox::CallError;
 
-use crate::support::{Neighbour, attacked, beside, hasty, instances, limits, reason, reconcile, start_with};
+use crate::support::{
+    Neighbour, Nothing, attacked, beside, hasty, instances, limits, reason, reconcile, start, start_with,
+};
 
 /// How often a limit was hit.
 fn breaches(usage: &Usage, limit: Limit) -> u64 {
@@ -360,4 +363,22 @@ async fn a_call_that_goes_on_elsewhere_is_within_the_span_that_asked_for_it() {
     let span = tracing::info_span!("asked");
     assert!(reconcile(&revision, "get").instrument(span.clone()).await.is_ok());
     assert_eq!(seen.try_recv().unwrap(), (true, span.id()));
+}
+
+#[tokio::test]
+async fn what_one_call_reaches_the_cluster_through_is_not_there_for_the_next() {
+    let (revision, direct) = start().await;
+    let through = Arc::new(Nothing::default());
+    let request = Request {
+        key: Key::new("default", "get"),
+        reconcile_id: "1".to_owned(),
+        attempt: 1,
+        first_seen: std::time::SystemTime::UNIX_EPOCH,
+    };
+    revision.reconcile_through(request, Some(Arc::clone(&through) as Arc<_>)).await.unwrap();
+    let asked = |cluster: &Nothing| cluster.asked.lock().unwrap().len();
+    assert_eq!((asked(&through), asked(&direct)), (1, 0));
+    reconcile(&revision, "get").await.unwrap();
+    assert_eq!(revision.instances_created(), 1, "it is the same instance");
+    assert_eq!((asked(&through), asked(&direct)), (1, 1));
 }

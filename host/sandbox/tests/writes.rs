@@ -141,8 +141,12 @@ async fn hostile_json_that_is_nested_deep_is_an_error_and_overflows_no_stack() {
 
 #[tokio::test]
 async fn hostile_times_without_end_are_held_to_the_host_s() {
-    let endless =
-        Options { concurrency: u32::MAX, resync: Some(Duration::MAX), timeout: Some(Duration::MAX) };
+    let endless = Options {
+        concurrency: u32::MAX,
+        resync: Some(Duration::MAX),
+        timeout: Some(Duration::MAX),
+        track_dependencies: true,
+    };
     let hostile = start(hasty(), Arc::new(Nothing::default()), Some(endless.clone())).await;
     assert_eq!(
         attacked(&hostile, "requeue-max").await,
@@ -163,7 +167,12 @@ async fn hostile_times_without_end_are_held_to_the_host_s() {
 
 #[tokio::test]
 async fn hostile_a_timeout_of_nothing_is_a_timeout() {
-    let none = Options { concurrency: 0, resync: Some(Duration::ZERO), timeout: Some(Duration::ZERO) };
+    let none = Options {
+        concurrency: 0,
+        resync: Some(Duration::ZERO),
+        timeout: Some(Duration::ZERO),
+        track_dependencies: true,
+    };
     let hostile = start(limits(), Arc::new(Nothing::default()), Some(none)).await;
     match attacked(&hostile, "sleep").await {
         Err(CallError::Timeout { limit: Limit::ReconcileTimeout, .. }) => {}

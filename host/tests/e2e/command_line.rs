@@ -127,6 +127,11 @@ fn inspect_shows_what_a_plugin_is_and_needs() {
     assert_eq!(json["indexes"][0]["kind"], "v1/Pod");
     let keeps: Value = serde_json::json!({"kind": "v1/Node", "scope": "everything", "fields": "metadata"});
     assert_eq!(json["keeps"][0], keeps);
+    assert_eq!(json["trackDependencies"], false);
+    assert!(!text.contains("tracks"));
+    let output = run(&["inspect", plugin("service-notes").to_str().unwrap()]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("tracks       what each reconcile reads"), "{text}");
 }
 
 #[test]

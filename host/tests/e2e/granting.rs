@@ -211,7 +211,7 @@ async fn a_folder_of_a_mounted_config_map_is_followed_through_its_links() {
 
 #[tokio::test]
 async fn the_grant_that_inspect_prints_satisfies_each_example() {
-    let names = ["hello", "hostile", "node-census", "webapp"];
+    let names = ["hello", "hostile", "node-census", "service-notes", "webapp"];
     let grants = tempfile::tempdir().unwrap();
     for name in names {
         let file = grants.path().join(name).with_extension("yaml");

@@ -6,6 +6,7 @@ mod cache;
 mod command_line;
 mod compiling;
 mod configuring;
+mod dependencies;
 mod granting;
 mod limiting;
 mod loading;

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use wheelhouse_cache::{Cause, Delta, Event};
 
-use crate::script::{Script, contents, factory, informer, kind, next, object, page, pod, until};
+use crate::script::{Script, contents, factory, informer, kind, next, object, page, pod, refusal, until};
 
 fn brief(delta: &Delta) -> (String, Option<String>, Option<String>) {
     let version = |o: &Option<wheelhouse_core::Object>| o.as_ref().map(|o| o.resource_version().to_owned());
@@ -69,6 +69,35 @@ async fn what_came_and_went_unseen_is_told_as_gone() {
     until("both have passed", || contents(&informer) == ["b@13"]).await;
     assert_eq!(brief(&next(&mut handler).await), told("a", "11", ""));
     assert_eq!(brief(&next(&mut handler).await), told("b", "", "13"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_hides_a_state_in_between_says_so() {
+    let script = Arc::new(Script::default());
+    script.list(page("10", [pod("a", "1"), pod("b", "2")]));
+    let watch = script.watch();
+    let informer = informer(&script).await;
+    let mut handler = informer.subscribe();
+    for _ in 0..2 {
+        next(&mut handler).await;
+        assert!(!handler.folded());
+    }
+    let status = |version, phase| object("a", "a", version, json!({"status": {"phase": phase}}));
+    watch.unbounded_send(Ok(Event::Modified(status("11", "Pending")))).unwrap();
+    assert_eq!(brief(&next(&mut handler).await), told("a", "1", "11"));
+    assert!(!handler.folded());
+    // The handler is slow: two states, one change.
+    watch.unbounded_send(Ok(Event::Modified(status("12", "Running")))).unwrap();
+    watch.unbounded_send(Ok(Event::Modified(status("13", "Failed")))).unwrap();
+    until("both have passed", || contents(&informer) == ["a@13", "b@2"]).await;
+    assert_eq!(brief(&next(&mut handler).await), told("a", "11", "13"));
+    assert!(handler.folded());
+    // The watch has a gap: what b was meanwhile, nobody knows.
+    watch.unbounded_send(Ok(Event::Error(refusal(410, "Expired")))).unwrap();
+    script.list(page("20", [pod("a", "13"), pod("b", "19")]));
+    let _watch = script.watch();
+    assert_eq!(brief(&next(&mut handler).await), told("b", "2", "19"));
+    assert!(handler.folded());
 }
 
 #[tokio::test(start_paused = true)]

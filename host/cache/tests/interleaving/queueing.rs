@@ -7,7 +7,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 use wheelhouse_core::Object;
 
-use crate::fifo::{Cause, Delta, Queue};
+use crate::fifo::{Cause, Delta, Popped, Queue};
 use crate::order::in_many_orders;
 use crate::sync::Mutex;
 use crate::world::{Told, object, objects};
@@ -21,7 +21,7 @@ fn change(old: Option<&Object>, new: Option<&Object>) -> Change {
 /// As `Subscription::next`.
 fn next(queue: &Queue) -> Delta {
     loop {
-        if let Some((delta, _)) = queue.pop() {
+        if let Some(Popped { delta, .. }) = queue.pop() {
             return delta;
         }
         block_on(queue.wake.notified());
@@ -93,7 +93,7 @@ fn initial_objects_are_handed_out_before_it_is_said_that_they_are() {
         let mut told = Told::default();
         while !(told.all().contains(&"a@3".to_owned()) && told.known.contains_key("c")) {
             let mut left = left.lock().unwrap();
-            let Some((delta, _)) = queue.pop() else {
+            let Some(Popped { delta, .. }) = queue.pop() else {
                 drop(left);
                 block_on(queue.wake.notified());
                 continue;

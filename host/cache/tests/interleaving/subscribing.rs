@@ -6,7 +6,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 use wheelhouse_core::{Fields, Object};
 
-use crate::fifo::Cause;
+use crate::fifo::{Cause, Popped};
 use crate::informer::Informer;
 use crate::order::in_many_orders;
 use crate::sink::Sink;
@@ -122,12 +122,12 @@ fn who_is_told_of_everything_again_is_not_told_of_the_past() {
         let mut told = Told::default();
         while !told.known.contains_key("end") {
             match queue.pop() {
-                Some((delta, _)) => told.take(&delta),
+                Some(Popped { delta, .. }) => told.take(&delta),
                 None => block_on(queue.wake.notified()),
             }
         }
         resync.join().unwrap();
-        while let Some((delta, _)) = queue.pop() {
+        while let Some(Popped { delta, .. }) = queue.pop() {
             told.take(&delta);
         }
         assert_eq!(told.all(), LAST);

@@ -22,7 +22,7 @@ fn spec(reconciles: Source, owns: Vec<Source>) -> Spec {
         ticks: Vec::new(),
         indexes: Vec::new(),
         permissions: Vec::new(),
-        options: Options { concurrency: 1, resync: None, timeout: None },
+        options: Options { concurrency: 1, resync: None, timeout: None, track_dependencies: false },
     }
 }
 

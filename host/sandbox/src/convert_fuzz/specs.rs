@@ -93,11 +93,14 @@ fn permission() -> impl Strategy<Value = wit::Permission> {
 fn options() -> impl Strategy<Value = wit::Options> {
     let ms = || prop::option::of(prop_oneof![any::<u64>(), Just(u64::MAX), Just(0)]);
     let concurrency = prop_oneof![any::<u32>(), Just(u32::MAX), Just(0)];
-    (concurrency, ms(), ms()).prop_map(|(concurrency, resync_ms, timeout_ms)| wit::Options {
-        concurrency,
-        resync_ms,
-        timeout_ms,
-    })
+    (concurrency, ms(), ms(), any::<bool>()).prop_map(
+        |(concurrency, resync_ms, timeout_ms, track_dependencies)| wit::Options {
+            concurrency,
+            resync_ms,
+            timeout_ms,
+            track_dependencies,
+        },
+    )
 }
 
 fn spec() -> impl Strategy<Value = wit::Spec> {

@@ -7,10 +7,16 @@
 //! were then found, is asked once more with those. A write never is.
 //!
 //! Credentials and certificates are rotated while the process runs: see [`Rest::following`].
+//!
+//! What may only be written under a lease goes through a [`Rest::fenced`], so that no way of writing can
+//! forget it. It is judged as late as kube's client allows, just before the request is handed over, and once
+//! the fence is closed nobody waits for the answer to a write any more. What is left is the time that it takes
+//! from there to the kernel: a process that is stopped within it, for longer than its lease, sends that one
+//! request late.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -19,7 +25,9 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 use serde::Deserialize;
 use tokio::time::timeout;
+use wheelhouse_core::Fence;
 use wheelhouse_core::error::Cause;
+use wheelhouse_core::fence::Fenced;
 
 pub use crate::connection::Rotation;
 use crate::connection::{Connection, Trouble};
@@ -50,6 +58,9 @@ pub enum Failure {
     /// Nothing was sent: the request cannot be put into words.
     #[error("the request cannot be sent: {0}")]
     BadRequest(String),
+    /// Nothing was sent: another host may be at work.
+    #[error(transparent)]
+    Fenced(#[from] Fenced),
 }
 
 /// A refusal: Kubernetes' `Status`, as far as it was given.
@@ -95,6 +106,7 @@ impl Failure {
             Self::TimedOut(_) => "timeout",
             Self::Unreadable(_) => "unreadable",
             Self::BadRequest(_) => "bad_request",
+            Self::Fenced(_) => "fenced",
         }
     }
 
@@ -200,6 +212,8 @@ pub fn connect(mut config: kube::Config) -> Result<kube::Client, kube::Error> {
 #[derive(Clone)]
 pub struct Rest {
     connection: Arc<Connection>,
+    /// Of everything that is no GET.
+    fence: Fence,
 }
 
 /// A request without success, and whether another client is in use since.
@@ -217,7 +231,7 @@ impl From<Failure> for Failed {
 impl Rest {
     /// Over this client, for ever; see [`connect`].
     pub fn new(client: kube::Client) -> Self {
-        Self { connection: Arc::new(Connection::fixed(client)) }
+        Self { connection: Arc::new(Connection::fixed(client)), fence: Fence::open() }
     }
 
     /// Over a client of this configuration, which `load` gave, and of each one that differs from it
@@ -236,7 +250,14 @@ impl Rest {
         F: Future<Output = Result<kube::Config, ConnectError>> + Send + 'static,
         L: Fn() -> F + Send + Sync + 'static,
     {
-        Ok(Self { connection: Arc::new(Connection::following(config, load, rotation).await?) })
+        let connection = Arc::new(Connection::following(config, load, rotation).await?);
+        Ok(Self { connection, fence: Fence::open() })
+    }
+
+    /// Likewise, over the same connection, for who may write no longer than the fence is open.
+    #[must_use]
+    pub fn fenced(&self, fence: &Fence) -> Self {
+        Self { connection: Arc::clone(&self.connection), fence: fence.clone() }
     }
 
     /// The client that is in use now, for what this has no words for. It stays as it is.
@@ -244,7 +265,8 @@ impl Rest {
         self.connection.now().client.clone()
     }
 
-    /// One request and the whole of its answer, if that is a success.
+    /// One request and the whole of its answer, if that is a success. One that is no GET is sent only while
+    /// the fence is open, and is given up when that closes: then nobody knows whether it was carried out.
     ///
     /// # Errors
     /// Whatever else it is.
@@ -255,6 +277,10 @@ impl Rest {
         content: Option<(&str, Vec<u8>)>,
         within: Duration,
     ) -> Result<Bytes, Failure> {
+        let within = match method {
+            Method::GET => within,
+            _ => within.min(self.fence.left(Instant::now())?),
+        };
         let answer = async {
             let response = if method == Method::GET && content.is_none() {
                 self.open(path, JSON).await?
@@ -297,7 +323,11 @@ impl Rest {
         }
         let body = content.map_or_else(Body::empty, |(_, body)| Body::from(body));
         let request = request.body(body).map_err(|e| Failure::BadRequest(e.to_string()))?;
+        let writes = request.method() != Method::GET;
         let used = self.connection.for_request().await;
+        if writes {
+            self.fence.left(Instant::now()).map_err(Failure::from)?;
+        }
         let (failure, trouble) = match used.client.send(request).await {
             Ok(response) if response.status().is_success() => return Ok(response),
             Ok(response) => {

@@ -7,7 +7,9 @@
 //! - no key is ever in two reconciles at once, across revisions too: both take from one queue;
 //! - a switch loses no request: the old revision ends what it has begun, the new one takes all
 //!   that is waiting, and every object is requested again, behind live changes;
-//! - a revision that cannot be prepared changes nothing that runs.
+//! - a revision that cannot be prepared changes nothing that runs;
+//! - a plugin that stands by has its caches filled, and requests, reconciles and writes nothing; one that is
+//!   told to stand by has stopped when that returns.
 //!
 //! It does not know where components come from.
 
@@ -18,6 +20,7 @@ mod patience;
 mod prepare;
 mod report;
 mod revision;
+mod turn;
 
 pub use controller::{Controller, PluginStatus};
 pub use metrics::PluginMetrics;

@@ -16,7 +16,7 @@ use wheelhouse_core::request::Watch;
 use wheelhouse_core::series::OwnMetrics;
 use wheelhouse_core::spec::{FieldIndex, IndexSource};
 use wheelhouse_core::usage::Usage;
-use wheelhouse_core::{ApiError, Fields, Gate, Granted, Kind, Object, Permitted, Scope, Spec};
+use wheelhouse_core::{ApiError, Fence, Fields, Gate, Granted, Kind, Object, Permitted, Scope, Spec};
 use wheelhouse_sandbox::{Compiled, DescribeError, Revision, RevisionSetup, Sandbox};
 
 use crate::patience::{Patience, Slowness};
@@ -56,11 +56,13 @@ pub struct Shared {
     pub metrics: Arc<OwnMetrics>,
     /// What its operator grants: nothing at first.
     pub granted: Arc<Granted>,
+    /// Until when it may write.
+    pub fence: Fence,
 }
 
 impl Shared {
-    /// Of a plugin that has done nothing yet.
-    pub fn new(limits: &Limits) -> Self {
+    /// Of a plugin that has done nothing yet, and writes as long as the fence is open.
+    pub fn new(limits: &Limits, fence: Fence) -> Self {
         let usage = Arc::new(Usage::new(limits));
         Self {
             own_writes: OwnWrites::default(),
@@ -70,6 +72,7 @@ impl Shared {
             events: EventRecorder::default(),
             metrics: Arc::default(),
             granted: Arc::default(),
+            fence,
         }
     }
 }
@@ -248,7 +251,7 @@ impl Runtime {
             Watched { informers: informers.clone(), indexes }
         });
         let client = PluginClient::new(
-            self.client.clone(),
+            self.client.fenced(&shared.fence),
             &self.informers,
             watched,
             &shared.own_writes,

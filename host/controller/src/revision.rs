@@ -122,18 +122,22 @@ impl Running {
         self.retired.send_replace(true);
     }
 
-    /// Lets what runs end; what does not within the grace is stopped, and its key requested again.
-    /// Whether all of it ended.
-    pub(crate) async fn drain(mut self, grace: Duration) -> bool {
+    /// Lets what runs end; what does not within the grace, or before it is cut short, is stopped, and its
+    /// key requested again. Whether all of it ended, and the revision, which listens no more.
+    pub(crate) async fn drain(mut self, grace: Duration, cut: impl Future<Output = ()>) -> (bool, Prepared) {
         self.retire();
         let all = async {
             while self.sources.join_next().await.is_some() {}
             while self.workers.join_next().await.is_some() {}
         };
-        let drained = tokio::time::timeout(grace, all).await.is_ok();
+        let drained = tokio::select! {
+            biased;
+            () = cut => false,
+            drained = tokio::time::timeout(grace, all) => drained.is_ok(),
+        };
         self.workers.shutdown().await;
         self.sources.shutdown().await;
-        drained
+        (drained, self.prepared)
     }
 }
 

@@ -10,6 +10,7 @@ mod directory;
 mod grants;
 mod inspect;
 mod inspect_grant;
+mod leader;
 mod logging;
 mod metrics;
 mod own_metrics;

@@ -13,6 +13,7 @@ use wheelhouse_sandbox::Sandbox;
 
 use crate::cli::{DevArgs, HostArgs, RunArgs};
 use crate::grants::{Grants, Otherwise};
+use crate::leader::{Election, Settings};
 use crate::plugins::Plugins;
 use crate::{admin, compile, devcluster, directory, logging};
 
@@ -96,6 +97,8 @@ async fn host(
     otherwise: Otherwise,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
+    // `run` is what may run twice; a development cluster ends with its one host.
+    let settings = Settings::of(&args.lease, otherwise == Otherwise::Nothing)?;
     let grants = Grants::follow(args.grants.as_deref(), otherwise).await?;
     if args.grants.is_none() {
         match otherwise {
@@ -107,7 +110,11 @@ async fn host(
             ),
         }
     }
+    if let Some(Settings { identity, namespace, .. }) = &settings {
+        tracing::info!(identity, namespace, "leader election: this host works while it holds a lease");
+    }
     let sandbox = Sandbox::new(compile::sandbox(&args.compile)?)?;
+    let election = Election::start(settings, &rest);
     let runtime = Runtime {
         sandbox,
         informers: InformerFactory::new(rest.clone()),
@@ -116,7 +123,7 @@ async fn host(
         limits: Limits::default(),
         sync_timeout: Duration::from_secs(60),
     };
-    let plugins = Plugins::new(runtime, args.grace, grants);
+    let plugins = Plugins::new(runtime, args.grace, grants, election.clone());
     let admin = admin::serve(args.admin_addr, plugins.clone()).await?;
     let (changes, receiver) = mpsc::channel(16);
     let folder = std::path::absolute(&args.plugin_dir).unwrap_or_else(|_| args.plugin_dir.clone());
@@ -128,6 +135,8 @@ async fn host(
         tracing::info!(grace = ?args.grace, "stopping: nothing new begins, what runs may end; a second signal ends at once");
     };
     plugins.follow(receiver, stop).await;
+    // Not before nothing works under it any more: another host takes it at once.
+    election.end().await;
     source.abort();
     admin.abort();
     tracing::info!("stopped");

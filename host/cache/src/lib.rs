@@ -24,6 +24,7 @@ mod credentials;
 mod decode;
 mod error;
 mod factory;
+mod failure;
 mod fifo;
 mod index;
 mod informer;

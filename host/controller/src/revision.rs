@@ -308,6 +308,22 @@ impl Pump {
     }
 }
 
+/// Counts a reconcile as one that runs, until it is dropped: it may be stopped at any time.
+struct Active<'a>(&'a PluginMetrics);
+
+impl<'a> Active<'a> {
+    fn new(metrics: &'a PluginMetrics) -> Self {
+        metrics.active.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.active.dec();
+    }
+}
+
 /// In every log line of a reconcile: unique within this process.
 fn reconcile_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -319,11 +335,11 @@ async fn reconcile(revision: &Arc<Revision>, metrics: &PluginMetrics, reports: &
     let key = work.key().clone();
     let attempt = work.attempt();
     metrics.queued.observe(work.waited().as_secs_f64());
-    metrics.active.inc();
+    let active = Active::new(metrics);
     let begun = Instant::now();
     let called = revision.reconcile(Request { key: key.clone(), reconcile_id: id.clone(), attempt }).await;
     metrics.seconds.observe(begun.elapsed().as_secs_f64());
-    metrics.active.dec();
+    drop(active);
     let result = match called {
         Ok(Outcome::Done) => {
             tracing::debug!(plugin, object = %key, reconcile_id = id, "reconciled");

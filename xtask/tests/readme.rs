@@ -22,6 +22,7 @@ fn what_the_documents_link_to_is_there() {
         ("docs/security.md", "docs"),
         ("docs/grants.md", "docs"),
         ("docs/cache.md", "docs"),
+        ("docs/leader-election.md", "docs"),
     ] {
         let text = read(document);
         let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);

@@ -9,9 +9,10 @@
 //!   and wakes, is no exception. The host stands by then, and does not exit;
 //! - a lease is given back once the work under it has ended, or its grace is over.
 //!
-//! It is written here, since crates that do this over kube leave out what matters to a host: of those in
-//! use, some judge a lease by the clock that its holder wrote into it, or have no deadline by which the
-//! holder itself has to stop, and none has a fence for writes.
+//! It is written here, since the crates that do this over kube leave out what matters to a host:
+//! `kube-leader-election` judges a lease by the timestamps in it, and says of itself that it has no fencing;
+//! `kube-lease-manager` does so with a tolerance for clocks that differ; and with none that we looked at does
+//! the holder's own deadline reach its writes.
 
 mod candidate;
 mod elector;

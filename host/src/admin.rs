@@ -9,7 +9,9 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::task::JoinHandle;
+use wheelhouse_core::printable::printable;
 
+use crate::leader::Standing;
 use crate::metrics;
 use crate::plugins::Plugins;
 
@@ -39,10 +41,20 @@ pub(crate) async fn serve(addr: SocketAddr, plugins: Plugins) -> anyhow::Result<
 }
 
 async fn ready(State(plugins): State<Plugins>) -> impl IntoResponse {
+    // Who stands by is ready, too: a rollout that waited for it to lead would wait for ever.
+    let leases = plugins.standings().into_iter().map(|Standing { lease, leads, holder }| {
+        let holder = printable(&holder, 256);
+        match (leads, holder.as_str()) {
+            (true, _) => format!("lease {lease}: held by this host, {holder}\n"),
+            (false, "") => format!("lease {lease}: this host stands by, and nobody holds it\n"),
+            (false, _) => format!("lease {lease}: this host stands by, and {holder} holds it\n"),
+        }
+    });
+    let leases: String = leases.collect();
     if plugins.ready() {
-        (StatusCode::OK, "ok\n")
+        (StatusCode::OK, format!("ok\n{leases}"))
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "plugins are being loaded\n")
+        (StatusCode::SERVICE_UNAVAILABLE, format!("plugins are being loaded\n{leases}"))
     }
 }
 

@@ -87,9 +87,41 @@ pub(crate) struct HostArgs {
     #[arg(long, value_name = "URL", env = "WHEELHOUSE_OTLP_ENDPOINT")]
     pub(crate) otlp_endpoint: Option<String>,
     #[command(flatten)]
+    pub(crate) lease: LeaseArgs,
+    #[command(flatten)]
     pub(crate) compile: CompileArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LeaseArgs {
+    /// Work only while holding a Lease, so that of several hosts one works and the others stand by. On for
+    /// `run` and off for `dev` if not given.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "WHEELHOUSE_LEADER_ELECTION")]
+    pub(crate) leader_election: Option<bool>,
+    /// The Lease's namespace; $POD_NAMESPACE, the service account's, or `default` if not given.
+    #[arg(long, value_name = "NAME", env = "WHEELHOUSE_LEASE_NAMESPACE")]
+    pub(crate) lease_namespace: Option<String>,
+    /// The Lease's name.
+    #[arg(long, value_name = "NAME", default_value = "wheelhouse", env = "WHEELHOUSE_LEASE_NAME")]
+    pub(crate) lease_name: String,
+    /// One Lease for each plugin, named NAME-PLUGIN, so that several hosts share the plugins between them.
+    #[arg(long, env = "WHEELHOUSE_LEASE_PER_PLUGIN")]
+    pub(crate) lease_per_plugin: bool,
+    /// What this host calls itself in a Lease: no other process may have the same. $POD_NAME, or the name of
+    /// the machine, with something random if not given.
+    #[arg(long, value_name = "TEXT", env = "WHEELHOUSE_IDENTITY")]
+    pub(crate) identity: Option<String>,
+    /// How long after the holder's last renewal another host takes the Lease.
+    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds, env = "WHEELHOUSE_LEASE_DURATION")]
+    pub(crate) lease_duration: Duration,
+    /// How long the holder works on without a renewal; then it stops and stands by.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, env = "WHEELHOUSE_RENEW_DEADLINE")]
+    pub(crate) renew_deadline: Duration,
+    /// Between two renewals, or two looks at a Lease that another host holds.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds, env = "WHEELHOUSE_RETRY_PERIOD")]
+    pub(crate) retry_period: Duration,
 }
 
 #[derive(Args, Debug)]

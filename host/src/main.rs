@@ -13,6 +13,7 @@ mod grants;
 mod host_events;
 mod inspect;
 mod inspect_grant;
+mod leader;
 mod logging;
 mod metrics;
 mod own_metrics;

@@ -77,6 +77,7 @@ impl Collector for Scrape {
         usage(encoder, &plugins)?;
         self.breaches(encoder)?;
         events(encoder, &plugins)?;
+        self.leases(encoder)?;
         own_metrics::encode(encoder, &plugins)?;
         self.caches(encoder, &plugins)?;
         self.files(encoder)?;
@@ -92,6 +93,17 @@ fn of_plugin(plugin: &str) -> Labels<'static> {
 }
 
 impl Scrape {
+    /// As client-go has it.
+    fn leases(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let standings = self.0.standings();
+        let status = standings.iter().map(|standing| {
+            let name = standing.lease.rsplit('/').next().unwrap_or_default();
+            (vec![("name", name.to_owned())], gauge(i64::from(standing.leads)))
+        });
+        let help = "Whether this host holds the lease: 1 if it does, 0 if it stands by";
+        family(encoder, "leader_election_master_status", help, status)
+    }
+
     fn reconciles(&self, encoder: &mut DescriptorEncoder<'_>, plugins: &[Named]) -> fmt::Result {
         // What a plugin cannot ask for is there for those who add them up.
         let results = ["success", "requeue", "requeue_after", "error", "terminal_error", "trap", "timeout"];

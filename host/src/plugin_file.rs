@@ -11,6 +11,7 @@ use wheelhouse_sandbox::Compiled;
 
 use crate::directory::Found;
 use crate::grants::{Grants, Terms};
+use crate::leader::Driven;
 use crate::plugins::{Phase, Plugins, lock};
 
 /// How often a plugin that waits for the cluster is tried: it costs a request or two.
@@ -25,13 +26,15 @@ pub(crate) struct File {
     shared: Shared,
     /// The last that it has heard of are upheld.
     grants: watch::Receiver<Arc<Grants>>,
+    /// What has it work while its lease is held.
+    driven: Option<Driven>,
 }
 
 impl File {
     pub(crate) fn new(plugins: Plugins, path: PathBuf) -> Self {
-        let shared = Shared::new(&plugins.inner.runtime.limits);
+        let shared = Shared::new(&plugins.inner.runtime.limits, plugins.inner.election.fence());
         let grants = plugins.inner.grants.clone();
-        Self { plugins, path, claimed: None, shared, grants }
+        Self { plugins, path, claimed: None, shared, grants, driven: None }
     }
 
     pub(crate) async fn run(mut self, mut wanted: watch::Receiver<Option<Found>>) {
@@ -238,7 +241,7 @@ impl File {
         }
     }
 
-    async fn switch(&self, prepared: Prepared) {
+    async fn switch(&mut self, prepared: Prepared) {
         let (spec, digest) = (Arc::clone(prepared.spec()), prepared.digest().to_owned());
         let (plugin, version) = (spec.name.as_str(), spec.version.as_str());
         let old = self.controller();
@@ -258,9 +261,14 @@ impl File {
             None => {
                 // Another kind or name is another plugin: the old one ends first.
                 self.stop().await;
-                let controller = Arc::new(Controller::start(prepared).await);
-                self.plugins.update(&self.path, |slot| slot.controller = Some(controller));
-                tracing::info!(plugin, version, digest, reconciles = %spec.reconciles.kind, "running");
+                let controller = Arc::new(Controller::stand_by(prepared));
+                self.driven = self.plugins.inner.election.drive(&controller, &self.shared.fence).await;
+                let candidate = self.driven.as_ref().map(|driven| Arc::clone(&driven.candidate));
+                let how = if candidate.is_some() { "ready to run under its lease" } else { "running" };
+                self.plugins.update(&self.path, |slot| {
+                    (slot.controller, slot.candidate) = (Some(controller), candidate);
+                });
+                tracing::info!(plugin, version, digest, reconciles = %spec.reconciles.kind, "{how}");
             }
         }
         self.plugins.update(&self.path, |slot| (slot.phase, slot.error) = (Phase::Running, None));
@@ -293,15 +301,20 @@ impl File {
         }
     }
 
-    async fn stop(&self) {
+    async fn stop(&mut self) {
         let mut controller = None;
-        self.plugins.update(&self.path, |slot| controller = slot.controller.take());
+        self.plugins.update(&self.path, |slot| {
+            (controller, slot.candidate) = (slot.controller.take(), None);
+        });
         if let Some(controller) = controller {
             let name = controller.spec().name.clone();
             let drained = controller.stop(self.plugins.inner.grace).await;
             let how =
                 if drained { "" } else { "; reconciles that did not end within the grace were stopped" };
             tracing::info!(plugin = name, "stopped{how}");
+        }
+        if let Some(driven) = self.driven.take() {
+            driven.end().await;
         }
     }
 }

@@ -19,6 +19,7 @@ use wheelhouse_core::{Grant, Granted};
 use crate::directory::{Change, Found};
 use crate::grants::{Grants, Terms};
 use crate::host_events::Voice;
+use crate::leader::{Candidate, Election, Standing};
 use crate::plugin_file::File;
 
 /// Where a plugin's newest file is on its way.
@@ -30,6 +31,8 @@ pub(crate) enum Phase {
     Loading,
     /// It runs.
     Running,
+    /// It is ready to run, and another host holds its lease.
+    Standby,
     /// It needs what the cluster does not have, or what it is not granted, yet; it is tried again.
     Waiting,
     /// It cannot be loaded; an older one may run.
@@ -38,13 +41,15 @@ pub(crate) enum Phase {
 
 impl Phase {
     /// Each of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Loading, Self::Running, Self::Waiting, Self::Failed];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Loading, Self::Running, Self::Standby, Self::Waiting, Self::Failed];
 
     /// As `/plugins` has it.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Loading => "loading",
             Self::Running => "running",
+            Self::Standby => "standby",
             Self::Waiting => "waiting",
             Self::Failed => "failed",
         }
@@ -62,6 +67,9 @@ pub(crate) struct PluginReport {
     /// What runs, possibly from an older content of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) plugin: Option<PluginStatus>,
+    /// The lease that it runs under, if there is an election.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) leader: Option<Standing>,
 }
 
 /// What is known of one file.
@@ -73,6 +81,8 @@ pub(crate) struct Slot {
     /// What the file's plugin, and preparing it, has used of its limits.
     /// None before it is looked at.
     pub(crate) usage: Option<Arc<Usage>>,
+    /// For the lease that it runs under.
+    pub(crate) candidate: Option<Arc<Candidate>>,
 }
 
 /// What a plugin has used of its limits, whether it has ever run or not.
@@ -97,6 +107,7 @@ pub(crate) struct Inner {
     /// Plugin names in use, and by which file.
     pub(crate) names: Mutex<HashMap<String, PathBuf>>,
     pub(crate) grants: watch::Receiver<Arc<Grants>>,
+    pub(crate) election: Election,
     /// Held while a plugin is granted something, so that the newest grants are what counts in the end.
     granting: Mutex<()>,
     ready: watch::Sender<bool>,
@@ -107,10 +118,16 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Plugins {
-    pub(crate) fn new(runtime: Runtime, grace: Duration, grants: watch::Receiver<Arc<Grants>>) -> Self {
+    pub(crate) fn new(
+        runtime: Runtime,
+        grace: Duration,
+        grants: watch::Receiver<Arc<Grants>>,
+        election: Election,
+    ) -> Self {
         let (slots, names, ready) = (Mutex::default(), Mutex::default(), watch::Sender::new(false));
         let (granting, voice) = (Mutex::default(), Voice::new(runtime.client.clone()));
-        Self { inner: Arc::new(Inner { runtime, voice, grace, slots, names, grants, granting, ready }) }
+        let inner = Inner { runtime, voice, grace, slots, names, grants, election, granting, ready };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Follows a source until it ends or this future is dropped; then stops every plugin.
@@ -169,7 +186,7 @@ impl Plugins {
                     let running = slots.values().filter(|slot| slot.controller.is_some()).count();
                     let files = slots.len();
                     tracing::info!(
-                        "ready: {running} of {files} plugins run, after {:.1} s",
+                        "ready: {running} of {files} plugins are loaded, after {:.1} s",
                         begun.elapsed().as_secs_f64()
                     );
                     break;
@@ -187,16 +204,33 @@ impl Plugins {
     /// Every file, in the order of their paths.
     pub(crate) fn reports(&self) -> Vec<PluginReport> {
         let slots = lock(&self.inner.slots);
-        let report = |(path, slot): (&PathBuf, &Slot)| PluginReport {
-            file: path.display().to_string(),
-            phase: slot.phase,
-            error: slot.error.clone(),
-            plugin: slot.controller.as_ref().map(|controller| controller.status()),
+        let report = |(path, slot): (&PathBuf, &Slot)| {
+            let leader = slot.candidate.as_ref().map(|candidate| candidate.standing());
+            let stands_by = slot.phase == Phase::Running && leader.as_ref().is_some_and(|l| !l.leads);
+            PluginReport {
+                file: path.display().to_string(),
+                phase: if stands_by { Phase::Standby } else { slot.phase },
+                error: slot.error.clone(),
+                plugin: slot.controller.as_ref().map(|controller| controller.status()),
+                leader,
+            }
         };
         slots.iter().map(report).collect()
     }
 
-    /// The plugins that run.
+    /// The leases that this host stands for, in the order of their names.
+    pub(crate) fn standings(&self) -> Vec<Standing> {
+        if let Some(of_host) = self.inner.election.standing() {
+            return vec![of_host];
+        }
+        let slots = lock(&self.inner.slots);
+        let mut all: Vec<_> =
+            slots.values().filter_map(|slot| Some(slot.candidate.as_ref()?.standing())).collect();
+        all.sort_unstable_by(|a, b| a.lease.cmp(&b.lease));
+        all
+    }
+
+    /// The plugins that run, or stand by.
     pub(crate) fn controllers(&self) -> Vec<Arc<Controller>> {
         lock(&self.inner.slots).values().filter_map(|slot| slot.controller.clone()).collect()
     }

@@ -13,6 +13,7 @@ use wheelhouse_sandbox::{Sandbox, SandboxConfig};
 
 use crate::cli::{DevArgs, HostArgs, RunArgs};
 use crate::grants::{Grants, Otherwise};
+use crate::leader::{Election, Settings};
 use crate::plugins::Plugins;
 use crate::traces::Traces;
 use crate::{admin, compile, devcluster, directory, logging};
@@ -104,6 +105,8 @@ async fn host(
     if let Some(file) = &args.config {
         tracing::info!(file = %file.display(), "the configuration is read from here; `wheelhouse config` shows it");
     }
+    // `run` is what may run twice; a development cluster ends with its one host.
+    let settings = Settings::of(&args.lease, otherwise == Otherwise::Nothing)?;
     let grants = Grants::follow(args.grants.as_deref(), otherwise).await?;
     if args.grants.is_none() {
         match otherwise {
@@ -115,8 +118,12 @@ async fn host(
             ),
         }
     }
+    if let Some(Settings { identity, namespace, .. }) = &settings {
+        tracing::info!(identity, namespace, "leader election: this host works while it holds a lease");
+    }
     let config = SandboxConfig { stack: args.stack, ..compile::sandbox(&args.compile)? };
     let sandbox = Sandbox::new(config)?;
+    let election = Election::start(settings, &rest);
     let runtime = Runtime {
         sandbox,
         informers: InformerFactory::new(rest.clone()),
@@ -125,7 +132,7 @@ async fn host(
         limits: Limits::default(),
         sync_timeout: Duration::from_secs(60),
     };
-    let plugins = Plugins::new(runtime, args.grace, grants);
+    let plugins = Plugins::new(runtime, args.grace, grants, election.clone());
     let admin = admin::serve(args.admin_addr, plugins.clone()).await?;
     let (changes, receiver) = mpsc::channel(16);
     let folder = std::path::absolute(&args.plugin_dir).unwrap_or_else(|_| args.plugin_dir.clone());
@@ -138,6 +145,8 @@ async fn host(
         tracing::info!(grace = ?args.grace, "stopping: nothing new begins, what runs may end; a second signal ends at once");
     };
     plugins.follow(receiver, stop).await;
+    // Not before nothing works under it any more: another host takes it at once.
+    election.end().await;
     source.abort();
     failures.abort();
     admin.abort();

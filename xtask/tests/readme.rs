@@ -23,6 +23,7 @@ fn what_the_documents_link_to_is_there() {
         ("docs/grants.md", "docs"),
         ("docs/cache.md", "docs"),
         ("docs/dependencies.md", "docs"),
+        ("docs/leader-election.md", "docs"),
     ] {
         let text = read(document);
         let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);

@@ -24,6 +24,7 @@ mod credentials;
 mod decode;
 mod error;
 mod factory;
+mod failure;
 mod fifo;
 mod index;
 mod informer;
@@ -39,7 +40,6 @@ pub mod rest;
 mod sink;
 mod snapshot;
 mod stats;
-mod status;
 mod store;
 #[cfg(test)]
 mod store_model;

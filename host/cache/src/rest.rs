@@ -7,10 +7,16 @@
 //! were then found, is asked once more with those. A write never is.
 //!
 //! Credentials and certificates are rotated while the process runs: see [`Rest::following`].
+//!
+//! What may only be written under a lease goes through a [`Rest::fenced`], so that no way of writing can
+//! forget it. It is judged as late as kube's client allows, just before the request is handed over, and once
+//! the fence is closed nobody waits for the answer to a write any more. What is left is the time that it takes
+//! from there to the kernel: a process that is stopped within it, for longer than its lease, sends that one
+//! request late.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -18,97 +24,21 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use kube::client::Body;
 use tokio::time::timeout;
-use wheelhouse_core::error::Cause;
+use wheelhouse_core::Fence;
 
 pub use crate::connection::Rotation;
 use crate::connection::{Connection, Trouble};
 pub use crate::credentials::ConnectError;
 use crate::credentials::say;
+pub use crate::failure::{Failure, Status};
+pub(crate) use crate::failure::{RawStatus, status};
 use crate::requests::{Requests, host};
-pub(crate) use crate::status::{RawStatus, status};
 
 /// The largest answer that is read into memory. A page of 500 objects of 1.5 MB, etcd's limit, fits.
 const MAX_ANSWER: usize = 1 << 30;
 /// Of a refusal; what is beyond is not read.
 const MAX_REFUSAL: usize = 1 << 20;
 const JSON: &str = "application/json";
-
-/// Why a request did not get what it asked for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// The API server said no.
-    #[error("{0}")]
-    Status(Status),
-    /// There was no connection, or it broke.
-    #[error("the API server cannot be reached: {0}")]
-    Unreachable(String),
-    /// There was no answer in time.
-    #[error("the API server did not answer within {0:?}")]
-    TimedOut(Duration),
-    /// The answer is not what Kubernetes' API says that it is.
-    #[error("the API server's answer makes no sense: {0}")]
-    Unreadable(String),
-    /// Nothing was sent: the request cannot be put into words.
-    #[error("the request cannot be sent: {0}")]
-    BadRequest(String),
-}
-
-/// A refusal: Kubernetes' `Status`, as far as it was given.
-#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Status {
-    /// The HTTP status.
-    pub code: u16,
-    /// `NotFound`, `Expired`, ... or "".
-    pub reason: String,
-    /// For people; never empty.
-    pub message: String,
-    /// What is wrong with which field.
-    pub causes: Vec<Cause>,
-    /// How long the server asks to wait.
-    pub retry_after: Option<Duration>,
-}
-
-impl Failure {
-    /// The HTTP status, if the server answered.
-    pub fn code(&self) -> Option<u16> {
-        if let Self::Status(status) = self { Some(status.code) } else { None }
-    }
-
-    /// How long the server asks to wait.
-    pub fn retry_after(&self) -> Option<Duration> {
-        if let Self::Status(status) = self { status.retry_after } else { None }
-    }
-
-    /// In one word, for a metric.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            _ if self.expired() => "expired",
-            Self::Status(status) => match status.code {
-                401 => "unauthorized",
-                403 => "forbidden",
-                404 => "not_found",
-                429 => "throttled",
-                500.. => "server_error",
-                _ => "refused",
-            },
-            Self::Unreachable(_) => "unreachable",
-            Self::TimedOut(_) => "timeout",
-            Self::Unreadable(_) => "unreadable",
-            Self::BadRequest(_) => "bad_request",
-        }
-    }
-
-    /// The version or token is one that the server no longer has, or (a server that lags behind
-    /// another) does not have yet: list again.
-    pub fn expired(&self) -> bool {
-        let Self::Status(status) = self else { return false };
-        status.code == 410
-            || matches!(status.reason.as_str(), "Expired" | "Gone")
-            || status.causes.iter().any(|cause| cause.reason == "ResourceVersionTooLarge")
-            || status.message.contains("Too large resource version")
-    }
-}
 
 /// Percent-encodes a value of a query, or a segment of a path.
 pub fn encode(text: &str) -> String {
@@ -139,6 +69,8 @@ pub fn connect(mut config: kube::Config) -> Result<kube::Client, kube::Error> {
 pub struct Rest {
     connection: Arc<Connection>,
     requests: Arc<Requests>,
+    /// Of everything that is no GET.
+    fence: Fence,
 }
 
 /// A request without success, and whether another client is in use since.
@@ -169,7 +101,8 @@ impl Rest {
     }
 
     fn fixed(client: kube::Client, host: Arc<str>) -> Self {
-        Self { connection: Arc::new(Connection::fixed(client, host)), requests: Arc::default() }
+        let connection = Arc::new(Connection::fixed(client, host));
+        Self { connection, requests: Arc::default(), fence: Fence::open() }
     }
 
     /// How many requests were sent; clones share them.
@@ -194,7 +127,13 @@ impl Rest {
         L: Fn() -> F + Send + Sync + 'static,
     {
         let connection = Arc::new(Connection::following(config, load, rotation).await?);
-        Ok(Self { connection, requests: Arc::default() })
+        Ok(Self { connection, requests: Arc::default(), fence: Fence::open() })
+    }
+
+    /// Likewise, over the same connection, for who may write no longer than the fence is open.
+    #[must_use]
+    pub fn fenced(&self, fence: &Fence) -> Self {
+        Self { fence: fence.clone(), ..self.clone() }
     }
 
     /// The client that is in use now, for what this has no words for. It stays as it is.
@@ -202,7 +141,8 @@ impl Rest {
         self.connection.now().client.clone()
     }
 
-    /// One request and the whole of its answer, if that is a success.
+    /// One request and the whole of its answer, if that is a success. One that is no GET is sent only while
+    /// the fence is open, and is given up when that closes: then nobody knows whether it was carried out.
     ///
     /// # Errors
     /// Whatever else it is.
@@ -213,6 +153,10 @@ impl Rest {
         content: Option<(&str, Vec<u8>)>,
         within: Duration,
     ) -> Result<Bytes, Failure> {
+        let within = match method {
+            Method::GET => within,
+            _ => within.min(self.fence.left(Instant::now())?),
+        };
         let answer = async {
             let response = if method == Method::GET && content.is_none() {
                 self.open(path, JSON).await?
@@ -256,7 +200,11 @@ impl Rest {
         let method = request.method_ref().cloned().unwrap_or_default();
         let body = content.map_or_else(Body::empty, |(_, body)| Body::from(body));
         let request = request.body(body).map_err(|e| Failure::BadRequest(e.to_string()))?;
+        let writes = request.method() != Method::GET;
         let used = self.connection.for_request().await;
+        if writes {
+            self.fence.left(Instant::now()).map_err(Failure::from)?;
+        }
         let sent = self.requests.sending(&used.host, &method);
         let answer = used.client.send(request).await;
         sent.ended(answer.as_ref().ok().map(|response| response.status().as_u16()));

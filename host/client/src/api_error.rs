@@ -33,7 +33,9 @@ pub(crate) fn from_status(status: Status) -> ApiError {
 pub(crate) fn from_failure(failure: Failure) -> ApiError {
     match failure {
         Failure::Status(status) => from_status(status),
-        Failure::Unreachable(_) | Failure::Unreadable(_) => ApiError::Unavailable(failure.to_string()),
+        Failure::Unreachable(_) | Failure::Unreadable(_) | Failure::Fenced(_) => {
+            ApiError::Unavailable(failure.to_string())
+        }
         Failure::TimedOut(_) => ApiError::Timeout(failure.to_string()),
         Failure::BadRequest(_) => ApiError::BadRequest(failure.to_string()),
     }

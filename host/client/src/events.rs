@@ -249,7 +249,8 @@ fn worth_another_try(failure: &Failure) -> bool {
     match failure {
         Failure::Status(status) => matches!(status.code, 401 | 408 | 429 | 500..),
         Failure::Unreachable(_) | Failure::TimedOut(_) => true,
-        Failure::Unreadable(_) | Failure::BadRequest(_) => false,
+        // What the next one in office finds is for it to tell.
+        Failure::Unreadable(_) | Failure::BadRequest(_) | Failure::Fenced(_) => false,
     }
 }
 

@@ -17,13 +17,16 @@ use crate::metrics::PluginMetrics;
 use crate::prepare::{Prepared, ungranted_sources};
 use crate::revision::{Running, workers};
 use crate::tracking::Dependencies;
+use crate::turn::{Orders, Turn};
 
-/// A running plugin.
+/// A plugin that runs, or that stands by to run.
 pub struct Controller {
     queue: WorkQueue<Key>,
     metrics: Arc<PluginMetrics>,
     /// Taken while a switch or the end is under way, so that only one is.
-    running: tokio::sync::Mutex<Option<Running>>,
+    turn: tokio::sync::Mutex<Turn>,
+    /// What it is to do, which those who have taken its turn listen to.
+    orders: Orders,
     /// What a reader may see meanwhile.
     current: Mutex<Current>,
 }
@@ -71,28 +74,80 @@ pub struct PluginStatus {
 impl Controller {
     /// Starts a plugin: returns once the objects that exist have been requested and workers run.
     pub async fn start(prepared: Prepared) -> Self {
-        let queue = WorkQueue::new(BackoffPolicy::default());
+        let controller = Self::stand_by(prepared);
+        controller.activate().await;
+        controller
+    }
+
+    /// Has a plugin stand by: what it needs stays in the cache, and nothing is requested or reconciled
+    /// before [`Controller::activate`].
+    pub fn stand_by(prepared: Prepared) -> Self {
         // Of a life before: all is reconciled anew.
         prepared.shared.dependencies.clear();
-        let metrics = Arc::new(PluginMetrics::default());
         let current = Mutex::new(Current::of(&prepared, 1));
-        let mut running = Running::listen(prepared, queue.clone(), Arc::clone(&metrics));
-        running.start_sources().wait().await;
-        running.start_workers();
-        Self { queue, metrics, running: tokio::sync::Mutex::new(Some(running)), current }
+        Self {
+            queue: WorkQueue::new(BackoffPolicy::default()),
+            metrics: Arc::new(PluginMetrics::default()),
+            turn: tokio::sync::Mutex::new(Turn::StandingBy(Box::new(prepared))),
+            orders: Orders::default(),
+            current,
+        }
+    }
+
+    /// Sets to work a plugin that stands by: requests all objects that exist, and returns once workers
+    /// run, or once they are not to any more. Anything else is left as it is.
+    pub async fn activate(&self) {
+        if !self.orders.work() {
+            return;
+        }
+        let mut turn = self.turn.lock().await;
+        let Turn::StandingBy(prepared) = std::mem::replace(&mut *turn, Turn::Over) else { return };
+        let mut running = Running::listen(*prepared, self.queue.clone(), Arc::clone(&self.metrics));
+        let started = running.start_sources();
+        tokio::select! {
+            biased;
+            // Whoever gave the order waits for its turn, and sees to what has begun.
+            () = self.orders.no_work() => {}
+            () = started.wait() => running.start_workers(),
+        }
+        *turn = Turn::Running(running);
+    }
+
+    /// Has a plugin that runs stand by, at once: what it has begun is stopped, wherever it is, and its keys
+    /// are requested again. A switch or an end that waits for reconciles waits no more. Returns once
+    /// nothing of the plugin runs.
+    pub async fn deactivate(&self) {
+        self.orders.stand_by();
+        let mut turn = self.turn.lock().await;
+        *turn = match std::mem::replace(&mut *turn, Turn::Over) {
+            Turn::Running(running) => {
+                let (_, prepared) = running.drain(Duration::ZERO, self.orders.cut()).await;
+                Turn::StandingBy(Box::new(prepared))
+            }
+            other => other,
+        };
     }
 
     /// Switches to another revision. The old one ends what it has begun, up to the grace.
     /// Returns once the new one has taken over and the old one is gone; whether all that was begun ended.
     pub async fn replace(&self, prepared: Prepared, grace: Duration) -> bool {
-        let mut slot = self.running.lock().await;
-        let Some(old) = slot.take() else { return true };
+        let mut turn = self.turn.lock().await;
         let number = self.current().number + 1;
-        if old.prepared.spec().reconciles.kind != prepared.spec().reconciles.kind {
+        if self.spec().reconciles.kind != prepared.spec().reconciles.kind {
             // The same keys are other objects.
             prepared.shared.dependencies.clear();
         }
         let current = Current::of(&prepared, number);
+        let old = match std::mem::replace(&mut *turn, Turn::Over) {
+            Turn::Over => return true,
+            Turn::StandingBy(_) => {
+                *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
+                *turn = Turn::StandingBy(Box::new(prepared));
+                self.metrics.swaps.inc();
+                return true;
+            }
+            Turn::Running(old) => old,
+        };
         // The new revision listens before the old one stops to, so that no change falls between them;
         // and it requests nothing before the old workers have stopped to take requests, so that they do
         // not take what is meant for it.
@@ -103,9 +158,9 @@ impl Controller {
         // theirs now.
         new.start_workers();
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
-        *slot = Some(new);
+        *turn = Turn::Running(new);
         self.metrics.swaps.inc();
-        let drained = old.drain(grace).await;
+        let drained = old.drain(grace, self.orders.cut()).await.0;
         if !self.current().tracks() {
             self.current().dependencies.clear();
         }
@@ -115,9 +170,10 @@ impl Controller {
     /// Stops: nothing new begins, what runs may end within the grace. Whether all of it did.
     pub async fn stop(&self, grace: Duration) -> bool {
         self.queue.shut_down();
-        match self.running.lock().await.take() {
-            Some(running) => running.drain(grace).await,
-            None => true,
+        self.orders.end();
+        match std::mem::replace(&mut *self.turn.lock().await, Turn::Over) {
+            Turn::Running(running) => running.drain(grace, self.orders.cut()).await.0,
+            Turn::StandingBy(_) | Turn::Over => true,
         }
     }
 

@@ -8,7 +8,9 @@
 //! - a switch loses no request: the old revision ends what it has begun, the new one takes all
 //!   that is waiting, and every object is requested again, behind live changes;
 //! - a revision that cannot be prepared changes nothing that runs;
-//! - where a plugin asks for it, a change of anything that a reconcile has read requests its object again.
+//! - where a plugin asks for it, a change of anything that a reconcile has read requests its object again;
+//! - a plugin that stands by has its caches filled, and requests, reconciles and writes nothing; one that is
+//!   told to stand by has stopped when that returns.
 //!
 //! It does not know where components come from.
 
@@ -24,6 +26,8 @@ mod revision;
 mod ticks;
 mod trace;
 mod tracking;
+mod turn;
+mod worker;
 
 pub use controller::{Controller, PluginStatus};
 pub use error::PrepareError;

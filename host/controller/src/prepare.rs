@@ -15,7 +15,7 @@ use wheelhouse_core::request::Watch;
 use wheelhouse_core::series::OwnMetrics;
 use wheelhouse_core::spec::{FieldIndex, IndexSource};
 use wheelhouse_core::usage::Usage;
-use wheelhouse_core::{Fields, Gate, Granted, Kind, Object, Permitted, Scope, Spec};
+use wheelhouse_core::{Fence, Fields, Gate, Granted, Kind, Object, Permitted, Scope, Spec};
 use wheelhouse_sandbox::{Compiled, Revision, RevisionSetup, Sandbox};
 
 use crate::error::PrepareError;
@@ -62,11 +62,13 @@ pub struct Shared {
     pub granted: Arc<Granted>,
     /// What its reconciles have read, if it tracks that.
     pub(crate) dependencies: Arc<Dependencies>,
+    /// Until when it may write.
+    pub fence: Fence,
 }
 
 impl Shared {
-    /// Of a plugin that has done nothing yet.
-    pub fn new(limits: &Limits) -> Self {
+    /// Of a plugin that has done nothing yet, and writes as long as the fence is open.
+    pub fn new(limits: &Limits, fence: Fence) -> Self {
         let usage = Arc::new(Usage::new(limits));
         Self {
             own_writes: OwnWrites::default(),
@@ -78,6 +80,7 @@ impl Shared {
             metrics: Arc::default(),
             granted: Arc::default(),
             dependencies: Arc::default(),
+            fence,
         }
     }
 }
@@ -200,7 +203,7 @@ impl Runtime {
             Watched { informers: informers.clone(), indexes }
         });
         let client = PluginClient::new(
-            self.client.clone(),
+            self.client.fenced(&shared.fence),
             &self.informers,
             watched,
             &shared.own_writes,

@@ -1,34 +1,31 @@
 //! A revision at work: the tasks that feed the queue, and those that empty it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 use wheelhouse_cache::{Delta, Informer, Subscription};
+use wheelhouse_core::Key;
 use wheelhouse_core::limits::Limit;
-use wheelhouse_core::outcome::Request;
 use wheelhouse_core::spec::{Mapping, Source};
 use wheelhouse_core::usage::Usage;
-use wheelhouse_core::{Key, Outcome};
-use wheelhouse_queue::{Priority, Work, WorkQueue};
-use wheelhouse_sandbox::{CallError, Event, Revision};
+use wheelhouse_queue::{Priority, WorkQueue};
+use wheelhouse_sandbox::{Event, Revision};
 
 use crate::mapping::{Target, concerns, selects};
-use crate::metrics::{PluginMetrics, ResultLabel, STUBBORN};
+use crate::metrics::PluginMetrics;
 use crate::prepare::Prepared;
 use crate::report::{Failed, Reports};
 use crate::ticks;
 use crate::trace;
 use crate::tracking::{Follower, Tracking};
+use crate::worker::Worker;
 
 /// However often a plugin wants to be asked again of everything, it is no more often than this.
 const SHORTEST_RESYNC: Duration = Duration::from_secs(1);
 
-/// How long a background thread waits for another key.
-const IDLE: Duration = Duration::from_millis(50);
 /// Keys that are requested without a break.
 const AT_ONCE: usize = 256;
 /// How often a full queue is looked at.
@@ -147,79 +144,28 @@ impl Running {
         self.retired.send_replace(true);
     }
 
-    /// Lets what runs end; what does not within the grace is stopped, and its key requested again.
-    /// Whether all of it ended.
-    pub(crate) async fn drain(mut self, grace: Duration) -> bool {
+    /// Lets what runs end; what does not within the grace, or before it is cut short, is stopped, and its
+    /// key requested again. Whether all of it ended, and the revision, which listens no more.
+    pub(crate) async fn drain(mut self, grace: Duration, cut: impl Future<Output = ()>) -> (bool, Prepared) {
         self.retire();
         let all = async {
             while self.sources.join_next().await.is_some() {}
             while self.workers.join_next().await.is_some() {}
         };
-        let drained = tokio::time::timeout(grace, all).await.is_ok();
+        let drained = tokio::select! {
+            biased;
+            () = cut => false,
+            drained = tokio::time::timeout(grace, all) => drained.is_ok(),
+        };
         self.workers.shutdown().await;
         self.sources.shutdown().await;
-        drained
+        (drained, self.prepared)
     }
 }
 
 /// How many reconciles of a revision may run at once.
 pub(crate) fn workers(revision: &Revision) -> u32 {
     revision.spec().options.concurrency.clamp(1, revision.limits().concurrency.max(1))
-}
-
-/// Takes keys from the queue and has them reconciled, one after another.
-#[derive(Clone)]
-struct Worker {
-    revision: Arc<Revision>,
-    queue: WorkQueue<Key>,
-    metrics: Arc<PluginMetrics>,
-    reports: Arc<Reports>,
-    tracking: Option<Arc<Tracking>>,
-    retired: watch::Receiver<bool>,
-}
-
-impl Worker {
-    async fn run(mut self) {
-        loop {
-            let Some(work) = self.take().await else { return };
-            self.reconcile(work).await;
-            if !self.revision.is_greedy() {
-                continue;
-            }
-            // All of a greedy plugin's work goes where nobody waits for it: to move each call there
-            // would cost as much as the call.
-            if self.revision.in_background(self.clone().run_while_greedy()).await == Some(false) {
-                return;
-            }
-        }
-    }
-
-    /// Likewise, as long as there is something to do and the plugin is greedy. Whether there may be more.
-    async fn run_while_greedy(mut self) -> bool {
-        while self.revision.is_greedy() {
-            match tokio::time::timeout(IDLE, self.take()).await {
-                Ok(Some(work)) => self.reconcile(work).await,
-                Ok(None) => return false,
-                Err(_) => break,
-            }
-        }
-        true
-    }
-
-    /// The next key; none if the revision is to take no more.
-    async fn take(&mut self) -> Option<Work<Key>> {
-        let work = tokio::select! {
-            biased;
-            _ = self.retired.wait_for(|retired| *retired) => return None,
-            work = self.queue.next() => work?,
-        };
-        if *self.retired.borrow() {
-            // It was taken at the very moment of the switch: it is the next revision's.
-            work.put_back();
-            return None;
-        }
-        Some(work)
-    }
 }
 
 /// Tells when all objects that existed have been requested.
@@ -332,80 +278,5 @@ impl Pump {
             known.map(|(key, _)| Key::clone(key)).collect::<Vec<_>>()
         };
         self.reconciled.iter().flat_map(all).collect()
-    }
-}
-
-/// In every log line of a reconcile: unique within this process.
-fn reconcile_id() -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!("{:08x}", NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-impl Worker {
-    async fn reconcile(&self, work: Work<Key>) {
-        let Self { revision, metrics, reports, tracking, .. } = self;
-        let (plugin, id) = (revision.spec().name.as_str(), reconcile_id());
-        let key = work.key().clone();
-        let attempt = work.attempt();
-        metrics.queued.observe(work.waited().as_secs_f64());
-        metrics.active.inc();
-        let begun = Instant::now();
-        let span = trace::of_reconcile(revision, &key, &id, attempt);
-        let request =
-            Request { key: key.clone(), reconcile_id: id.clone(), attempt, first_seen: work.first_seen() };
-        let tracked = tracking.as_ref().map(|tracking| tracking.begin(&key));
-        let through = tracked.as_ref().map(|run| run.access());
-        let called = revision.reconcile_through(request, through).instrument(span.clone()).await;
-        if let Some(run) = tracked {
-            run.end(called.as_ref().ok());
-        }
-        metrics.seconds.observe(begun.elapsed().as_secs_f64());
-        metrics.active.dec();
-        let result = match called {
-            Ok(Outcome::Done) => {
-                tracing::debug!(plugin, object = %key, reconcile_id = id, "reconciled");
-                work.done();
-                "success"
-            }
-            Ok(Outcome::RequeueAfter(after)) => {
-                tracing::debug!(plugin, object = %key, reconcile_id = id, "reconciled; again in {after:?}");
-                work.requeue_after(after);
-                "requeue_after"
-            }
-            Ok(Outcome::Transient(error)) => {
-                if reports.may_say(&error) {
-                    tracing::warn!(plugin, object = %key, reconcile_id = id, attempt, "failed, will be retried: {error}");
-                }
-                work.retry();
-                "error"
-            }
-            Ok(Outcome::Terminal(error)) => {
-                if reports.may_say(&error) {
-                    tracing::warn!(plugin, object = %key, reconcile_id = id, attempt, "failed, not retried until it changes: {error}");
-                }
-                work.give_up();
-                "terminal_error"
-            }
-            Err(error) => {
-                let (call, then) = ("reconcile", "it is retried");
-                let failed = Failed { call, object: &key, reconcile_id: &id, then };
-                reports.failed(revision, &failed, &error);
-                work.retry();
-                match error {
-                    CallError::Trap { .. } => "trap",
-                    CallError::Timeout { .. } | CallError::Cpu { .. } => "timeout",
-                    CallError::Instance(_) => "error",
-                }
-            }
-        };
-        let failed = !matches!(result, "success" | "requeue_after");
-        trace::ended(&span, result, failed);
-        if failed {
-            metrics.errors.inc();
-            if attempt >= STUBBORN {
-                metrics.stubborn.inc();
-            }
-        }
-        metrics.reconciles.get_or_create(&ResultLabel { result }).inc();
     }
 }

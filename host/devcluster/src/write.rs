@@ -252,6 +252,13 @@ fn generated_name(prefix: &str) -> String {
 /// Replaces an object, or the part of it that the subresource covers.
 pub(crate) fn update(cluster: &Cluster, write: &Write, mut json: Json) -> Result<Written, ApiError> {
     write.check_identity(&mut json)?;
+    // A Lease's strategy has `AllowCreateOnUpdate`. One that expects a version expects an object.
+    if write.kind.is("coordination.k8s.io", "leases")
+        && object::meta_text(&json, "resourceVersion").is_empty()
+        && cluster.store.get(&write.kind.storage, &write.key).is_none()
+    {
+        return create(cluster, write, json);
+    }
     change(cluster, write, |_| Ok(json.clone()))
 }
 

@@ -119,7 +119,7 @@ pub(crate) fn with(plugins: &[&str]) -> tempfile::TempDir {
     folder
 }
 
-fn address(rest: String) -> String {
+pub(crate) fn address(rest: String) -> String {
     rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect()
 }
 
@@ -175,6 +175,23 @@ impl Host {
                 .env("KUBECONFIG", &kubeconfig),
         );
         Self::of(process, &at, Some(server), folder).await
+    }
+
+    /// `wheelhouse run` against a server that is there, at this address.
+    pub(crate) async fn join(
+        server: &str,
+        kubeconfig: &Path,
+        folder: tempfile::TempDir,
+        flags: &[&str],
+    ) -> Self {
+        let process = Process::start(
+            wheelhouse()
+                .args(["run", "--admin-addr", "127.0.0.1:0", "--plugin-dir"])
+                .arg(folder.path())
+                .args(flags)
+                .env("KUBECONFIG", kubeconfig),
+        );
+        Self::of(process, server, None, folder).await
     }
 
     async fn of(

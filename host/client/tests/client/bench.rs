@@ -22,7 +22,7 @@ use wheelhouse_core::gate::{Permission, Verb};
 use wheelhouse_core::limits::Limits;
 use wheelhouse_core::request::{Change, Consistency, Get, IndexMatch, List, Write};
 use wheelhouse_core::usage::Usage;
-use wheelhouse_core::{ApiError, ClusterAccess, Gate, Key, Kind, Object};
+use wheelhouse_core::{ApiError, ClusterAccess, Fence, Gate, Key, Kind, Object};
 
 /// What the server was asked.
 #[derive(Clone, Debug)]
@@ -76,6 +76,7 @@ pub(crate) struct Bench {
     pub(crate) usage: Arc<Usage>,
     pub(crate) factory: InformerFactory,
     pub(crate) gate: Gate,
+    pub(crate) fence: Fence,
     answers: Arc<Answers>,
     feed: Arc<Feed>,
 }
@@ -213,7 +214,8 @@ impl Bench {
         );
         let informer = factory.informer(interest).await.unwrap();
         informer.add_index(APP, wheelhouse_cache::IndexFn::field(APP.parse().unwrap()));
-        let rest = Rest::new(rest::connect(kube::Config::new(uri)).unwrap());
+        let fence = Fence::open();
+        let rest = Rest::new(rest::connect(kube::Config::new(uri)).unwrap()).fenced(&fence);
         let watched =
             Watched { informers: vec![informer.clone()], indexes: vec![("app".into(), APP.into())] };
         let pause = Duration::from_millis(1);
@@ -244,6 +246,7 @@ impl Bench {
             usage,
             factory,
             gate: Gate::granting("p", permissions),
+            fence,
             answers,
             feed,
         }

@@ -4,6 +4,7 @@
 mod bench;
 mod confining;
 mod events;
+mod fencing;
 mod quota;
 mod reading;
 mod refusing;

@@ -305,3 +305,24 @@ async fn a_deployment_whose_selector_misses_its_template_is_invalid() {
     let status = server.post(DEPLOYMENTS, body).await.refused(422, "Invalid");
     assert_eq!(status["details"]["causes"][0]["field"], "spec.template.metadata.labels");
 }
+
+#[tokio::test]
+async fn a_lease_is_replaced_only_by_who_knows_its_version() {
+    let server = start().await;
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+    let lease = |holder: &str, version: &str| {
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": "l", "resourceVersion": version}, "spec": {"holderIdentity": holder}})
+    };
+    let path = format!("{leases}/l");
+    server.put(&path, lease("a", "7")).await.refused(404, "NotFound");
+    let first = server.put(&path, lease("a", "")).await;
+    assert_eq!(first.code, 201, "an update creates a Lease");
+    let first = first.ok();
+    server.post(leases, lease("b", "")).await.refused(409, "AlreadyExists");
+    let version = first["metadata"]["resourceVersion"].as_str().unwrap();
+    let second = server.put(&path, lease("a, renewed", version)).await.ok();
+    assert_ne!(second["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
+    server.put(&path, lease("b", version)).await.refused(409, "Conflict");
+    assert_eq!(server.get(&path).await.ok()["spec"]["holderIdentity"], "a, renewed");
+}

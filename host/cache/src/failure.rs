@@ -1,12 +1,93 @@
-//! What a refusal of the API server says, in a body or in an event of a stream.
+//! Why a request got no answer, or not the one that it asked for; read from what kube's error drops
+//! (Retry-After, the causes).
 
 use std::time::Duration;
 
 use http::{HeaderMap, header};
 use serde::Deserialize;
 use wheelhouse_core::error::Cause;
+use wheelhouse_core::fence::Fenced;
 
-use crate::rest::Status;
+/// Why a request did not get what it asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The API server said no.
+    #[error("{0}")]
+    Status(Status),
+    /// There was no connection, or it broke.
+    #[error("the API server cannot be reached: {0}")]
+    Unreachable(String),
+    /// There was no answer in time.
+    #[error("the API server did not answer within {0:?}")]
+    TimedOut(Duration),
+    /// The answer is not what Kubernetes' API says that it is.
+    #[error("the API server's answer makes no sense: {0}")]
+    Unreadable(String),
+    /// Nothing was sent: the request cannot be put into words.
+    #[error("the request cannot be sent: {0}")]
+    BadRequest(String),
+    /// Nothing was sent: another host may be at work.
+    #[error(transparent)]
+    Fenced(#[from] Fenced),
+}
+
+/// A refusal: Kubernetes' `Status`, as far as it was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Status {
+    /// The HTTP status.
+    pub code: u16,
+    /// `NotFound`, `Expired`, ... or "".
+    pub reason: String,
+    /// For people; never empty.
+    pub message: String,
+    /// What is wrong with which field.
+    pub causes: Vec<Cause>,
+    /// How long the server asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// The HTTP status, if the server answered.
+    pub fn code(&self) -> Option<u16> {
+        if let Self::Status(status) = self { Some(status.code) } else { None }
+    }
+
+    /// How long the server asks to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        if let Self::Status(status) = self { status.retry_after } else { None }
+    }
+
+    /// In one word, for a metric.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            _ if self.expired() => "expired",
+            Self::Status(status) => match status.code {
+                401 => "unauthorized",
+                403 => "forbidden",
+                404 => "not_found",
+                429 => "throttled",
+                500.. => "server_error",
+                _ => "refused",
+            },
+            Self::Unreachable(_) => "unreachable",
+            Self::TimedOut(_) => "timeout",
+            Self::Unreadable(_) => "unreadable",
+            Self::BadRequest(_) => "bad_request",
+            Self::Fenced(_) => "fenced",
+        }
+    }
+
+    /// The version or token is one that the server no longer has, or (a server that lags behind
+    /// another) does not have yet: list again.
+    pub fn expired(&self) -> bool {
+        let Self::Status(status) = self else { return false };
+        status.code == 410
+            || matches!(status.reason.as_str(), "Expired" | "Gone")
+            || status.causes.iter().any(|cause| cause.reason == "ResourceVersionTooLarge")
+            || status.message.contains("Too large resource version")
+    }
+}
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]

@@ -1,0 +1,318 @@
+//! One lease, and the task that stands for it: what the [`Elector`] says is done over REST, and what comes
+//! of it is told to those who work under the lease.
+//!
+//! What it promises: the fence of a lease is open only while the lease is held, and closes by itself; and a
+//! lease that was lost is not stood for again before all work under it has stopped.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use wheelhouse_cache::{Failure, Rest};
+use wheelhouse_controller::Controller;
+use wheelhouse_core::Fence;
+
+use super::elector::{Elector, Next, NotWritten};
+use super::leases::Leases;
+use super::record::{Lease, micro_time};
+use super::settings::Settings;
+
+/// How long giving a lease back may take: others can wait as well.
+const GIVE_BACK: Duration = Duration::from_secs(5);
+/// How long work may take to stop before the log says so.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// What others see of a candidate.
+#[derive(Clone, Debug, Default)]
+struct State {
+    leads: bool,
+    holder: String,
+    /// How many work under the lease.
+    at_work: usize,
+    /// It is to be given back when nobody does.
+    ending: bool,
+}
+
+/// Where a lease is.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Standing {
+    /// `NAMESPACE/NAME`.
+    pub(crate) lease: String,
+    /// Whether this host holds it.
+    pub(crate) leads: bool,
+    /// Who holds it, by what was seen last; "" if nobody does.
+    pub(crate) holder: String,
+}
+
+/// See the module.
+pub(crate) struct Candidate {
+    pub(crate) name: String,
+    namespace: String,
+    fence: Fence,
+    state: watch::Sender<State>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// As long as it is there, the lease is not stood for again, nor given back.
+struct AtWork(Arc<Candidate>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.state.send_modify(|state| state.at_work -= 1);
+    }
+}
+
+impl Candidate {
+    /// Stands for a lease, by a task.
+    pub(crate) fn start(name: String, fence: Fence, settings: &Settings, rest: &Rest) -> Arc<Self> {
+        let namespace = settings.namespace.clone();
+        let (state, task) = (watch::Sender::default(), Mutex::default());
+        let candidate = Arc::new(Self { name, namespace, fence, state, task });
+        let driver = Driver {
+            elector: Elector::new(settings.identity.clone(), settings.timings, Instant::now(), super::random),
+            leases: Leases::new(rest.clone(), &candidate.namespace, &candidate.name),
+            candidate: Arc::clone(&candidate),
+            settings: settings.clone(),
+            said: String::new(),
+        };
+        *candidate.lock() = Some(tokio::spawn(driver.run()));
+        candidate
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What closes when the lease is lost.
+    pub(crate) fn fence(&self) -> &Fence {
+        &self.fence
+    }
+
+    /// Where the lease is.
+    pub(crate) fn standing(&self) -> Standing {
+        let state = self.state.borrow();
+        let lease = format!("{}/{}", self.namespace, self.name);
+        Standing { lease, leads: state.leads, holder: state.holder.clone() }
+    }
+
+    /// Has a plugin work while the lease is held, and stand by otherwise; it does not end.
+    pub(crate) async fn drive(self: Arc<Self>, controller: Arc<Controller>) {
+        let mut state = self.state.subscribe();
+        while state.wait_for(|state| state.leads).await.is_ok() {
+            let Some(_at_work) = self.begin_work() else { continue };
+            let stop = async {
+                // An error is the candidate's end, by which it leads no more.
+                let _ = state.wait_for(|state| !state.leads).await;
+                controller.deactivate().await;
+            };
+            // To request all objects may take longer than the lease is held.
+            tokio::join!(controller.activate(), stop);
+        }
+    }
+
+    fn begin_work(self: &Arc<Self>) -> Option<AtWork> {
+        let begun = self.state.send_if_modified(|state| {
+            state.at_work += usize::from(state.leads);
+            state.leads
+        });
+        begun.then(|| AtWork(Arc::clone(self)))
+    }
+
+    /// Gives the lease back, once nobody works under it any more, and stands for it no longer.
+    pub(crate) async fn end(&self) {
+        self.state.send_modify(|state| state.ending = true);
+        let task = self.lock().take();
+        if let Some(task) = task {
+            let _ = task.await;
+        }
+    }
+}
+
+struct Driver {
+    elector: Elector,
+    leases: Leases,
+    candidate: Arc<Candidate>,
+    settings: Settings,
+    /// The last trouble that the log has, so that it has it once.
+    said: String,
+}
+
+/// What the wall clock shows.
+fn time() -> String {
+    micro_time(SystemTime::now())
+}
+
+impl Driver {
+    async fn run(mut self) {
+        let mut state = self.candidate.state.subscribe();
+        loop {
+            let now = Instant::now();
+            let next = self.elector.next(now, &time());
+            if self.publish(now) {
+                self.stopped().await;
+                continue;
+            }
+            let end = state.wait_for(|state| state.ending && state.at_work == 0);
+            match next {
+                Next::Wait(until) => tokio::select! {
+                    _ = end => break,
+                    () = tokio::time::sleep_until(until.into()) => {}
+                },
+                Next::Read => {
+                    let read = tokio::select! {
+                        _ = end => break,
+                        read = self.leases.read(self.within(now)) => read,
+                    };
+                    self.read(read);
+                }
+                // What was written must not be forgotten: it would keep the lease from others.
+                Next::Write(write) => {
+                    let answer = self.leases.write(&write, self.within(now)).await;
+                    let answer = answer.map_err(|failure| self.not_written(&failure));
+                    self.elector.wrote(Instant::now(), now, &write, answer);
+                }
+            }
+        }
+        self.give_back().await;
+    }
+
+    /// How long a request may take: while the lease is held, no longer than it is.
+    fn within(&self, now: Instant) -> Duration {
+        let longest = self.settings.timings.renew_deadline / 2;
+        let left = self.elector.leads_until(now).map(|until| until.saturating_duration_since(now));
+        left.map_or(longest, |left| left.min(longest))
+    }
+
+    fn read(&mut self, read: Result<Option<Lease>, Failure>) {
+        let read = read.map_err(|failure| self.trouble(&failure.to_string()));
+        if read.is_ok() {
+            self.said.clear();
+        }
+        let patience = self.settings.patience();
+        self.elector.read(Instant::now(), read, patience, &time());
+    }
+
+    fn not_written(&mut self, failure: &Failure) -> NotWritten {
+        match failure.code() {
+            // It is there already, it is another one by now, or it is gone.
+            Some(404 | 409) => NotWritten::Conflict,
+            _ => {
+                self.trouble(&failure.to_string());
+                NotWritten::Unknown
+            }
+        }
+    }
+
+    fn trouble(&mut self, trouble: &str) {
+        if self.said != trouble {
+            let Candidate { namespace, name, .. } = &*self.candidate;
+            tracing::warn!(
+                lease = name,
+                "the lease cannot be read or written, and is tried again (the host needs get, create and update of leases.coordination.k8s.io in namespace {namespace}): {trouble}"
+            );
+            trouble.clone_into(&mut self.said);
+        }
+    }
+
+    /// Tells others where the lease is; whether it was lost.
+    fn publish(&mut self, now: Instant) -> bool {
+        let (until, holder) = (self.elector.leads_until(now), self.elector.holder());
+        match until {
+            Some(until) => self.candidate.fence.open_until(until),
+            None => self.candidate.fence.close(),
+        }
+        let mut change = None;
+        self.candidate.state.send_if_modified(|state| {
+            change = (state.leads != until.is_some()).then_some(until.is_some());
+            let news = change.is_some() || state.holder != holder;
+            state.leads = until.is_some();
+            holder.clone_into(&mut state.holder);
+            news
+        });
+        let (lease, identity) = (&self.candidate.name, &self.settings.identity);
+        match change {
+            None => {}
+            Some(true) => {
+                self.settings.held.fetch_add(1, Ordering::Relaxed);
+                tracing::info!(lease, identity, "lease acquired: this host leads");
+            }
+            Some(false) => {
+                self.settings.held.fetch_sub(1, Ordering::Relaxed);
+                tracing::warn!(
+                    lease,
+                    identity,
+                    holder,
+                    "lease lost: work under it is stopped, and this host stands by"
+                );
+            }
+        }
+        change == Some(false)
+    }
+
+    /// Waits until all work under the lease has stopped.
+    async fn stopped(&self) {
+        let mut state = self.candidate.state.subscribe();
+        loop {
+            let idle = state.wait_for(|state| state.at_work == 0);
+            if tokio::time::timeout(SLOW, idle).await.is_ok() {
+                return;
+            }
+            tracing::warn!(
+                lease = self.candidate.name,
+                "work under the lease does not stop; until it does, this host does not stand for it"
+            );
+        }
+    }
+
+    async fn give_back(mut self) {
+        self.candidate.fence.close();
+        let led = self.elector.leads_until(Instant::now()).is_some();
+        self.candidate.state.send_modify(|state| state.leads = false);
+        if led {
+            self.settings.held.fetch_sub(1, Ordering::Relaxed);
+        }
+        let lease = self.candidate.name.clone();
+        match tokio::time::timeout(GIVE_BACK, self.try_give_back()).await {
+            Ok(true) => tracing::info!(lease, "lease released: another host can take it at once"),
+            Ok(false) => {}
+            Err(_) => {
+                tracing::warn!(lease, "the lease could not be released: others wait until it has run out")
+            }
+        }
+    }
+
+    /// Whether there was something to give back.
+    async fn try_give_back(&mut self) -> bool {
+        loop {
+            let Some(write) = self.elector.release(&time()) else { return false };
+            if self.leases.write(&write, GIVE_BACK).await.is_ok() {
+                return true;
+            }
+            // An earlier write may have come late, or this one's answer may have been lost.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            match self.leases.read(GIVE_BACK).await {
+                Ok(Some(lease)) => self.elector.see(lease, Instant::now()),
+                Ok(None) => return false,
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+impl Settings {
+    /// How long a lease has to be free before this host takes it: the longer, the more it holds.
+    fn patience(&self) -> Duration {
+        if !self.per_plugin {
+            return Duration::ZERO;
+        }
+        let held = u32::try_from(self.held.load(Ordering::Relaxed)).unwrap_or(u32::MAX).min(10);
+        let step = self.timings.retry_period / 2;
+        step * held + step.mul_f64(super::random())
+    }
+}
+
+/// How many leases a host holds.
+pub(crate) type Held = Arc<AtomicUsize>;

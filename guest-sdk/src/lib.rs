@@ -81,6 +81,7 @@ mod meta;
 pub mod metrics;
 mod object;
 pub mod objects;
+mod permission;
 #[doc(hidden)]
 pub mod plugin;
 mod predicate;
@@ -96,9 +97,10 @@ pub use error::{
 };
 pub use meta::{OwnerReference, Stage, ensure_finalizer, remove_finalizer};
 pub use object::Object;
+pub use permission::{Permission, Verb};
 pub use plugin::{Event, Outcome, Reconciler, Request};
 pub use predicate::Predicate;
-pub use spec::{Index, Permission, Source, Spec, Verb, Watch};
+pub use spec::{Index, Source, Spec, Watch};
 pub use status::{Condition, ConditionStatus, now, set_condition, write_status};
 pub use wheelhouse_core::Value;
 pub use wheelhouse_core::encoding::{DecodeError, EncodeError};

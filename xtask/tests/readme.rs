@@ -17,14 +17,12 @@ fn the_first_plugin_is_the_one_in_examples() {
 
 #[test]
 fn what_the_documents_link_to_is_there() {
-    for (document, folder) in [
-        ("README.md", "."),
-        ("docs/security.md", "docs"),
-        ("docs/grants.md", "docs"),
-        ("docs/cache.md", "docs"),
-        ("docs/dependencies.md", "docs"),
-        ("docs/leader-election.md", "docs"),
-    ] {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let mut documents = vec![("README.md".to_owned(), ".")];
+    for entry in std::fs::read_dir(docs).unwrap() {
+        documents.push((format!("docs/{}", entry.unwrap().file_name().display()), "docs"));
+    }
+    for (document, folder) in &documents {
         let text = read(document);
         let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
         for link in links.filter(|link| !link.contains("://")) {
@@ -33,7 +31,10 @@ fn what_the_documents_link_to_is_there() {
             assert!(path.exists(), "{document}: {link}");
         }
     }
-    assert!(read("README.md").contains("](docs/"), "there are links");
+    let readme = read("README.md");
+    for (document, _) in documents.iter().filter(|(_, folder)| *folder == "docs") {
+        assert!(readme.contains(&format!("]({document})")), "README.md leads to {document}");
+    }
 }
 
 /// All that the files of a folder, and those below it, say.
@@ -64,4 +65,22 @@ fn every_test_that_the_page_on_security_names_is_there() {
             "docs/security.md names a test that is not there: {test}"
         );
     }
+}
+
+#[test]
+fn what_stands_beside_a_feature_of_controller_runtime_is_in_the_sdk() {
+    let table = read("docs/controller-runtime.md");
+    let mut sdk = String::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-sdk/src"), &mut sdk);
+    let ours =
+        table.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | ")).map(|(_, ours)| ours);
+    let mut names = 0;
+    for code in ours.flat_map(|ours| ours.split('`').skip(1).step_by(2)) {
+        let Some((of, name)) = code.split_once("::") else { continue };
+        let name = name.split(['(', ':']).next().unwrap();
+        let there = ["(", "<", ",", ":"].iter().any(|next| sdk.contains(&format!("{name}{next}")));
+        assert!(there || name == "*", "{of}::{name}");
+        names += 1;
+    }
+    assert!(names > 20, "{names}");
 }

@@ -110,7 +110,7 @@ impl Controller {
             () = self.orders.no_work() => {}
             () = started.wait() => running.start_workers(),
         }
-        *turn = Turn::Running(running);
+        *turn = Turn::Running(Box::new(running));
     }
 
     /// Has a plugin that runs stand by, at once: what it has begun is stopped, wherever it is, and its keys
@@ -158,7 +158,7 @@ impl Controller {
         // theirs now.
         new.start_workers();
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
-        *turn = Turn::Running(new);
+        *turn = Turn::Running(Box::new(new));
         self.metrics.swaps.inc();
         let drained = old.drain(grace, self.orders.cut()).await.0;
         if !self.current().tracks() {

@@ -9,7 +9,7 @@ use crate::revision::Running;
 pub(crate) enum Turn {
     /// It can be set to work at once: its caches are filled.
     StandingBy(Box<Prepared>),
-    Running(Running),
+    Running(Box<Running>),
     /// It has ended, or is being ended or switched.
     Over,
 }

@@ -92,7 +92,7 @@ struct World {
 /// Not all have the same; each must be safe beside the others.
 fn timings(process: usize) -> Timings {
     let (lease, renew, retry) =
-        if process % 2 == 0 { (15_000, 10_000, 2_000) } else { (8_000, 7_000, 1_000) };
+        if process.is_multiple_of(2) { (15_000, 10_000, 2_000) } else { (8_000, 7_000, 1_000) };
     Timings { lease_duration: MS * lease, renew_deadline: MS * renew, retry_period: MS * retry }
 }
 
@@ -216,11 +216,10 @@ impl World {
         let Weather { pauses, crashes, leaves, .. } = self.weather;
         let (now, incarnation) = (self.now, self.processes[process].incarnation);
         if fate < pauses {
+            // From right after it has done what there is to do: answers wait for it to wake.
             let stopped = MS * u32::try_from(self.dice.below(40_000)).unwrap();
             self.processes[process].stopped_until = now + stopped;
-            return self.at(now + stopped, process, incarnation, What::Step);
-        }
-        if fate < pauses + crashes + leaves {
+        } else if fate < pauses + crashes + leaves {
             if fate >= pauses + crashes
                 && let Some(write) = self.processes[process].elector.release(&stamp(self.requests))
             {

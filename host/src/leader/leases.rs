@@ -6,7 +6,7 @@ use std::time::Duration;
 use wheelhouse_cache::{Failure, Rest};
 
 use super::elector::Write;
-use super::record::{Lease, new_lease};
+use super::record::{Lease, new_lease, set};
 
 /// One Lease.
 pub(crate) struct Leases {
@@ -50,7 +50,7 @@ impl Leases {
         let (method, path) = match &write.replaces {
             None => (Method::POST, self.collection()),
             Some(version) => {
-                lease["metadata"]["resourceVersion"] = version.as_str().into();
+                set(&mut lease, "metadata", "resourceVersion", version.as_str().into());
                 (Method::PUT, format!("{}/{}", self.collection(), self.name))
             }
         };

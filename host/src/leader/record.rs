@@ -30,30 +30,40 @@ pub(crate) struct Lease {
 impl Record {
     /// Of a Lease's JSON; what is missing or odd is as if it were empty.
     pub(crate) fn read(lease: &Value) -> Self {
-        let spec = &lease["spec"];
-        let text = |field: &str| spec[field].as_str().unwrap_or_default().to_owned();
+        let field = |field: &str| lease.get("spec").and_then(|spec| spec.get(field));
+        let text = |name: &str| field(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let seconds = field("leaseDurationSeconds").and_then(Value::as_u64).filter(|s| *s > 0);
         Self {
             holder: text("holderIdentity"),
-            duration: spec["leaseDurationSeconds"].as_u64().filter(|s| *s > 0).map(Duration::from_secs),
+            duration: seconds.map(Duration::from_secs),
             acquired: text("acquireTime"),
             renewed: text("renewTime"),
-            transitions: spec["leaseTransitions"].as_i64().unwrap_or(0),
+            transitions: field("leaseTransitions").and_then(Value::as_i64).unwrap_or(0),
         }
     }
 
     /// Into a Lease's JSON, whose other fields stay as they are.
     pub(crate) fn write(&self, lease: &mut Value) {
-        if !lease["spec"].is_object() {
-            lease["spec"] = Value::Object(Map::new());
-        }
-        let spec = &mut lease["spec"];
         // The field has whole seconds. A part of one counts as one: others wait longer then.
         let seconds = self.duration.map(|d| d.as_secs() + u64::from(d.subsec_nanos() > 0));
-        spec["holderIdentity"] = self.holder.as_str().into();
-        spec["leaseDurationSeconds"] = seconds.map_or(Value::Null, Value::from);
-        spec["acquireTime"] = time(&self.acquired);
-        spec["renewTime"] = time(&self.renewed);
-        spec["leaseTransitions"] = self.transitions.into();
+        let mut set = |field, value| set(lease, "spec", field, value);
+        set("holderIdentity", self.holder.as_str().into());
+        set("leaseDurationSeconds", seconds.map_or(Value::Null, Value::from));
+        set("acquireTime", time(&self.acquired));
+        set("renewTime", time(&self.renewed));
+        set("leaseTransitions", self.transitions.into());
+    }
+}
+
+/// Sets a field of `metadata` or `spec`.
+pub(crate) fn set(lease: &mut Value, part: &str, field: &str, value: Value) {
+    let Value::Object(lease) = lease else { return };
+    let part = lease.entry(part).or_insert(Value::Null);
+    if !part.is_object() {
+        *part = Value::Object(Map::new());
+    }
+    if let Value::Object(part) = part {
+        part.insert(field.to_owned(), value);
     }
 }
 
@@ -64,7 +74,8 @@ fn time(text: &str) -> Value {
 impl Lease {
     /// Of a Lease's JSON.
     pub(crate) fn read(lease: &Value) -> Self {
-        let version = lease["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+        let version = lease.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+        let version = version.unwrap_or_default().to_owned();
         Self { record: Record::read(lease), version }
     }
 }

@@ -89,7 +89,8 @@ async fn a_host_runs_against_the_cluster_of_a_kubeconfig_and_says_when_it_is_gon
             .env("KUBECONFIG", &kubeconfig),
     );
     host.logged("connected").await;
-    host.logged("running").await;
+    host.logged("lease acquired").await;
+    host.logged("ready to run under its lease").await;
     for line in host.log().lines() {
         let line: Value = serde_json::from_str(line).unwrap();
         assert!(line["level"].is_string() && line["message"].is_string(), "{line}");

@@ -268,8 +268,7 @@ fn bytes(text: &str) -> Result<u64, String> {
 }
 
 fn stack(text: &str) -> Result<usize, String> {
-    let bytes = wheelhouse_core::parse_bytes(text).and_then(|bytes| usize::try_from(bytes).ok());
-    let bytes = bytes.filter(|bytes| (64 << 10..=16 << 20).contains(bytes));
+    let bytes = wheelhouse_core::parse_bytes(text).filter(|bytes| (64 << 10..=16 << 20).contains(bytes));
     bytes.ok_or_else(|| "from 64Ki to 16Mi are expected".to_owned())
 }
 

@@ -12,7 +12,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -145,8 +145,8 @@ impl Running {
 
     /// Polls on a thread of the background, whenever it has a turn, until the call has ended.
     ///
-    /// What it does between two polls takes no lock that a prompt thread might want: this thread may be
-    /// kept from running at any time. For the same reason fewer of them run than there are processors.
+    /// What it does between two polls takes as few locks as can be that a prompt thread might want: this thread
+    /// may be kept from running at any time. For the same reason fewer of them run than there are processors.
     async fn in_background<T>(
         &mut self,
         answering: &mut Answering<T>,
@@ -170,9 +170,17 @@ impl Running {
             let turn = if TURN.get() {
                 None
             } else {
-                match timeout(self.left(), turns.acquire(&self.allowance.usage)).await {
-                    Ok(turn) => Some(turn),
-                    Err(_) => return Err(self.late()),
+                // The deadline's own timer, which was set before: to set one takes a lock that the prompt
+                // threads' timers have, too.
+                let usage = Arc::clone(&self.allowance.usage);
+                let mut asked = pin!(turns.acquire(&usage));
+                let turn = poll_fn(|context| match asked.as_mut().poll(context) {
+                    Poll::Ready(turn) => Poll::Ready(Some(turn)),
+                    Poll::Pending => deadline.as_mut().poll(context).map(|()| None),
+                });
+                match turn.await {
+                    None => return Err(self.late()),
+                    turn => turn,
                 }
             };
             let (took, polled) = poll_fn(|context| {

@@ -19,6 +19,7 @@ use super::elector::{Elector, Next, NotWritten};
 use super::leases::Leases;
 use super::record::{Lease, micro_time};
 use super::settings::Settings;
+use super::watching::Watching;
 
 /// How long giving a lease back may take: others can wait as well.
 const GIVE_BACK: Duration = Duration::from_secs(5);
@@ -74,6 +75,12 @@ impl Candidate {
         let driver = Driver {
             elector: Elector::new(settings.identity.clone(), settings.timings, Instant::now(), super::random),
             leases: Leases::new(rest.clone(), &candidate.namespace, &candidate.name),
+            watching: Watching::new(
+                rest.clone(),
+                &candidate.namespace,
+                &candidate.name,
+                settings.timings.retry_period,
+            ),
             candidate: Arc::clone(&candidate),
             settings: settings.clone(),
             said: String::new(),
@@ -96,6 +103,12 @@ impl Candidate {
         let state = self.state.borrow();
         let lease = format!("{}/{}", self.namespace, self.name);
         Standing { lease, leads: state.leads, holder: state.holder.clone() }
+    }
+
+    /// Waits until the lease is held here.
+    pub(crate) async fn led(&self) {
+        // The sender is here, so this waits.
+        let _ = self.state.subscribe().wait_for(|state| state.leads).await;
     }
 
     /// Has a plugin work while the lease is held, and stand by otherwise; it does not end.
@@ -134,6 +147,7 @@ impl Candidate {
 struct Driver {
     elector: Elector,
     leases: Leases,
+    watching: Watching,
     candidate: Arc<Candidate>,
     settings: Settings,
     /// The last trouble that the log has, so that it has it once.
@@ -157,10 +171,17 @@ impl Driver {
             }
             let end = state.wait_for(|state| state.ending && state.at_work == 0);
             match next {
-                Next::Wait(until) => tokio::select! {
-                    _ = end => break,
-                    () = tokio::time::sleep_until(until.into()) => {}
-                },
+                Next::Wait(until) => {
+                    let leads = self.elector.leads_until(now).is_some();
+                    if leads {
+                        self.watching.stop();
+                    }
+                    tokio::select! {
+                        _ = end => break,
+                        () = tokio::time::sleep_until(until.into()) => {}
+                        () = self.watching.freed(), if !leads => self.elector.freed(Instant::now()),
+                    }
+                }
                 Next::Read => {
                     let read = tokio::select! {
                         _ = end => break,

@@ -129,6 +129,14 @@ impl Elector {
         }
     }
 
+    /// Somebody says that the Lease is nobody's by now: it is looked at at once. No harm is done if it is not
+    /// true.
+    pub(crate) fn freed(&mut self, now: Instant) {
+        if matches!(self.then, Then::Read) {
+            self.due = self.due.min(now);
+        }
+    }
+
     /// An answer to [`Next::Read`]: the Lease, none if it is not there, or an error that says neither.
     /// A lease that is free is taken once it was so for the `patience`.
     pub(crate) fn read(

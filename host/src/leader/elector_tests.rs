@@ -233,3 +233,19 @@ fn what_is_released_is_nobodys_and_only_what_is_held_is_released() {
     standby.read(now, Ok(Some(lease("other", "x", "1"))), NONE, "");
     assert_eq!(standby.release("end"), None);
 }
+
+#[test]
+fn a_lease_that_is_said_to_be_free_is_looked_at_at_once_and_no_write_is_given_up_for_it() {
+    let now = Instant::now();
+    let mut elector = elector(now);
+    elector.read(now, Ok(Some(lease("other", "1", "1"))), NONE, "");
+    assert!(matches!(elector.next(now, ""), Next::Wait(_)));
+    elector.freed(now + SECOND);
+    assert_eq!(elector.next(now + SECOND, ""), Next::Read);
+    // It was not true.
+    elector.read(now + SECOND, Ok(Some(lease("other", "2", "2"))), NONE, "");
+    assert!(matches!(elector.next(now + SECOND, ""), Next::Wait(_)));
+    elector.read(now + SECOND, Ok(Some(lease("", "3", "3"))), NONE, "now");
+    elector.freed(now + SECOND);
+    written(elector.next(now + SECOND, "now"));
+}

@@ -231,6 +231,10 @@ impl World {
             return self.at(now, process, incarnation + 1, What::Step);
         }
         let stamp = stamp(self.requests);
+        if self.dice.chance(10) {
+            // True or not, and whoever it is that hears it.
+            self.processes[process].elector.freed(now);
+        }
         match self.processes[process].elector.next(now, &stamp) {
             Next::Wait(until) => self.at(until.max(now + MS), process, incarnation, What::Step),
             Next::Read => self.ask(process, Asked::Read),

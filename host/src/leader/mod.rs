@@ -23,6 +23,7 @@ mod elector_world;
 mod leases;
 mod record;
 mod settings;
+mod watching;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;

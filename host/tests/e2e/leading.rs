@@ -55,6 +55,25 @@ async fn trap_35_a_lease_is_released_only_when_what_ran_has_ended_and_then_taken
 }
 
 #[tokio::test]
+async fn a_lease_that_is_given_back_is_taken_at_once_however_seldom_it_is_looked_at() {
+    let cluster = Cluster::start().await;
+    let flags = ["--lease-duration", "900", "--renew-deadline", "800", "--retry-period", "600"];
+    let mut first = cluster.host("first", &["witness"], 0, &flags).await;
+    cluster.until_holds("first", "wheelhouse").await;
+    let second = cluster.host("second", &["witness"], 0, &flags).await;
+    let third = cluster.host("third", &["witness"], 0, &flags).await;
+    for host in [&second, &third] {
+        host.until_standing_by("witness.wasm").await;
+    }
+    first.signal("-TERM");
+    assert!(first.exit().await.success());
+    eventually("one of the others leads", || async {
+        [&second, &third].iter().any(|host| host.leads("witness.wasm")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn one_that_stands_by_is_warm_and_does_nothing() {
     let cluster = Cluster::start().await;
     let first = cluster.host("first", &["witness"], 0, &LONG).await;

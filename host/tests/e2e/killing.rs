@@ -9,8 +9,8 @@ const KEYS: u64 = 6;
 const FLAGS: [&str; 8] =
     ["--lease-duration", "1", "--renew-deadline", "0.7", "--retry-period", "0.1", "--grace", "1"];
 
-/// How often, unless `WHEELHOUSE_KILLS` says otherwise: each time takes about two seconds.
-const KILLS: u64 = 12;
+/// How often, unless `WHEELHOUSE_KILLS` says otherwise: each time takes more than a second.
+const KILLS: u64 = 100;
 
 fn from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use wheelhouse_core::{Key, Object, Value};
+use wheelhouse_core::{Key, Object};
 
 use crate::sync::{Mutex, MutexGuard, Notify, PoisonError, watch};
 use crate::writer::Change;
@@ -217,15 +217,5 @@ fn merge(changes: &mut VecDeque<Change>, next: Change) -> bool {
 /// Whether nobody needs to be told of the first once the second has come: they differ in status at
 /// most. What else differs may be what a handler maps or filters by, and a reader may have acted on it.
 fn interchangeable(first: &Object, second: &Object) -> bool {
-    let same = |a: Value<'_>, b: Value<'_>, but: &[&str]| {
-        let of = |value: Value<'_>| value.entries().filter(|(name, _)| !but.contains(name)).count();
-        of(a) == of(b)
-            && a.entries().filter(|(name, _)| !but.contains(name)).all(|(name, v)| b.get(name) == Some(v))
-    };
-    let (first, second) = (first.value(), second.value());
-    same(first, second, &["metadata", "status"])
-        && match (first.get("metadata"), second.get("metadata")) {
-            (Some(first), Some(second)) => same(first, second, &["resourceVersion", "managedFields"]),
-            _ => false,
-        }
+    first.differs_at_most_in(second, &["status"])
 }

@@ -1,7 +1,7 @@
 //! One plugin, across its revisions.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 use wheelhouse_core::gate::{Permission, Verb};
@@ -16,6 +16,7 @@ use wheelhouse_sandbox::Revision;
 use crate::metrics::PluginMetrics;
 use crate::prepare::{Prepared, ungranted_sources};
 use crate::revision::{Running, workers};
+use crate::tally::{Record, Tally};
 use crate::tracking::Dependencies;
 use crate::turn::{Orders, Turn};
 
@@ -40,6 +41,19 @@ struct Current {
     dependencies: Arc<Dependencies>,
     number: u64,
     since: SystemTime,
+    /// While it works.
+    tally: Option<Arc<Tally>>,
+}
+
+/// How a switch went.
+#[derive(Debug)]
+pub struct Replaced {
+    /// Whether all that the old revision had begun ended within the grace.
+    pub drained: bool,
+    /// The old revision, which could take over again at once; none if the plugin has ended.
+    pub old: Option<Prepared>,
+    /// What it had done; none if it did not work.
+    pub before: Option<Record>,
 }
 
 /// What there is to tell of a plugin.
@@ -69,6 +83,8 @@ pub struct PluginStatus {
     pub active: usize,
     /// Traps and time-outs of this revision.
     pub traps: u64,
+    /// Whether its operator has it pause.
+    pub paused: bool,
 }
 
 impl Controller {
@@ -97,12 +113,25 @@ impl Controller {
     /// Sets to work a plugin that stands by: requests all objects that exist, and returns once workers
     /// run, or once they are not to any more. Anything else is left as it is.
     pub async fn activate(&self) {
-        if !self.orders.work() {
+        if self.orders.work() {
+            self.set_to_work().await;
+        }
+    }
+
+    async fn set_to_work(&self) {
+        let mut turn = self.turn.lock().await;
+        if !self.orders.works() {
             return;
         }
-        let mut turn = self.turn.lock().await;
-        let Turn::StandingBy(prepared) = std::mem::replace(&mut *turn, Turn::Over) else { return };
+        let prepared = match std::mem::replace(&mut *turn, Turn::Over) {
+            Turn::StandingBy(prepared) => prepared,
+            other => {
+                *turn = other;
+                return;
+            }
+        };
         let mut running = Running::listen(*prepared, self.queue.clone(), Arc::clone(&self.metrics));
+        self.update(|current| current.tally = Some(Arc::clone(&running.tally)));
         let started = running.start_sources();
         tokio::select! {
             biased;
@@ -119,9 +148,38 @@ impl Controller {
     pub async fn deactivate(&self) {
         self.orders.stand_by();
         let mut turn = self.turn.lock().await;
-        *turn = match std::mem::replace(&mut *turn, Turn::Over) {
+        self.lay_down(&mut turn, Duration::ZERO).await;
+        // When it works again, it requests everything; and others may have seen to this by then.
+        self.queue.clear();
+    }
+
+    /// Has a plugin begin nothing until [`Controller::resume`]: what runs may end within the grace, and its
+    /// caches stay filled. Returns once nothing of it runs.
+    pub async fn pause(&self, grace: Duration) {
+        self.orders.pause(true);
+        let mut turn = self.turn.lock().await;
+        // It may go on by now.
+        if self.orders.paused() {
+            self.lay_down(&mut turn, grace).await;
+        }
+    }
+
+    /// Ends a pause: all objects are requested, as at a start.
+    pub async fn resume(&self) {
+        self.orders.pause(false);
+        self.set_to_work().await;
+    }
+
+    /// Whether it is paused.
+    pub fn paused(&self) -> bool {
+        self.orders.paused()
+    }
+
+    async fn lay_down(&self, turn: &mut Turn, grace: Duration) {
+        *turn = match std::mem::replace(turn, Turn::Over) {
             Turn::Running(running) => {
-                let (_, prepared) = running.drain(Duration::ZERO, self.orders.cut()).await;
+                let (_, prepared) = running.drain(grace, self.orders.cut()).await;
+                self.update(|current| current.tally = None);
                 Turn::StandingBy(Box::new(prepared))
             }
             other => other,
@@ -129,8 +187,8 @@ impl Controller {
     }
 
     /// Switches to another revision. The old one ends what it has begun, up to the grace.
-    /// Returns once the new one has taken over and the old one is gone; whether all that was begun ended.
-    pub async fn replace(&self, prepared: Prepared, grace: Duration) -> bool {
+    /// Returns once the new one has taken over and the old one does nothing any more.
+    pub async fn replace(&self, prepared: Prepared, grace: Duration) -> Replaced {
         let mut turn = self.turn.lock().await;
         let number = self.current().number + 1;
         if self.spec().reconciles.kind != prepared.spec().reconciles.kind {
@@ -139,15 +197,16 @@ impl Controller {
         }
         let current = Current::of(&prepared, number);
         let old = match std::mem::replace(&mut *turn, Turn::Over) {
-            Turn::Over => return true,
-            Turn::StandingBy(_) => {
-                *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
+            Turn::Over => return Replaced { drained: true, old: None, before: None },
+            Turn::StandingBy(old) => {
+                self.update(|now| *now = current);
                 *turn = Turn::StandingBy(Box::new(prepared));
                 self.metrics.swaps.inc();
-                return true;
+                return Replaced { drained: true, old: Some(*old), before: None };
             }
             Turn::Running(old) => old,
         };
+        let before = old.tally.record(Instant::now());
         // The new revision listens before the old one stops to, so that no change falls between them;
         // and it requests nothing before the old workers have stopped to take requests, so that they do
         // not take what is meant for it.
@@ -157,24 +216,39 @@ impl Controller {
         // They may take anything at once, since every kind has synced; the queue, with its timers, is
         // theirs now.
         new.start_workers();
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
+        let tally = Some(Arc::clone(&new.tally));
+        self.update(|now| *now = Current { tally, ..current });
         *turn = Turn::Running(Box::new(new));
         self.metrics.swaps.inc();
-        let drained = old.drain(grace, self.orders.cut()).await.0;
+        let (drained, old) = old.drain(grace, self.orders.cut()).await;
         if !self.current().tracks() {
             self.current().dependencies.clear();
         }
-        drained
+        Replaced { drained, old: Some(old), before: Some(before) }
+    }
+
+    /// From now on nothing new begins. What runs goes on, and so does a switch that has begun.
+    pub fn end(&self) {
+        self.queue.shut_down();
+        self.orders.end();
     }
 
     /// Stops: nothing new begins, what runs may end within the grace. Whether all of it did.
     pub async fn stop(&self, grace: Duration) -> bool {
-        self.queue.shut_down();
-        self.orders.end();
+        self.end();
         match std::mem::replace(&mut *self.turn.lock().await, Turn::Over) {
             Turn::Running(running) => running.drain(grace, self.orders.cut()).await.0,
             Turn::StandingBy(_) | Turn::Over => true,
         }
+    }
+
+    /// How the running revision's reconciles have ended; none while it does not work.
+    pub fn record(&self) -> Option<Record> {
+        self.current().tally.map(|tally| tally.record(Instant::now()))
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Current)) {
+        change(&mut self.current.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn current(&self) -> Current {
@@ -284,6 +358,7 @@ impl Controller {
             delayed: queue.delayed,
             active: queue.in_flight,
             traps: revision.traps(),
+            paused: self.orders.paused(),
         }
     }
 }
@@ -298,6 +373,7 @@ impl Current {
             dependencies: Arc::clone(&prepared.shared.dependencies),
             number,
             since: SystemTime::now(),
+            tally: None,
         }
     }
 

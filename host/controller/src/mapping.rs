@@ -2,7 +2,7 @@
 
 use wheelhouse_cache::{Cause, Delta};
 use wheelhouse_core::spec::{Mapping, Source};
-use wheelhouse_core::{Key, Kind, Object, Value};
+use wheelhouse_core::{FieldSelector, Key, Kind, Object, Value};
 
 /// Whether an object is one that the source asks for.
 pub(crate) fn selects(source: &Source, key: &Key, object: &Object) -> bool {
@@ -11,10 +11,16 @@ pub(crate) fn selects(source: &Source, key: &Key, object: &Object) -> bool {
         && source.field_selector.matches(object.value())
 }
 
-/// Whether a change is one that the source asks for.
-pub(crate) fn concerns(source: &Source, delta: &Delta) -> bool {
+/// Whether a change is one that the source asks for. `folded`: the object had states between that it does not
+/// show, and that a reconcile may have read.
+pub(crate) fn concerns(source: &Source, delta: &Delta, folded: bool) -> bool {
     // What comes into the selection is created for the source, and what leaves is deleted, whether or not
     // the informer has more of the kind.
+    if folded && goes_by_status(source) {
+        // What went and has come back by now was another state in between.
+        let within = Source { field_selector: FieldSelector::default(), ..source.clone() };
+        return [&delta.old, &delta.new].into_iter().flatten().any(|o| selects(&within, &delta.key, o));
+    }
     let selected = |object: &Object| selects(source, &delta.key, object);
     let old = delta.old.as_ref().filter(|object| selected(object)).map(Object::value);
     let new = delta.new.as_ref().filter(|object| selected(object)).map(Object::value);
@@ -23,6 +29,12 @@ pub(crate) fn concerns(source: &Source, delta: &Delta) -> bool {
     }
     // A resync is of everything, changed or not.
     delta.cause == Cause::Resync || source.predicate.holds(old, new)
+}
+
+/// Whether a status is what the source goes by. States that differ in nothing else are folded.
+fn goes_by_status(source: &Source) -> bool {
+    let selected = source.field_selector.requirements().iter().map(|requirement| &requirement.path);
+    source.predicate.paths().into_iter().chain(selected).any(|path| path.to_string().starts_with(".status"))
 }
 
 /// The reconciled kind, as far as mapping to its keys goes.

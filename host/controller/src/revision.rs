@@ -1,7 +1,7 @@
 //! A revision at work: the tasks that feed the queue, and those that empty it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -18,6 +18,7 @@ use crate::mapping::{Target, concerns, selects};
 use crate::metrics::PluginMetrics;
 use crate::prepare::Prepared;
 use crate::report::{Failed, Reports};
+use crate::tally::Tally;
 use crate::ticks;
 use crate::trace;
 use crate::tracking::{Follower, Tracking};
@@ -28,6 +29,8 @@ const SHORTEST_RESYNC: Duration = Duration::from_secs(1);
 
 /// Keys that are requested without a break.
 const AT_ONCE: usize = 256;
+/// How long a call in the background may take to see that it has been stopped.
+const SETTLE: Duration = Duration::from_secs(5);
 /// How often a full queue is looked at.
 const ROOM: Duration = Duration::from_millis(20);
 
@@ -51,6 +54,7 @@ pub(crate) struct Running {
     pumps: Vec<(Pump, Subscription)>,
     followers: Vec<(Follower, Subscription)>,
     tracking: Option<Arc<Tracking>>,
+    pub(crate) tally: Arc<Tally>,
     sources: JoinSet<()>,
     workers: JoinSet<()>,
     retired: watch::Sender<bool>,
@@ -104,7 +108,8 @@ impl Running {
         });
         let followers = following.collect();
         let (sources, workers) = (JoinSet::new(), JoinSet::new());
-        Self { prepared, queue, metrics, pumps, followers, tracking, sources, workers, retired }
+        let tally = Arc::new(Tally::new(Instant::now()));
+        Self { prepared, queue, metrics, pumps, followers, tracking, tally, sources, workers, retired }
     }
 
     /// Starts to request objects: first those that exist, then whatever changes.
@@ -132,6 +137,7 @@ impl Running {
                 metrics: Arc::clone(&self.metrics),
                 reports: Arc::clone(&self.prepared.shared.reports),
                 tracking: self.tracking.clone(),
+                tally: Arc::clone(&self.tally),
                 retired: self.retired.subscribe(),
             };
             self.workers.spawn(worker.run());
@@ -159,7 +165,27 @@ impl Running {
         };
         self.workers.shutdown().await;
         self.sources.shutdown().await;
+        self.settled().await;
         (drained, self.prepared)
+    }
+
+    /// Waits until no call of the revision runs any more: one in the background ends when its thread next looks
+    /// whether anybody waits for it.
+    async fn settled(&self) {
+        let revision = &self.prepared.revision;
+        let quiet = async {
+            let mut timer = tokio::time::interval(Duration::from_millis(2));
+            while revision.is_busy() {
+                timer.tick().await;
+            }
+        };
+        if tokio::time::timeout(SETTLE, quiet).await.is_err() {
+            let plugin = revision.spec().name.as_str();
+            tracing::warn!(
+                plugin,
+                "a call that was stopped has not ended within {SETTLE:?}: the machine is overloaded"
+            );
+        }
     }
 }
 
@@ -207,16 +233,16 @@ impl Pump {
                 _ = self.retired.wait_for(|retired| *retired) => break,
                 delta = subscription.next() => delta,
             };
-            self.request(delta).await;
+            self.request(delta, subscription.folded()).await;
         }
         // The next revision is told of what is there. What went is told here, or nowhere.
         while let Some(delta) = subscription.try_next() {
-            self.request(delta).await;
+            self.request(delta, subscription.folded()).await;
         }
     }
 
-    async fn request(&self, delta: Delta) {
-        if !concerns(&self.source, &delta) {
+    async fn request(&self, delta: Delta, folded: bool) {
+        if !concerns(&self.source, &delta, folded) {
             return;
         }
         let priority = if delta.cause.is_live() { Priority::High } else { Priority::Low };
@@ -250,6 +276,8 @@ impl Pump {
             return;
         }
         self.usage.breach(Limit::QueuedKeys);
+        // Who empties the queue may wait for this one before it begins.
+        self.seen.send_replace(true);
         let mut timer = tokio::time::interval(ROOM);
         while waiting() >= limit && !*self.retired.borrow() {
             timer.tick().await;

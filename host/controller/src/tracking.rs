@@ -20,10 +20,11 @@ use wheelhouse_cache::{Delta, Informer, Subscription};
 use wheelhouse_core::access::{BoxFuture, Page};
 use wheelhouse_core::event::RecordEvent;
 use wheelhouse_core::request::{Get, List, Synced, Write};
-use wheelhouse_core::{ApiError, ClusterAccess, Key, Kind, Object, Outcome, Permitted, Scope, Spec, Value};
+use wheelhouse_core::{ApiError, ClusterAccess, Key, Kind, Object, Outcome, Permitted, Scope, Spec};
 use wheelhouse_queue::{Priority, WorkQueue};
 
 use crate::dependencies::{Book, Change, Query};
+use crate::mapping::selects;
 
 /// Keys that are requested without a break.
 const AT_ONCE: usize = 256;
@@ -94,10 +95,16 @@ impl Tracking {
         Run { tracking: Arc::clone(self), key }
     }
 
-    /// Whether the reconciled object is in the cache.
+    /// Whether the object is in the cache, and one that is reconciled: the informer may be shared with plugins
+    /// that watch more of the kind.
     fn is_there(&self, key: &Key) -> bool {
-        let reconciled = self.informers.get(&self.spec.reconciles.kind);
-        reconciled.is_some_and(|informers| has(informers, key))
+        let reconciles = &self.spec.reconciles;
+        let stores = self.informers.get(&reconciles.kind).into_iter().flatten().map(Informer::store);
+        let mut there = stores.map(|store| match store.get(key) {
+            Some(object) => selects(reconciles, key, &object),
+            None => store.unreadable(key).is_some(),
+        });
+        there.any(|there| there)
     }
 
     fn warn(&self, kind: &Kind, what: &str) {
@@ -172,18 +179,8 @@ fn has(informers: &[Informer], key: &Key) -> bool {
 /// Whether an update is none as far as the plugin's fields show: such as one of a status that it does not
 /// read.
 fn looks_the_same(delta: &Delta) -> bool {
-    let (Some(old), Some(new)) = (&delta.old, &delta.new) else { return false };
-    let same = |a: Value<'_>, b: Value<'_>, but: &[&str]| {
-        let of = |value: Value<'_>| value.entries().filter(|(name, _)| !but.contains(name)).count();
-        of(a) == of(b)
-            && a.entries().filter(|(name, _)| !but.contains(name)).all(|(name, v)| b.get(name) == Some(v))
-    };
-    let (old, new) = (old.value(), new.value());
-    same(old, new, &["metadata"])
-        && match (old.get("metadata"), new.get("metadata")) {
-            (Some(old), Some(new)) => same(old, new, &["resourceVersion", "managedFields"]),
-            _ => false,
-        }
+    let states = delta.old.as_ref().zip(delta.new.as_ref());
+    states.is_some_and(|(old, new)| old.differs_at_most_in(new, &[]))
 }
 
 /// A reconcile whose reads are noted.

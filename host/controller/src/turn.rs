@@ -24,30 +24,48 @@ enum Order {
     EndAtOnce,
 }
 
+/// What a plugin is to be at.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    order: Order,
+    /// Its operator wants it to begin nothing, whatever the order.
+    paused: bool,
+}
+
+impl State {
+    fn works(self) -> bool {
+        self.order == Order::Work && !self.paused
+    }
+}
+
 /// The newest order, for whoever is at the previous one.
-pub(crate) struct Orders(watch::Sender<Order>);
+pub(crate) struct Orders(watch::Sender<State>);
 
 impl Default for Orders {
     fn default() -> Self {
-        Self(watch::Sender::new(Order::StandBy))
+        Self(watch::Sender::new(State { order: Order::StandBy, paused: false }))
     }
 }
 
 impl Orders {
-    /// Whether that is an order that can be followed: it is not, once the end was ordered.
+    /// Whether that is an order that can be followed, and is to be now: it is not, once the end was ordered,
+    /// nor as long as the plugin is paused.
     pub(crate) fn work(&self) -> bool {
-        self.0.send_if_modified(|order| {
-            let stands_by = *order == Order::StandBy;
+        let mut follow = false;
+        self.0.send_if_modified(|state| {
+            let stands_by = state.order == Order::StandBy;
             if stands_by {
-                *order = Order::Work;
+                state.order = Order::Work;
             }
+            follow = stands_by && !state.paused;
             stands_by
-        })
+        });
+        follow
     }
 
     pub(crate) fn stand_by(&self) {
-        self.0.send_modify(|order| {
-            *order = match *order {
+        self.0.send_modify(|state| {
+            state.order = match state.order {
                 Order::StandBy | Order::Work => Order::StandBy,
                 Order::End | Order::EndAtOnce => Order::EndAtOnce,
             };
@@ -55,8 +73,8 @@ impl Orders {
     }
 
     pub(crate) fn end(&self) {
-        self.0.send_modify(|order| {
-            *order = match *order {
+        self.0.send_modify(|state| {
+            state.order = match state.order {
                 Order::Work | Order::End => Order::End,
                 // Whatever runs yet is being stopped.
                 Order::StandBy | Order::EndAtOnce => Order::EndAtOnce,
@@ -64,15 +82,30 @@ impl Orders {
         });
     }
 
-    /// Resolves when there is to be no work any more.
+    /// Pauses, or goes on with what was ordered. Whether that changes anything.
+    pub(crate) fn pause(&self, paused: bool) -> bool {
+        self.0.send_if_modified(|state| std::mem::replace(&mut state.paused, paused) != paused)
+    }
+
+    /// Whether it is paused.
+    pub(crate) fn paused(&self) -> bool {
+        self.0.borrow().paused
+    }
+
+    /// Whether there is work to be done now.
+    pub(crate) fn works(&self) -> bool {
+        self.0.borrow().works()
+    }
+
+    /// Resolves when nothing is to begin any more.
     pub(crate) async fn no_work(&self) {
         // The sender is here, so this waits.
-        let _ = self.0.subscribe().wait_for(|order| *order != Order::Work).await;
+        let _ = self.0.subscribe().wait_for(|state| !state.works()).await;
     }
 
     /// Resolves when what has begun may not end in peace.
     pub(crate) async fn cut(&self) {
-        let cut = |order: &Order| matches!(order, Order::StandBy | Order::EndAtOnce);
+        let cut = |state: &State| matches!(state.order, Order::StandBy | Order::EndAtOnce);
         let _ = self.0.subscribe().wait_for(cut).await;
     }
 }
@@ -104,5 +137,20 @@ mod tests {
         orders.stand_by();
         assert!(orders.cut().now_or_never().is_some());
         assert!(orders.work() && orders.cut().now_or_never().is_none());
+    }
+
+    #[test]
+    fn a_pause_lets_end_what_has_begun_and_outlives_the_loss_of_a_lease() {
+        let orders = Orders::default();
+        assert!(orders.work());
+        assert!(orders.pause(true) && !orders.pause(true));
+        assert!(orders.no_work().now_or_never().is_some());
+        assert!(orders.cut().now_or_never().is_none(), "it may end in peace");
+        orders.stand_by();
+        assert!(!orders.work(), "the lease is back, the pause is not over");
+        assert!(!orders.works());
+        assert!(orders.pause(false) && orders.works());
+        orders.end();
+        assert!(!orders.works());
     }
 }

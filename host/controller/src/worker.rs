@@ -13,6 +13,7 @@ use wheelhouse_sandbox::{CallError, Revision};
 
 use crate::metrics::{PluginMetrics, ResultLabel, STUBBORN};
 use crate::report::{Failed, Reports};
+use crate::tally::{End, Tally};
 use crate::trace;
 use crate::tracking::Tracking;
 
@@ -27,6 +28,7 @@ pub(crate) struct Worker {
     pub(crate) metrics: Arc<PluginMetrics>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) tracking: Option<Arc<Tracking>>,
+    pub(crate) tally: Arc<Tally>,
     pub(crate) retired: watch::Receiver<bool>,
 }
 
@@ -72,33 +74,9 @@ impl Worker {
         }
         Some(work)
     }
-}
 
-/// Counts a reconcile as one that runs, until it is dropped: it may be stopped at any time.
-struct Active<'a>(&'a PluginMetrics);
-
-impl<'a> Active<'a> {
-    fn new(metrics: &'a PluginMetrics) -> Self {
-        metrics.active.inc();
-        Self(metrics)
-    }
-}
-
-impl Drop for Active<'_> {
-    fn drop(&mut self) {
-        self.0.active.dec();
-    }
-}
-
-/// In every log line of a reconcile: unique within this process.
-fn reconcile_id() -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!("{:08x}", NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-impl Worker {
     async fn reconcile(&self, work: Work<Key>) {
-        let Self { revision, metrics, reports, tracking, .. } = self;
+        let Self { revision, metrics, reports, tracking, tally, .. } = self;
         let (plugin, id) = (revision.spec().name.as_str(), reconcile_id());
         let key = work.key().clone();
         let attempt = work.attempt();
@@ -110,7 +88,8 @@ impl Worker {
             Request { key: key.clone(), reconcile_id: id.clone(), attempt, first_seen: work.first_seen() };
         let tracked = tracking.as_ref().map(|tracking| tracking.begin(&key));
         let through = tracked.as_ref().map(|run| run.access());
-        let called = revision.reconcile_through(request, through).instrument(span.clone()).await;
+        let called = revision.reconcile_through(request, through, Some(work.hold()));
+        let called = called.instrument(span.clone()).await;
         if let Some(run) = tracked {
             run.end(called.as_ref().ok());
         }
@@ -155,6 +134,12 @@ impl Worker {
         };
         let failed = !matches!(result, "success" | "requeue_after");
         trace::ended(&span, result, failed);
+        let end = match result {
+            "trap" | "timeout" => End::Trap,
+            _ if failed => End::Error,
+            _ => End::Good,
+        };
+        tally.count(end, Instant::now());
         if failed {
             metrics.errors.inc();
             if attempt >= STUBBORN {
@@ -163,4 +148,26 @@ impl Worker {
         }
         metrics.reconciles.get_or_create(&ResultLabel { result }).inc();
     }
+}
+
+/// Counts a reconcile as one that runs, until it is dropped: it may be stopped at any time.
+struct Active<'a>(&'a PluginMetrics);
+
+impl<'a> Active<'a> {
+    fn new(metrics: &'a PluginMetrics) -> Self {
+        metrics.active.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.active.dec();
+    }
+}
+
+/// In every log line of a reconcile: unique within this process.
+fn reconcile_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("{:08x}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -92,6 +92,22 @@ impl Object {
         self.value().at(&["metadata", field]).and_then(|v| v.as_str()).unwrap_or("")
     }
 
+    /// Whether it differs from another state in these fields at most, and in what every write changes of the
+    /// metadata.
+    pub fn differs_at_most_in(&self, other: &Self, fields: &[&str]) -> bool {
+        let same = |a: Value<'_>, b: Value<'_>, but: &[&str]| {
+            let of = |value: Value<'_>| value.entries().filter(|(name, _)| !but.contains(name)).count();
+            of(a) == of(b)
+                && a.entries().filter(|(name, _)| !but.contains(name)).all(|(name, v)| b.get(name) == Some(v))
+        };
+        let (a, b) = (self.value(), other.value());
+        same(a, b, &[&["metadata"][..], fields].concat())
+            && match (a.get("metadata"), b.get("metadata")) {
+                (Some(a), Some(b)) => same(a, b, &["resourceVersion", "managedFields"]),
+                _ => false,
+            }
+    }
+
     /// `metadata.name`, or "".
     pub fn name(&self) -> &str {
         self.meta("name")

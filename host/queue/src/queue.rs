@@ -106,6 +106,13 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
         drop(pending);
     }
 
+    /// Drops what waits, and forgets failures: whoever works on it next begins anew. Keys in flight stay so, and
+    /// what their outcome asks for is queued.
+    pub fn clear(&self) {
+        let dropped = self.shared.update(|state, _| state.clear());
+        drop(dropped);
+    }
+
     /// Resolves when the queue is shut down and nothing is in flight any more. Cancel-safe; whoever has
     /// a deadline puts a timeout around it.
     pub async fn drained(&self) {

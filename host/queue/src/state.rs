@@ -243,6 +243,15 @@ impl<K: Clone + Eq + Hash> State<K> {
         (std::mem::take(&mut self.entries), std::mem::take(&mut self.index))
     }
 
+    /// Drops all that waits, with what was counted of it; what is in flight stays so. What it drops is returned,
+    /// as above.
+    pub(crate) fn clear(&mut self) -> impl Sized + use<K> {
+        let mut dropped = std::mem::take(&mut self.entries);
+        let running = dropped.extract_if(|_, entry| entry.in_flight);
+        self.entries = running.map(|(key, _)| (key, Entry { in_flight: true, ..Entry::default() })).collect();
+        (dropped, std::mem::take(&mut self.index))
+    }
+
     pub(crate) fn is_shut_down(&self) -> bool {
         self.shut_down
     }

@@ -1,8 +1,9 @@
 //! One key in flight.
 
+use std::any::Any;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::queue::Shared;
@@ -13,42 +14,54 @@ use crate::state::{Outcome, Taken};
 /// Each outcome consumes it, so a run has exactly one. Dropped without any (the worker panicked or was
 /// cancelled), it counts as [`Work::retry`].
 #[must_use = "a work that is dropped without an outcome counts as failed"]
-pub struct Work<K: Clone + Eq + Hash> {
+pub struct Work<K: Clone + Eq + Hash>(Arc<Flight<K>>);
+
+/// The key, until the last who has to do with the run is gone.
+struct Flight<K: Clone + Eq + Hash> {
     queue: Arc<Shared<K>>,
     taken: Taken<K>,
-    outcome: Outcome,
+    outcome: Mutex<Outcome>,
 }
 
 impl<K: Clone + Eq + Hash> Work<K> {
     pub(crate) fn new(queue: Arc<Shared<K>>, taken: Taken<K>) -> Self {
-        Self { queue, taken, outcome: Outcome::Retry }
+        Self(Arc::new(Flight { queue, taken, outcome: Mutex::new(Outcome::Retry) }))
+    }
+
+    /// Keeps the key in flight until that is dropped, too, and the outcome takes effect then: for what goes on a
+    /// little longer than who waits for it, such as a call on another thread that is stopped.
+    pub fn hold(&self) -> Arc<dyn Any + Send + Sync>
+    where
+        K: Send + Sync + 'static,
+    {
+        Arc::clone(&self.0) as Arc<_>
     }
 
     /// What to reconcile.
     pub fn key(&self) -> &K {
-        &self.taken.key
+        &self.0.taken.key
     }
 
     /// 1 for a first run; one more for every retry since the key's last success.
     pub fn attempt(&self) -> u32 {
-        self.taken.failures.saturating_add(1)
+        self.0.taken.failures.saturating_add(1)
     }
 
     /// How long the key was ready before it was handed out; a delay that was asked for is not part of it.
     pub fn waited(&self) -> Duration {
-        self.taken.waited
+        self.0.taken.waited
     }
 
     /// How long ago, when it was handed out, the key was first asked for since its last success or its
     /// last [`Work::give_up`]. Retries and further adds change nothing of that; a delay that was asked for
     /// is not part of it, and a retry's back-off is.
     pub fn asked_for(&self) -> Duration {
-        self.taken.asked_for
+        self.0.taken.asked_for
     }
 
     /// The moment of which [`Work::asked_for`] tells the distance: the same for every retry.
     pub fn first_seen(&self) -> SystemTime {
-        self.taken.first_seen
+        self.0.taken.first_seen
     }
 
     /// A success: the key's failures are forgotten.
@@ -81,15 +94,16 @@ impl<K: Clone + Eq + Hash> Work<K> {
         self.end(Outcome::PutBack);
     }
 
-    fn end(mut self, outcome: Outcome) {
-        // It takes effect in `drop`, the one way out.
-        self.outcome = outcome;
+    fn end(self, outcome: Outcome) {
+        // It takes effect when the flight is dropped, the one way out.
+        *self.0.outcome.lock().unwrap_or_else(PoisonError::into_inner) = outcome;
     }
 }
 
-impl<K: Clone + Eq + Hash> Drop for Work<K> {
+impl<K: Clone + Eq + Hash> Drop for Flight<K> {
     fn drop(&mut self) {
-        self.queue.settle(&self.taken, self.outcome);
+        let outcome = *self.outcome.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.queue.settle(&self.taken, outcome);
     }
 }
 

@@ -1,5 +1,6 @@
 //! A plugin's code, alive: its warm instances and the calls into them.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -158,6 +159,13 @@ impl Revision {
         self.compiled.sandbox().background().run(doing).await
     }
 
+    /// Whether a call has an instance now. One whose caller has given up may have it for a moment more, on a
+    /// thread that gives way to all others.
+    pub fn is_busy(&self) -> bool {
+        let warm = self.lock();
+        Arc::strong_count(&self.live) - 1 > warm.instances.len()
+    }
+
     /// Drops the instances that no call uses; the next call makes a new one.
     pub fn drop_idle(&self) {
         // Outside the lock: an instance's end is not quick.
@@ -230,10 +238,12 @@ impl Revision {
     /// # Errors
     /// It trapped or went over a limit. Both have cost the instance, and nothing else.
     pub async fn reconcile(self: &Arc<Self>, request: Request) -> Result<Outcome, CallError> {
-        self.reconcile_through(request, None).await
+        self.reconcile_through(request, None, None).await
     }
 
-    /// Likewise; this call's reads and writes go through that instead of [`RevisionSetup::cluster`].
+    /// Likewise; this call's reads and writes go through that instead of [`RevisionSetup::cluster`]. What it
+    /// holds is dropped when nothing of the call runs any more, which may be a moment after this has returned or
+    /// was dropped: a call in the background is stopped when its thread next looks.
     ///
     /// # Errors
     /// As of [`Self::reconcile`].
@@ -241,12 +251,14 @@ impl Revision {
         self: &Arc<Self>,
         request: Request,
         cluster: Option<Arc<dyn ClusterAccess>>,
+        holds: Option<Arc<dyn Any + Send + Sync>>,
     ) -> Result<Outcome, CallError> {
         let limits = &self.setup.limits;
         let limit = limits.reconcile_timeout;
         let timeout = self.setup.spec.options.timeout.map_or(limit, |own| own.min(limit));
         let cpu = (limits.reconcile_cpu, Limit::ReconcileCpu);
         self.call((timeout, Limit::ReconcileTimeout), cpu, move |mut lease| async move {
+            let _held = holds;
             let key = request.key.to_string();
             lease.instance.state().begin(Authority::Full, timeout, &request.reconcile_id, &key);
             lease.instance.state().go_through(cluster);

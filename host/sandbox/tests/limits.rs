@@ -375,7 +375,7 @@ async fn what_one_call_reaches_the_cluster_through_is_not_there_for_the_next() {
         attempt: 1,
         first_seen: std::time::SystemTime::UNIX_EPOCH,
     };
-    revision.reconcile_through(request, Some(Arc::clone(&through) as Arc<_>)).await.unwrap();
+    revision.reconcile_through(request, Some(Arc::clone(&through) as Arc<_>), None).await.unwrap();
     let asked = |cluster: &Nothing| cluster.asked.lock().unwrap().len();
     assert_eq!((asked(&through), asked(&direct)), (1, 0));
     reconcile(&revision, "get").await.unwrap();

@@ -6,14 +6,20 @@ use crate::support::{Host, eventually, plugin, wheelhouse, with};
 
 /// A host with the hostile plugin, granted what it declares, with these limits.
 async fn limited(limits: &str) -> (Host, tempfile::TempDir) {
+    let (host, grants) = without(limits).await;
+    std::fs::copy(plugin("hostile"), host.file("hostile.wasm")).unwrap();
+    host.until_running("hostile.wasm").await;
+    (host, grants)
+}
+
+/// Likewise, before the plugin comes.
+async fn without(limits: &str) -> (Host, tempfile::TempDir) {
     let grants = tempfile::tempdir().unwrap();
     let output = wheelhouse().arg("inspect").arg(plugin("hostile")).arg("--grant").output().unwrap();
     let grant = String::from_utf8(output.stdout).unwrap() + &format!("limits: {limits}\n");
     std::fs::write(grants.path().join("hostile.yaml"), grant).unwrap();
     let flags = ["--grants", grants.path().to_str().unwrap()];
-    let host = Host::start_in(with(&["hostile", "hello"]), &flags).await;
-    host.until_running("hostile.wasm").await;
-    (host, grants)
+    (Host::start_in(with(&["hello"]), &flags).await, grants)
 }
 
 fn breaches(host: &Host, limit: &str) -> f64 {
@@ -40,6 +46,22 @@ async fn hostile_keys_without_end_wait_for_room_in_the_queue_and_none_is_lost() 
         (reconciles(&host, "success") >= before + 600.0).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_plugin_starts_with_more_objects_than_its_queue_should_hold() {
+    let (host, _grants) = without("{queuedKeys: 20, concurrency: 1}").await;
+    for i in 0..60 {
+        let metadata = json!({"name": format!("m-{i}"), "namespace": "default"});
+        host.create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})).await;
+    }
+    // It is mapped by the plugin itself, for which there is no room until somebody takes keys from the queue.
+    host.create(json!({"apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "mapped", "namespace": "default"}, "spec": {"ports": [{"port": 80}]}}))
+        .await;
+    std::fs::copy(plugin("hostile"), host.file("hostile.wasm")).unwrap();
+    eventually("all are reconciled", || async { (reconciles(&host, "success") >= 60.0).then_some(()) }).await;
+    host.until_running("hostile.wasm").await;
 }
 
 #[tokio::test]

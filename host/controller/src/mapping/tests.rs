@@ -82,7 +82,7 @@ fn source(predicate: &str) -> Source {
 #[test]
 fn a_source_hears_of_its_namespaces_and_of_what_its_selector_matched_or_matches() {
     let pod = |namespace: &str, app: &str| json!({"metadata": {"namespace": namespace, "name": "p", "labels": {"app": app}}});
-    let concerns = |old, new| concerns(&source(""), &delta(old, new));
+    let concerns = |old, new| concerns(&source(""), &delta(old, new), false);
     assert!(concerns(None, Some(pod("ns", "web"))));
     assert!(!concerns(None, Some(pod("other", "web"))));
     assert!(!concerns(None, Some(pod("ns", "db"))));
@@ -102,11 +102,11 @@ fn trap_34_a_status_write_is_no_news_to_who_asks_for_generations() {
     };
     let source = source("generation-changed");
     let before = || Some(pod(1, "Pending", "a", None));
-    let concerns = |new| concerns(&source, &delta(before(), Some(new)));
+    let concerns = |new| concerns(&source, &delta(before(), Some(new)), false);
     assert!(!concerns(pod(1, "Running", "a", None)));
     assert!(concerns(pod(2, "Pending", "a", None)));
     let again = Delta { cause: Cause::Resync, ..delta(before(), Some(pod(1, "Pending", "a", None))) };
-    assert!(super::concerns(&source, &again), "a resync asks for no change");
+    assert!(super::concerns(&source, &again, false), "a resync asks for no change");
     assert!(concerns(pod(1, "Pending", "b", None)), "created again with an equal generation");
     assert!(concerns(pod(1, "Pending", "a", Some("2026-01-01T00:00:00Z"))), "a deletion begins");
 }
@@ -116,7 +116,7 @@ fn what_comes_into_the_selection_is_created_and_what_leaves_it_deleted() {
     let pod = |app: &str| {
         Some(json!({"metadata": {"namespace": "ns", "name": "p", "generation": 1, "labels": {"app": app}}}))
     };
-    let concerns = |predicate, old, new| concerns(&source(predicate), &delta(old, new));
+    let concerns = |predicate, old, new| concerns(&source(predicate), &delta(old, new), false);
     for predicate in ["generation-changed", "created", "labels-changed && !deleted"] {
         assert!(concerns(predicate, pod("db"), pod("web")), "{predicate}");
     }
@@ -135,7 +135,7 @@ fn trap_34_a_plugin_that_writes_status_each_time_comes_to_rest() {
     // What a plugin causes whose every reconcile writes: the reconciles after the first, of 100 at most.
     let runs = |predicate: &str| {
         let source = source(predicate);
-        let asked = |&n: &usize| concerns(&source, &delta(Some(object(1, n)), Some(object(1, n + 1))));
+        let asked = |&n: &usize| concerns(&source, &delta(Some(object(1, n)), Some(object(1, n + 1))), false);
         (0..100).take_while(asked).count()
     };
     assert_eq!(runs(""), 100, "without a predicate it would go on for ever");
@@ -145,7 +145,7 @@ fn trap_34_a_plugin_that_writes_status_each_time_comes_to_rest() {
     }
     // A user's change among the plugin's own is seen, also if both come as one.
     let both = delta(Some(object(1, 1)), Some(object(2, 3)));
-    assert!(concerns(&source("generation-changed"), &both));
+    assert!(concerns(&source("generation-changed"), &both, false));
 }
 
 fn annotated(namespace: Option<&str>, of: &str) -> Delta {
@@ -186,4 +186,24 @@ fn hostile_what_can_be_no_name_or_is_none_of_the_plugins_requests_nothing() {
     assert_eq!(confined.mapped(&mapping, &annotated(Some("other"), "ns/x")), [Key::new("ns", "x")]);
     assert!(confined.mapped(&mapping, &annotated(Some("ns"), "kube-system/x")).is_empty());
     assert!(confined.mapped(&mapping, &annotated(Some("other"), "x")).is_empty());
+}
+
+#[test]
+fn a_status_that_changed_and_changed_back_unseen_is_a_change_to_who_goes_by_it() {
+    let phase = |phase: &str| {
+        json!({"metadata": {"namespace": "ns", "name": "p", "uid": "a", "labels": {"app": "web"}, "generation": 1},
+               "status": {"phase": phase}})
+    };
+    // Folded: it was Running in between, and a reconcile may have read that.
+    let back = delta(Some(phase("Pending")), Some(phase("Pending")));
+    for predicate in ["field-changed(.status.phase)", "labels-changed || field-changed(.status)"] {
+        assert!(concerns(&source(predicate), &back, true), "{predicate}");
+        assert!(!concerns(&source(predicate), &back, false), "{predicate}");
+    }
+    let selected = Source { field_selector: "status.phase=Running".parse().unwrap(), ..source("") };
+    assert!(concerns(&selected, &back, true), "it came into the selection and left it");
+    assert!(!concerns(&selected, &back, false));
+    for predicate in ["generation-changed", "field-changed(.spec)"] {
+        assert!(!concerns(&source(predicate), &back, true), "{predicate}: own writes of status stay unheard");
+    }
 }

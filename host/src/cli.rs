@@ -49,6 +49,25 @@ pub(crate) enum Command {
         after_help = "Examples:\n  wheelhouse config run --config wheelhouse.yaml\n  wheelhouse config dev --explain > wheelhouse.yaml"
     )]
     Config(ConfigArgs),
+    /// List the plugins of a running host.
+    #[command(after_help = "Example:\n  wheelhouse plugins -o json")]
+    Plugins(PluginsArgs),
+    /// List the revisions of a plugin of a running host: the one that runs, and those to roll back to.
+    #[command(after_help = "Example:\n  wheelhouse revisions webapp")]
+    Revisions(RevisionsArgs),
+    /// Have a plugin of a running host run a former revision again.
+    ///
+    /// What it is rolled back from is not tried again until its component or its configuration changes.
+    #[command(after_help = "Examples:\n  wheelhouse rollback webapp\n  wheelhouse rollback webapp 3")]
+    Rollback(RollbackArgs),
+    /// Have a plugin of a running host begin no reconcile until it is resumed.
+    ///
+    /// What runs may end; its caches stay filled, and new revisions of it are still loaded.
+    #[command(after_help = "Example:\n  wheelhouse pause webapp")]
+    Pause(OrderArgs),
+    /// Have a paused plugin of a running host go on: every object is requested.
+    #[command(after_help = "Example:\n  wheelhouse resume webapp")]
+    Resume(OrderArgs),
     /// Compile one component from the standard input: the host starts this for itself.
     #[command(name = "__compile", hide = true)]
     Compile {
@@ -78,6 +97,13 @@ pub(crate) struct HostArgs {
     /// How long running reconciles may take to end when a plugin is replaced or the host stops.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, env = "WHEELHOUSE_GRACE")]
     pub(crate) grace: Duration,
+    /// How long a new revision of a plugin is on probation: if more of its reconciles fail or trap than of the
+    /// revision's before, or none ends well, that one takes over again. 0 for never.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, env = "WHEELHOUSE_PROBATION")]
+    pub(crate) probation: Duration,
+    /// How many revisions of a plugin are kept to roll back to.
+    #[arg(long, value_name = "NUMBER", default_value = "3", env = "WHEELHOUSE_REVISION_HISTORY_LIMIT")]
+    pub(crate) revision_history_limit: usize,
     /// The stack of one call of a plugin, 64Ki to 16Mi: one that needs more has a trap that names the limit
     /// `stack`.
     #[arg(long, value_name = "BYTES", default_value = "1Mi", value_parser = stack, env = "WHEELHOUSE_STACK")]
@@ -223,6 +249,51 @@ pub(crate) enum Output {
     Text,
     /// For programs.
     Json,
+}
+
+/// Where a running host is asked.
+#[derive(Args, Debug)]
+pub(crate) struct AskArgs {
+    /// The host's admin address. It takes orders from its own machine alone: use `kubectl exec`, or
+    /// `kubectl port-forward`, for a host in a Pod.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9440", env = "WHEELHOUSE_ADMIN_ADDR")]
+    pub(crate) admin_addr: SocketAddr,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PluginsArgs {
+    /// How to print them.
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RevisionsArgs {
+    /// The plugin's name.
+    pub(crate) name: String,
+    /// How to print them.
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct OrderArgs {
+    /// The plugin's name.
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RollbackArgs {
+    #[command(flatten)]
+    pub(crate) order: OrderArgs,
+    /// The revision's number; the one before, if not given.
+    pub(crate) revision: Option<u64>,
 }
 
 #[derive(Args, Debug)]

@@ -7,35 +7,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
+use wheelhouse_core::access::BoxFuture;
+
+use crate::plugin_id::PluginId;
+use crate::source::{Change, Source, Wanted};
 
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// What a folder has to tell.
-#[derive(Debug)]
-pub(crate) enum Change {
-    /// A component with its configuration is there, or has changed.
-    Present(Found),
-    /// It is there no more.
-    Gone(PathBuf),
-    /// All that was there at first has been told.
-    InitialDone,
-}
+/// The plugin folder.
+pub(crate) struct Directory(pub(crate) PathBuf);
 
-/// A plugin's files.
-#[derive(Clone, Debug)]
-pub(crate) struct Found {
-    /// Of the component.
-    pub(crate) path: PathBuf,
-    /// Its bytes.
-    pub(crate) component: Arc<[u8]>,
-    /// The text of the configuration beside it; `{}` without one.
-    pub(crate) config: String,
+impl Source for Directory {
+    fn tell(self: Box<Self>, changes: mpsc::Sender<Change>) -> BoxFuture<'static, ()> {
+        Box::pin(watch(self.0, changes))
+    }
 }
 
 /// What a look sees of a file without reading it.
@@ -60,7 +50,7 @@ pub(crate) fn config_path(component: &Path) -> PathBuf {
 }
 
 /// Looks at the folder until the receiver is gone.
-pub(crate) async fn watch(folder: PathBuf, changes: mpsc::Sender<Change>) {
+async fn watch(folder: PathBuf, changes: mpsc::Sender<Change>) {
     let mut known: BTreeMap<PathBuf, Known> = BTreeMap::new();
     let mut timer = tokio::time::interval(LOOK);
     let mut looks = 0u32;
@@ -84,14 +74,14 @@ pub(crate) async fn watch(folder: PathBuf, changes: mpsc::Sender<Change>) {
         let gone: Vec<PathBuf> = known.keys().filter(|path| !present.contains(*path)).cloned().collect();
         for path in gone {
             let told = known.remove(&path).is_some_and(|known| known.told.is_some());
-            if told && changes.send(Change::Gone(path)).await.is_err() {
+            if told && changes.send(Change::Gone(PluginId::File(path))).await.is_err() {
                 return;
             }
         }
         for path in present {
             let entry = known.entry(path.clone()).or_default();
-            if let Some(found) = entry.look(&path).await
-                && changes.send(Change::Present(found)).await.is_err()
+            if let Some(wanted) = entry.look(&path).await
+                && changes.send(Change::Present(PluginId::File(path), wanted)).await.is_err()
             {
                 return;
             }
@@ -124,7 +114,7 @@ async fn stat(path: &Path) -> Option<Stat> {
 
 impl Known {
     /// What is new since the last time, if the files have come to rest.
-    async fn look(&mut self, path: &Path) -> Option<Found> {
+    async fn look(&mut self, path: &Path) -> Option<Wanted> {
         let config_path = config_path(path);
         let now = [stat(path).await, stat(&config_path).await];
         let settled = self.seen.replace(now) == Some(now);
@@ -139,10 +129,10 @@ impl Known {
         self.read = Some(now);
         let digest: [u8; 32] =
             Sha256::new().chain_update(&component).chain_update([0]).chain_update(&config).finalize().into();
-        (self.told.replace(digest) != Some(digest)).then(|| Found {
-            path: path.to_owned(),
+        (self.told.replace(digest) != Some(digest)).then(|| Wanted {
             component: component.into(),
             config,
+            config_at: config_path.display().to_string(),
         })
     }
 }
@@ -172,24 +162,24 @@ mod tests {
         std::fs::write(folder.path().join(".hidden.wasm"), "half a download").unwrap();
         let mut changes = start(folder.path());
 
-        let Change::Present(found) = next(&mut changes).await else { panic!("the file first") };
+        let Change::Present(id, wanted) = next(&mut changes).await else { panic!("the file first") };
         assert_eq!(
-            (found.path, &*found.component, found.config.as_str()),
-            (file.clone(), b"one".as_slice(), "{}")
+            (id, &*wanted.component, wanted.config.as_str()),
+            (PluginId::File(file.clone()), b"one".as_slice(), "{}")
         );
         assert!(matches!(next(&mut changes).await, Change::InitialDone));
 
         std::fs::write(&file, "two!").unwrap();
-        let Change::Present(found) = next(&mut changes).await else { panic!("the change") };
-        assert_eq!(&*found.component, b"two!");
+        let Change::Present(_, wanted) = next(&mut changes).await else { panic!("the change") };
+        assert_eq!(&*wanted.component, b"two!");
 
         std::fs::write(config_path(&file), r#"{"a":1}"#).unwrap();
-        let Change::Present(found) = next(&mut changes).await else { panic!("the configuration") };
-        assert_eq!(found.config, r#"{"a":1}"#);
+        let Change::Present(_, wanted) = next(&mut changes).await else { panic!("the configuration") };
+        assert_eq!(wanted.config, r#"{"a":1}"#);
 
         std::fs::remove_file(&file).unwrap();
-        let Change::Gone(path) = next(&mut changes).await else { panic!("the removal") };
-        assert_eq!(path, file);
+        let Change::Gone(id) = next(&mut changes).await else { panic!("the removal") };
+        assert_eq!(id, PluginId::File(file));
     }
 
     #[tokio::test]
@@ -198,14 +188,14 @@ mod tests {
         let (same, other) = (folder.path().join("a.wasm"), folder.path().join("b.wasm"));
         std::fs::write(&same, "one").unwrap();
         let mut changes = start(folder.path());
-        assert!(matches!(next(&mut changes).await, Change::Present(_)));
+        assert!(matches!(next(&mut changes).await, Change::Present(..)));
         assert!(matches!(next(&mut changes).await, Change::InitialDone));
 
         std::fs::write(&same, "one").unwrap();
         std::fs::write(&other, "other").unwrap();
         // Files are told in the order of their names: were it a change, `a` would come first.
-        let Change::Present(found) = next(&mut changes).await else { panic!("a change") };
-        assert_eq!(found.path, other);
+        let Change::Present(id, _) = next(&mut changes).await else { panic!("a change") };
+        assert_eq!(id, PluginId::File(other));
     }
 
     #[tokio::test]
@@ -215,15 +205,15 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("a.wasm"), "one").unwrap();
         let mut changes = start(&folder);
-        assert!(matches!(next(&mut changes).await, Change::Present(_)));
+        assert!(matches!(next(&mut changes).await, Change::Present(..)));
         assert!(matches!(next(&mut changes).await, Change::InitialDone));
 
         std::fs::rename(&folder, &away).unwrap();
         std::fs::write(away.join("b.wasm"), "two").unwrap();
         std::fs::rename(&away, &folder).unwrap();
-        let Change::Present(found) = next(&mut changes).await else {
+        let Change::Present(id, _) = next(&mut changes).await else {
             panic!("the new file, and nothing gone")
         };
-        assert_eq!(found.path, folder.join("b.wasm"));
+        assert_eq!(id, PluginId::File(folder.join("b.wasm")));
     }
 }

@@ -2,7 +2,6 @@
 //! fails again and again. docs/events.md has each.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use wheelhouse_client::{EventRecorder, EventStats, HostEvents, Regarding};
 use wheelhouse_controller::STUBBORN;
 use wheelhouse_core::event::{EventText, EventType};
 
+use crate::plugin_id::PluginId;
 use crate::plugins::{Plugins, lock};
 
 /// How often failures are looked for.
@@ -23,8 +23,8 @@ const AGAIN: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(crate) struct Voice {
     events: HostEvents,
-    /// Of each file of the plugin folder: its Events are series of their own, and wait for no other's.
-    recorders: Arc<Mutex<HashMap<PathBuf, EventRecorder>>>,
+    /// Of each plugin: its Events are series of their own, and wait for no other's.
+    recorders: Arc<Mutex<HashMap<PluginId, EventRecorder>>>,
 }
 
 impl Voice {
@@ -36,45 +36,56 @@ impl Voice {
         Self { events: HostEvents::new(rest, regarding), recorders: Arc::default() }
     }
 
-    fn say(&self, file: &Path, event_type: EventType, reason: &str, action: &str, note: &str) {
+    fn say(&self, id: &PluginId, event_type: EventType, reason: &str, action: &str, note: &str) {
         // Reasons and actions are ours, and are within their bounds.
         let Ok(text) = EventText::new(event_type, reason, action, note) else { return };
-        let recorder = lock(&self.recorders).entry(file.to_owned()).or_default().clone();
+        let recorder = lock(&self.recorders).entry(id.clone()).or_default().clone();
         self.events.record(&recorder, &text);
     }
 
     /// A plugin's first revision, or another one, runs.
-    pub(crate) fn runs(&self, file: &Path, plugin: &str, version: &str, digest: &str, revision: u64) {
+    pub(crate) fn runs(&self, id: &PluginId, plugin: &str, version: &str, digest: &str, revision: u64) {
         let (reason, action) =
             if revision > 1 { ("PluginReplaced", "Replace") } else { ("PluginLoaded", "Load") };
         let note = format!("plugin {plugin} {version} ({digest}) runs, as revision {revision}");
-        self.say(file, EventType::Normal, reason, action, &note);
+        self.say(id, EventType::Normal, reason, action, &note);
     }
 
-    /// A file cannot be loaded, now or at all.
-    pub(crate) fn does_not_load(&self, file: &Path, waits: bool, error: &str) {
+    /// What a source wants cannot be loaded, now or at all.
+    pub(crate) fn does_not_load(&self, id: &PluginId, waits: bool, error: &str) {
         let reason = if waits { "PluginWaiting" } else { "PluginLoadFailed" };
-        let name = file.file_name().unwrap_or_default().display();
-        self.say(file, EventType::Warning, reason, "Load", &format!("{name}: {error}"));
+        self.say(id, EventType::Warning, reason, "Load", &format!("{}: {error}", id.name()));
+    }
+
+    /// A revision did worse than the one before, which runs again.
+    pub(crate) fn rolled_back(&self, id: &PluginId, plugin: &str, revision: u64, to: u64, why: &str) {
+        let note =
+            format!("plugin {plugin}: revision {revision} was rolled back to what revision {to} was: {why}");
+        self.say(id, EventType::Warning, "PluginRolledBack", "Rollback", &note);
+    }
+
+    /// There is nothing more to tell of it.
+    pub(crate) fn forget(&self, id: &PluginId) {
+        lock(&self.recorders).remove(id);
     }
 
     /// Looks for plugins that fail again and again, until this is dropped.
     pub(crate) async fn watch(self, plugins: Plugins) {
-        let mut seen: HashMap<PathBuf, Failures> = HashMap::new();
+        let mut seen: HashMap<PluginId, Failures> = HashMap::new();
         let mut timer = tokio::time::interval(LOOK);
         loop {
             timer.tick().await;
             let running = plugins.running();
-            seen.retain(|path, _| running.iter().any(|(other, _)| other == path));
-            for (path, controller) in running {
+            seen.retain(|id, _| running.iter().any(|(other, _)| other == id));
+            for (id, controller) in running {
                 let stubborn = controller.metrics().stubborn.get();
-                let failures = seen.entry(path.clone()).or_default();
+                let failures = seen.entry(id.clone()).or_default();
                 let Some(count) = failures.worth_telling(stubborn, Instant::now()) else { continue };
                 let plugin = &controller.spec().name;
                 let note = format!(
                     "plugin {plugin}: {count} reconciles have failed of objects that have failed {STUBBORN} times or more in a row; the host's log has the errors"
                 );
-                self.say(&path, EventType::Warning, "PluginFailing", "Reconcile", &note);
+                self.say(&id, EventType::Warning, "PluginFailing", "Reconcile", &note);
             }
         }
     }
@@ -100,8 +111,10 @@ struct Failures {
 impl Failures {
     /// How many there are to tell of.
     fn worth_telling(&mut self, total: u64, now: Instant) -> Option<u64> {
-        // Another plugin has come in the file, and counts from 0.
-        self.told = self.told.min(total);
+        if total < self.told {
+            // Another plugin has come in its place, and counts from 0.
+            *self = Self::default();
+        }
         let count = total - self.told;
         let soon = self.when.is_some_and(|when| now.saturating_duration_since(when) < AGAIN);
         if count == 0 || soon {
@@ -146,7 +159,7 @@ mod tests {
         assert_eq!(failures.worth_telling(9, now + LOOK), None);
         assert_eq!(failures.worth_telling(10, now + AGAIN), Some(7));
         assert_eq!(failures.worth_telling(10, now + AGAIN * 3), None, "it has recovered");
-        assert_eq!(failures.worth_telling(2, now + AGAIN * 4), None, "another plugin counts anew");
-        assert_eq!(failures.worth_telling(4, now + AGAIN * 4), Some(2));
+        assert_eq!(failures.worth_telling(2, now + AGAIN * 3), Some(2), "another plugin counts anew");
+        assert_eq!(failures.worth_telling(4, now + AGAIN * 3), None);
     }
 }

@@ -1,227 +1,444 @@
-//! The task of one file of the plugin folder: from its content to what runs, and to its end.
+//! The task of one plugin: from what its source wants to what runs, through its revisions, to its end.
+//!
+//! A revision is prepared beside the one that runs, and whatever comes meanwhile is dealt with at once: another
+//! content makes an end of preparing the one before. A switch that has begun is finished. The new revision is on
+//! probation then: one that does worse than the one before it is rolled back, and is not tried again until its
+//! component or its configuration changes.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::watch;
-use wheelhouse_controller::{Controller, PrepareError, Prepared, Shared};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use wheelhouse_controller::{Controller, Prepared, Probation, Record, Shared, Verdict};
 use wheelhouse_core::gate::Permission;
-use wheelhouse_sandbox::Compiled;
 
-use crate::directory::Found;
-use crate::grants::{Grants, Terms};
+use crate::grants::Grants;
+use crate::history::{Entry, History, State};
 use crate::leader::Driven;
-use crate::plugins::{Phase, Plugins, lock};
+use crate::plugin_id::PluginId;
+use crate::plugins::{Phase, Plugins, Trouble, lock};
+use crate::preparation::{From, Preparation, Problem, Ready, Recipe};
+use crate::source::Wanted;
 
-/// How often a plugin that waits for the cluster is tried: it costs a request or two.
-const RETRY: Duration = Duration::from_secs(1);
+/// How often a revision on probation is looked at.
+const LOOK: Duration = Duration::from_millis(200);
 
-/// See the module.
-pub(crate) struct File {
-    plugins: Plugins,
-    path: PathBuf,
-    /// The plugin name that it holds.
-    claimed: Option<String>,
-    shared: Shared,
-    /// The last that it has heard of are upheld.
-    grants: watch::Receiver<Arc<Grants>>,
-    /// What has it work while its lease is held.
-    driven: Option<Driven>,
+/// What an operator wants of a plugin. The answer says what was done, or why it cannot be.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) what: What,
+    pub(crate) answer: oneshot::Sender<Result<String, String>>,
 }
 
-impl File {
-    pub(crate) fn new(plugins: Plugins, path: PathBuf) -> Self {
-        let shared = Shared::new(&plugins.inner.runtime.limits, plugins.inner.election.fence());
-        let grants = plugins.inner.grants.clone();
-        Self { plugins, path, claimed: None, shared, grants, driven: None }
+/// See [`Order`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// Begin nothing more.
+    Pause,
+    /// Go on.
+    Resume,
+    /// To the revision with this number, or to the one before.
+    Rollback(Option<u64>),
+}
+
+/// A revision that has to prove itself, and what is kept to replace it with.
+struct Trial {
+    probation: Probation,
+    proven: Prepared,
+    recipe: Recipe,
+    /// The number that it ran as.
+    number: u64,
+}
+
+/// See the module.
+pub(crate) struct Loader {
+    plugins: Plugins,
+    id: PluginId,
+    shared: Shared,
+    wanted: watch::Receiver<Option<Wanted>>,
+    /// For those who have orders.
+    door: mpsc::Sender<Order>,
+    orders: mpsc::Receiver<Order>,
+    /// The last that it has heard of are upheld.
+    grants: watch::Receiver<Arc<Grants>>,
+    /// The plugin name that it holds.
+    claimed: Option<String>,
+    /// What has it work while its lease is held.
+    driven: Option<Driven>,
+    preparing: Preparing,
+    history: History<Recipe>,
+    trial: Option<Trial>,
+    /// What was rolled back.
+    rejected: Option<Recipe>,
+    paused: bool,
+    /// Whether the cluster has been told what runs.
+    told: bool,
+}
+
+/// A preparation under way, which ends when this is dropped.
+#[derive(Default)]
+struct Preparing(Option<JoinHandle<Option<Ready>>>);
+
+impl Preparing {
+    fn start(&mut self, preparation: Preparation, from: From) {
+        self.stop();
+        self.0 = Some(tokio::spawn(preparation.run(from)));
     }
 
-    pub(crate) async fn run(mut self, mut wanted: watch::Receiver<Option<Found>>) {
+    fn stop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.abort();
+        }
+    }
+
+    /// What has come of it; for ever none while there is none.
+    async fn ended(&mut self) -> Option<Ready> {
+        let Some(task) = &mut self.0 else { return std::future::pending().await };
+        let ready = task.await;
+        self.0 = None;
+        ready.ok().flatten()
+    }
+}
+
+impl Drop for Preparing {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Loader {
+    pub(crate) fn new(
+        plugins: Plugins,
+        id: PluginId,
+        wanted: watch::Receiver<Option<Wanted>>,
+        door: mpsc::Sender<Order>,
+        orders: mpsc::Receiver<Order>,
+    ) -> Self {
+        let shared = Shared::new(&plugins.runtime().limits, plugins.inner.election.fence());
+        let grants = plugins.inner.grants.clone();
+        let history = History::new(plugins.inner.settings.revision_history_limit);
+        Self {
+            plugins,
+            id,
+            shared,
+            wanted,
+            door,
+            orders,
+            grants,
+            claimed: None,
+            driven: None,
+            preparing: Preparing::default(),
+            history,
+            trial: None,
+            rejected: None,
+            paused: false,
+            told: true,
+        }
+    }
+
+    /// Until its source, or the host, has an end.
+    pub(crate) async fn run(mut self) {
+        self.wanted.mark_changed();
+        let mut look = tokio::time::interval(LOOK);
         loop {
-            let found = wanted.borrow_and_update().clone();
-            if let Some(found) = found {
-                // Another content that comes meanwhile makes an end of preparing this one; a switch
-                // that has begun is finished.
-                let prepared = tokio::select! {
-                    prepared = self.prepare(found) => prepared,
-                    changed = wanted.changed() => if changed.is_ok() { continue } else { break },
-                };
-                if let Some(prepared) = prepared {
-                    self.switch(prepared).await;
-                }
-            } else {
-                self.stop().await;
-                self.release();
-                lock(&self.plugins.inner.slots).remove(&self.path);
-            }
-            if !self.must_prepare(&mut wanted).await {
-                break;
+            tokio::select! {
+                biased;
+                changed = self.wanted.changed() => match changed {
+                    Ok(()) => self.want().await,
+                    Err(_) => break,
+                },
+                Some(order) = self.orders.recv() => self.obey(order).await,
+                Ok(()) = self.grants.changed() => self.grants_changed().await,
+                ready = self.preparing.ended() => if let Some(ready) = ready {
+                    self.take_over(ready).await;
+                },
+                _ = look.tick(), if self.trial.is_some() => self.judge().await,
+                () = works(self.driven.as_ref()), if !self.told => self.tell(),
             }
         }
         self.stop().await;
     }
 
-    /// Waits until there is a reason to prepare the file's content: another content, or grants by which
-    /// what runs must not go on, or has other limits. False at the end.
-    async fn must_prepare(&mut self, wanted: &mut watch::Receiver<Option<Found>>) -> bool {
-        loop {
-            tokio::select! {
-                changed = wanted.changed() => return changed.is_ok(),
-                Ok(()) = self.grants.changed() => {}
+    /// Its source wants another content, or none.
+    async fn want(&mut self) {
+        let wanted = self.wanted.borrow_and_update().clone();
+        match wanted {
+            Some(wanted) => {
+                let (usage, door) = (Arc::clone(&self.shared.usage), self.door.clone());
+                self.plugins.update(&self.id, |slot| {
+                    slot.phase = Phase::Loading;
+                    (slot.usage, slot.orders) = (Some(usage), Some(door));
+                });
+                self.prepare(From::Source(wanted));
             }
-            let grants = self.uphold().await;
-            let Some(controller) = self.controller() else {
-                if wanted.borrow().is_some() {
-                    return true;
-                }
-                continue;
-            };
-            let limits = self.terms(&grants, &controller.digest()).map(|terms| terms.limits);
-            if limits.is_ok_and(|limits| limits != controller.limits()) {
-                return true;
+            None => {
+                self.stop().await;
+                self.release();
+                self.history = History::new(self.plugins.inner.settings.revision_history_limit);
+                (self.rejected, self.paused) = (None, false);
+                self.plugins.forget(&self.id);
             }
         }
     }
 
-    /// Has what runs do just what it is granted now; stops it if that is too little for it.
-    async fn uphold(&mut self) -> Arc<Grants> {
-        let grants = Arc::clone(&self.grants.borrow_and_update());
-        let Some(controller) = self.controller() else { return grants };
-        let name = controller.spec().name.clone();
-        let plugin = name.as_str();
-        let problem = match self.plugins.uphold(&self.path, &controller) {
+    fn prepare(&mut self, from: From) {
+        let preparation = Preparation {
+            plugins: self.plugins.clone(),
+            id: self.id.clone(),
+            shared: self.shared.clone(),
+            grants: self.grants.clone(),
+            rejected: self.rejected.clone(),
+        };
+        self.preparing.start(preparation, from);
+    }
+
+    /// Has what runs do just what it is granted now; stops it if that is too little for it, until it is
+    /// granted that again.
+    async fn grants_changed(&mut self) {
+        let Some(controller) = self.controller() else {
+            // If it waits for a grant, who prepares it has heard of it as well.
+            if self.preparing.0.is_none() {
+                self.prepare_again();
+            }
+            return;
+        };
+        let problem = match self.plugins.uphold(&self.id, &controller) {
             Ok(terms) => {
                 self.shared.usage.resize(&terms.limits);
                 let missing = controller.ungranted_sources();
                 if missing.is_empty() {
-                    return grants;
+                    if terms.limits != controller.limits() && self.preparing.0.is_none() {
+                        self.prepare_again();
+                    }
+                    return;
                 }
                 format!("its sources need {}", listed(&missing))
             }
             Err(error) => error,
         };
+        let plugin = controller.spec().name.clone();
         tracing::warn!(plugin, "it is stopped until it is granted again what it needs: {problem}");
-        self.stop().await;
-        grants
+        self.halt().await;
+        if self.preparing.0.is_none() {
+            self.prepare_again();
+        }
     }
 
-    fn terms(&self, grants: &Grants, digest: &str) -> Result<Terms, String> {
-        grants.terms(&self.path, digest, &self.plugins.inner.runtime.limits)
+    /// Under other terms: what ran last, or what its source wants if nothing has run.
+    fn prepare_again(&mut self) {
+        let from = match self.history.current() {
+            Some(current) => From::Kept(current.recipe.clone(), current.number),
+            None => match self.wanted.borrow().clone() {
+                Some(wanted) => From::Source(wanted),
+                None => return,
+            },
+        };
+        self.prepare(from);
     }
 
     fn controller(&self) -> Option<Arc<Controller>> {
-        lock(&self.plugins.inner.slots).get(&self.path).and_then(|slot| slot.controller.clone())
+        self.plugins.controller(&self.id)
     }
 
-    /// Prepares a content, again and again as long as only the cluster, or its grant, is in the way. None
-    /// if it cannot be loaded, or runs already.
-    async fn prepare(&mut self, found: Found) -> Option<Prepared> {
-        let file = self.path.display().to_string();
-        tracing::info!(file, bytes = found.component.len(), "loading");
-        let usage = Arc::clone(&self.shared.usage);
-        self.plugins.update(&self.path, |slot| (slot.phase, slot.usage) = (Phase::Loading, Some(usage)));
-        let begun = Instant::now();
-        let compiled = match self.compile(&found).await {
-            Ok(compiled) => {
-                let how = if compiled.from_cache() { "loaded from the compile cache" } else { "compiled" };
-                tracing::info!(file, "{how} in {:.1?}", begun.elapsed());
-                let grants = self.uphold().await;
-                let limits = self.terms(&grants, compiled.digest()).map(|terms| terms.limits);
-                let runs = |c: Arc<Controller>| {
-                    limits.is_ok_and(|limits| c.runs(compiled.digest(), &found.config, &limits))
+    /// Switches to a revision that is ready.
+    async fn take_over(&mut self, ready: Ready) {
+        let Ready { prepared, recipe, again } = ready;
+        let spec = Arc::clone(prepared.spec());
+        if let Err(message) = self.claim(&spec.name) {
+            return self.plugins.report(&self.id, &Problem { reason: "NameTaken", message, waits: false });
+        }
+        let old = self.controller();
+        let same =
+            |old: &Arc<Controller>| old.reconciled() == spec.reconciles.kind && old.spec().name == spec.name;
+        let mut trial = None;
+        match old.filter(same) {
+            Some(controller) => {
+                let kept = self.trial.take();
+                let (number, old) = (self.number(), self.history.current().map(|old| old.recipe.clone()));
+                let (proven, before) = self.replace(&controller, prepared).await;
+                let period = self.plugins.inner.settings.probation;
+                trial = match (kept, proven.zip(before).zip(old)) {
+                    // What was on probation has not proved itself: the way back leads past it.
+                    (Some(kept), _) if again.is_none_or(|again| again == number) => Some(kept),
+                    (None, Some(((proven, before), recipe))) if again.is_none() && !period.is_zero() => {
+                        Some(Trial { probation: Probation { before, period }, proven, recipe, number })
+                    }
+                    // Who asks for this very revision does not want it judged.
+                    _ => None,
                 };
-                if self.controller().is_some_and(runs) {
-                    tracing::info!(file, "this is what runs already");
-                    self.plugins.update(&self.path, |slot| (slot.phase, slot.error) = (Phase::Running, None));
-                    return None;
-                }
-                compiled
             }
-            Err(error) => {
-                self.report(Phase::Failed, &error);
-                return None;
-            }
-        };
-        loop {
-            let (error, waits) = match self.try_prepare(&compiled, &found).await {
-                Ok(prepared) => return Some(prepared),
-                Err(error) => error,
-            };
-            self.report(if waits { Phase::Waiting } else { Phase::Failed }, &error);
-            if !waits {
-                return None;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(RETRY) => {}
-                Ok(()) = self.grants.changed() => {}
+            None => {
+                // Another kind or name is another plugin: the old one ends first.
+                self.halt().await;
+                self.start(prepared).await;
             }
         }
-    }
-
-    async fn compile(&self, found: &Found) -> Result<Compiled, String> {
-        check_config(found)?;
-        let compiled = self.plugins.inner.runtime.sandbox.compile(Arc::clone(&found.component)).await;
-        compiled.map_err(|error| {
-            if let Some(limit) = error.limit() {
-                self.shared.usage.breach(limit);
+        self.trial = trial;
+        match again {
+            None => self.rejected = None,
+            Some(again) if again == self.number() => {}
+            Some(_) => {
+                self.rejected = self.history.current().map(|current| current.recipe.clone());
+                self.history.set_state(State::RolledBack("by its operator".to_owned()));
             }
-            error.to_string()
-        })
+        }
+        let state = if self.trial.is_some() { State::OnProbation } else { State::Active };
+        self.note(recipe, again, state);
+        self.tell_what_is_denied();
     }
 
-    /// What is wrong, and whether it may be right later without a change of the file.
-    async fn try_prepare(&mut self, compiled: &Compiled, found: &Found) -> Result<Prepared, (String, bool)> {
-        let grants = self.uphold().await;
-        let terms = self.terms(&grants, compiled.digest()).map_err(|error| (error, true))?;
-        let runtime = &self.plugins.inner.runtime;
-        let problem = |error: PrepareError| {
-            let advice = match &error {
-                PrepareError::NotGranted { .. } => format!("; {}", grants.advice(&self.path)),
-                _ => String::new(),
-            };
-            (format!("{error}{advice}"), error.waits())
-        };
-        let spec = runtime.describe(compiled, &found.config, &terms.limits, &self.shared).await;
-        let spec = spec.map_err(problem)?;
-        let terms = self.plugins.grant(&self.path, &spec.name, compiled.digest(), &self.shared.granted);
-        let (terms, _) = terms.map_err(|error| (error, true))?;
-        self.shared.usage.resize(&terms.limits);
-        let prepared = runtime.prepare(compiled, spec, &found.config, &terms.limits, &self.shared).await;
-        let prepared = prepared.map_err(problem)?;
-        self.claim(&prepared.spec().name).map_err(|error| (error, false))?;
-        Ok(prepared)
-    }
-
-    /// Notes what is wrong, and says so unless it was said.
-    fn report(&self, phase: Phase, error: &str) {
-        let file = self.path.display().to_string();
-        let mut told = false;
-        self.plugins.update(&self.path, |slot| {
-            told = (slot.phase, slot.error.as_deref()) == (phase, Some(error));
-            (slot.phase, slot.error) = (phase, Some(error.to_owned()));
+    async fn start(&mut self, prepared: Prepared) {
+        let (spec, digest) = (Arc::clone(prepared.spec()), prepared.digest().to_owned());
+        let controller = Arc::new(Controller::stand_by(prepared));
+        if self.paused {
+            controller.pause(Duration::ZERO).await;
+        }
+        self.driven = self.plugins.inner.election.drive(&controller, &self.shared.fence).await;
+        let candidate = self.driven.as_ref().map(|driven| Arc::clone(&driven.candidate));
+        let how = if candidate.is_some() { "ready to run under its lease" } else { "running" };
+        self.plugins.update(&self.id, |slot| {
+            (slot.controller, slot.candidate) = (Some(controller), candidate);
         });
-        let keeps = if self.controller().is_some() { "; the revision that runs stays" } else { "" };
-        if !told {
-            self.plugins.voice().does_not_load(&self.path, phase == Phase::Waiting, error);
+        let (plugin, version) = (spec.name.as_str(), spec.version.as_str());
+        tracing::info!(plugin, version, digest, reconciles = %spec.reconciles.kind, "{how}");
+    }
+
+    /// The one that ran before, and what it had done.
+    async fn replace(
+        &self,
+        controller: &Controller,
+        prepared: Prepared,
+    ) -> (Option<Prepared>, Option<Record>) {
+        let (spec, digest) = (Arc::clone(prepared.spec()), prepared.digest().to_owned());
+        let (plugin, version) = (spec.name.as_str(), spec.version.as_str());
+        let replacing = Instant::now();
+        let replaced = controller.replace(prepared, self.plugins.grace()).await;
+        if !replaced.drained {
+            tracing::warn!(
+                plugin,
+                "reconciles of the old revision did not end within the grace; they were stopped, and their objects requested again"
+            );
         }
-        match phase {
-            _ if told => {}
-            Phase::Waiting => {
-                tracing::warn!(file, "cannot be loaded yet, and is tried again: {error}{keeps}")
+        tracing::info!(plugin, version, digest, "replaced in {:.1?}", replacing.elapsed());
+        (replaced.old, replaced.before)
+    }
+
+    /// Notes that a revision has taken over.
+    fn note(&mut self, recipe: Recipe, again: Option<u64>, state: State) {
+        let Some(controller) = self.controller() else { return };
+        let (number, version) = (self.number() + 1, controller.spec().version.clone());
+        let digest = recipe.compiled.digest().to_owned();
+        let entry = Entry { number, version, digest, since: SystemTime::now(), state, recipe };
+        self.history.push(entry, again);
+        self.told = false;
+        self.publish();
+        self.plugins.update(&self.id, |slot| (slot.phase, slot.problem) = (Phase::Running, None));
+    }
+
+    /// Tells the cluster what runs here.
+    fn tell(&mut self) {
+        self.told = true;
+        if let (Some(controller), Some(current)) = (self.controller(), self.history.current()) {
+            let (name, voice) = (controller.spec().name.clone(), self.plugins.voice());
+            voice.runs(&self.id, &name, &current.version, &current.digest, current.number);
+        }
+    }
+
+    fn number(&self) -> u64 {
+        self.history.current().map_or(0, |current| current.number)
+    }
+
+    fn publish(&self) {
+        let reports = self.history.reports();
+        self.plugins.update(&self.id, |slot| slot.revisions = reports);
+    }
+
+    /// Looks at how the revision that is on probation does.
+    async fn judge(&mut self) {
+        let (Some(trial), Some(controller)) = (&self.trial, self.controller()) else { return };
+        let Some(record) = controller.record() else { return };
+        let plugin = controller.spec().name.clone();
+        match trial.probation.judge(&record) {
+            Verdict::Open => {}
+            Verdict::Passed => {
+                tracing::info!(plugin, revision = self.number(), "probation passed");
+                self.trial = None;
+                self.history.set_state(State::Active);
+                self.publish();
             }
-            _ => tracing::error!(file, "cannot be loaded: {error}{keeps}"),
+            Verdict::Failed(reason) => self.roll_back(&controller, &reason).await,
         }
+    }
+
+    /// To what ran before the probation.
+    async fn roll_back(&mut self, controller: &Controller, reason: &str) {
+        let Some(Trial { proven, recipe, number, .. }) = self.trial.take() else { return };
+        let (plugin, failed) = (controller.spec().name.clone(), self.number());
+        tracing::error!(plugin, revision = failed, to = number, "rolled back: {reason}");
+        self.preparing.stop();
+        self.rejected = self.history.current().map(|current| current.recipe.clone());
+        self.history.set_state(State::RolledBack(reason.to_owned()));
+        self.replace(controller, proven).await;
+        self.note(recipe, Some(number), State::Active);
+        self.plugins.voice().rolled_back(&self.id, &plugin, failed, number, reason);
+        self.plugins.update(&self.id, |slot| {
+            slot.rollbacks += 1;
+            slot.phase = Phase::Failed;
+            slot.problem = Some(Trouble {
+                reason: "RolledBack",
+                message: format!(
+                    "revision {failed} was rolled back, and is not tried again until its component or its configuration changes: {reason}"
+                ),
+            });
+        });
+    }
+
+    async fn obey(&mut self, order: Order) {
+        let done = match order.what {
+            What::Pause => self.pause(true).await,
+            What::Resume => self.pause(false).await,
+            What::Rollback(number) => self.roll_back_to(number),
+        };
+        // Who asked may have gone.
+        let _ = order.answer.send(done);
+    }
+
+    async fn pause(&mut self, paused: bool) -> Result<String, String> {
+        let was = std::mem::replace(&mut self.paused, paused);
+        if let Some(controller) = self.controller() {
+            if paused {
+                controller.pause(self.plugins.grace()).await;
+            } else {
+                controller.resume().await;
+            }
+        }
+        let how = if paused { "paused" } else { "running" };
+        if was == paused {
+            return Ok(format!("it is {how} already"));
+        }
+        let what = if paused { "paused: nothing more begins" } else { "resumed: every object is requested" };
+        tracing::info!(plugin = %self.id, "{what}");
+        Ok(what.to_owned())
+    }
+
+    fn roll_back_to(&mut self, number: Option<u64>) -> Result<String, String> {
+        let (target, recipe) = {
+            let target = self.history.target(number)?;
+            (target.number, target.recipe.clone())
+        };
+        tracing::info!(plugin = %self.id, revision = self.number(), to = target, "it is to be rolled back by its operator");
+        self.prepare(From::Kept(recipe, target));
+        Ok(format!("revision {} is replaced by what revision {target} was", self.number()))
     }
 
     /// Two plugins of one name would fight over fields and be one in every log and metric.
     fn claim(&mut self, name: &str) -> Result<(), String> {
         let mut names = lock(&self.plugins.inner.names);
         match names.get(name) {
-            Some(holder) if *holder != self.path => {
+            Some(holder) if *holder != self.id => {
                 return Err(format!(
-                    "a plugin named {name} is already loaded from {}; remove one, or give it another name",
-                    holder.display()
+                    "a plugin named {name} is already loaded from {holder}; remove one, or give it another name"
                 ));
             }
             _ => {}
@@ -231,7 +448,7 @@ impl File {
         {
             names.remove(&old);
         }
-        names.insert(name.to_owned(), self.path.clone());
+        names.insert(name.to_owned(), self.id.clone());
         Ok(())
     }
 
@@ -241,50 +458,13 @@ impl File {
         }
     }
 
-    async fn switch(&mut self, prepared: Prepared) {
-        let (spec, digest) = (Arc::clone(prepared.spec()), prepared.digest().to_owned());
-        let (plugin, version) = (spec.name.as_str(), spec.version.as_str());
-        let old = self.controller();
-        let same =
-            |old: &Arc<Controller>| old.reconciled() == spec.reconciles.kind && old.spec().name == spec.name;
-        match old.filter(same) {
-            Some(old) => {
-                let replacing = Instant::now();
-                if !old.replace(prepared, self.plugins.inner.grace).await {
-                    tracing::warn!(
-                        plugin,
-                        "reconciles of the old revision did not end within the grace; they were stopped, and their objects requested again"
-                    );
-                }
-                tracing::info!(plugin, version, digest, "replaced in {:.1?}", replacing.elapsed());
-            }
-            None => {
-                // Another kind or name is another plugin: the old one ends first.
-                self.stop().await;
-                let controller = Arc::new(Controller::stand_by(prepared));
-                self.driven = self.plugins.inner.election.drive(&controller, &self.shared.fence).await;
-                let candidate = self.driven.as_ref().map(|driven| Arc::clone(&driven.candidate));
-                let how = if candidate.is_some() { "ready to run under its lease" } else { "running" };
-                self.plugins.update(&self.path, |slot| {
-                    (slot.controller, slot.candidate) = (Some(controller), candidate);
-                });
-                tracing::info!(plugin, version, digest, reconciles = %spec.reconciles.kind, "{how}");
-            }
-        }
-        self.plugins.update(&self.path, |slot| (slot.phase, slot.error) = (Phase::Running, None));
-        let revision = self.controller().map_or(1, |controller| controller.status().revision);
-        self.plugins.voice().runs(&self.path, plugin, version, &digest, revision);
-        self.tell_what_is_denied();
-    }
-
     /// Once for each load: what is declared and will be denied.
     fn tell_what_is_denied(&self) {
         let Some(controller) = self.controller() else { return };
-        let (name, grants) = (controller.spec().name.clone(), Arc::clone(&self.grants.borrow()));
+        let name = controller.spec().name.clone();
         let plugin = name.as_str();
-        let written = self.terms(&grants, &controller.digest()).is_ok_and(|terms| terms.written);
+        let written = self.plugins.terms(&self.id, &controller.digest()).is_ok_and(|terms| terms.written);
         let missing = controller.ungranted();
-        let file = self.path.display();
         match (written, missing.as_slice()) {
             (true, []) => {}
             (true, missing) => tracing::warn!(
@@ -295,20 +475,23 @@ impl File {
             (false, []) => tracing::info!(plugin, "it is granted what it declares"),
             (false, missing) => tracing::warn!(
                 plugin,
-                "it is granted what it declares, but for this, which is granted only by a rule that names it: {}; `wheelhouse inspect {file} --grant` prints a grant for --grants",
-                listed(missing)
+                "it is granted what it declares, but for this, which is granted only by a rule that names it: {}; `wheelhouse inspect {} --grant` prints a grant for --grants",
+                listed(missing),
+                self.id
             ),
         }
     }
 
-    async fn stop(&mut self) {
+    /// Stops what runs; what is being prepared goes on.
+    async fn halt(&mut self) {
+        (self.trial, self.told) = (None, true);
         let mut controller = None;
-        self.plugins.update(&self.path, |slot| {
+        self.plugins.update(&self.id, |slot| {
             (controller, slot.candidate) = (slot.controller.take(), None);
         });
         if let Some(controller) = controller {
             let name = controller.spec().name.clone();
-            let drained = controller.stop(self.plugins.inner.grace).await;
+            let drained = controller.stop(self.plugins.grace()).await;
             let how =
                 if drained { "" } else { "; reconciles that did not end within the grace were stopped" };
             tracing::info!(plugin = name, "stopped{how}");
@@ -317,9 +500,21 @@ impl File {
             driven.end().await;
         }
     }
+
+    async fn stop(&mut self) {
+        self.preparing.stop();
+        self.halt().await;
+    }
 }
 
-impl Drop for File {
+/// Resolves when a plugin is at work: at once, unless it waits for its lease.
+async fn works(driven: Option<&Driven>) {
+    if let Some(driven) = driven {
+        driven.candidate.led().await;
+    }
+}
+
+impl Drop for Loader {
     fn drop(&mut self) {
         self.release();
     }
@@ -327,14 +522,4 @@ impl Drop for File {
 
 fn listed(permissions: &[Permission]) -> String {
     permissions.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-fn check_config(found: &Found) -> Result<(), String> {
-    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&found.config) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!(
-            "its configuration {} is no JSON object: {error}",
-            crate::directory::config_path(&found.path).display()
-        )),
-    }
 }

@@ -10,16 +10,21 @@ mod config_show;
 mod devcluster;
 mod directory;
 mod grants;
+mod history;
 mod host_events;
 mod inspect;
 mod inspect_grant;
 mod leader;
+mod loader;
 mod logging;
 mod metrics;
+mod operate;
 mod own_metrics;
-mod plugin_file;
+mod plugin_id;
 mod plugins;
+mod preparation;
 mod run;
+mod source;
 mod traces;
 
 use std::process::ExitCode;
@@ -56,6 +61,11 @@ fn main() -> ExitCode {
             Command::Dev(args) => run::dev(args).await,
             Command::Devcluster(args) => devcluster::serve(args).await,
             Command::Inspect(args) => inspect::inspect(args).await,
+            Command::Plugins(args) => operate::plugins(args).await,
+            Command::Revisions(args) => operate::revisions(args).await,
+            Command::Rollback(args) => operate::rollback(args).await,
+            Command::Pause(args) => operate::pause(args).await,
+            Command::Resume(args) => operate::resume(args).await,
             // They have ended above, before there was a runtime.
             Command::Compile { .. } | Command::Config(_) => Ok(()),
         }

@@ -138,6 +138,10 @@ impl Scrape {
         let swaps =
             plugins.iter().map(|(name, c)| (of_plugin(name), ConstCounter::new(c.metrics().swaps.get())));
         family(encoder, "wheelhouse_plugin_swaps", "Switches to another revision", swaps)?;
+        let rollbacks = self.0.rollbacks();
+        let rollbacks = rollbacks.iter().map(|(name, n)| (of_plugin(name), ConstCounter::new(*n)));
+        let help = "Revisions that did worse than the one before them and were rolled back";
+        family(encoder, "wheelhouse_plugin_rollbacks", help, rollbacks)?;
         dependencies(encoder, plugins)?;
         let denials = plugins.iter().flat_map(|(name, controller)| {
             controller.denials().into_iter().map(move |(verb, kind, count)| {

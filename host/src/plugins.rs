@@ -1,28 +1,30 @@
-//! Which plugins there are: a task per file brings what the file holds to run.
+//! Which plugins there are: a task for each brings what its source wants to run.
 //!
 //! A plugin's trouble (a slow compilation, a kind that the cluster lacks) holds up nobody else, and
-//! a file that does not load leaves alone what runs. What runs does what it is granted at the time: a
+//! one that does not load leaves alone what runs. What runs does what it is granted at the time: a
 //! grant that is cut counts at once, and stops a plugin that cannot run with what is left.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use wheelhouse_controller::{Controller, PluginStatus, Runtime};
 use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Grant, Granted};
 
-use crate::directory::{Change, Found};
 use crate::grants::{Grants, Terms};
+use crate::history::RevisionReport;
 use crate::host_events::Voice;
 use crate::leader::{Candidate, Election, Standing};
-use crate::plugin_file::File;
+use crate::loader::{Loader, Order, What};
+use crate::plugin_id::PluginId;
+use crate::preparation::Problem;
+use crate::source::{Change, Wanted};
 
-/// Where a plugin's newest file is on its way.
+/// Where what a plugin's source wants is on its way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Phase {
@@ -33,6 +35,8 @@ pub(crate) enum Phase {
     Running,
     /// It is ready to run, and another host holds its lease.
     Standby,
+    /// Its operator has it begin nothing.
+    Paused,
     /// It needs what the cluster does not have, or what it is not granted, yet; it is tried again.
     Waiting,
     /// It cannot be loaded; an older one may run.
@@ -41,8 +45,8 @@ pub(crate) enum Phase {
 
 impl Phase {
     /// Each of them.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Loading, Self::Running, Self::Standby, Self::Waiting, Self::Failed];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Loading, Self::Running, Self::Standby, Self::Paused, Self::Waiting, Self::Failed];
 
     /// As `/plugins` has it.
     pub(crate) fn as_str(self) -> &'static str {
@@ -50,21 +54,34 @@ impl Phase {
             Self::Loading => "loading",
             Self::Running => "running",
             Self::Standby => "standby",
+            Self::Paused => "paused",
             Self::Waiting => "waiting",
             Self::Failed => "failed",
         }
     }
 }
 
-/// A file, and what has become of it.
+/// Why what a source wants does not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// In one word.
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+}
+
+/// A plugin, and what has become of it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct PluginReport {
+    /// Where it is from.
     pub(crate) file: String,
     pub(crate) phase: Phase,
-    /// Why it fails or waits.
+    /// Why it fails or waits, in one word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<&'static str>,
+    /// Likewise, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
-    /// What runs, possibly from an older content of the file.
+    /// What runs, possibly from what its source wanted before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) plugin: Option<PluginStatus>,
     /// The lease that it runs under, if there is an election.
@@ -72,22 +89,27 @@ pub(crate) struct PluginReport {
     pub(crate) leader: Option<Standing>,
 }
 
-/// What is known of one file.
+/// What is known of one plugin.
 #[derive(Default)]
 pub(crate) struct Slot {
     pub(crate) phase: Phase,
-    pub(crate) error: Option<String>,
+    pub(crate) problem: Option<Trouble>,
     pub(crate) controller: Option<Arc<Controller>>,
-    /// What the file's plugin, and preparing it, has used of its limits.
-    /// None before it is looked at.
+    /// What the plugin, and preparing it, has used of its limits. None before it is looked at.
     pub(crate) usage: Option<Arc<Usage>>,
     /// For the lease that it runs under.
     pub(crate) candidate: Option<Arc<Candidate>>,
+    /// The newest first.
+    pub(crate) revisions: Vec<RevisionReport>,
+    /// Revisions that were rolled back by themselves.
+    pub(crate) rollbacks: u64,
+    /// Its task takes orders here.
+    pub(crate) orders: Option<mpsc::Sender<Order>>,
 }
 
 /// What a plugin has used of its limits, whether it has ever run or not.
 pub(crate) struct Account {
-    /// Its own, or its file's as long as it has none.
+    /// Its own, or its source's as long as it has none.
     pub(crate) name: String,
     pub(crate) runs: bool,
     pub(crate) usage: Arc<Usage>,
@@ -99,13 +121,26 @@ pub(crate) struct Plugins {
     pub(crate) inner: Arc<Inner>,
 }
 
+/// What an operator decides for all plugins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// How long reconciles that run may take to end.
+    pub(crate) grace: Duration,
+    /// How long a new revision is on probation.
+    pub(crate) probation: Duration,
+    /// How many revisions are kept beside the one that runs.
+    pub(crate) revision_history_limit: usize,
+}
+
 pub(crate) struct Inner {
     pub(crate) runtime: Runtime,
     pub(crate) voice: Voice,
-    pub(crate) grace: Duration,
-    pub(crate) slots: Mutex<BTreeMap<PathBuf, Slot>>,
-    /// Plugin names in use, and by which file.
-    pub(crate) names: Mutex<HashMap<String, PathBuf>>,
+    pub(crate) settings: Settings,
+    /// When what runs has had its grace, once the host ends.
+    end: OnceLock<Instant>,
+    pub(crate) slots: Mutex<BTreeMap<PluginId, Slot>>,
+    /// Plugin names in use, and by whom.
+    pub(crate) names: Mutex<HashMap<String, PluginId>>,
     pub(crate) grants: watch::Receiver<Arc<Grants>>,
     pub(crate) election: Election,
     /// Held while a plugin is granted something, so that the newest grants are what counts in the end.
@@ -120,19 +155,20 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Plugins {
     pub(crate) fn new(
         runtime: Runtime,
-        grace: Duration,
+        settings: Settings,
         grants: watch::Receiver<Arc<Grants>>,
         election: Election,
     ) -> Self {
         let (slots, names, ready) = (Mutex::default(), Mutex::default(), watch::Sender::new(false));
         let (granting, voice) = (Mutex::default(), Voice::new(runtime.client.clone()));
-        let inner = Inner { runtime, voice, grace, slots, names, grants, election, granting, ready };
+        let end = OnceLock::new();
+        let inner = Inner { runtime, voice, settings, end, slots, names, grants, election, granting, ready };
         Self { inner: Arc::new(inner) }
     }
 
     /// Follows a source until it ends or this future is dropped; then stops every plugin.
     pub(crate) async fn follow(&self, mut changes: mpsc::Receiver<Change>, stop: impl Future<Output = ()>) {
-        let mut files: HashMap<PathBuf, watch::Sender<Option<Found>>> = HashMap::new();
+        let mut wishes: HashMap<PluginId, watch::Sender<Option<Wanted>>> = HashMap::new();
         let mut tasks = JoinSet::new();
         let mut grants = self.inner.grants.clone();
         tokio::pin!(stop);
@@ -140,36 +176,41 @@ impl Plugins {
             let change = tokio::select! {
                 () = &mut stop => break,
                 change = changes.recv() => change,
-                // Whatever the files' tasks are busy with. What follows from it is for them.
+                // Whatever the plugins' tasks are busy with. What follows from it is for them.
                 Ok(()) = grants.changed() => {
-                    for (path, controller) in self.running() {
-                        let _ = self.uphold(&path, &controller);
+                    for (id, controller) in self.running() {
+                        let _ = self.uphold(&id, &controller);
                     }
                     continue;
                 }
             };
             match change {
-                Some(Change::Present(found)) => {
-                    let path = found.path.clone();
-                    self.update(&path, |slot| slot.phase = Phase::Loading);
-                    let wanted = files.entry(path.clone()).or_insert_with(|| {
-                        let (wanted, receiver) = watch::channel(None);
-                        tasks.spawn(File::new(self.clone(), path).run(receiver));
-                        wanted
+                Some(Change::Present(id, wanted)) => {
+                    self.update(&id, |slot| slot.phase = Phase::Loading);
+                    let wish = wishes.entry(id.clone()).or_insert_with(|| {
+                        let (wish, wished) = watch::channel(None);
+                        let (orders, ordered) = mpsc::channel(8);
+                        tasks.spawn(Loader::new(self.clone(), id, wished, orders, ordered).run());
+                        wish
                     });
-                    wanted.send_replace(Some(found));
+                    wish.send_replace(Some(wanted));
                 }
-                Some(Change::Gone(path)) => {
-                    if let Some(wanted) = files.get(&path) {
-                        wanted.send_replace(None);
+                Some(Change::Gone(id)) => {
+                    if let Some(wish) = wishes.get(&id) {
+                        wish.send_replace(None);
                     }
                 }
                 Some(Change::InitialDone) => self.announce_ready(),
                 None => break,
             }
         }
+        // Nothing begins any more, a switch that is under way included, and all of it has one grace.
+        let _ = self.inner.end.set(Instant::now() + self.inner.settings.grace);
+        for (_, controller) in self.running() {
+            controller.end();
+        }
         // Their senders' end tells the tasks to stop their plugins.
-        drop(files);
+        drop(wishes);
         while tasks.join_next().await.is_some() {}
     }
 
@@ -184,9 +225,9 @@ impl Plugins {
                 let slots = lock(&plugins.inner.slots);
                 if slots.values().all(|slot| slot.phase != Phase::Loading) {
                     let running = slots.values().filter(|slot| slot.controller.is_some()).count();
-                    let files = slots.len();
+                    let all = slots.len();
                     tracing::info!(
-                        "ready: {running} of {files} plugins are loaded, after {:.1} s",
+                        "ready: {running} of {all} plugins are loaded, after {:.1} s",
                         begun.elapsed().as_secs_f64()
                     );
                     break;
@@ -201,21 +242,58 @@ impl Plugins {
         *self.inner.ready.borrow()
     }
 
-    /// Every file, in the order of their paths.
+    /// Every plugin, in the order of where they are from.
     pub(crate) fn reports(&self) -> Vec<PluginReport> {
         let slots = lock(&self.inner.slots);
-        let report = |(path, slot): (&PathBuf, &Slot)| {
+        let report = |(id, slot): (&PluginId, &Slot)| {
             let leader = slot.candidate.as_ref().map(|candidate| candidate.standing());
-            let stands_by = slot.phase == Phase::Running && leader.as_ref().is_some_and(|l| !l.leads);
+            let plugin = slot.controller.as_ref().map(|controller| controller.status());
+            let phase = match slot.phase {
+                Phase::Running if plugin.as_ref().is_some_and(|plugin| plugin.paused) => Phase::Paused,
+                Phase::Running if leader.as_ref().is_some_and(|leader| !leader.leads) => Phase::Standby,
+                phase => phase,
+            };
             PluginReport {
-                file: path.display().to_string(),
-                phase: if stands_by { Phase::Standby } else { slot.phase },
-                error: slot.error.clone(),
-                plugin: slot.controller.as_ref().map(|controller| controller.status()),
+                file: id.to_string(),
+                phase,
+                reason: slot.problem.as_ref().map(|problem| problem.reason),
+                error: slot.problem.as_ref().map(|problem| problem.message.clone()),
+                plugin,
                 leader,
             }
         };
         slots.iter().map(report).collect()
+    }
+
+    /// The names of those that are loaded.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = lock(&self.inner.names).keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The revisions of the plugin with this name, the newest first; none if there is no such plugin.
+    pub(crate) fn revisions(&self, name: &str) -> Option<Vec<RevisionReport>> {
+        let id = lock(&self.inner.names).get(name).cloned()?;
+        lock(&self.inner.slots).get(&id).map(|slot| slot.revisions.clone())
+    }
+
+    /// Has the plugin with this name do something. What was done; none if there is no such plugin.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub(crate) async fn order(&self, name: &str, what: What) -> Option<Result<String, String>> {
+        let id = lock(&self.inner.names).get(name).cloned()?;
+        let orders = lock(&self.inner.slots).get(&id)?.orders.clone()?;
+        let (answer, answered) = oneshot::channel();
+        orders.send(Order { what, answer }).await.ok()?;
+        answered.await.ok()
+    }
+
+    /// How long what runs may still take to end.
+    pub(crate) fn grace(&self) -> Duration {
+        let left = self.inner.end.get().map(|end| end.saturating_duration_since(Instant::now()));
+        left.unwrap_or(self.inner.settings.grace)
     }
 
     /// The leases that this host stands for, in the order of their names.
@@ -235,14 +313,20 @@ impl Plugins {
         lock(&self.inner.slots).values().filter_map(|slot| slot.controller.clone()).collect()
     }
 
-    /// Of every file, whatever has become of it.
+    /// How many revisions of each plugin that runs were rolled back by themselves.
+    pub(crate) fn rollbacks(&self) -> Vec<(String, u64)> {
+        let slots = lock(&self.inner.slots);
+        let of = |slot: &Slot| Some((slot.controller.as_ref()?.spec().name.clone(), slot.rollbacks));
+        slots.values().filter_map(of).collect()
+    }
+
+    /// Of every plugin, whatever has become of it.
     pub(crate) fn accounts(&self) -> Vec<Account> {
-        let names: HashMap<PathBuf, String> =
-            lock(&self.inner.names).iter().map(|(name, path)| (path.clone(), name.clone())).collect();
-        let account = |(path, slot): (&PathBuf, &Slot)| {
-            let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let names: HashMap<PluginId, String> =
+            lock(&self.inner.names).iter().map(|(name, id)| (id.clone(), name.clone())).collect();
+        let account = |(id, slot): (&PluginId, &Slot)| {
             Some(Account {
-                name: names.get(path).cloned().unwrap_or_else(stem),
+                name: names.get(id).cloned().unwrap_or_else(|| id.short()),
                 runs: slot.controller.is_some(),
                 usage: slot.usage.clone()?,
             })
@@ -250,18 +334,23 @@ impl Plugins {
         lock(&self.inner.slots).iter().filter_map(account).collect()
     }
 
-    pub(crate) fn running(&self) -> Vec<(PathBuf, Arc<Controller>)> {
+    /// What runs of this plugin, or stands by.
+    pub(crate) fn controller(&self, id: &PluginId) -> Option<Arc<Controller>> {
+        lock(&self.inner.slots).get(id).and_then(|slot| slot.controller.clone())
+    }
+
+    pub(crate) fn running(&self) -> Vec<(PluginId, Arc<Controller>)> {
         let slots = lock(&self.inner.slots);
-        slots.iter().filter_map(|(path, slot)| Some((path.clone(), slot.controller.clone()?))).collect()
+        slots.iter().filter_map(|(id, slot)| Some((id.clone(), slot.controller.clone()?))).collect()
     }
 
     /// Has what runs do what it is granted by now, and nothing else.
     ///
     /// # Errors
     /// If nothing is granted to it any more, under its name or with its content.
-    pub(crate) fn uphold(&self, path: &Path, controller: &Controller) -> Result<Terms, String> {
+    pub(crate) fn uphold(&self, id: &PluginId, controller: &Controller) -> Result<Terms, String> {
         let (name, granted) = (controller.spec().name.clone(), controller.granted());
-        match self.grant(path, &name, &controller.digest(), &granted) {
+        match self.grant(id, &name, &controller.digest(), &granted) {
             Ok((terms, changed)) => {
                 if changed {
                     tracing::info!(plugin = name, "its grant has changed, and counts from now on");
@@ -281,17 +370,70 @@ impl Plugins {
     /// If it may not have that name, or its grant is for another content; nothing is changed.
     pub(crate) fn grant(
         &self,
-        path: &Path,
+        id: &PluginId,
         plugin: &str,
         digest: &str,
         granted: &Granted,
     ) -> Result<(Terms, bool), String> {
         let _one_at_a_time = lock(&self.inner.granting);
         let grants = Arc::clone(&self.inner.grants.borrow());
-        grants.check_name(path, plugin)?;
-        let terms = grants.terms(path, digest, &self.inner.runtime.limits)?;
+        if let Some(file) = id.file() {
+            grants.check_name(file, plugin)?;
+        }
+        let terms = self.terms_of(&grants, id, digest)?;
         let changed = granted.set(terms.grant.clone());
         Ok((terms, changed))
+    }
+
+    /// What a component with this digest may do by now.
+    ///
+    /// # Errors
+    /// If what it is granted is for another component.
+    pub(crate) fn terms(&self, id: &PluginId, digest: &str) -> Result<Terms, String> {
+        let grants = Arc::clone(&self.inner.grants.borrow());
+        self.terms_of(&grants, id, digest)
+    }
+
+    fn terms_of(&self, grants: &Grants, id: &PluginId, digest: &str) -> Result<Terms, String> {
+        match id {
+            PluginId::File(file) => grants.terms(file, digest, &self.inner.runtime.limits),
+        }
+    }
+
+    /// How to grant a plugin what it lacks.
+    pub(crate) fn advice(&self, id: &PluginId) -> String {
+        match id {
+            PluginId::File(file) => self.inner.grants.borrow().advice(file),
+        }
+    }
+
+    /// Notes why what a plugin's source wants does not run, and says so unless it was said.
+    pub(crate) fn report(&self, id: &PluginId, problem: &Problem) {
+        let Problem { reason, message, waits } = problem;
+        let phase = if *waits { Phase::Waiting } else { Phase::Failed };
+        let now = Trouble { reason, message: message.clone() };
+        let (mut told, mut runs) = (false, false);
+        self.update(id, |slot| {
+            told = slot.phase == phase && slot.problem.as_ref() == Some(&now);
+            runs = slot.controller.is_some();
+            (slot.phase, slot.problem) = (phase, Some(now));
+        });
+        if told {
+            return;
+        }
+        self.voice().does_not_load(id, *waits, message);
+        let (plugin, keeps) = (id, if runs { "; the revision that runs stays" } else { "" });
+        if *waits {
+            tracing::warn!(%plugin, reason, "cannot be loaded yet, and is tried again: {message}{keeps}");
+        } else {
+            tracing::error!(%plugin, reason, "cannot be loaded: {message}{keeps}");
+        }
+    }
+
+    /// A plugin's source has it no more.
+    pub(crate) fn forget(&self, id: &PluginId) {
+        lock(&self.inner.slots).remove(id);
+        self.voice().forget(id);
     }
 
     /// What tells the cluster of them.
@@ -304,7 +446,7 @@ impl Plugins {
         &self.inner.runtime
     }
 
-    pub(crate) fn update(&self, path: &Path, change: impl FnOnce(&mut Slot)) {
-        change(lock(&self.inner.slots).entry(path.to_owned()).or_default());
+    pub(crate) fn update(&self, id: &PluginId, change: impl FnOnce(&mut Slot)) {
+        change(lock(&self.inner.slots).entry(id.clone()).or_default());
     }
 }

@@ -12,11 +12,13 @@ use wheelhouse_core::limits::Limits;
 use wheelhouse_sandbox::{Sandbox, SandboxConfig};
 
 use crate::cli::{DevArgs, HostArgs, RunArgs};
+use crate::directory::Directory;
 use crate::grants::{Grants, Otherwise};
 use crate::leader::{Election, Settings};
-use crate::plugins::Plugins;
+use crate::plugins::{self, Plugins};
+use crate::source::Source as _;
 use crate::traces::Traces;
-use crate::{admin, compile, devcluster, directory, logging};
+use crate::{admin, compile, devcluster, logging};
 
 /// How long the API server may take to answer at the start.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -132,12 +134,17 @@ async fn host(
         limits: Limits::default(),
         sync_timeout: Duration::from_secs(60),
     };
-    let plugins = Plugins::new(runtime, args.grace, grants, election.clone());
+    let settings = plugins::Settings {
+        grace: args.grace,
+        probation: args.probation,
+        revision_history_limit: args.revision_history_limit,
+    };
+    let plugins = Plugins::new(runtime, settings, grants, election.clone());
     let admin = admin::serve(args.admin_addr, plugins.clone()).await?;
     let (changes, receiver) = mpsc::channel(16);
     let folder = std::path::absolute(&args.plugin_dir).unwrap_or_else(|_| args.plugin_dir.clone());
     tracing::info!(folder = %folder.display(), "plugins are loaded from here");
-    let source = tokio::spawn(directory::watch(folder, changes));
+    let source = tokio::spawn(Box::new(Directory(folder)).tell(changes));
     let failures = tokio::spawn(plugins.voice().clone().watch(plugins.clone()));
 
     let stop = async {

@@ -9,7 +9,7 @@
 //! }
 //! ```
 //!
-//! It can also be told to fail some attempts, and to count in the status of what it reconciles.
+//! It can also be told to fail some attempts, to trap, and to count in the status of what it reconciles.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -31,6 +31,9 @@ struct Echo {
     /// How many attempts fail before one succeeds.
     #[serde(default)]
     failures: u32,
+    /// Whether each reconcile traps.
+    #[serde(default)]
+    traps: bool,
     /// A field of the status that is counted up in every reconcile.
     count_in: Option<String>,
 }
@@ -141,6 +144,7 @@ impl Reconciler for Echo {
         let object = objects::get(&self.reconciles.kind, key)?;
         let state = if object.is_some() { "there" } else { "absent" };
         info!("asked for {key}, which is {state}; attempt {attempt}, first seen at {since}");
+        assert!(!self.traps, "on purpose");
         if *attempt <= self.failures {
             return Err(ApiError::Unavailable("on purpose".into()).into());
         }

@@ -220,6 +220,11 @@ impl Host {
         &self.server
     }
 
+    /// The admin endpoints' address and port.
+    pub(crate) fn admin_addr(&self) -> &str {
+        &self.admin
+    }
+
     /// A file of the plugin folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

@@ -1,0 +1,185 @@
+//! The revisions of one plugin: the one that runs, and some of those that ran before it.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+/// Where a revision stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "state", content = "reason")]
+pub(crate) enum State {
+    /// It runs, and has to prove itself yet.
+    OnProbation,
+    /// It runs.
+    Active,
+    /// Another one took its place.
+    Retired,
+    /// It was rolled back, for this reason.
+    RolledBack(String),
+}
+
+/// One revision; `R` is what it takes to run it again.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry<R> {
+    /// 1 for the first, and one more for each switch.
+    pub(crate) number: u64,
+    /// What the plugin calls this version.
+    pub(crate) version: String,
+    /// Of its component.
+    pub(crate) digest: String,
+    /// Since when it has run, or when it last took over.
+    pub(crate) since: SystemTime,
+    pub(crate) state: State,
+    pub(crate) recipe: R,
+}
+
+/// What there is to tell of a revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct RevisionReport {
+    pub(crate) revision: u64,
+    pub(crate) version: String,
+    pub(crate) digest: String,
+    /// Seconds since the epoch.
+    pub(crate) since: u64,
+    #[serde(flatten)]
+    pub(crate) state: State,
+}
+
+/// See the module. The newest is the last, and runs, unless the plugin has stopped.
+#[derive(Clone, Debug)]
+pub(crate) struct History<R> {
+    entries: Vec<Entry<R>>,
+    /// How many are kept beside the one that runs.
+    keep: usize,
+}
+
+impl<R> History<R> {
+    /// Of a plugin that has not run yet.
+    pub(crate) fn new(keep: usize) -> Self {
+        Self { entries: Vec::new(), keep }
+    }
+
+    /// Another revision has taken over. One that it is once more goes: it has a new number.
+    pub(crate) fn push(&mut self, entry: Entry<R>, again: Option<u64>) {
+        self.entries.retain(|old| Some(old.number) != again);
+        for old in &mut self.entries {
+            if matches!(old.state, State::Active | State::OnProbation) {
+                old.state = State::Retired;
+            }
+        }
+        self.entries.push(entry);
+        let surplus = self.entries.len().saturating_sub(self.keep + 1);
+        self.entries.drain(..surplus);
+    }
+
+    /// The one that took over last.
+    pub(crate) fn current(&self) -> Option<&Entry<R>> {
+        self.entries.last()
+    }
+
+    /// What is said of the one that runs.
+    pub(crate) fn set_state(&mut self, state: State) {
+        if let Some(current) = self.entries.last_mut() {
+            current.state = state;
+        }
+    }
+
+    /// The revision to roll back to: the one with this number, or the newest that did not fail.
+    ///
+    /// # Errors
+    /// If there is none, with those that there are.
+    pub(crate) fn target(&self, number: Option<u64>) -> Result<&Entry<R>, String> {
+        let former = self.entries.split_last().map_or(&[][..], |(_, former)| former);
+        let found = match number {
+            Some(number) => former.iter().find(|entry| entry.number == number),
+            None => former.iter().rev().find(|entry| entry.state == State::Retired),
+        };
+        found.ok_or_else(|| {
+            let kept: Vec<String> = former.iter().map(|entry| entry.number.to_string()).collect();
+            match (number, kept.is_empty()) {
+                (_, true) => "there is no former revision to roll back to".to_owned(),
+                (Some(number), false) => {
+                    format!("there is no former revision {number}; there are {}", kept.join(", "))
+                }
+                (None, false) => format!(
+                    "each former revision was itself rolled back; name one of {} to have it anyway",
+                    kept.join(", ")
+                ),
+            }
+        })
+    }
+
+    /// All of them, the newest first.
+    pub(crate) fn reports(&self) -> Vec<RevisionReport> {
+        let report = |entry: &Entry<R>| RevisionReport {
+            revision: entry.number,
+            version: entry.version.clone(),
+            digest: entry.digest.clone(),
+            since: entry.since.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            state: entry.state.clone(),
+        };
+        self.entries.iter().rev().map(report).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: u64) -> Entry<()> {
+        Entry {
+            number,
+            version: format!("1.{number}"),
+            digest: format!("sha256:{number}"),
+            since: SystemTime::UNIX_EPOCH,
+            state: State::Active,
+            recipe: (),
+        }
+    }
+
+    fn history(count: u64) -> History<()> {
+        let mut history = History::new(2);
+        for number in 1..=count {
+            history.push(entry(number), None);
+        }
+        history
+    }
+
+    fn states(history: &History<()>) -> Vec<(u64, State)> {
+        history.reports().into_iter().map(|report| (report.revision, report.state)).collect()
+    }
+
+    #[test]
+    fn so_many_are_kept_beside_the_one_that_runs() {
+        use State::{Active, Retired};
+        assert_eq!(states(&history(2)), [(2, Active), (1, Retired)]);
+        assert_eq!(states(&history(5)), [(5, Active), (4, Retired), (3, Retired)]);
+    }
+
+    #[test]
+    fn one_that_runs_once_more_has_a_new_number() {
+        let mut history = history(3);
+        history.push(entry(4), Some(2));
+        assert_eq!(states(&history), [(4, State::Active), (3, State::Retired), (1, State::Retired)]);
+    }
+
+    #[test]
+    fn the_way_back_leads_to_the_newest_that_did_not_fail() {
+        let mut history = history(2);
+        history.set_state(State::RolledBack("it traps".to_owned()));
+        history.push(entry(3), None);
+        assert_eq!(history.target(None).map(|entry| entry.number), Ok(1));
+        assert_eq!(history.target(Some(2)).map(|entry| entry.number), Ok(2), "if it is named");
+        for (number, problem) in
+            [(Some(7), "there is no former revision 7; there are 1, 2"), (Some(3), "no former revision 3")]
+        {
+            assert!(history.target(number).unwrap_err().contains(problem), "{number:?}");
+        }
+        assert!(History::<()>::new(2).target(None).unwrap_err().contains("no former"));
+        let mut bad = History::new(2);
+        bad.push(entry(1), None);
+        bad.set_state(State::RolledBack(String::new()));
+        bad.push(entry(2), None);
+        assert!(bad.target(None).unwrap_err().contains("name one of 1"));
+    }
+}

@@ -382,3 +382,39 @@ async fn what_one_call_reaches_the_cluster_through_is_not_there_for_the_next() {
     assert_eq!(revision.instances_created(), 1, "it is the same instance");
     assert_eq!((asked(&through), asked(&direct)), (1, 1));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_call_holds_is_let_go_when_nothing_of_it_runs_any_more() {
+    // It begins on a background thread.
+    let own = Limits { prompt_cpu_per_second: Duration::ZERO, ..limits() };
+    let (revision, cluster, _) = start_with(own).await;
+    let (begin, begun) = std::sync::mpsc::channel();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    *cluster.on_get.lock().unwrap() = Some(Arc::new(move || {
+        begin.send(()).unwrap();
+        // As on a thread that the kernel does not let run.
+        let _ = held.lock().unwrap().recv();
+    }));
+    let request = Request {
+        key: Key::new("default", "get"),
+        reconcile_id: "1".to_owned(),
+        attempt: 1,
+        first_seen: std::time::SystemTime::UNIX_EPOCH,
+    };
+    let hold = Arc::new(());
+    let calling = tokio::spawn({
+        let (revision, hold) = (Arc::clone(&revision), Arc::clone(&hold) as Arc<_>);
+        async move { revision.reconcile_through(request, None, Some(hold)).await }
+    });
+    tokio::task::spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
+    calling.abort();
+    assert!(calling.await.unwrap_err().is_cancelled());
+    assert!(Arc::strong_count(&hold) > 1 && revision.is_busy(), "who asked is gone, and it runs");
+    drop(release);
+    let begun = std::time::Instant::now();
+    while Arc::strong_count(&hold) > 1 || revision.is_busy() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is not let go");
+        tokio::task::yield_now().await;
+    }
+}

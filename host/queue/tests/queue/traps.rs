@@ -45,6 +45,26 @@ async fn trap_28_an_add_while_in_flight_is_kept_whatever_the_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn trap_28_a_key_is_in_flight_until_the_last_who_runs_it_is_gone() {
+    for outcome in 0..3 {
+        let queue = exact();
+        queue.add("a", High);
+        let work = take(&queue).expect("a was added");
+        let held = work.hold();
+        match outcome {
+            0 => work.done(),
+            1 => work.retry(),
+            _ => drop(work),
+        }
+        queue.add("a", High);
+        advance(ms(10_000)).await;
+        assert!(take(&queue).is_none(), "outcome {outcome}: it is run on another thread yet");
+        drop(held);
+        assert_eq!(run_all(&queue), ["a"], "outcome {outcome}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn trap_28_two_workers_never_get_the_same_key() {
     let queue = exact();
     queue.add("a", High);

@@ -18,10 +18,16 @@
 //!
 //! It knows neither Kubernetes nor plugins, and keeps nothing.
 
+mod credential_helper;
+mod credentials;
+#[cfg(test)]
+mod credentials_tests;
 mod digest;
 mod location;
 mod reference;
 
+pub use credential_helper::HelperError;
+pub use credentials::{Credentials, CredentialsError};
 pub use digest::{BadDigest, Component, ComponentDigest, Digest, Manifest, ManifestDigest};
 pub use location::{Location, LocationError, WebAddress};
 pub use reference::Reference;

@@ -18,16 +18,25 @@
 //!
 //! It knows neither Kubernetes nor plugins, and keeps nothing.
 
+mod challenge;
+mod client;
+mod clients;
 mod credential_helper;
 mod credentials;
 #[cfg(test)]
 mod credentials_tests;
 mod digest;
+mod error;
+mod http;
 mod location;
+mod manifest;
 mod reference;
+mod registry;
 
+pub use client::{Client, Fetched, Limits, Pushed, Resolved};
 pub use credential_helper::HelperError;
 pub use credentials::{Credentials, CredentialsError};
 pub use digest::{BadDigest, Component, ComponentDigest, Digest, Manifest, ManifestDigest};
+pub use error::{DigestOf, Error, Said};
 pub use location::{Location, LocationError, WebAddress};
 pub use reference::Reference;

@@ -19,8 +19,11 @@ mod metrics;
 mod own_metrics;
 mod plugin_file;
 mod plugins;
+mod pull;
+mod push;
 mod run;
 mod traces;
+mod transfer;
 
 use std::process::ExitCode;
 
@@ -56,6 +59,8 @@ fn main() -> ExitCode {
             Command::Dev(args) => run::dev(args).await,
             Command::Devcluster(args) => devcluster::serve(args).await,
             Command::Inspect(args) => inspect::inspect(args).await,
+            Command::Push(args) => push::push(args).await,
+            Command::Pull(args) => pull::pull(args).await,
             // They have ended above, before there was a runtime.
             Command::Compile { .. } | Command::Config(_) => Ok(()),
         }

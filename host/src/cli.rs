@@ -68,6 +68,21 @@ pub(crate) enum Command {
     /// Have a paused plugin of a running host go on: every object is requested.
     #[command(after_help = "Example:\n  wheelhouse resume webapp")]
     Resume(OrderArgs),
+    /// Push a plugin to a registry.
+    ///
+    /// It is pushed as the CNCF's Wasm artifact, which wkg reads, too. The same component always makes the same
+    /// artifact. Credentials are those of `docker login`. A registry on this machine is spoken to by HTTP.
+    #[command(
+        after_help = "Examples:\n  wheelhouse push ghcr.io/example/hello:1.0 target/plugins/hello.wasm\n  wheelhouse push localhost:5000/hello:dev plugins/hello.wasm --format json"
+    )]
+    Push(PushArgs),
+    /// Fetch a component from a registry, or from an https:// URL.
+    ///
+    /// It is checked against its digest. Credentials are those of `docker login`.
+    #[command(
+        after_help = "Examples:\n  wheelhouse pull ghcr.io/example/hello:1.0\n  wheelhouse pull ghcr.io/example/hello@sha256:… -o plugins/hello.wasm --force\n  wheelhouse pull https://example.com/hello.wasm -o - | wasm-tools component wit"
+    )]
+    Pull(PullArgs),
     /// Compile one component from the standard input: the host starts this for itself.
     #[command(name = "__compile", hide = true)]
     Compile {
@@ -294,6 +309,35 @@ pub(crate) struct RollbackArgs {
     pub(crate) order: OrderArgs,
     /// The revision's number; the one before, if not given.
     pub(crate) revision: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PushArgs {
+    /// Where to: registry/repository:tag. The tag is `latest` if there is none.
+    #[arg(value_name = "REFERENCE")]
+    pub(crate) reference: String,
+    /// The component.
+    pub(crate) file: PathBuf,
+    /// How to print what was pushed.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PullArgs {
+    /// Where from: registry/repository:tag, registry/repository@sha256:…, or an https:// URL.
+    #[arg(value_name = "LOCATION")]
+    pub(crate) location: String,
+    /// The file, or a folder for it; `-` is the standard output. The last part of the repository's name with
+    /// `.wasm` after it, in this folder, if not given.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace a file that is there.
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// How to print what was fetched.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Output,
 }
 
 #[derive(Args, Debug)]

@@ -23,9 +23,12 @@ mod own_metrics;
 mod plugin_id;
 mod plugins;
 mod preparation;
+mod pull;
+mod push;
 mod run;
 mod source;
 mod traces;
+mod transfer;
 
 use std::process::ExitCode;
 
@@ -66,6 +69,8 @@ fn main() -> ExitCode {
             Command::Rollback(args) => operate::rollback(args).await,
             Command::Pause(args) => operate::pause(args).await,
             Command::Resume(args) => operate::resume(args).await,
+            Command::Push(args) => push::push(args).await,
+            Command::Pull(args) => pull::pull(args).await,
             // They have ended above, before there was a runtime.
             Command::Compile { .. } | Command::Config(_) => Ok(()),
         }

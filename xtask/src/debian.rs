@@ -5,6 +5,7 @@
 //! from the rustup toolchain. Where each file is gets asked, not assumed.
 
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -142,6 +143,33 @@ pub(crate) fn install(missing: &Missing) -> Result<()> {
         vec!["install", "--quiet", "--yes", "--no-install-recommends", "-oDPkg::Lock::Timeout=60"];
     words.extend(names.iter().map(String::as_str));
     process::run(&mut apt(&words))
+}
+
+/// Unpacks a package into a folder without installing it, which takes no root and runs none of its scripts.
+pub(crate) fn unpack(package: &str, folder: &Path) -> Result<()> {
+    let part = folder.with_extension("part");
+    // What a run before this one may have left.
+    let _ = fs::remove_dir_all(&part);
+    fs::create_dir_all(&part).with_context(|| format!("{}: cannot be made", part.display()))?;
+    eprintln!("setup: unpacking Debian's {package} into {}", folder.display());
+    let download =
+        || process::run(Command::new("apt-get").args(["download", "--quiet", package]).current_dir(&part));
+    // Lists that are missing, or older than the package that they name.
+    let refresh = || {
+        let words = as_root().context("refreshing apt's lists takes root, and `sudo` asks for a password")?;
+        let mut words = words.iter().chain(&["apt-get", "update", "--quiet"]);
+        process::run(Command::new(words.next().unwrap_or(&"apt-get")).args(words))
+    };
+    download().or_else(|_| refresh().and_then(|()| download()))?;
+    for entry in fs::read_dir(&part)? {
+        let file = entry?.path();
+        let is_package = file.extension().is_some_and(|extension| extension == "deb");
+        if is_package {
+            process::run(Command::new("dpkg-deb").arg("--extract").args([&file, &part]))?;
+            fs::remove_file(&file)?;
+        }
+    }
+    fs::rename(&part, folder).with_context(|| format!("{}: cannot be made", folder.display()))
 }
 
 /// What to put before a command that needs root; none if there is no way without a question.

@@ -98,6 +98,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Setup => {
             setup::run(&workspace, cli.guest_toolchain)?;
             tools::nextest(&workspace);
+            tools::docker_registry(&workspace)?;
             tools::kubectl()
         }
         Command::BuildPlugins(args) => {

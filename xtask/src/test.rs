@@ -2,7 +2,7 @@
 //!
 //! A test that is skipped is a failure of the run, and is named: an `#[ignore]` that nobody sees
 //! again is worth no more than a deleted test. Tests find the built plugins by
-//! `WHEELHOUSE_PLUGINS_DIR`, and never find the user's own cluster.
+//! `WHEELHOUSE_PLUGINS_DIR` and the registry by `WHEELHOUSE_DOCKER_REGISTRY`, and never find the user's own cluster.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::setup::Choice;
+use crate::tools::DOCKER_REGISTRY;
 use crate::workspace::Workspace;
 use crate::{guest, process, setup, tools};
 
@@ -21,6 +22,7 @@ const PLUGINS_DIR: &str = "WHEELHOUSE_PLUGINS_DIR";
 pub(crate) fn run(workspace: &Workspace, choice: Choice, args: &[String]) -> Result<()> {
     let toolchain = setup::run(workspace, choice)?;
     tools::kubectl()?;
+    let registry = tools::docker_registry(workspace)?;
     let nextest = tools::nextest(workspace);
 
     let mut report = Report::default();
@@ -31,7 +33,9 @@ pub(crate) fn run(workspace: &Workspace, choice: Choice, args: &[String]) -> Res
         if nextest { skipped_by_nextest(workspace) } else { skipped_by_cargo(workspace, "--tests") }
     })?;
     let mut failed = Vec::new();
-    let tests = report.step("tests", || process::run(test_command(workspace, nextest).args(args)));
+    let tests = report.step("tests", || {
+        process::run(test_command(workspace, nextest).env(DOCKER_REGISTRY, registry).args(args))
+    });
     failed.extend(tests.err());
     if args.is_empty() {
         let documentation = report.step("documentation tests", || {

@@ -7,6 +7,9 @@ mod command_line;
 mod compiling;
 mod configuring;
 mod dependencies;
+#[allow(dead_code, reason = "the tests of the artifacts put more into it by hand")]
+#[path = "../../artifacts/tests/artifacts/docker_registry.rs"]
+mod docker_registry;
 mod granting;
 mod killing;
 mod leading;
@@ -14,6 +17,7 @@ mod limiting;
 mod loading;
 mod measuring;
 mod plugins;
+mod pulling;
 mod reconciling;
 mod revising;
 mod saying;

@@ -188,3 +188,13 @@ async fn with_a_lease_for_each_plugin_two_hosts_share_them_and_none_runs_on_both
     cluster.until_recorded("first", "a", "end").await;
     assert_eq!(reconciles(&second), 0.0);
 }
+
+#[tokio::test]
+async fn a_host_that_cannot_serve_its_admin_endpoints_does_not_stand_for_the_lease() {
+    let cluster = Cluster::start().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (status, log) = cluster.try_host(&["--admin-addr", &address]);
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("cannot be listened on") && !log.contains("leader election"), "{log}");
+}

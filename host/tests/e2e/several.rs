@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::process::ExitStatus;
 
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -67,6 +68,16 @@ impl Cluster {
         let common = ["--identity", name, "--grants", grants.to_str().unwrap()];
         let flags: Vec<&str> = common.iter().chain(flags).copied().collect();
         Host::join(&self.at, &self.files.path().join("kubeconfig"), folder, &flags).await
+    }
+
+    /// What becomes of a host that cannot start with these flags, and its log.
+    pub(crate) fn try_host(&self, flags: &[&str]) -> (ExitStatus, String) {
+        let folder = with(&[]);
+        let kubeconfig = self.files.path().join("kubeconfig");
+        let mut command = wheelhouse();
+        command.args(["run", "--plugin-dir"]).arg(folder.path()).args(flags).env("KUBECONFIG", kubeconfig);
+        let output = command.output().unwrap();
+        (output.status, String::from_utf8(output.stderr).unwrap())
     }
 
     pub(crate) fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {

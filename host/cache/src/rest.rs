@@ -16,7 +16,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -24,7 +24,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use kube::client::Body;
 use tokio::time::timeout;
-use wheelhouse_core::Fence;
+use wheelhouse_core::{Fence, Moment};
 
 pub use crate::connection::Rotation;
 use crate::connection::{Connection, Trouble};
@@ -155,7 +155,7 @@ impl Rest {
     ) -> Result<Bytes, Failure> {
         let within = match method {
             Method::GET => within,
-            _ => within.min(self.fence.left(Instant::now())?),
+            _ => within.min(self.fence.left(Moment::now())?),
         };
         let answer = async {
             let response = if method == Method::GET && content.is_none() {
@@ -203,7 +203,7 @@ impl Rest {
         let writes = request.method() != Method::GET;
         let used = self.connection.for_request().await;
         if writes {
-            self.fence.left(Instant::now()).map_err(Failure::from)?;
+            self.fence.left(Moment::now()).map_err(Failure::from)?;
         }
         let sent = self.requests.sending(&used.host, &method);
         let answer = used.client.send(request).await;

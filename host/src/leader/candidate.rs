@@ -6,14 +6,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use wheelhouse_cache::{Failure, Rest};
 use wheelhouse_controller::Controller;
-use wheelhouse_core::Fence;
+use wheelhouse_core::{Fence, Moment};
 
 use super::elector::{Elector, Next, NotWritten};
 use super::leases::Leases;
@@ -25,6 +25,8 @@ use super::watching::Watching;
 const GIVE_BACK: Duration = Duration::from_secs(5);
 /// How long work may take to stop before the log says so.
 const SLOW: Duration = Duration::from_secs(10);
+/// A timer stands still while the machine is suspended: whoever leads looks at the time so often.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What others see of a candidate.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +75,7 @@ impl Candidate {
         let (state, task) = (watch::Sender::default(), Mutex::default());
         let candidate = Arc::new(Self { name, namespace, fence, state, task });
         let driver = Driver {
-            elector: Elector::new(settings.identity.clone(), settings.timings, Instant::now(), super::random),
+            elector: Elector::new(settings.identity.clone(), settings.timings, Moment::now(), super::random),
             leases: Leases::new(rest.clone(), &candidate.namespace, &candidate.name),
             watching: Watching::new(
                 rest.clone(),
@@ -163,7 +165,7 @@ impl Driver {
     async fn run(mut self) {
         let mut state = self.candidate.state.subscribe();
         loop {
-            let now = Instant::now();
+            let now = Moment::now();
             let next = self.elector.next(now, &time());
             if self.publish(now) {
                 self.stopped().await;
@@ -173,13 +175,15 @@ impl Driver {
             match next {
                 Next::Wait(until) => {
                     let leads = self.elector.leads_until(now).is_some();
+                    let wait = until.saturating_since(now);
+                    let wait = if leads { wait.min(LOOK) } else { wait };
                     if leads {
                         self.watching.stop();
                     }
                     tokio::select! {
                         _ = end => break,
-                        () = tokio::time::sleep_until(until.into()) => {}
-                        () = self.watching.freed(), if !leads => self.elector.freed(Instant::now()),
+                        () = tokio::time::sleep(wait) => {}
+                        () = self.watching.freed(), if !leads => self.elector.freed(Moment::now()),
                     }
                 }
                 Next::Read => {
@@ -193,7 +197,7 @@ impl Driver {
                 Next::Write(write) => {
                     let answer = self.leases.write(&write, self.within(now)).await;
                     let answer = answer.map_err(|failure| self.not_written(&failure));
-                    self.elector.wrote(Instant::now(), now, &write, answer);
+                    self.elector.wrote(Moment::now(), now, &write, answer);
                 }
             }
         }
@@ -201,9 +205,9 @@ impl Driver {
     }
 
     /// How long a request may take: while the lease is held, no longer than it is.
-    fn within(&self, now: Instant) -> Duration {
+    fn within(&self, now: Moment) -> Duration {
         let longest = self.settings.timings.renew_deadline / 2;
-        let left = self.elector.leads_until(now).map(|until| until.saturating_duration_since(now));
+        let left = self.elector.leads_until(now).map(|until| until.saturating_since(now));
         left.map_or(longest, |left| left.min(longest))
     }
 
@@ -213,7 +217,7 @@ impl Driver {
             self.said.clear();
         }
         let patience = self.settings.patience();
-        self.elector.read(Instant::now(), read, patience, &time());
+        self.elector.read(Moment::now(), read, patience, &time());
     }
 
     fn not_written(&mut self, failure: &Failure) -> NotWritten {
@@ -239,7 +243,7 @@ impl Driver {
     }
 
     /// Tells others where the lease is; whether it was lost.
-    fn publish(&mut self, now: Instant) -> bool {
+    fn publish(&mut self, now: Moment) -> bool {
         let (until, holder) = (self.elector.leads_until(now), self.elector.holder());
         match until {
             Some(until) => self.candidate.fence.open_until(until),
@@ -290,7 +294,7 @@ impl Driver {
 
     async fn give_back(mut self) {
         self.candidate.fence.close();
-        let led = self.elector.leads_until(Instant::now()).is_some();
+        let led = self.elector.leads_until(Moment::now()).is_some();
         self.candidate.state.send_modify(|state| state.leads = false);
         if led {
             self.settings.held.fetch_sub(1, Ordering::Relaxed);
@@ -315,7 +319,7 @@ impl Driver {
             // An earlier write may have come late, or this one's answer may have been lost.
             tokio::time::sleep(Duration::from_millis(100)).await;
             match self.leases.read(GIVE_BACK).await {
-                Ok(Some(lease)) => self.elector.see(lease, Instant::now()),
+                Ok(Some(lease)) => self.elector.see(lease, Moment::now()),
                 Ok(None) => return false,
                 Err(_) => {}
             }

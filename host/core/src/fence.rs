@@ -26,7 +26,7 @@ pub struct Fence {
 
 /// The end has passed: another host may be writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this host does not hold the lease that the plugin runs under, so nothing was sent")]
+#[error("this host does not hold the lease that the plugin runs under")]
 pub struct Fenced;
 
 impl Fence {

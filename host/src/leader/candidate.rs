@@ -15,7 +15,7 @@ use wheelhouse_cache::{Failure, Rest};
 use wheelhouse_controller::Controller;
 use wheelhouse_core::{Fence, Moment};
 
-use super::elector::{Elector, Next, NotWritten};
+use super::elector::{Elector, Next, NotWritten, Write};
 use super::leases::Leases;
 use super::record::{Lease, micro_time};
 use super::settings::Settings;
@@ -85,7 +85,7 @@ impl Candidate {
             ),
             candidate: Arc::clone(&candidate),
             settings: settings.clone(),
-            said: String::new(),
+            said: Said::default(),
         };
         *candidate.lock() = Some(tokio::spawn(driver.run()));
         candidate
@@ -152,8 +152,14 @@ struct Driver {
     watching: Watching,
     candidate: Arc<Candidate>,
     settings: Settings,
-    /// The last trouble that the log has, so that it has it once.
-    said: String,
+    said: Said,
+}
+
+/// The troubles that the log has, so that it has each once: until what was in trouble succeeds.
+#[derive(Default)]
+struct Said {
+    reading: String,
+    writing: String,
 }
 
 /// What the wall clock shows.
@@ -196,8 +202,7 @@ impl Driver {
                 // What was written must not be forgotten: it would keep the lease from others.
                 Next::Write(write) => {
                     let answer = self.leases.write(&write, self.within(now)).await;
-                    let answer = answer.map_err(|failure| self.not_written(&failure));
-                    self.elector.wrote(Moment::now(), now, &write, answer);
+                    self.wrote(now, &write, answer);
                 }
             }
         }
@@ -212,34 +217,59 @@ impl Driver {
     }
 
     fn read(&mut self, read: Result<Option<Lease>, Failure>) {
-        let read = read.map_err(|failure| self.trouble(&failure.to_string()));
-        if read.is_ok() {
-            self.said.clear();
-        }
-        let patience = self.settings.patience();
-        self.elector.read(Moment::now(), read, patience, &time());
-    }
-
-    fn not_written(&mut self, failure: &Failure) -> NotWritten {
-        match failure.code() {
-            // It is there already, it is another one by now, or it is gone.
-            Some(404 | 409) => NotWritten::Conflict,
-            _ => {
-                self.trouble(&failure.to_string());
-                NotWritten::Unknown
+        match &read {
+            Ok(_) => self.said.reading.clear(),
+            Err(failure) => {
+                let (trouble, remedy) = (failure.to_string(), self.permission());
+                if self.said.reading != trouble {
+                    self.warn("read", &trouble, &remedy);
+                    self.said.reading = trouble;
+                }
             }
         }
+        let patience = self.settings.patience();
+        self.elector.read(Moment::now(), read.map_err(drop), patience, &time());
     }
 
-    fn trouble(&mut self, trouble: &str) {
-        if self.said != trouble {
-            let Candidate { namespace, name, .. } = &*self.candidate;
-            tracing::warn!(
-                lease = name,
-                "the lease cannot be read or written, and is tried again (the host needs get, create and update of leases.coordination.k8s.io in namespace {namespace}): {trouble}"
-            );
-            trouble.clone_into(&mut self.said);
+    fn wrote(&mut self, sent: Moment, write: &Write, answer: Result<String, Failure>) {
+        let answer = match answer {
+            Ok(version) => {
+                self.said = Said::default();
+                Ok(version)
+            }
+            Err(failure) => Err(self.not_written(write, &failure)),
+        };
+        self.elector.wrote(Moment::now(), sent, write, answer);
+    }
+
+    fn not_written(&mut self, write: &Write, failure: &Failure) -> NotWritten {
+        let remedy = match (failure.code(), &write.replaces) {
+            // It is another one by now, or it is there already; or the one to replace is gone.
+            (Some(409), _) | (Some(404), Some(_)) => return NotWritten::Conflict,
+            (Some(404), None) => format!(
+                "there is no namespace {}: create it, or name another one by --lease-namespace",
+                self.candidate.namespace
+            ),
+            _ => self.permission(),
+        };
+        let trouble = failure.to_string();
+        if self.said.writing != trouble {
+            self.warn("written", &trouble, &remedy);
+            self.said.writing = trouble;
         }
+        NotWritten::Unknown
+    }
+
+    fn permission(&self) -> String {
+        format!(
+            "the host needs get, create and update of leases.coordination.k8s.io in namespace {}",
+            self.candidate.namespace
+        )
+    }
+
+    fn warn(&self, what: &str, trouble: &str, remedy: &str) {
+        let lease = &self.candidate.name;
+        tracing::warn!(lease, "the lease cannot be {what}, and is tried again ({remedy}): {trouble}");
     }
 
     /// Tells others where the lease is; whether it was lost.

@@ -55,7 +55,7 @@ pub(crate) struct Write {
 pub(crate) enum NotWritten {
     /// The Lease is not what it was, and nothing was written.
     Conflict,
-    /// Whether it was written is not known.
+    /// Whether it was written is not known; or it cannot be, whatever the Lease is.
     Unknown,
 }
 
@@ -85,6 +85,8 @@ pub(crate) struct Elector {
     then: Then,
     /// Since when the lease was seen to be free.
     free: Option<Moment>,
+    /// It was looked at at once after a conflict, and no write has succeeded since.
+    hurried: bool,
 }
 
 impl Elector {
@@ -96,8 +98,17 @@ impl Elector {
         now: Moment,
         random: impl FnMut() -> f64 + Send + Sync + 'static,
     ) -> Self {
-        let random = Box::new(random);
-        Self { identity, timings, random, seen: None, held: None, due: now, then: Then::Read, free: None }
+        Self {
+            identity,
+            timings,
+            random: Box::new(random),
+            seen: None,
+            held: None,
+            due: now,
+            then: Then::Read,
+            free: None,
+            hurried: false,
+        }
     }
 
     /// Until when this one leads, if it does.
@@ -230,13 +241,15 @@ impl Elector {
         let leads = self.leads_until(now).is_some();
         match answer {
             Ok(version) => {
-                self.free = None;
+                (self.free, self.hurried) = (None, false);
                 self.see(Lease { record: write.record.clone(), version }, now);
                 self.held = Some(sent);
                 (self.due, self.then) = ((sent + self.timings.retry_period).max(now), Then::Renew);
             }
             // The Lease says who it was: this one itself, with an answer that was lost, or another one.
-            Err(NotWritten::Conflict) if leads => (self.due, self.then) = (now, Then::Read),
+            Err(NotWritten::Conflict) if leads && !self.hurried => {
+                (self.due, self.then, self.hurried) = (now, Then::Read, true);
+            }
             Err(_) => self.again(now),
         }
     }

@@ -251,3 +251,30 @@ fn a_lease_that_is_said_to_be_free_is_looked_at_at_once_and_no_write_is_given_up
     elector.freed(now + SECOND);
     written(elector.next(now + SECOND, "now"));
 }
+
+#[test]
+fn a_leader_looks_once_at_once_for_whom_a_conflict_was_and_then_takes_its_time() {
+    let now = Moment::now();
+    let mut elector = leader(now);
+    let conflict = |elector: &mut Elector, at: Moment| {
+        let write = written(elector.next(at, ""));
+        elector.wrote(at, at, &write, Err(NotWritten::Conflict));
+        elector.next(at, "")
+    };
+    let later = now + TIMINGS.retry_period;
+    assert_eq!(conflict(&mut elector, later), Next::Read);
+    // It has its own lease there, or none, and yet it cannot write.
+    elector.read(later, Ok(None), NONE, "");
+    let again = later + TIMINGS.retry_period;
+    assert_eq!(conflict(&mut elector, later), Next::Wait(again));
+    assert_eq!(elector.next(again, ""), Next::Read);
+    elector.read(again, Ok(None), NONE, "");
+    assert_eq!(conflict(&mut elector, again), Next::Wait(again + TIMINGS.retry_period));
+    // A write that succeeds ends it.
+    let mut elector = leader(now);
+    conflict(&mut elector, later);
+    elector.read(later, Ok(Some(lease("me", "x", "9"))), NONE, "");
+    let write = written(elector.next(later, ""));
+    elector.wrote(later, later, &write, Ok("10".to_owned()));
+    assert_eq!(conflict(&mut elector, later + TIMINGS.retry_period), Next::Read);
+}

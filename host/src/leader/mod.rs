@@ -15,6 +15,8 @@
 //! the holder's own deadline reach its writes.
 
 mod candidate;
+#[cfg(test)]
+mod candidate_tests;
 mod elector;
 #[cfg(test)]
 mod elector_tests;

@@ -190,6 +190,17 @@ async fn with_a_lease_for_each_plugin_two_hosts_share_them_and_none_runs_on_both
 }
 
 #[tokio::test]
+async fn a_host_whose_lease_has_no_namespace_says_so_and_works_once_it_has_one() {
+    let cluster = Cluster::start().await;
+    let flags = [&SHORT[..], &["--lease-namespace", "nowhere"]].concat();
+    let host = cluster.host("host", &["witness"], 0, &flags).await;
+    host.logged("there is no namespace nowhere: create it, or name another one by --lease-namespace").await;
+    cluster.create_namespace("nowhere").await;
+    host.until_running("witness.wasm").await;
+    assert!(host.leads("witness.wasm"));
+}
+
+#[tokio::test]
 async fn a_host_that_cannot_serve_its_admin_endpoints_does_not_stand_for_the_lease() {
     let cluster = Cluster::start().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

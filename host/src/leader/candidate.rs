@@ -23,6 +23,7 @@ use super::watching::Watching;
 
 /// How long giving a lease back may take: others can wait as well.
 const GIVE_BACK: Duration = Duration::from_secs(5);
+const GIVE_BACK_PAUSE: Duration = Duration::from_millis(100);
 /// How long work may take to stop before the log says so.
 const SLOW: Duration = Duration::from_secs(10);
 /// A timer stands still while the machine is suspended: whoever leads looks at the time so often.
@@ -324,8 +325,9 @@ impl Driver {
 
     async fn give_back(mut self) {
         self.candidate.fence.close();
-        let led = self.elector.leads_until(Moment::now()).is_some();
-        self.candidate.state.send_modify(|state| state.leads = false);
+        let mut led = false;
+        // By what others were told: the deadline may have passed since.
+        self.candidate.state.send_modify(|state| led = std::mem::take(&mut state.leads));
         if led {
             self.settings.held.fetch_sub(1, Ordering::Relaxed);
         }
@@ -342,17 +344,24 @@ impl Driver {
     /// Whether there was something to give back.
     async fn try_give_back(&mut self) -> bool {
         loop {
+            if self.elector.in_doubt() {
+                match self.leases.read(GIVE_BACK).await {
+                    Ok(Some(lease)) => self.elector.see(lease, Moment::now()),
+                    Ok(None) => return false,
+                    Err(_) => {
+                        tokio::time::sleep(GIVE_BACK_PAUSE).await;
+                        continue;
+                    }
+                }
+            }
             let Some(write) = self.elector.release(&time()) else { return false };
+            let sent = Moment::now();
             if self.leases.write(&write, GIVE_BACK).await.is_ok() {
                 return true;
             }
             // An earlier write may have come late, or this one's answer may have been lost.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            match self.leases.read(GIVE_BACK).await {
-                Ok(Some(lease)) => self.elector.see(lease, Moment::now()),
-                Ok(None) => return false,
-                Err(_) => {}
-            }
+            self.elector.wrote(Moment::now(), sent, &write, Err(NotWritten::Unknown));
+            tokio::time::sleep(GIVE_BACK_PAUSE).await;
         }
     }
 }

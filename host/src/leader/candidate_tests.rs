@@ -206,6 +206,19 @@ async fn the_log_says_once_that_a_lease_cannot_be_written_though_it_can_be_read(
 }
 
 #[tokio::test]
+async fn a_lease_that_was_got_without_an_answer_is_given_back_at_the_end() {
+    let got = |method: &Method| if method == Method::GET { Does::Answers } else { Does::Fails };
+    let server = Server::start(got).await;
+    let candidate = server.candidate(&settings(100_000 * MS, 50_000 * MS));
+    eventually("it was got", || server.record().is_some_and(|record| record.holder == "me")).await;
+    assert!(!candidate.standing().leads);
+    candidate.end().await;
+    assert_eq!(server.record().unwrap().holder, "");
+    // That write was not answered either, and was looked after.
+    assert!(server.asked(&Method::GET) >= 3, "{:?}", server.kept.lock().unwrap().asked);
+}
+
+#[tokio::test]
 async fn a_lease_that_another_one_holds_is_left_alone_at_the_end() {
     let server = Server::start(|_| Does::Answers).await;
     let mut lease = new_lease("ns", "l");
@@ -216,4 +229,27 @@ async fn a_lease_that_another_one_holds_is_left_alone_at_the_end() {
     eventually("it has seen that", || candidate.standing().holder == "other").await;
     candidate.end().await;
     assert_eq!(server.kept.lock().unwrap().lease, Some(lease));
+}
+
+#[tokio::test]
+async fn a_host_holds_no_lease_any_more_whose_deadline_passed_while_it_was_given_back() {
+    // Which of two things is seen first when both have come is left to chance.
+    for _ in 0..10 {
+        let server = Server::start(|_| Does::Answers).await;
+        let settings = settings(100 * MS, 50 * MS);
+        let candidate = server.candidate(&settings);
+        eventually("it leads", || candidate.standing().leads).await;
+        assert_eq!(settings.held.load(Ordering::Relaxed), 1);
+        let end = async {
+            candidate.end().await;
+        };
+        let keeps_the_thread = async {
+            let deadline = Moment::now() + settings.timings.renew_deadline;
+            while Moment::now() < deadline {
+                std::hint::spin_loop();
+            }
+        };
+        tokio::join!(end, keeps_the_thread);
+        assert_eq!(settings.held.load(Ordering::Relaxed), 0);
+    }
 }

@@ -85,6 +85,8 @@ pub(crate) struct Elector {
     then: Then,
     /// Since when the lease was seen to be free.
     free: Option<Moment>,
+    /// A write failed, and the Lease was not seen since.
+    in_doubt: bool,
     /// It was looked at at once after a conflict, and no write has succeeded since.
     hurried: bool,
 }
@@ -107,6 +109,7 @@ impl Elector {
             due: now,
             then: Then::Read,
             free: None,
+            in_doubt: false,
             hurried: false,
         }
     }
@@ -159,6 +162,7 @@ impl Elector {
         patience: Duration,
         time: &str,
     ) {
+        self.in_doubt &= answer.is_err();
         let lease = match answer {
             Ok(Some(lease)) => lease,
             Ok(None) => return self.read_none(now, patience, time),
@@ -239,6 +243,7 @@ impl Elector {
         answer: Result<String, NotWritten>,
     ) {
         let leads = self.leads_until(now).is_some();
+        self.in_doubt = answer.is_err();
         match answer {
             Ok(version) => {
                 (self.free, self.hurried) = (None, false);
@@ -252,6 +257,11 @@ impl Elector {
             }
             Err(_) => self.again(now),
         }
+    }
+
+    /// Whether the Lease may be this one's without its knowing.
+    pub(crate) fn in_doubt(&self) -> bool {
+        self.in_doubt
     }
 
     /// What gives the lease back, if this one may hold it: then others need not wait.
@@ -269,6 +279,7 @@ impl Elector {
 
     /// Takes note of a Lease. Only a change of its record is news.
     pub(crate) fn see(&mut self, lease: Lease, now: Moment) {
+        self.in_doubt = false;
         let at = match &self.seen {
             Some(seen) if seen.lease.record == lease.record => seen.at,
             _ => now,

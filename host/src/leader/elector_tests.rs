@@ -278,3 +278,21 @@ fn a_leader_looks_once_at_once_for_whom_a_conflict_was_and_then_takes_its_time()
     elector.wrote(later, later, &write, Ok("10".to_owned()));
     assert_eq!(conflict(&mut elector, later + TIMINGS.retry_period), Next::Read);
 }
+
+#[test]
+fn after_a_write_that_failed_a_lease_may_be_held_until_it_was_looked_at() {
+    let now = Moment::now();
+    for failure in [NotWritten::Unknown, NotWritten::Conflict] {
+        let mut elector = elector(now);
+        elector.read(now, Ok(None), NONE, "");
+        assert!(!elector.in_doubt());
+        let write = written(elector.next(now, ""));
+        elector.wrote(now, now, &write, Err(failure));
+        assert!(elector.in_doubt());
+        elector.read(now, Err(()), NONE, "");
+        assert!(elector.in_doubt());
+        elector.read(now, Ok(Some(lease("me", "x", "1"))), NONE, "");
+        assert!(!elector.in_doubt());
+        assert_eq!(elector.release("").unwrap().replaces.as_deref(), Some("1"));
+    }
+}

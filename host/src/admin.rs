@@ -13,6 +13,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use wheelhouse_core::printable::printable;
 
@@ -21,17 +22,21 @@ use crate::loader::What;
 use crate::metrics;
 use crate::plugins::Plugins;
 
-/// Serves the admin endpoints until the task is aborted.
+/// Where the admin endpoints will be served.
 ///
 /// # Errors
 /// If the address cannot be had.
-pub(crate) async fn serve(addr: SocketAddr, plugins: Plugins) -> anyhow::Result<JoinHandle<()>> {
-    let listener = tokio::net::TcpListener::bind(addr).await;
-    let listener = listener.with_context(|| {
+pub(crate) async fn listen(addr: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr).await.with_context(|| {
         format!("--admin-addr {addr}: cannot be listened on; choose another, or port 0 for a free one")
-    })?;
-    let addr = listener.local_addr()?;
-    tracing::info!("admin endpoints: http://{addr}/plugins, /metrics, /healthz, /readyz");
+    })
+}
+
+/// Serves the admin endpoints until the task is aborted.
+pub(crate) fn serve(listener: TcpListener, plugins: Plugins) -> JoinHandle<()> {
+    if let Ok(addr) = listener.local_addr() {
+        tracing::info!("admin endpoints: http://{addr}/plugins, /metrics, /healthz, /readyz");
+    }
     let router = Router::new()
         .route("/", get(|| async { "wheelhouse: /plugins /metrics /healthz /readyz\n" }))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -42,11 +47,11 @@ pub(crate) async fn serve(addr: SocketAddr, plugins: Plugins) -> anyhow::Result<
         .route("/plugins/{name}/{order}", post(order))
         .with_state(plugins)
         .into_make_service_with_connect_info::<SocketAddr>();
-    Ok(tokio::spawn(async move {
+    tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!("the admin endpoints have ended: {error}");
         }
-    }))
+    })
 }
 
 async fn ready(State(plugins): State<Plugins>) -> impl IntoResponse {

@@ -139,7 +139,7 @@ pub(crate) struct HostArgs {
 pub(crate) struct LeaseArgs {
     /// Work only while holding a Lease, so that of several hosts one works and the others stand by. On for
     /// `run` and off for `dev` if not given.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "WHEELHOUSE_LEADER_ELECTION")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "WHEELHOUSE_LEADER_ELECTION")]
     pub(crate) leader_election: Option<bool>,
     /// The Lease's namespace; $POD_NAMESPACE, the service account's, or `default` if not given.
     #[arg(long, value_name = "NAME", env = "WHEELHOUSE_LEASE_NAMESPACE")]
@@ -148,7 +148,7 @@ pub(crate) struct LeaseArgs {
     #[arg(long, value_name = "NAME", default_value = "wheelhouse", env = "WHEELHOUSE_LEASE_NAME")]
     pub(crate) lease_name: String,
     /// One Lease for each plugin, named NAME-PLUGIN, so that several hosts share the plugins between them.
-    #[arg(long, env = "WHEELHOUSE_LEASE_PER_PLUGIN")]
+    #[arg(long, env = "WHEELHOUSE_LEASE_PER_PLUGIN", value_parser = BoolishValueParser::new())]
     pub(crate) lease_per_plugin: bool,
     /// What this host calls itself in a Lease: no other process may have the same. $POD_NAME, or the name of
     /// the machine, with something random if not given.

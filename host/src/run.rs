@@ -110,6 +110,7 @@ async fn host(
     // `run` is what may run twice; a development cluster ends with its one host.
     let settings = Settings::of(&args.lease, otherwise == Otherwise::Nothing)?;
     let grants = Grants::follow(args.grants.as_deref(), otherwise).await?;
+    let listener = admin::listen(args.admin_addr).await?;
     if args.grants.is_none() {
         match otherwise {
             Otherwise::Nothing => {
@@ -125,6 +126,7 @@ async fn host(
     }
     let config = SandboxConfig { stack: args.stack, ..compile::sandbox(&args.compile)? };
     let sandbox = Sandbox::new(config)?;
+    // A host that cannot start must not die holding the lease: nothing fails from here on.
     let election = Election::start(settings, &rest);
     let runtime = Runtime {
         sandbox,
@@ -140,7 +142,7 @@ async fn host(
         revision_history_limit: args.revision_history_limit,
     };
     let plugins = Plugins::new(runtime, settings, grants, election.clone());
-    let admin = admin::serve(args.admin_addr, plugins.clone()).await?;
+    let admin = admin::serve(listener, plugins.clone());
     let (changes, receiver) = mpsc::channel(16);
     let folder = std::path::absolute(&args.plugin_dir).unwrap_or_else(|_| args.plugin_dir.clone());
     tracing::info!(folder = %folder.display(), "plugins are loaded from here");

@@ -27,8 +27,11 @@ pub enum Failure {
     #[error("the request cannot be sent: {0}")]
     BadRequest(String),
     /// Nothing was sent: another host may be at work.
-    #[error(transparent)]
-    Fenced(#[from] Fenced),
+    #[error("{0}, so nothing was sent")]
+    Fenced(Fenced),
+    /// A write's answer is not awaited: another host may be at work by now.
+    #[error("{0} any more, so its answer was not awaited: whether the write was carried out is not known")]
+    GivenUp(Fenced),
 }
 
 /// A refusal: Kubernetes' `Status`, as far as it was given.
@@ -74,7 +77,7 @@ impl Failure {
             Self::TimedOut(_) => "timeout",
             Self::Unreadable(_) => "unreadable",
             Self::BadRequest(_) => "bad_request",
-            Self::Fenced(_) => "fenced",
+            Self::Fenced(_) | Self::GivenUp(_) => "fenced",
         }
     }
 

@@ -1,8 +1,11 @@
 //! How many requests were sent to the API server, and what came of them: client-go's
 //! `rest_client_requests_total`.
+//!
+//! What was counted once is counted again without a lock: a thread that gives way to all others may stop in the
+//! midst of it, and the renewal of a lease does not wait for that one.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use http::{Method, Uri};
 
@@ -12,10 +15,18 @@ const NO_ANSWER: &str = "<error>";
 /// Counts each HTTP request once, a repeated one again.
 #[derive(Debug, Default)]
 pub struct Requests {
-    counts: Mutex<BTreeMap<Labels, u64>>,
+    /// A list that only grows, and is short: it has what the API servers answered so far.
+    first: OnceLock<Box<Counter>>,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
+struct Counter {
+    labels: Labels,
+    count: AtomicU64,
+    next: OnceLock<Box<Counter>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Labels {
     host: Arc<str>,
     method: &'static str,
@@ -26,39 +37,52 @@ struct Labels {
 impl Requests {
     /// One is on its way. Whoever stops waiting for it has no answer.
     pub(crate) fn sending(&self, host: &Arc<str>, method: &Method) -> Sent<'_> {
-        Sent { requests: self, host: Arc::clone(host), method: verb(method), code: None }
+        Sent { requests: self, labels: Labels { host: Arc::clone(host), method: verb(method), code: None } }
+    }
+
+    fn count(&self, labels: &Labels) {
+        let mut place = &self.first;
+        loop {
+            let counter = place.get_or_init(|| {
+                Box::new(Counter { labels: labels.clone(), count: AtomicU64::new(0), next: OnceLock::new() })
+            });
+            if counter.labels == *labels {
+                counter.count.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            place = &counter.next;
+        }
     }
 
     /// Of each status (`<error>` if there was no answer), method, and host with its port: how many.
     pub fn counts(&self) -> Vec<(String, &'static str, String, u64)> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let one = |(labels, count): (&Labels, &u64)| {
+        let counters = std::iter::successors(self.first.get(), |counter| counter.next.get());
+        let mut counts: Vec<_> =
+            counters.map(|counter| (&counter.labels, counter.count.load(Ordering::Relaxed))).collect();
+        counts.sort_unstable();
+        let one = |(labels, count): (&Labels, u64)| {
             let code = labels.code.map_or_else(|| NO_ANSWER.to_owned(), |code| code.to_string());
-            (code, labels.method, labels.host.to_string(), *count)
+            (code, labels.method, labels.host.to_string(), count)
         };
-        counts.iter().map(one).collect()
+        counts.into_iter().map(one).collect()
     }
 }
 
 /// A request; it counts when this is dropped.
 pub(crate) struct Sent<'a> {
     requests: &'a Requests,
-    host: Arc<str>,
-    method: &'static str,
-    code: Option<u16>,
+    labels: Labels,
 }
 
 impl Sent<'_> {
     pub(crate) fn ended(mut self, code: Option<u16>) {
-        self.code = code;
+        self.labels.code = code;
     }
 }
 
 impl Drop for Sent<'_> {
     fn drop(&mut self) {
-        let labels = Labels { host: Arc::clone(&self.host), method: self.method, code: self.code };
-        let mut counts = self.requests.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry(labels).or_default() += 1;
+        self.requests.count(&self.labels);
     }
 }
 
@@ -96,6 +120,24 @@ mod tests {
             requests.counts(),
             [of("<error>", "GET", 1), of("200", "GET", 2), of("<error>", "POST", 1)]
         );
+    }
+
+    #[test]
+    fn what_several_threads_count_at_once_is_the_sum() {
+        let (requests, host) = (Requests::default(), Arc::from("h:1"));
+        std::thread::scope(|scope| {
+            for thread in 0..8_u16 {
+                let (requests, host) = (&requests, &host);
+                scope.spawn(move || {
+                    for request in 0..1_000 {
+                        requests.sending(host, &Method::PUT).ended(Some(200 + (thread + request) % 10));
+                    }
+                });
+            }
+        });
+        let counts = requests.counts();
+        assert_eq!(counts.len(), 10, "{counts:?}");
+        assert!(counts.iter().all(|(_, _, _, count)| *count == 800), "{counts:?}");
     }
 
     #[test]

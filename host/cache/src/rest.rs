@@ -9,14 +9,16 @@
 //! Credentials and certificates are rotated while the process runs: see [`Rest::following`].
 //!
 //! What may only be written under a lease goes through a [`Rest::fenced`], so that no way of writing can
-//! forget it. It is judged as late as kube's client allows, just before the request is handed over, and once
-//! the fence is closed nobody waits for the answer to a write any more. What is left is the time that it takes
-//! from there to the kernel: a process that is stopped within it, for longer than its lease, sends that one
-//! request late.
+//! forget it. It is judged as late as kube's client allows, before each step of handing the request over, and
+//! once the fence is closed nobody waits for the answer to a write any more. What is left is the time that it
+//! takes from there to the kernel: a process, or a thread of it, that is kept from running within it, for longer
+//! than its lease, sends that one request late.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -24,7 +26,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use kube::client::Body;
 use tokio::time::timeout;
-use wheelhouse_core::Fence;
+use wheelhouse_core::{Fence, Moment};
 
 pub use crate::connection::Rotation;
 use crate::connection::{Connection, Trouble};
@@ -39,6 +41,8 @@ const MAX_ANSWER: usize = 1 << 30;
 /// Of a refusal; what is beyond is not read.
 const MAX_REFUSAL: usize = 1 << 20;
 const JSON: &str = "application/json";
+/// Who waits for the answer to a write looks at the fence so often.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Percent-encodes a value of a query, or a segment of a path.
 pub fn encode(text: &str) -> String {
@@ -142,7 +146,8 @@ impl Rest {
     }
 
     /// One request and the whole of its answer, if that is a success. One that is no GET is sent only while
-    /// the fence is open, and is given up when that closes: then nobody knows whether it was carried out.
+    /// the fence is open ([`Failure::Fenced`]), and is given up soon after that closes, for then nobody knows
+    /// whether it was carried out ([`Failure::GivenUp`]). As long as the fence's end is moved on, it is not.
     ///
     /// # Errors
     /// Whatever else it is.
@@ -153,19 +158,32 @@ impl Rest {
         content: Option<(&str, Vec<u8>)>,
         within: Duration,
     ) -> Result<Bytes, Failure> {
-        let within = match method {
-            Method::GET => within,
-            _ => within.min(self.fence.left(Instant::now())?),
-        };
         let answer = async {
-            let response = if method == Method::GET && content.is_none() {
-                self.open(path, JSON).await?
-            } else {
-                self.attempt(method, path, JSON, content).await.map_err(|failed| failed.failure)?
-            };
-            body(response).await
+            if method == Method::GET && content.is_none() {
+                return body(self.open(path, JSON).await?).await;
+            }
+            let writes = method != Method::GET;
+            let response =
+                self.attempt(method, path, JSON, content).await.map_err(|failed| failed.failure)?;
+            if writes { self.while_open(body(response)).await? } else { body(response).await }
         };
         timeout(within, answer).await.map_err(|_| Failure::TimedOut(within))?
+    }
+
+    /// Waits for what comes of a write, unless the fence closes before. That is looked at before each step: one
+    /// that sends must not be taken by a thread that was kept from running until the lease was another's.
+    async fn while_open<T>(&self, doing: impl Future<Output = T>) -> Result<T, Failure> {
+        let mut doing = pin!(doing);
+        let open = || self.fence.left(Moment::now()).map_err(Failure::GivenUp);
+        loop {
+            let step = poll_fn(|context| match open() {
+                Ok(_) => doing.as_mut().poll(context).map(Ok),
+                Err(closed) => Poll::Ready(Err(closed)),
+            });
+            if let Ok(done) = timeout(open()?.min(LOOK), step).await {
+                return done;
+            }
+        }
     }
 
     /// A GET for an answer of this type, as it comes, if that is a success. It has no deadline.
@@ -203,10 +221,11 @@ impl Rest {
         let writes = request.method() != Method::GET;
         let used = self.connection.for_request().await;
         if writes {
-            self.fence.left(Instant::now()).map_err(Failure::from)?;
+            self.fence.left(Moment::now()).map_err(Failure::Fenced)?;
         }
         let sent = self.requests.sending(&used.host, &method);
-        let answer = used.client.send(request).await;
+        let answer = used.client.send(request);
+        let answer = if writes { self.while_open(answer).await? } else { answer.await };
         sent.ended(answer.as_ref().ok().map(|response| response.status().as_u16()));
         let (failure, trouble) = match answer {
             Ok(response) if response.status().is_success() => return Ok(response),

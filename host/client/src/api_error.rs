@@ -33,7 +33,7 @@ pub(crate) fn from_status(status: Status) -> ApiError {
 pub(crate) fn from_failure(failure: Failure) -> ApiError {
     match failure {
         Failure::Status(status) => from_status(status),
-        Failure::Unreachable(_) | Failure::Unreadable(_) | Failure::Fenced(_) => {
+        Failure::Unreachable(_) | Failure::Unreadable(_) | Failure::Fenced(_) | Failure::GivenUp(_) => {
             ApiError::Unavailable(failure.to_string())
         }
         Failure::TimedOut(_) => ApiError::Timeout(failure.to_string()),

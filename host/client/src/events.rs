@@ -250,7 +250,7 @@ fn worth_another_try(failure: &Failure) -> bool {
         Failure::Status(status) => matches!(status.code, 401 | 408 | 429 | 500..),
         Failure::Unreachable(_) | Failure::TimedOut(_) => true,
         // What the next one in office finds is for it to tell.
-        Failure::Unreadable(_) | Failure::BadRequest(_) | Failure::Fenced(_) => false,
+        Failure::Unreadable(_) | Failure::BadRequest(_) | Failure::Fenced(_) | Failure::GivenUp(_) => false,
     }
 }
 

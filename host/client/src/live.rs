@@ -30,7 +30,8 @@ fn worth_another_try(failure: &Failure) -> bool {
     match failure {
         Failure::Status(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
         Failure::Unreachable(_) => true,
-        Failure::TimedOut(_) | Failure::Unreadable(_) | Failure::BadRequest(_) | Failure::Fenced(_) => false,
+        Failure::TimedOut(_) | Failure::Unreadable(_) | Failure::BadRequest(_) => false,
+        Failure::Fenced(_) | Failure::GivenUp(_) => false,
     }
 }
 

@@ -1,12 +1,16 @@
 //! Until when a plugin may write: what keeps a host that has lost its lease from writing on.
 //!
 //! Who holds a lease moves the fence's end on with each renewal; it does so without being asked, and a
-//! process that was stopped for a while finds the fence closed when it wakes, before it has heard of
-//! anything. Judged by the monotonic clock, of which the world's idea of the time is no part.
+//! process that was stopped for a while, or a machine that was suspended, finds the fence closed when it wakes,
+//! before it has heard of anything. Judged by [`Moment`]s, of which the world's idea of the time is no part.
+//!
+//! It wakes nobody: who waits for something that the fence is to end looks at it now and then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::moment::Moment;
 
 /// Open for ever.
 const OPEN: u64 = u64::MAX;
@@ -16,15 +20,13 @@ const CLOSED: u64 = 0;
 /// Lets writes through until its end. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Fence {
-    /// When it was made; ends are counted from there.
-    base: Instant,
-    /// Nanoseconds from there to the end.
+    /// As [`Moment::nanos`].
     end: Arc<AtomicU64>,
 }
 
 /// The end has passed: another host may be writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this host does not hold the lease that the plugin runs under, so nothing was sent")]
+#[error("this host does not hold the lease that the plugin runs under")]
 pub struct Fenced;
 
 impl Fence {
@@ -39,13 +41,12 @@ impl Fence {
     }
 
     fn new(end: u64) -> Self {
-        Self { base: Instant::now(), end: Arc::new(AtomicU64::new(end)) }
+        Self { end: Arc::new(AtomicU64::new(end)) }
     }
 
     /// Lets writes through until then, and not after, whatever was said before.
-    pub fn open_until(&self, end: Instant) {
-        let nanos = u64::try_from(end.saturating_duration_since(self.base).as_nanos());
-        self.end.store(nanos.unwrap_or(OPEN - 1).min(OPEN - 1), Ordering::Release);
+    pub fn open_until(&self, end: Moment) {
+        self.end.store(end.nanos().min(OPEN - 1), Ordering::Release);
     }
 
     /// Lets nothing through from now on.
@@ -53,18 +54,17 @@ impl Fence {
         self.end.store(CLOSED, Ordering::Release);
     }
 
-    /// How long it is open yet.
+    /// How long it is open yet, by what is known now: its end may be moved on, and it may be closed.
     ///
     /// # Errors
     /// If it is closed.
-    pub fn left(&self, now: Instant) -> Result<Duration, Fenced> {
+    pub fn left(&self, now: Moment) -> Result<Duration, Fenced> {
         match self.end.load(Ordering::Acquire) {
             OPEN => Ok(Duration::MAX),
-            end => {
-                let end = Duration::from_nanos(end);
-                let left = end.checked_sub(now.saturating_duration_since(self.base)).ok_or(Fenced)?;
-                if left.is_zero() { Err(Fenced) } else { Ok(left) }
-            }
+            end => match end.saturating_sub(now.nanos()) {
+                0 => Err(Fenced),
+                left => Ok(Duration::from_nanos(left)),
+            },
         }
     }
 }
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn it_closes_by_itself_at_its_end_and_a_renewal_moves_the_end() {
-        let (fence, now) = (Fence::closed(), Instant::now());
+        let (fence, now) = (Fence::closed(), Moment::now());
         assert_eq!(fence.left(now), Err(Fenced));
         let second = Duration::from_secs(1);
         fence.open_until(now + second);
@@ -92,10 +92,12 @@ mod tests {
         assert_eq!(fence.left(now + second), Ok(second));
         fence.close();
         assert_eq!(fence.left(now), Err(Fenced));
+        fence.open_until(now + Duration::MAX);
+        assert!(fence.left(now).is_ok());
     }
 
     #[test]
     fn one_that_nobody_closes_is_open_for_ever() {
-        assert_eq!(Fence::open().left(Instant::now()), Ok(Duration::MAX));
+        assert_eq!(Fence::open().left(Moment::now()), Ok(Duration::MAX));
     }
 }

@@ -6,16 +6,16 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use wheelhouse_cache::{Failure, Rest};
 use wheelhouse_controller::Controller;
-use wheelhouse_core::Fence;
+use wheelhouse_core::{Fence, Moment};
 
-use super::elector::{Elector, Next, NotWritten};
+use super::elector::{Elector, Next, NotWritten, Write};
 use super::leases::Leases;
 use super::record::{Lease, micro_time};
 use super::settings::Settings;
@@ -23,8 +23,11 @@ use super::watching::Watching;
 
 /// How long giving a lease back may take: others can wait as well.
 const GIVE_BACK: Duration = Duration::from_secs(5);
+const GIVE_BACK_PAUSE: Duration = Duration::from_millis(100);
 /// How long work may take to stop before the log says so.
 const SLOW: Duration = Duration::from_secs(10);
+/// A timer stands still while the machine is suspended: whoever leads looks at the time so often.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What others see of a candidate.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +76,7 @@ impl Candidate {
         let (state, task) = (watch::Sender::default(), Mutex::default());
         let candidate = Arc::new(Self { name, namespace, fence, state, task });
         let driver = Driver {
-            elector: Elector::new(settings.identity.clone(), settings.timings, Instant::now(), super::random),
+            elector: Elector::new(settings.identity.clone(), settings.timings, Moment::now(), super::random),
             leases: Leases::new(rest.clone(), &candidate.namespace, &candidate.name),
             watching: Watching::new(
                 rest.clone(),
@@ -83,7 +86,7 @@ impl Candidate {
             ),
             candidate: Arc::clone(&candidate),
             settings: settings.clone(),
-            said: String::new(),
+            said: Said::default(),
         };
         *candidate.lock() = Some(tokio::spawn(driver.run()));
         candidate
@@ -150,8 +153,14 @@ struct Driver {
     watching: Watching,
     candidate: Arc<Candidate>,
     settings: Settings,
-    /// The last trouble that the log has, so that it has it once.
-    said: String,
+    said: Said,
+}
+
+/// The troubles that the log has, so that it has each once: until what was in trouble succeeds.
+#[derive(Default)]
+struct Said {
+    reading: String,
+    writing: String,
 }
 
 /// What the wall clock shows.
@@ -163,7 +172,7 @@ impl Driver {
     async fn run(mut self) {
         let mut state = self.candidate.state.subscribe();
         loop {
-            let now = Instant::now();
+            let now = Moment::now();
             let next = self.elector.next(now, &time());
             if self.publish(now) {
                 self.stopped().await;
@@ -173,13 +182,15 @@ impl Driver {
             match next {
                 Next::Wait(until) => {
                     let leads = self.elector.leads_until(now).is_some();
+                    let wait = until.saturating_since(now);
+                    let wait = if leads { wait.min(LOOK) } else { wait };
                     if leads {
                         self.watching.stop();
                     }
                     tokio::select! {
                         _ = end => break,
-                        () = tokio::time::sleep_until(until.into()) => {}
-                        () = self.watching.freed(), if !leads => self.elector.freed(Instant::now()),
+                        () = tokio::time::sleep(wait) => {}
+                        () = self.watching.freed(), if !leads => self.elector.freed(Moment::now()),
                     }
                 }
                 Next::Read => {
@@ -192,8 +203,7 @@ impl Driver {
                 // What was written must not be forgotten: it would keep the lease from others.
                 Next::Write(write) => {
                     let answer = self.leases.write(&write, self.within(now)).await;
-                    let answer = answer.map_err(|failure| self.not_written(&failure));
-                    self.elector.wrote(Instant::now(), now, &write, answer);
+                    self.wrote(now, &write, answer);
                 }
             }
         }
@@ -201,45 +211,70 @@ impl Driver {
     }
 
     /// How long a request may take: while the lease is held, no longer than it is.
-    fn within(&self, now: Instant) -> Duration {
+    fn within(&self, now: Moment) -> Duration {
         let longest = self.settings.timings.renew_deadline / 2;
-        let left = self.elector.leads_until(now).map(|until| until.saturating_duration_since(now));
+        let left = self.elector.leads_until(now).map(|until| until.saturating_since(now));
         left.map_or(longest, |left| left.min(longest))
     }
 
     fn read(&mut self, read: Result<Option<Lease>, Failure>) {
-        let read = read.map_err(|failure| self.trouble(&failure.to_string()));
-        if read.is_ok() {
-            self.said.clear();
-        }
-        let patience = self.settings.patience();
-        self.elector.read(Instant::now(), read, patience, &time());
-    }
-
-    fn not_written(&mut self, failure: &Failure) -> NotWritten {
-        match failure.code() {
-            // It is there already, it is another one by now, or it is gone.
-            Some(404 | 409) => NotWritten::Conflict,
-            _ => {
-                self.trouble(&failure.to_string());
-                NotWritten::Unknown
+        match &read {
+            Ok(_) => self.said.reading.clear(),
+            Err(failure) => {
+                let (trouble, remedy) = (failure.to_string(), self.permission());
+                if self.said.reading != trouble {
+                    self.warn("read", &trouble, &remedy);
+                    self.said.reading = trouble;
+                }
             }
         }
+        let patience = self.settings.patience();
+        self.elector.read(Moment::now(), read.map_err(drop), patience, &time());
     }
 
-    fn trouble(&mut self, trouble: &str) {
-        if self.said != trouble {
-            let Candidate { namespace, name, .. } = &*self.candidate;
-            tracing::warn!(
-                lease = name,
-                "the lease cannot be read or written, and is tried again (the host needs get, create and update of leases.coordination.k8s.io in namespace {namespace}): {trouble}"
-            );
-            trouble.clone_into(&mut self.said);
+    fn wrote(&mut self, sent: Moment, write: &Write, answer: Result<String, Failure>) {
+        let answer = match answer {
+            Ok(version) => {
+                self.said = Said::default();
+                Ok(version)
+            }
+            Err(failure) => Err(self.not_written(write, &failure)),
+        };
+        self.elector.wrote(Moment::now(), sent, write, answer);
+    }
+
+    fn not_written(&mut self, write: &Write, failure: &Failure) -> NotWritten {
+        let remedy = match (failure.code(), &write.replaces) {
+            // It is another one by now, or it is there already; or the one to replace is gone.
+            (Some(409), _) | (Some(404), Some(_)) => return NotWritten::Conflict,
+            (Some(404), None) => format!(
+                "there is no namespace {}: create it, or name another one by --lease-namespace",
+                self.candidate.namespace
+            ),
+            _ => self.permission(),
+        };
+        let trouble = failure.to_string();
+        if self.said.writing != trouble {
+            self.warn("written", &trouble, &remedy);
+            self.said.writing = trouble;
         }
+        NotWritten::Unknown
+    }
+
+    fn permission(&self) -> String {
+        format!(
+            "the host needs get, create and update of leases.coordination.k8s.io in namespace {}",
+            self.candidate.namespace
+        )
+    }
+
+    fn warn(&self, what: &str, trouble: &str, remedy: &str) {
+        let lease = &self.candidate.name;
+        tracing::warn!(lease, "the lease cannot be {what}, and is tried again ({remedy}): {trouble}");
     }
 
     /// Tells others where the lease is; whether it was lost.
-    fn publish(&mut self, now: Instant) -> bool {
+    fn publish(&mut self, now: Moment) -> bool {
         let (until, holder) = (self.elector.leads_until(now), self.elector.holder());
         match until {
             Some(until) => self.candidate.fence.open_until(until),
@@ -290,8 +325,9 @@ impl Driver {
 
     async fn give_back(mut self) {
         self.candidate.fence.close();
-        let led = self.elector.leads_until(Instant::now()).is_some();
-        self.candidate.state.send_modify(|state| state.leads = false);
+        let mut led = false;
+        // By what others were told: the deadline may have passed since.
+        self.candidate.state.send_modify(|state| led = std::mem::take(&mut state.leads));
         if led {
             self.settings.held.fetch_sub(1, Ordering::Relaxed);
         }
@@ -308,17 +344,24 @@ impl Driver {
     /// Whether there was something to give back.
     async fn try_give_back(&mut self) -> bool {
         loop {
+            if self.elector.in_doubt() {
+                match self.leases.read(GIVE_BACK).await {
+                    Ok(Some(lease)) => self.elector.see(lease, Moment::now()),
+                    Ok(None) => return false,
+                    Err(_) => {
+                        tokio::time::sleep(GIVE_BACK_PAUSE).await;
+                        continue;
+                    }
+                }
+            }
             let Some(write) = self.elector.release(&time()) else { return false };
+            let sent = Moment::now();
             if self.leases.write(&write, GIVE_BACK).await.is_ok() {
                 return true;
             }
             // An earlier write may have come late, or this one's answer may have been lost.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            match self.leases.read(GIVE_BACK).await {
-                Ok(Some(lease)) => self.elector.see(lease, Instant::now()),
-                Ok(None) => return false,
-                Err(_) => {}
-            }
+            self.elector.wrote(Moment::now(), sent, &write, Err(NotWritten::Unknown));
+            tokio::time::sleep(GIVE_BACK_PAUSE).await;
         }
     }
 }

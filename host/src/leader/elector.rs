@@ -3,15 +3,17 @@
 //! It behaves as client-go's `tools/leaderelection`: a lease that another one holds is free once its record
 //! has not changed for the duration that is in it, counted by the candidate's own clock from when it saw the
 //! last change. What it promises, as long as all processes' clocks run at about the same rate (no matter what
-//! they show) and nobody deletes the Lease: no two candidates lead at once. For whoever leads does so for the
-//! renew deadline, counted from when it *sent* its last write that was answered; others wait for the whole
-//! duration, which is longer, from a moment after that write. Writes are based on the version that was judged,
-//! so an old one that arrives late is refused.
+//! they show; that of a suspended machine runs on) and nobody deletes the Lease: no two candidates lead at once.
+//! For whoever leads does so for the renew deadline, counted from when it *sent* its last write that was
+//! answered; others wait for the whole duration, which is longer, from a moment after that write. Writes are
+//! based on the version that was judged, so an old one that arrives late is refused.
 //!
 //! Where it differs from client-go: there the deadline counts from the end of a renewal and its pause; and
 //! a Lease that was deleted is not taken before the record that was seen last would have run out.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use wheelhouse_core::Moment;
 
 use super::record::{Lease, Record};
 
@@ -33,7 +35,7 @@ pub(crate) const JITTER: f64 = 1.2;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Nothing before then.
-    Wait(Instant),
+    Wait(Moment),
     /// Ask for the Lease, and hand the answer to [`Elector::read`].
     Read,
     /// Write this, and hand the answer to [`Elector::wrote`].
@@ -53,7 +55,7 @@ pub(crate) struct Write {
 pub(crate) enum NotWritten {
     /// The Lease is not what it was, and nothing was written.
     Conflict,
-    /// Whether it was written is not known.
+    /// Whether it was written is not known; or it cannot be, whatever the Lease is.
     Unknown,
 }
 
@@ -68,7 +70,7 @@ enum Then {
 /// What was seen of the Lease, and when it was seen to have changed.
 struct Seen {
     lease: Lease,
-    at: Instant,
+    at: Moment,
 }
 
 /// See the module.
@@ -78,11 +80,15 @@ pub(crate) struct Elector {
     random: Box<dyn FnMut() -> f64 + Send + Sync>,
     seen: Option<Seen>,
     /// When the last write was sent that made this one the holder, or kept it that.
-    held: Option<Instant>,
-    due: Instant,
+    held: Option<Moment>,
+    due: Moment,
     then: Then,
     /// Since when the lease was seen to be free.
-    free: Option<Instant>,
+    free: Option<Moment>,
+    /// A write failed, and the Lease was not seen since.
+    in_doubt: bool,
+    /// It was looked at at once after a conflict, and no write has succeeded since.
+    hurried: bool,
 }
 
 impl Elector {
@@ -91,16 +97,26 @@ impl Elector {
     pub(crate) fn new(
         identity: String,
         timings: Timings,
-        now: Instant,
+        now: Moment,
         random: impl FnMut() -> f64 + Send + Sync + 'static,
     ) -> Self {
-        let random = Box::new(random);
-        Self { identity, timings, random, seen: None, held: None, due: now, then: Then::Read, free: None }
+        Self {
+            identity,
+            timings,
+            random: Box::new(random),
+            seen: None,
+            held: None,
+            due: now,
+            then: Then::Read,
+            free: None,
+            in_doubt: false,
+            hurried: false,
+        }
     }
 
     /// Until when this one leads, if it does.
-    pub(crate) fn leads_until(&self, now: Instant) -> Option<Instant> {
-        let until = self.held?.checked_add(self.timings.renew_deadline)?;
+    pub(crate) fn leads_until(&self, now: Moment) -> Option<Moment> {
+        let until = self.held? + self.timings.renew_deadline;
         (now < until).then_some(until)
     }
 
@@ -110,7 +126,7 @@ impl Elector {
     }
 
     /// What to do now. `time` is what the wall clock shows, for people who read the Lease.
-    pub(crate) fn next(&mut self, now: Instant, time: &str) -> Next {
+    pub(crate) fn next(&mut self, now: Moment, time: &str) -> Next {
         let until = self.leads_until(now);
         if self.held.is_some() && until.is_none() {
             self.held = None;
@@ -131,7 +147,7 @@ impl Elector {
 
     /// Somebody says that the Lease is nobody's by now: it is looked at at once. No harm is done if it is not
     /// true.
-    pub(crate) fn freed(&mut self, now: Instant) {
+    pub(crate) fn freed(&mut self, now: Moment) {
         if matches!(self.then, Then::Read) {
             self.due = self.due.min(now);
         }
@@ -141,11 +157,12 @@ impl Elector {
     /// A lease that is free is taken once it was so for the `patience`.
     pub(crate) fn read(
         &mut self,
-        now: Instant,
+        now: Moment,
         answer: Result<Option<Lease>, ()>,
         patience: Duration,
         time: &str,
     ) {
+        self.in_doubt &= answer.is_err();
         let lease = match answer {
             Ok(Some(lease)) => lease,
             Ok(None) => return self.read_none(now, patience, time),
@@ -173,7 +190,7 @@ impl Elector {
         }
     }
 
-    fn read_none(&mut self, now: Instant, patience: Duration, time: &str) {
+    fn read_none(&mut self, now: Moment, patience: Duration, time: &str) {
         let held = |seen: &Seen| {
             let record = &seen.lease.record;
             !record.holder.is_empty()
@@ -190,9 +207,9 @@ impl Elector {
     }
 
     /// Whether the lease was free for long enough; otherwise it is looked at again when it will have been.
-    fn is_patient(&mut self, now: Instant, patience: Duration) -> bool {
+    fn is_patient(&mut self, now: Moment, patience: Duration) -> bool {
         let since = *self.free.get_or_insert(now);
-        let waited = now.saturating_duration_since(since);
+        let waited = now.saturating_since(since);
         if waited < patience {
             (self.due, self.then) = (now + (patience - waited), Then::Read);
         }
@@ -213,30 +230,38 @@ impl Elector {
         Record { acquired: held.acquired, transitions: held.transitions, ..self.fresh(time) }
     }
 
-    fn write(&mut self, now: Instant, record: Record, replaces: Option<String>) {
+    fn write(&mut self, now: Moment, record: Record, replaces: Option<String>) {
         (self.due, self.then) = (now, Then::Write(Write { record, replaces }));
     }
 
     /// An answer to [`Next::Write`], which was sent then: the version that was made.
     pub(crate) fn wrote(
         &mut self,
-        now: Instant,
-        sent: Instant,
+        now: Moment,
+        sent: Moment,
         write: &Write,
         answer: Result<String, NotWritten>,
     ) {
         let leads = self.leads_until(now).is_some();
+        self.in_doubt = answer.is_err();
         match answer {
             Ok(version) => {
-                self.free = None;
+                (self.free, self.hurried) = (None, false);
                 self.see(Lease { record: write.record.clone(), version }, now);
                 self.held = Some(sent);
                 (self.due, self.then) = ((sent + self.timings.retry_period).max(now), Then::Renew);
             }
             // The Lease says who it was: this one itself, with an answer that was lost, or another one.
-            Err(NotWritten::Conflict) if leads => (self.due, self.then) = (now, Then::Read),
+            Err(NotWritten::Conflict) if leads && !self.hurried => {
+                (self.due, self.then, self.hurried) = (now, Then::Read, true);
+            }
             Err(_) => self.again(now),
         }
+    }
+
+    /// Whether the Lease may be this one's without its knowing.
+    pub(crate) fn in_doubt(&self) -> bool {
+        self.in_doubt
     }
 
     /// What gives the lease back, if this one may hold it: then others need not wait.
@@ -253,7 +278,8 @@ impl Elector {
     }
 
     /// Takes note of a Lease. Only a change of its record is news.
-    pub(crate) fn see(&mut self, lease: Lease, now: Instant) {
+    pub(crate) fn see(&mut self, lease: Lease, now: Moment) {
+        self.in_doubt = false;
         let at = match &self.seen {
             Some(seen) if seen.lease.record == lease.record => seen.at,
             _ => now,
@@ -262,13 +288,13 @@ impl Elector {
     }
 
     /// After the retry period; and after a random time more, unless this one has a lease to renew.
-    fn again(&mut self, now: Instant) {
+    fn again(&mut self, now: Moment) {
         let jitter = if self.leads_until(now).is_some() { 0.0 } else { (self.random)() * JITTER };
         (self.due, self.then) = (now + self.timings.retry_period.mul_f64(1.0 + jitter), Then::Read);
     }
 }
 
 /// When a record that does not change any more is nobody's.
-fn expiry(record: &Record, seen: Instant, timings: &Timings) -> Instant {
+fn expiry(record: &Record, seen: Moment, timings: &Timings) -> Moment {
     seen + record.duration.unwrap_or(timings.lease_duration)
 }

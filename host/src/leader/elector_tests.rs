@@ -1,6 +1,8 @@
 //! Each step of an elector, by hand.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use wheelhouse_core::Moment;
 
 use super::elector::{Elector, Next, NotWritten, Timings, Write};
 use super::record::{Lease, Record};
@@ -14,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const NONE: Duration = Duration::ZERO;
 
 /// Half of the jitter, always.
-fn elector(now: Instant) -> Elector {
+fn elector(now: Moment) -> Elector {
     Elector::new("me".to_owned(), TIMINGS, now, || 0.5)
 }
 
@@ -35,7 +37,7 @@ fn written(next: Next) -> Write {
 }
 
 /// One that took a free lease at `now`, and holds it in version 2.
-fn leader(now: Instant) -> Elector {
+fn leader(now: Moment) -> Elector {
     let mut elector = elector(now);
     elector.read(now, Ok(None), NONE, "now");
     let write = written(elector.next(now, "now"));
@@ -46,7 +48,7 @@ fn leader(now: Instant) -> Elector {
 
 #[test]
 fn a_lease_that_is_not_there_is_created_and_then_held() {
-    let now = Instant::now();
+    let now = Moment::now();
     let mut elector = elector(now);
     assert_eq!(elector.next(now, ""), Next::Read);
     elector.read(now, Ok(None), NONE, "today");
@@ -63,7 +65,7 @@ fn a_lease_that_is_not_there_is_created_and_then_held() {
 
 #[test]
 fn a_lease_is_free_when_its_record_has_not_changed_for_its_duration_by_the_own_clock() {
-    let begin = Instant::now();
+    let begin = Moment::now();
     let mut elector = elector(begin);
     // What it says of the time does not matter: it was written a century ago, or will be.
     elector.read(begin, Ok(Some(lease("other", "1926", "1"))), NONE, "");
@@ -80,7 +82,7 @@ fn a_lease_is_free_when_its_record_has_not_changed_for_its_duration_by_the_own_c
 
 #[test]
 fn the_duration_that_counts_is_the_one_of_the_record() {
-    let begin = Instant::now();
+    let begin = Moment::now();
     let mut elector = elector(begin);
     let mut long = lease("other", "a", "1");
     long.record.duration = Some(60 * SECOND);
@@ -91,7 +93,7 @@ fn the_duration_that_counts_is_the_one_of_the_record() {
 
 #[test]
 fn a_lease_that_was_released_is_taken_at_once() {
-    let now = Instant::now();
+    let now = Moment::now();
     let mut elector = elector(now);
     elector.read(now, Ok(Some(lease("other", "a", "1"))), NONE, "");
     elector.read(now, Ok(Some(lease("", "b", "2"))), NONE, "");
@@ -100,7 +102,7 @@ fn a_lease_that_was_released_is_taken_at_once() {
 
 #[test]
 fn one_that_is_patient_takes_a_free_lease_later() {
-    let now = Instant::now();
+    let now = Moment::now();
     let mut elector = elector(now);
     elector.read(now, Ok(Some(lease("", "b", "2"))), SECOND, "");
     assert_eq!(elector.next(now, ""), Next::Wait(now + SECOND));
@@ -111,7 +113,7 @@ fn one_that_is_patient_takes_a_free_lease_later() {
 
 #[test]
 fn a_renewal_is_sent_without_asking_and_moves_the_deadline_on() {
-    let now = Instant::now();
+    let now = Moment::now();
     let mut elector = leader(now);
     let later = now + TIMINGS.retry_period;
     let write = written(elector.next(later, "later"));
@@ -123,7 +125,7 @@ fn a_renewal_is_sent_without_asking_and_moves_the_deadline_on() {
 
 #[test]
 fn without_a_renewal_it_leads_until_the_deadline_and_not_longer() {
-    let now = Instant::now();
+    let now = Moment::now();
     let mut elector = leader(now);
     let mut at = now;
     let deadline = now + TIMINGS.renew_deadline;
@@ -142,7 +144,7 @@ fn without_a_renewal_it_leads_until_the_deadline_and_not_longer() {
 
 #[test]
 fn a_process_that_was_stopped_leads_no_more_when_it_wakes() {
-    let now = Instant::now();
+    let now = Moment::now();
     let mut elector = leader(now);
     let woken = now + 60 * SECOND;
     assert_eq!(elector.leads_until(woken), None, "before it has heard of anything");
@@ -153,7 +155,7 @@ fn a_process_that_was_stopped_leads_no_more_when_it_wakes() {
 
 #[test]
 fn a_renewal_whose_answer_was_lost_is_found_out_about() {
-    let now = Instant::now();
+    let now = Moment::now();
     let mut elector = leader(now);
     let later = now + TIMINGS.retry_period;
     let write = written(elector.next(later, "later"));
@@ -168,7 +170,7 @@ fn a_renewal_whose_answer_was_lost_is_found_out_about() {
 
 #[test]
 fn a_leader_that_finds_another_holder_leads_no_more_at_once() {
-    let now = Instant::now();
+    let now = Moment::now();
     let mut elector = leader(now);
     let later = now + TIMINGS.retry_period;
     let write = written(elector.next(later, ""));
@@ -180,7 +182,7 @@ fn a_leader_that_finds_another_holder_leads_no_more_at_once() {
 
 #[test]
 fn a_takeover_that_another_was_quicker_with_is_no_takeover() {
-    let now = Instant::now();
+    let now = Moment::now();
     let mut elector = elector(now);
     elector.read(now, Ok(Some(lease("", "x", "1"))), NONE, "");
     let write = written(elector.next(now, ""));
@@ -191,7 +193,7 @@ fn a_takeover_that_another_was_quicker_with_is_no_takeover() {
 
 #[test]
 fn a_takeover_whose_answer_came_too_late_leads_nobody_before_the_next_renewal() {
-    let now = Instant::now();
+    let now = Moment::now();
     let mut elector = elector(now);
     elector.read(now, Ok(None), NONE, "");
     let write = written(elector.next(now, ""));
@@ -207,7 +209,7 @@ fn a_takeover_whose_answer_came_too_late_leads_nobody_before_the_next_renewal() 
 
 #[test]
 fn a_lease_that_was_deleted_is_not_taken_from_a_holder_that_does_not_know_of_it() {
-    let now = Instant::now();
+    let now = Moment::now();
     let mut elector = elector(now);
     elector.read(now, Ok(Some(lease("other", "x", "1"))), NONE, "");
     elector.read(now + SECOND, Ok(None), NONE, "");
@@ -223,7 +225,7 @@ fn a_lease_that_was_deleted_is_not_taken_from_a_holder_that_does_not_know_of_it(
 
 #[test]
 fn what_is_released_is_nobodys_and_only_what_is_held_is_released() {
-    let now = Instant::now();
+    let now = Moment::now();
     let elector = leader(now);
     let write = elector.release("end").unwrap();
     assert_eq!((write.replaces.as_deref(), write.record.holder.as_str()), (Some("2"), ""));
@@ -236,7 +238,7 @@ fn what_is_released_is_nobodys_and_only_what_is_held_is_released() {
 
 #[test]
 fn a_lease_that_is_said_to_be_free_is_looked_at_at_once_and_no_write_is_given_up_for_it() {
-    let now = Instant::now();
+    let now = Moment::now();
     let mut elector = elector(now);
     elector.read(now, Ok(Some(lease("other", "1", "1"))), NONE, "");
     assert!(matches!(elector.next(now, ""), Next::Wait(_)));
@@ -248,4 +250,49 @@ fn a_lease_that_is_said_to_be_free_is_looked_at_at_once_and_no_write_is_given_up
     elector.read(now + SECOND, Ok(Some(lease("", "3", "3"))), NONE, "now");
     elector.freed(now + SECOND);
     written(elector.next(now + SECOND, "now"));
+}
+
+#[test]
+fn a_leader_looks_once_at_once_for_whom_a_conflict_was_and_then_takes_its_time() {
+    let now = Moment::now();
+    let mut elector = leader(now);
+    let conflict = |elector: &mut Elector, at: Moment| {
+        let write = written(elector.next(at, ""));
+        elector.wrote(at, at, &write, Err(NotWritten::Conflict));
+        elector.next(at, "")
+    };
+    let later = now + TIMINGS.retry_period;
+    assert_eq!(conflict(&mut elector, later), Next::Read);
+    // It has its own lease there, or none, and yet it cannot write.
+    elector.read(later, Ok(None), NONE, "");
+    let again = later + TIMINGS.retry_period;
+    assert_eq!(conflict(&mut elector, later), Next::Wait(again));
+    assert_eq!(elector.next(again, ""), Next::Read);
+    elector.read(again, Ok(None), NONE, "");
+    assert_eq!(conflict(&mut elector, again), Next::Wait(again + TIMINGS.retry_period));
+    // A write that succeeds ends it.
+    let mut elector = leader(now);
+    conflict(&mut elector, later);
+    elector.read(later, Ok(Some(lease("me", "x", "9"))), NONE, "");
+    let write = written(elector.next(later, ""));
+    elector.wrote(later, later, &write, Ok("10".to_owned()));
+    assert_eq!(conflict(&mut elector, later + TIMINGS.retry_period), Next::Read);
+}
+
+#[test]
+fn after_a_write_that_failed_a_lease_may_be_held_until_it_was_looked_at() {
+    let now = Moment::now();
+    for failure in [NotWritten::Unknown, NotWritten::Conflict] {
+        let mut elector = elector(now);
+        elector.read(now, Ok(None), NONE, "");
+        assert!(!elector.in_doubt());
+        let write = written(elector.next(now, ""));
+        elector.wrote(now, now, &write, Err(failure));
+        assert!(elector.in_doubt());
+        elector.read(now, Err(()), NONE, "");
+        assert!(elector.in_doubt());
+        elector.read(now, Ok(Some(lease("me", "x", "1"))), NONE, "");
+        assert!(!elector.in_doubt());
+        assert_eq!(elector.release("").unwrap().replaces.as_deref(), Some("1"));
+    }
 }

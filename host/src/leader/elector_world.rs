@@ -3,9 +3,10 @@
 //!
 //! Time is simulated; clocks show what they like, but run at the same rate.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::*;
+use wheelhouse_core::Moment;
 
 use super::elector::{Elector, Next, NotWritten, Timings, Write};
 use super::record::Lease;
@@ -69,18 +70,18 @@ struct Process {
     /// One more for each that took the place of one that died.
     incarnation: u64,
     elector: Elector,
-    asked: Option<(u64, Instant, Asked)>,
-    stopped_until: Instant,
+    asked: Option<(u64, Moment, Asked)>,
+    stopped_until: Moment,
 }
 
 struct World {
     weather: Weather,
     dice: Dice,
-    base: Instant,
-    now: Instant,
+    base: Moment,
+    now: Moment,
     calm: bool,
     /// With the process and its incarnation.
-    events: Vec<(Instant, u64, usize, u64, What)>,
+    events: Vec<(Moment, u64, usize, u64, What)>,
     processes: Vec<Process>,
     lease: Option<Lease>,
     versions: u64,
@@ -98,7 +99,7 @@ fn timings(process: usize) -> Timings {
 
 impl World {
     fn new(weather: Weather) -> Self {
-        let base = Instant::now();
+        let base = Moment::now();
         let mut world = Self {
             weather,
             dice: Dice(weather.seed),
@@ -128,13 +129,13 @@ impl World {
         Process { incarnation, elector, asked: None, stopped_until: self.now }
     }
 
-    fn at(&mut self, when: Instant, process: usize, incarnation: u64, what: What) {
+    fn at(&mut self, when: Moment, process: usize, incarnation: u64, what: What) {
         self.requests += 1;
         self.events.push((when, self.requests, process, incarnation, what));
     }
 
     /// What comes next; what comes at the same time, in the order in which it came about.
-    fn pop(&mut self) -> Option<(Instant, usize, u64, What)> {
+    fn pop(&mut self) -> Option<(Moment, usize, u64, What)> {
         let next = self.events.iter().enumerate().min_by_key(|(_, event)| (event.0, event.1))?.0;
         let (when, _, process, incarnation, what) = self.events.swap_remove(next);
         Some((when, process, incarnation, what))

@@ -5,8 +5,8 @@
 //! promises beside what the [`elector`] does:
 //! - a plugin neither reconciles nor writes before its lease is held;
 //! - when a lease cannot be renewed in time, what runs under it is stopped, and its writes are refused
-//!   ([`wheelhouse_core::Fence`]), before another host can take it; a process that was stopped for so long,
-//!   and wakes, is no exception. The host stands by then, and does not exit;
+//!   ([`wheelhouse_core::Fence`]), before another host can take it; a process that was stopped for so long, or
+//!   a machine that was suspended, and wakes, is no exception. The host stands by then, and does not exit;
 //! - a lease is given back once the work under it has ended, or its grace is over.
 //!
 //! It is written here, since the crates that do this over kube leave out what matters to a host:
@@ -15,6 +15,8 @@
 //! the holder's own deadline reach its writes.
 
 mod candidate;
+#[cfg(test)]
+mod candidate_tests;
 mod elector;
 #[cfg(test)]
 mod elector_tests;

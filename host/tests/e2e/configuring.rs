@@ -56,6 +56,28 @@ fn a_flag_counts_before_the_environment_that_before_the_file_and_that_before_the
 }
 
 #[test]
+fn the_environment_says_yes_and_no_to_every_flag_in_the_same_words() {
+    let shown: Value =
+        serde_json::from_str(&text(&config(&["dev", "-o", "json"]).output().unwrap())).unwrap();
+    // It has no value of its own.
+    let mut flags = vec!["leaderElection"];
+    flags.extend(
+        shown.as_object().unwrap().iter().filter(|(_, at)| at["value"].is_boolean()).map(|(k, _)| &**k),
+    );
+    assert!(flags.len() >= 3, "{flags:?}");
+    for flag in flags {
+        let snake = |c: char| if c.is_uppercase() { format!("_{c}") } else { c.to_uppercase().to_string() };
+        let name = format!("WHEELHOUSE_{}", flag.chars().map(snake).collect::<String>());
+        for word in ["1", "true", "yes", "on", "0", "false", "no", "off"] {
+            let shown = text(&config(&["dev"]).env(&name, word).output().unwrap());
+            assert!(shown.contains(&format!(" # environment {name}\n")), "{word}: {shown}");
+        }
+        let refused = config(&["dev"]).env(&name, "perhaps").output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    }
+}
+
+#[test]
 fn what_is_shown_can_be_fed_back_as_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let odd = "--log=info,plugin=debug";

@@ -188,3 +188,24 @@ async fn with_a_lease_for_each_plugin_two_hosts_share_them_and_none_runs_on_both
     cluster.until_recorded("first", "a", "end").await;
     assert_eq!(reconciles(&second), 0.0);
 }
+
+#[tokio::test]
+async fn a_host_whose_lease_has_no_namespace_says_so_and_works_once_it_has_one() {
+    let cluster = Cluster::start().await;
+    let flags = [&SHORT[..], &["--lease-namespace", "nowhere"]].concat();
+    let host = cluster.host("host", &["witness"], 0, &flags).await;
+    host.logged("there is no namespace nowhere: create it, or name another one by --lease-namespace").await;
+    cluster.create_namespace("nowhere").await;
+    host.until_running("witness.wasm").await;
+    assert!(host.leads("witness.wasm"));
+}
+
+#[tokio::test]
+async fn a_host_that_cannot_serve_its_admin_endpoints_does_not_stand_for_the_lease() {
+    let cluster = Cluster::start().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (status, log) = cluster.try_host(&["--admin-addr", &address]);
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("cannot be listened on") && !log.contains("leader election"), "{log}");
+}

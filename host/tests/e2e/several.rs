@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::process::ExitStatus;
 
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
-use crate::support::{Host, Process, address, eventually, plugin, wheelhouse, with};
+use crate::support::{Host, Process, address, api, eventually, plugin, wheelhouse, with};
 
 /// An API server, and what the hosts beside it have in common.
 pub(crate) struct Cluster {
@@ -46,10 +46,14 @@ impl Cluster {
             std::fs::write(grants.join(name).with_extension("yaml"), grant + limits).unwrap();
         }
         let cluster = Self { server, files, at, client };
-        let records = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "records"}});
-        let records: DynamicObject = serde_json::from_value(records).unwrap();
-        cluster.api("v1/Namespace", "").create(&Default::default(), &records).await.unwrap();
+        cluster.create_namespace("records").await;
         cluster
+    }
+
+    pub(crate) async fn create_namespace(&self, name: &str) {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        let namespace: DynamicObject = serde_json::from_value(namespace).unwrap();
+        self.api("v1/Namespace", "").create(&Default::default(), &namespace).await.unwrap();
     }
 
     fn grants(&self) -> PathBuf {
@@ -66,15 +70,18 @@ impl Cluster {
         Host::join(&self.at, &self.files.path().join("kubeconfig"), folder, &flags).await
     }
 
+    /// What becomes of a host that cannot start with these flags, and its log.
+    pub(crate) fn try_host(&self, flags: &[&str]) -> (ExitStatus, String) {
+        let folder = with(&[]);
+        let kubeconfig = self.files.path().join("kubeconfig");
+        let mut command = wheelhouse();
+        command.args(["run", "--plugin-dir"]).arg(folder.path()).args(flags).env("KUBECONFIG", kubeconfig);
+        let output = command.output().unwrap();
+        (output.status, String::from_utf8(output.stderr).unwrap())
+    }
+
     pub(crate) fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
-        let (version, kind) = kind.rsplit_once('/').unwrap();
-        let (group, version) = version.split_once('/').unwrap_or(("", version));
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        if namespace.is_empty() {
-            Api::all_with(self.client.clone(), &resource)
-        } else {
-            Api::namespaced_with(self.client.clone(), namespace, &resource)
-        }
+        api(&self.client, kind, namespace)
     }
 
     /// Gives an object for the witness a value.

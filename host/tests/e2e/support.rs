@@ -31,6 +31,18 @@ pub(crate) fn plugin(name: &str) -> PathBuf {
     Path::new(&folder).join(name).with_extension("wasm")
 }
 
+/// Objects of a kind; of a namespace, unless it is "".
+pub(crate) fn api(client: &kube::Client, kind: &str, namespace: &str) -> Api<DynamicObject> {
+    let (version, kind) = kind.rsplit_once('/').unwrap();
+    let (group, version) = version.split_once('/').unwrap_or(("", version));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    if namespace.is_empty() {
+        Api::all_with(client.clone(), &resource)
+    } else {
+        Api::namespaced_with(client.clone(), namespace, &resource)
+    }
+}
+
 /// Asks again and again until there is an answer.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
@@ -264,14 +276,7 @@ impl Host {
 
     /// Objects of a kind; of a namespace, unless it is "".
     pub(crate) fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
-        let (version, kind) = kind.rsplit_once('/').unwrap();
-        let (group, version) = version.split_once('/').unwrap_or(("", version));
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        if namespace.is_empty() {
-            Api::all_with(self.client.clone(), &resource)
-        } else {
-            Api::namespaced_with(self.client.clone(), namespace, &resource)
-        }
+        api(&self.client, kind, namespace)
     }
 
     /// Creates an object from its JSON.

@@ -26,8 +26,8 @@ enum Does {
     FallsSilent,
 }
 
-/// The path with its decoded query, `timeoutSeconds` left out since it differs each time; and behind it,
-/// if that is not plain JSON, what is accepted.
+/// The path with its decoded query, `timeoutSeconds` left out since it differs each time; before it the method,
+/// unless that is GET; and behind it, if that is not plain JSON, what is accepted.
 pub(crate) fn on(asked: impl Into<String>) -> Exchange {
     Exchange { asked: asked.into(), does: Vec::new() }
 }
@@ -106,6 +106,11 @@ impl Server {
         Self { uri, expected, asked }
     }
 
+    /// How much was asked.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
     /// Asserts that what was asked so far is what the script expects; how much that is.
     fn check(&self) -> usize {
         let asked = self.asked.lock().unwrap();
@@ -158,13 +163,24 @@ async fn serve(
 /// As [`on`] describes it; none if the connection was closed without one.
 async fn request(socket: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
-    while !bytes.ends_with(b"\r\n\r\n") {
+    let end = b"\r\n\r\n";
+    let head = loop {
+        if let Some(at) = bytes.windows(end.len()).position(|window| window == end) {
+            break at + end.len();
+        }
         if socket.read_buf(&mut bytes).await.ok()? == 0 {
             return None;
         }
-    }
+    };
+    let body = bytes.split_off(head);
     let head = String::from_utf8(bytes).unwrap();
-    let target = head.strip_prefix("GET ").unwrap().split(' ').next().unwrap();
+    // A connection that is closed before its request was read is reset.
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+    let length: usize = length.parse().unwrap();
+    socket.read_exact(&mut vec![0; length - body.len()]).await.ok()?;
+    let mut words = head.split(' ');
+    let method = words.next().filter(|method| *method != "GET").map(|method| format!("{method} "));
+    let (method, target) = (method.unwrap_or_default(), words.next().unwrap());
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let query: Vec<String> =
         query.split('&').filter(|part| !part.starts_with("timeoutSeconds=")).map(decoded).collect();
@@ -172,7 +188,7 @@ async fn request(socket: &mut TcpStream) -> Option<String> {
     let accept = if accept == "application/json" { String::new() } else { format!(" {accept}") };
     let query = query.join("&");
     let mark = if query.is_empty() { "" } else { "?" };
-    Some(format!("{path}{mark}{query}{accept}"))
+    Some(format!("{method}{path}{mark}{query}{accept}"))
 }
 
 fn decoded(text: &str) -> String {

@@ -3,6 +3,7 @@
 
 mod authority;
 mod factory;
+mod fencing;
 mod handlers;
 mod http;
 mod model;

@@ -215,6 +215,8 @@ impl objects::Host for InstanceState {
             self.gate.permit(Get { kind, key, subresource: String::new(), consistency })
         });
         Ok(match request {
+            // What no object can be called is not there, and is not looked for, whoever would remember it.
+            Ok(request) if !request.key.is_possible() => Ok(None),
             Ok(request) => {
                 let found = cluster.get(request).await;
                 self.answer(found)

@@ -34,6 +34,8 @@ mod reads;
 mod resource;
 #[path = "../../../cache/tests/interleaving/rest.rs"]
 mod rest;
+#[path = "../../src/seconds.rs"]
+mod seconds;
 #[path = "../../../cache/src/sink.rs"]
 mod sink;
 #[path = "../../../cache/src/snapshot.rs"]

@@ -116,6 +116,20 @@ async fn a_write_is_held_to_the_version_by_which_it_was_judged_and_tried_again_w
 }
 
 #[tokio::test]
+async fn a_write_to_an_object_that_has_gone_since_it_was_judged_is_held_to_no_version() {
+    let bench = writer([Object::from_value(&owned(1, "mine")).unwrap()]).await;
+    bench.answer(refusal(409, "Conflict"));
+    bench.answer(refusal(404, "NotFound"));
+    bench.answer(ok(&owned(3, "mine")));
+    assert!(bench.write("a", apply(&owned(1, "mine"))).await.is_ok());
+    let asked = bench.asked();
+    let versions: Vec<&Value> =
+        asked.iter().map(|asked| &asked.body["metadata"]["resourceVersion"]).collect();
+    assert_eq!(versions, [&json!("1"), &Value::Null, &Value::Null], "PATCH, GET, PATCH");
+    assert_eq!(asked[2].body["metadata"]["name"], "a");
+}
+
+#[tokio::test]
 async fn who_may_delete_an_object_may_change_its_owners() {
     let bench = Bench::synced(10, [object("a", 1, "x")]).await;
     bench.answer(ok(&owned(2, "mine")));

@@ -12,6 +12,7 @@
 //! another's writes before the watch has brought them.
 
 mod api_error;
+mod breaks;
 mod client;
 mod events;
 mod host_events;

@@ -193,12 +193,7 @@ impl ClusterAccess for PluginClient {
                 answer
             });
         }
-        Box::pin(trace::live(span, async move {
-            let mut page = self.live_list(&request).await?;
-            let fields = self.declared(&request.kind);
-            page.objects.iter_mut().for_each(|object| *object = fields.project(object));
-            Ok(page)
-        }))
+        Box::pin(trace::live(span, async move { self.live_list(&request).await }))
     }
 
     fn count(&self, request: Permitted<List>) -> BoxFuture<'_, Result<u64, ApiError>> {
@@ -246,7 +241,7 @@ impl ClusterAccess for PluginClient {
 impl PluginClient {
     /// What the plugin has declared that it reads of a kind: a read that had to be live shows no more
     /// than a cached one.
-    fn declared(&self, kind: &Kind) -> Fields {
+    pub(crate) fn declared(&self, kind: &Kind) -> Fields {
         self.kinds.get(kind).map(CachedKind::fields).unwrap_or_default()
     }
 }

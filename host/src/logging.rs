@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
 use opentelemetry_sdk::trace::SdkTracer;
-use tracing::Dispatch;
+use tracing::{Dispatch, Metadata};
 use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -22,12 +22,24 @@ pub(crate) fn start(args: &LogArgs, tracer: Option<SdkTracer>) -> anyhow::Result
     Ok(())
 }
 
+/// What OpenTelemetry's SDK says that an operator has to know, and that nobody else says: spans are lost since
+/// too many wait, and how many there were at the end. That a collector is away is for the exporter to say.
+const SPANS_LOST: [&str; 2] = ["BatchSpanProcessor.SpanDroppingStarted", "BatchSpanProcessor.SpansDropped"];
+
+/// Spans are for traces alone; log lines have their fields themselves.
+fn is_line(metadata: &Metadata<'_>) -> bool {
+    match metadata.target() {
+        TARGET => false,
+        target if target.starts_with("opentelemetry") => SPANS_LOST.contains(&metadata.name()),
+        _ => true,
+    }
+}
+
 fn subscriber(args: &LogArgs, tracer: Option<SdkTracer>) -> anyhow::Result<Dispatch> {
     let filter = EnvFilter::try_new(&args.log).with_context(|| {
         format!("--log {:?}: write a level (info), or directives (info,plugin=debug)", args.log)
     })?;
-    // Spans are for traces alone; log lines have their fields themselves.
-    let filter = filter.and(filter_fn(|metadata| metadata.target() != TARGET));
+    let filter = filter.and(filter_fn(is_line));
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match args.log_format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed(),

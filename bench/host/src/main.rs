@@ -226,6 +226,9 @@ struct Guests {
     large: Scenarios,
     warm: Samples,
     fresh: Samples,
+    /// With a log as a host has it, and no traces.
+    logged: Samples,
+    logged_gets: Scenarios,
 }
 
 impl Guests {
@@ -238,6 +241,8 @@ impl Guests {
             large: Scenarios::new(&[&["get-fields"][..], &INDEX[..]].concat()),
             warm: Samples::default(),
             fresh: Samples::default(),
+            logged: Samples::default(),
+            logged_gets: Scenarios::new(&["get-fields"]),
         };
         let in_small = small.plugin(compiled, unhindered()).await?;
         let in_large = large.plugin(compiled, unhindered()).await?;
@@ -251,10 +256,17 @@ impl Guests {
             let mut fresh = Samples::default();
             calls(&in_small, &mut warm).await?;
             calls(&never_warm, &mut fresh).await?;
+            let mut logged = Samples::default();
+            // Everything is on this thread. Without it, no log is there at all.
+            let log = tracing::dispatcher::set_default(&noise::log());
+            calls(&in_small, &mut logged).await?;
+            all.logged_gets.round(&in_small, round > 0).await?;
+            drop(log);
             if round > 0 {
                 all.native.measure(small, 1_000, 10);
                 all.warm.merge(warm);
                 all.fresh.merge(fresh);
+                all.logged.merge(logged);
             }
         }
         Ok(all)
@@ -278,6 +290,11 @@ impl Guests {
                 get("guest: four fields in place", &of("get-fields")).p95_within(5e3),
                 get(&format!("guest: four fields in place, among {pods}"), &self.large.of("get-fields"))
                     .p95_within(5e3),
+                get(
+                    "guest: four fields in place, with a host's log and no traces",
+                    &self.logged_gets.of("get-fields"),
+                )
+                .p95_within(5e3),
                 get("guest: typed", &of("get-typed")).within_times(2.0, "parse", native.parse_typed.median()),
                 get("native: four fields in place, from the store", &native.store_fields),
                 get("native: typed, from the store", &native.store_typed),
@@ -321,9 +338,14 @@ impl Guests {
         report.section(format!("{PER_NODE} hits of a field index, in a guest"), hits);
 
         let fresh = Row::times("fresh instance: instantiate, call, drop", &self.fresh);
+        let logged = Row::times("warm instance, with a host's log and no traces", &self.logged);
         report.section(
             "a reconcile with nothing to do",
-            vec![Row::times("warm instance", &self.warm).within(3e3), fresh.beside("warm", &self.warm)],
+            vec![
+                Row::times("warm instance", &self.warm).within(3e3),
+                logged.beside("warm", &self.warm).within(3e3),
+                fresh.beside("warm", &self.warm),
+            ],
         );
         report
     }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::Dispatch;
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
@@ -76,11 +77,7 @@ pub(crate) fn measure(component: &[u8], pods: usize) -> Result<Vec<Row>> {
 }
 
 async fn measure_beside(component: &[u8], pods: usize, url: &str) -> Result<Vec<Row>> {
-    // What is logged goes all the way to where it would be written. Spans are made for traces alone, as in a
-    // host that has none.
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::sink);
-    let lines = lines.with_filter(filter_fn(|metadata| metadata.target() != TARGET));
-    tracing::subscriber::set_global_default(Registry::default().with(lines))?;
+    tracing::dispatcher::set_global_default(log())?;
     let client = rest::connect(kube::Config::new(url.parse()?))?;
     create_config_map(&client).await?;
     let sandbox = Sandbox::new(SandboxConfig::default())?;
@@ -121,6 +118,14 @@ async fn measure_beside(component: &[u8], pods: usize, url: &str) -> Result<Vec<
         rows.push(beside.within_times(MUST, "alone", alone));
     }
     Ok(rows)
+}
+
+/// What is logged goes all the way to where it would be written. Spans are made for traces alone, as in a host
+/// that has none.
+pub(crate) fn log() -> Dispatch {
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::sink);
+    let lines = lines.with_filter(filter_fn(|metadata| metadata.target() != TARGET));
+    Registry::default().with(lines).into()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

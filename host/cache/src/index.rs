@@ -11,6 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use imbl::OrdMap;
+use imbl::ordmap::RangedIter;
+use imbl::shared_ptr::DefaultSharedPtr;
 use wheelhouse_core::{FieldPath, Key, Object};
 
 type Values = dyn Fn(&Object) -> Vec<String> + Send + Sync;
@@ -131,16 +133,15 @@ impl Index {
         let first = Key::new(namespace, "");
         let start = after.filter(|after| **after > first).cloned().unwrap_or(first);
         let excluded = after.cloned();
-        let start = Entry { value: Arc::clone(&value), key: Arc::new(start) };
-        let range = self.entries.range(start.clone()..);
-        Matching { range, start, entries: &self.entries, value, namespace, excluded }
+        let range = self.entries.range(Entry { value: Arc::clone(&value), key: Arc::new(start) }..);
+        Matching { range, entries: &self.entries, value, namespace, excluded }
     }
 }
 
-/// See [`Index::matching`].
+/// See [`Index::matching`]. A clone goes on from where this one is.
+#[derive(Clone)]
 pub(crate) struct Matching<'a> {
-    range: imbl::ordmap::RangedIter<'a, Entry, Object, imbl::shared_ptr::DefaultSharedPtr>,
-    start: Entry,
+    range: RangedIter<'a, Entry, Object, DefaultSharedPtr>,
     entries: &'a OrdMap<Entry, Object>,
     value: Arc<str>,
     namespace: &'a str,
@@ -148,17 +149,6 @@ pub(crate) struct Matching<'a> {
 }
 
 impl Matching<'_> {
-    /// The same from its start.
-    pub(crate) fn again(&self) -> Self {
-        Self {
-            range: self.entries.range(self.start.clone()..),
-            start: self.start.clone(),
-            value: Arc::clone(&self.value),
-            excluded: self.excluded.clone(),
-            ..*self
-        }
-    }
-
     /// Whether a key has the value; a look-up, whatever has been passed.
     pub(crate) fn has(&self, key: &Arc<Key>) -> bool {
         self.entries.contains_key(&Entry { value: Arc::clone(&self.value), key: Arc::clone(key) })

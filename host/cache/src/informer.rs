@@ -109,14 +109,15 @@ impl Informer {
 
     /// An object of a snapshot as this handle may see it: without the fields that are kept for others alone.
     pub fn view(&self, now: &Snapshot, object: Object) -> Object {
-        if now.is_wider_than(self.fields()) { self.fields().project(&object) } else { object }
+        match self.narrowed(now) {
+            Some(fields) => fields.project(&object),
+            None => object,
+        }
     }
 
-    /// Likewise, many.
-    pub fn view_all(&self, now: &Snapshot, objects: &mut [Object]) {
-        if now.is_wider_than(self.fields()) {
-            objects.iter_mut().for_each(|object| *object = self.fields().project(object));
-        }
+    /// The fields that are to be left of a snapshot's objects; none if they have no others.
+    pub fn narrowed(&self, now: &Snapshot) -> Option<&Fields> {
+        now.is_wider_than(self.fields()).then(|| self.fields())
     }
 
     /// How the cluster served the kind when the informer was started; none if it did not.

@@ -23,7 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::client::Body;
 use tokio::time::timeout;
 use wheelhouse_core::{Fence, Moment};
@@ -184,6 +184,28 @@ impl Rest {
                 return done;
             }
         }
+    }
+
+    /// A GET and the whole of its answer, if that is a success; none if it has more than so many bytes, of which
+    /// no more are read.
+    ///
+    /// # Errors
+    /// Whatever else it is.
+    pub async fn get_at_most(
+        &self,
+        path: &str,
+        bytes: usize,
+        within: Duration,
+    ) -> Result<Option<Bytes>, Failure> {
+        let answer = async {
+            let response = self.open(path, JSON).await?;
+            match Limited::new(response.into_body(), bytes).collect().await {
+                Ok(body) => Ok(Some(body.to_bytes())),
+                Err(error) if error.is::<LengthLimitError>() => Ok(None),
+                Err(error) => Err(Failure::Unreachable(chain(&*error))),
+            }
+        };
+        timeout(within, answer).await.map_err(|_| Failure::TimedOut(within))?
     }
 
     /// A GET for an answer of this type, as it comes, if that is a success. It has no deadline.

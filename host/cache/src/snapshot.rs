@@ -3,12 +3,18 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use imbl::ordmap::RangedIter;
+use imbl::shared_ptr::DefaultSharedPtr;
 use imbl::{HashMap, OrdMap};
 use wheelhouse_core::access::Page;
 use wheelhouse_core::field_selector::FieldRequirement;
 use wheelhouse_core::{Fields, Key, LabelSelector, Object};
 
 use crate::index::{Index, IndexFn, Matching};
+
+/// So many of the labels that a selector wants to have one value are looked up, where there are indexes of
+/// them. Which of more it were does not matter: the whole selector is looked at for each object.
+const LABELS: usize = 16;
 
 /// Which objects, and which page of them. The default is all, on one page.
 #[derive(Clone, Copy, Debug)]
@@ -78,10 +84,6 @@ impl State {
         }
     }
 }
-
-/// Keys and objects, in order; none in place of each that was looked at and does not match, so that
-/// whoever scans can take a break, however few match.
-pub type Scan<'a> = Box<dyn Iterator<Item = Option<(&'a Arc<Key>, &'a Object)>> + Send + 'a>;
 
 /// A store at one moment.
 #[derive(Clone)]
@@ -162,36 +164,37 @@ impl Snapshot {
     /// # Errors
     /// If it matches on an index that there is not.
     pub fn scan<'a>(&'a self, query: &Query<'a>) -> Result<Scan<'a>, UnknownIndex> {
-        let (namespace, after) = (query.namespace, query.after);
-        let query = *query;
-        // Without a selector no object is even looked at: a count of an index's entries needs none.
-        let selected =
-            move |(_, object): &(&'a Arc<Key>, &'a Object)| query.selects_all() || query.selects(object);
-        let mut matching = Vec::with_capacity(query.matches.len());
+        let mut wanted: Vec<(&'a Index, &'a str)> = Vec::with_capacity(query.matches.len());
+        // Each once: what is wanted twice is as much as what is wanted once.
+        let mut want = |index: &'a Index, value: &'a str| {
+            if !wanted.iter().any(|(other, v)| std::ptr::eq(*other, index) && *v == value) {
+                wanted.push((index, value));
+            }
+        };
         for (index, value) in query.matches {
-            let index = self.index(index).ok_or_else(|| UnknownIndex((*index).to_owned()))?;
-            matching.push(index.matching(value, namespace, after));
+            want(self.index(index).ok_or_else(|| UnknownIndex((*index).to_owned()))?, value);
         }
         // What a label must be is looked up where there is an index of it.
-        for (label, value) in query.selector.equalities() {
+        for (label, value) in query.selector.equalities().take(LABELS) {
             if let Some(index) = self.state.indexes.iter().find(|index| index.function.label() == Some(label))
             {
-                matching.push(index.matching(value, namespace, after));
+                want(index, value);
             }
         }
-        if matching.is_empty() {
-            let first = Key::new(namespace, "");
-            let start = after.filter(|after| **after > first).cloned().unwrap_or(first);
-            let after = after.cloned();
-            let range = self.state.objects.range(start..);
-            let range = range
-                .take_while(move |(key, _)| namespace.is_empty() || key.namespace == namespace)
-                .filter(move |(key, _)| after.as_ref().is_none_or(|after| ***key > *after));
-            return Ok(Box::new(range.map(move |found| Some(found).filter(&selected))));
-        }
-        let smallest = matching.swap_remove(smallest(&matching));
-        let all = move |(key, _): &(&'a Arc<Key>, _)| matching.iter().all(|other| other.has(key));
-        Ok(Box::new(smallest.map(move |found| Some(found).filter(&all).filter(&selected))))
+        let mut matching: Vec<_> = wanted
+            .into_iter()
+            .map(|(index, value)| index.matching(value, query.namespace, query.after))
+            .collect();
+        let (source, others) = match (matching.pop(), matching.is_empty()) {
+            (None, _) => (Source::All(self.state.objects.range(start(query)..)), Vec::new()),
+            (Some(only), true) => (Source::One(only), Vec::new()),
+            (Some(last), false) => {
+                matching.push(last);
+                (Source::Race(matching.clone()), matching)
+            }
+        };
+        // Without a selector no object is even looked at: a count of an index's entries needs none.
+        Ok(Scan { source, others, query: *query, selects_all: query.selects_all() })
     }
 
     /// A page.
@@ -237,16 +240,59 @@ impl Snapshot {
     }
 }
 
-/// Which of them ends first, at the cost of its length.
-fn smallest(matching: &[Matching<'_>]) -> usize {
-    let mut racing: Vec<_> = matching.iter().map(Matching::again).collect();
-    if racing.len() < 2 {
-        return 0;
-    }
-    loop {
-        if let Some(first) = racing.iter_mut().position(|range| range.next().is_none()) {
-            return first;
-        }
+/// The first key that a query may find.
+fn start(query: &Query<'_>) -> Key {
+    let first = Key::new(query.namespace, "");
+    query.after.filter(|after| **after > first).cloned().unwrap_or(first)
+}
+
+/// Keys and objects, in order; none in place of each that was looked at and does not match, so that
+/// whoever scans can take a break, however few match.
+///
+/// Where several indexes have what is wanted, the one that has the fewest is found first, at the cost of as
+/// many steps in each, and with nothing to show for it but places to take a break at.
+pub struct Scan<'a> {
+    source: Source<'a>,
+    /// They must have it, too.
+    others: Vec<Matching<'a>>,
+    query: Query<'a>,
+    selects_all: bool,
+}
+
+enum Source<'a> {
+    All(RangedIter<'a, Arc<Key>, Object, DefaultSharedPtr>),
+    One(Matching<'a>),
+    /// The one of the others that ends first is to be the source.
+    Race(Vec<Matching<'a>>),
+}
+
+impl<'a> Iterator for Scan<'a> {
+    type Item = Option<(&'a Arc<Key>, &'a Object)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Query { namespace, after, .. } = self.query;
+        let (key, object) = match &mut self.source {
+            Source::One(matching) => matching.next()?,
+            Source::All(range) => {
+                let (key, object) = range.next()?;
+                if !namespace.is_empty() && key.namespace != namespace {
+                    return None;
+                }
+                if after.is_some_and(|after| **key <= *after) {
+                    return Some(None);
+                }
+                (key, object)
+            }
+            Source::Race(racing) => {
+                if let Some(first) = racing.iter_mut().position(|matching| matching.next().is_none()) {
+                    self.source = Source::One(self.others.swap_remove(first));
+                }
+                return Some(None);
+            }
+        };
+        let matches = self.others.iter().all(|other| other.has(key))
+            && (self.selects_all || self.query.selects(object));
+        Some(matches.then_some((key, object)))
     }
 }
 

@@ -16,7 +16,7 @@ use wheelhouse_core::{ApiError, ClusterAccess, Fields, Kind, Object, Permitted};
 use crate::events::{EventRecorder, EventStats};
 use crate::overlay::OwnWrites;
 use crate::read::CachedKind;
-use crate::reads::ReadMetrics;
+use crate::reads::{OwnReads, ReadMetrics};
 use crate::trace;
 use crate::view::{Found, View};
 
@@ -76,7 +76,7 @@ pub struct PluginClient {
     pub(crate) resources: ResourceMap,
     pub(crate) kinds: HashMap<Kind, CachedKind>,
     pub(crate) own_writes: OwnWrites,
-    pub(crate) reads: ReadMetrics,
+    pub(crate) reads: OwnReads,
     pub(crate) usage: Arc<Usage>,
     pub(crate) events: EventRecorder,
     pub(crate) config: ClientConfig,
@@ -106,12 +106,15 @@ impl PluginClient {
             let (indexes, reads) = (indexes.into_iter().collect(), reads.of(&kind));
             Some((kind, CachedKind { views, indexes, reads, warned: AtomicBool::new(false) }))
         });
+        let kinds: HashMap<Kind, CachedKind> = watched.collect();
+        let of_watched = kinds.iter().map(|(kind, cached)| (kind.clone(), Arc::clone(&cached.reads)));
+        let reads = OwnReads::new(reads, of_watched.collect());
         Self {
             rest,
             resources: factory.resources().clone(),
-            kinds: watched.collect(),
+            kinds,
             own_writes: own_writes.clone(),
-            reads: reads.clone(),
+            reads,
             usage: Arc::clone(usage),
             events: EventRecorder::default(),
             config,
@@ -162,12 +165,12 @@ impl ClusterAccess for PluginClient {
     fn get(&self, request: Permitted<Get>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
         let span = trace::of_get("get", &request);
         if let Some(cached) = self.cache(&request.kind) {
-            let answer = match cached.reads.of_cache(|| cached.get(&request)) {
+            let answer = cached.reads.of_cache(|| match cached.get(&request) {
                 Ok(Found::Object(object)) => Some(Ok(Some(object))),
                 Ok(Found::Absent) => Some(Ok(None)),
                 Ok(Found::Unknown) => None,
                 Err(error) => Some(Err(error)),
-            };
+            });
             if let Some(answer) = answer {
                 trace::cached(&span, &answer);
                 return Box::pin(ready(answer));
@@ -190,12 +193,7 @@ impl ClusterAccess for PluginClient {
                 answer
             });
         }
-        Box::pin(trace::live(span, async move {
-            let mut page = self.live_list(&request).await?;
-            let fields = self.declared(&request.kind);
-            page.objects.iter_mut().for_each(|object| *object = fields.project(object));
-            Ok(page)
-        }))
+        Box::pin(trace::live(span, async move { self.live_list(&request).await }))
     }
 
     fn count(&self, request: Permitted<List>) -> BoxFuture<'_, Result<u64, ApiError>> {
@@ -243,7 +241,7 @@ impl ClusterAccess for PluginClient {
 impl PluginClient {
     /// What the plugin has declared that it reads of a kind: a read that had to be live shows no more
     /// than a cached one.
-    fn declared(&self, kind: &Kind) -> Fields {
+    pub(crate) fn declared(&self, kind: &Kind) -> Fields {
         self.kinds.get(kind).map(CachedKind::fields).unwrap_or_default()
     }
 }

@@ -12,6 +12,7 @@
 //! another's writes before the watch has brought them.
 
 mod api_error;
+mod breaks;
 mod client;
 mod events;
 mod host_events;
@@ -23,6 +24,7 @@ mod overlay_tests;
 mod place;
 mod read;
 mod reads;
+mod seconds;
 mod sync;
 mod trace;
 mod view;
@@ -33,3 +35,4 @@ pub use events::{EventConfig, EventRecorder, EventStats};
 pub use host_events::{HostEvents, Regarding};
 pub use overlay::OwnWrites;
 pub use reads::{KindReads, ReadMetrics, TIMED};
+pub use seconds::Seconds;

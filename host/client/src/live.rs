@@ -3,10 +3,10 @@
 //!
 //! A read can be repeated, so it is: on a broken connection, 429 and 5xx, within bounds.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
 use tokio::time::sleep;
 use wheelhouse_cache::rest::encode;
 use wheelhouse_cache::{Decoder, Failure, Pager, Query};
@@ -16,6 +16,7 @@ use wheelhouse_core::request::{Get, List};
 use wheelhouse_core::{ApiError, Key, Kind, Object};
 
 use crate::api_error::{from_cache, from_failure};
+use crate::breaks::{PROJECTION, in_turns};
 use crate::client::PluginClient;
 use crate::place::path;
 use crate::read::{Plan, answers, plan_without_indexes};
@@ -36,13 +37,14 @@ fn worth_another_try(failure: &Failure) -> bool {
 }
 
 impl PluginClient {
-    /// One request, which its caller has accounted for, and as many more as it takes.
-    async fn read(&self, path: &str) -> Result<Bytes, Failure> {
+    /// One request, which its caller has accounted for, and as many more as it takes. None if the answer has
+    /// more than so many bytes.
+    async fn read(&self, path: &str, most: usize) -> Result<Option<Bytes>, Failure> {
         let mut patience = self.config.patience;
         let mut pause = self.config.pause;
         let mut left = self.config.tries.max(1);
         loop {
-            let failure = match self.rest.send(Method::GET, path, None, self.config.timeout).await {
+            let failure = match self.rest.get_at_most(path, most, self.config.timeout).await {
                 Ok(body) => return Ok(body),
                 Err(failure) => failure,
             };
@@ -85,8 +87,13 @@ impl PluginClient {
         let view = self.view(kind, &key.namespace).filter(|_| subresource.is_empty());
         // Whichever object the plugin saw before the question is gone if the answer is "none".
         let before = view.map(|view| view.overlay.uid_at(key)).unwrap_or_default();
-        let object = match self.read(&path).await {
-            Ok(body) => {
+        let most = self.config.list_bytes;
+        let object = match self.read(&path, most).await {
+            Ok(None) => {
+                let reason = format!("it is larger than {most} bytes");
+                return Err(unreadable(kind.as_str(), key, &reason));
+            }
+            Ok(Some(body)) => {
                 let decoder = Decoder::new(kind);
                 let object =
                     if subresource.is_empty() { decoder.object(&body) } else { decoder.answer(&body) };
@@ -130,16 +137,7 @@ impl PluginClient {
             Some(cached) => cached.plan(request)?,
             None => plan_without_indexes(request)?,
         };
-        let query = plan.query(request);
-        let mut listed = self.fetch_all(request).await?;
-        // The views of one kind have the same indexes.
-        match cached.and_then(|cached| cached.views.first()) {
-            Some(view) => {
-                let indexes = view.informer.snapshot();
-                listed.objects.retain(|object| answers(object, &indexes, &query));
-            }
-            None => listed.objects.retain(|object| query.selects(object)),
-        }
+        let mut listed = self.fetch_all(request, &plan).await?;
         for view in cached.into_iter().flat_map(|cached| &cached.views) {
             view.have_been_read(&listed.objects);
         }
@@ -147,6 +145,25 @@ impl PluginClient {
         listed.objects.sort_by_cached_key(Object::key);
         listed.unreadable.sort_unstable();
         Ok(listed)
+    }
+
+    /// Adds those of a page that a list is for. The server has selected by their labels already.
+    async fn select(&self, page: Vec<Object>, request: &List, plan: &Plan<'_>, selected: &mut Vec<Object>) {
+        let query = Query { selector: Query::default().selector, ..plan.query(request) };
+        // The views of one kind have the same indexes.
+        let view = self.kinds.get(&request.kind).and_then(|cached| cached.views.first());
+        let indexes = view.map(|view| view.informer.snapshot());
+        in_turns(page, plan.conditions(), |object| {
+            let is = match &indexes {
+                Some(indexes) => answers(&object, indexes, &query),
+                None => query.selects(&object),
+            };
+            if is {
+                selected.push(object);
+            }
+            ControlFlow::Continue(())
+        })
+        .await;
     }
 
     fn too_large(&self, kind: &Kind) -> ApiError {
@@ -158,7 +175,7 @@ impl PluginClient {
         ApiError::LimitExceeded { limit: Limit::AnswerBytes, message }
     }
 
-    async fn fetch_all(&self, request: &List) -> Result<Listed, ApiError> {
+    async fn fetch_all(&self, request: &List, plan: &Plan<'_>) -> Result<Listed, ApiError> {
         // As for a get: the first page is accounted for before anything is sent.
         self.usage.api_request()?;
         let mut accounted = true;
@@ -174,20 +191,18 @@ impl PluginClient {
         'list: loop {
             lists -= 1;
             let mut listed = Listed { objects: Vec::new(), unreadable: Vec::new() };
-            let mut bytes = 0;
+            let mut left = self.config.list_bytes;
             let mut path = first.clone();
             loop {
                 if !std::mem::take(&mut accounted) {
                     self.usage.api_request()?;
                 }
-                let page = match self.read(&path).await {
-                    Ok(body) => {
-                        bytes += body.len();
-                        if bytes > self.config.list_bytes {
-                            return Err(self.too_large(&request.kind));
-                        }
+                let page = match self.read(&path, left).await {
+                    Ok(Some(body)) => {
+                        left = left.saturating_sub(body.len());
                         decoder.list(&body).map_err(from_failure)?
                     }
+                    Ok(None) => return Err(self.too_large(&request.kind)),
                     // Half a list is none.
                     Err(failure) if failure.expired() && lists > 0 => continue 'list,
                     Err(failure) => {
@@ -195,7 +210,7 @@ impl PluginClient {
                         return Err(from_failure(failure));
                     }
                 };
-                listed.objects.extend(page.objects);
+                self.select(page.objects, request, plan, &mut listed.objects).await;
                 listed.unreadable.extend(page.unreadable.into_iter().filter_map(|unreadable| unreadable.key));
                 if page.continue_token.is_empty() {
                     return Ok(listed);
@@ -206,17 +221,18 @@ impl PluginClient {
     }
 
     pub(crate) async fn live_list(&self, request: &List) -> Result<Page, ApiError> {
-        let listed = self.live_objects(request).await?;
+        let Listed { objects, unreadable } = self.live_objects(request).await?;
+        let fields = self.declared(&request.kind);
         let comes_after = |key: &Key| request.after.as_ref().is_none_or(|after| key > after);
-        let mut after = listed.objects.iter().filter(|object| comes_after(&object.key()));
         let bounds = Query { limit: request.limit as usize, bytes: request.bytes, ..Query::default() };
         let mut pager = Pager::new(&bounds);
-        let _full = after.try_for_each(|object| pager.take(object));
+        let objects = objects.into_iter().skip_while(|object| !comes_after(&object.key()));
+        in_turns(objects, PROJECTION, |object| pager.take(&fields.project(&object))).await;
         let mut page = pager.page;
         let last = page.more_after.as_ref();
         let inside = |key: &Key| comes_after(key) && last.is_none_or(|last| key <= last);
         let told = |key: &Key| inside(key) && request.may_have(key);
-        page.unreadable = listed.unreadable.into_iter().filter(told).collect();
+        page.unreadable = unreadable.into_iter().filter(told).collect();
         Ok(page)
     }
 

@@ -13,15 +13,14 @@ use wheelhouse_core::field_selector::FieldRequirement;
 use wheelhouse_core::request::{Get, List};
 use wheelhouse_core::{ApiError, Fields, Key, Object};
 
+use crate::breaks::{PROJECTION, in_turns};
 use crate::reads::KindReads;
 use crate::view::{Found, View};
 
 /// How often it is looked whether a store has caught up.
 const LOOK: Duration = Duration::from_millis(5);
-/// How many objects are looked at between two looks at the clock.
-const LOOKS: usize = 64;
-/// For how long objects are looked at without a break.
-const AT_ONCE: Duration = Duration::from_millis(1);
+/// Conditions of one query on indexes and fields. Each of them costs something for each object.
+const CONDITIONS: usize = 64;
 
 /// A kind that the plugin reads from the cache.
 pub(crate) struct CachedKind {
@@ -35,6 +34,7 @@ pub(crate) struct CachedKind {
 }
 
 /// What a list asks of a store.
+#[derive(Default)]
 pub(crate) struct Plan<'a> {
     /// By the informers' names.
     matches: Vec<(&'a str, &'a str)>,
@@ -42,8 +42,8 @@ pub(crate) struct Plan<'a> {
     fields: Vec<&'a FieldRequirement>,
 }
 
-impl Plan<'_> {
-    pub(crate) fn query<'a>(&'a self, request: &'a List) -> Query<'a> {
+impl<'a> Plan<'a> {
+    pub(crate) fn query<'b>(&'b self, request: &'b List) -> Query<'b> {
         Query {
             namespace: &request.namespace,
             selector: &request.selector,
@@ -54,16 +54,48 @@ impl Plan<'_> {
             after: request.after.as_ref(),
         }
     }
+
+    /// What is looked at for each object, at most.
+    pub(crate) fn conditions(&self) -> usize {
+        1 + self.matches.len() + self.fields.len()
+    }
+
+    /// Once, however often it is asked for.
+    fn add_match(&mut self, index: &'a str, value: &'a str) -> Result<(), ApiError> {
+        if self.matches.contains(&(index, value)) {
+            return Ok(());
+        }
+        self.matches.push((index, value));
+        self.check()
+    }
+
+    /// Likewise.
+    fn add_field(&mut self, requirement: &'a FieldRequirement) -> Result<(), ApiError> {
+        if self.fields.contains(&requirement) {
+            return Ok(());
+        }
+        self.fields.push(requirement);
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), ApiError> {
+        if self.matches.len() + self.fields.len() <= CONDITIONS {
+            return Ok(());
+        }
+        Err(ApiError::BadRequest(format!(
+            "the query has more than {CONDITIONS} conditions on indexes and fields: ask for less at once"
+        )))
+    }
 }
 
 /// Without indexes: of a kind that is not cached.
 pub(crate) fn plan_without_indexes(request: &List) -> Result<Plan<'_>, ApiError> {
-    match request.matches.first() {
-        Some(first) => Err(undeclared(&first.index, request)),
-        None => {
-            Ok(Plan { matches: Vec::new(), fields: request.field_selector.requirements().iter().collect() })
-        }
+    if let Some(first) = request.matches.first() {
+        return Err(undeclared(&first.index, request));
     }
+    let mut plan = Plan::default();
+    request.field_selector.requirements().iter().try_for_each(|requirement| plan.add_field(requirement))?;
+    Ok(plan)
 }
 
 impl CachedKind {
@@ -147,20 +179,19 @@ impl CachedKind {
     /// What indexes answer of a request, and what is looked at object by object.
     pub(crate) fn plan<'a>(&'a self, request: &'a List) -> Result<Plan<'a>, ApiError> {
         self.check_scope(&request.namespace)?;
-        let mut matches = Vec::with_capacity(request.matches.len());
+        let mut plan = Plan::default();
         for wanted in &request.matches {
-            let index = match self.indexes.get(&wanted.index) {
+            let index: &str = match self.indexes.get(&wanted.index) {
                 Some(index) => index,
                 None if wanted.index == OWNER_INDEX => OWNER_INDEX,
                 None => return Err(undeclared(&wanted.index, request)),
             };
-            matches.push((index, wanted.value.as_str()));
+            plan.add_match(index, &wanted.value)?;
         }
-        let mut fields = Vec::new();
         for requirement in request.field_selector.requirements() {
             let path = requirement.path.to_string();
             if matches!(path.as_str(), ".metadata.name" | ".metadata.namespace") {
-                fields.push(requirement);
+                plan.add_field(requirement)?;
                 continue;
             }
             let Some(index) = self.indexes.values().find(|index| **index == path) else {
@@ -168,12 +199,12 @@ impl CachedKind {
             };
             // An index has no entry for a field that is absent.
             if requirement.equal && !requirement.is_of_absent_fields() {
-                matches.push((index, requirement.value.as_str()));
+                plan.add_match(index, &requirement.value)?;
             } else {
-                fields.push(requirement);
+                plan.add_field(requirement)?;
             }
         }
-        Ok(Plan { matches, fields })
+        Ok(plan)
     }
 
     pub(crate) async fn list(&self, view: &View, request: &List) -> Result<Page, ApiError> {
@@ -182,11 +213,17 @@ impl CachedKind {
         let (now, newer) = view.look(request.consistency);
         let scan = now.scan(&query).map_err(|unknown| undeclared(&unknown.0, request))?;
         let mut pager = Pager::new(&query);
-        look(overlaid(scan, &newer, &now, &query), |object| pager.take(object)).await;
+        let narrowed = view.informer.narrowed(&now);
+        let work = plan.conditions() + request.selector.len() + narrowed.map_or(0, |_| PROJECTION);
+        in_turns(overlaid(scan, &newer, &now, &query), work, |found| match (found, narrowed) {
+            (None, _) => ControlFlow::Continue(()),
+            (Some(object), None) => pager.take(object),
+            (Some(object), Some(fields)) => pager.take(&fields.project(object)),
+        })
+        .await;
         let mut found = pager.page;
         now.name_unreadable(&mut found, &query);
         found.unreadable.retain(|key| request.may_have(key));
-        view.informer.view_all(&now, &mut found.objects);
         Ok(found)
     }
 
@@ -199,34 +236,13 @@ impl CachedKind {
         }
         let scan = now.scan(&query).map_err(|unknown| undeclared(&unknown.0, request))?;
         let mut count = 0;
-        look(overlaid(scan, &newer, &now, &query), |_| {
-            count += 1;
+        let work = plan.conditions() + request.selector.len();
+        in_turns(overlaid(scan, &newer, &now, &query), work, |found| {
+            count += u64::from(found.is_some());
             ControlFlow::Continue(())
         })
         .await;
         Ok(count)
-    }
-}
-
-/// Looks at one object after another, with breaks: a selector may select nothing and take long to say so,
-/// and this is a thread that all plugins share. The call that waits for it is measured from break to break.
-async fn look<'a>(
-    mut scan: impl Iterator<Item = Option<&'a Object>>,
-    mut found: impl FnMut(&'a Object) -> ControlFlow<()>,
-) {
-    let mut begun = Instant::now();
-    loop {
-        for _ in 0..LOOKS {
-            match scan.next() {
-                Some(Some(object)) if found(object).is_break() => return,
-                Some(_) => {}
-                None => return,
-            }
-        }
-        if begun.elapsed() >= AT_ONCE {
-            tokio::task::yield_now().await;
-            begun = Instant::now();
-        }
     }
 }
 
@@ -252,14 +268,32 @@ pub(crate) fn answers(object: &Object, now: &Snapshot, query: &Query<'_>) -> boo
 }
 
 /// A scan's objects and the newer ones, in one order; and none for each that does not match.
+#[allow(clippy::large_enum_variant, reason = "the large one is the usual one, and is there once")]
+enum Overlaid<'a> {
+    /// There are no newer ones.
+    Stored(Scan<'a>),
+    Both(Box<dyn Iterator<Item = Option<&'a Object>> + Send + 'a>),
+}
+
+impl<'a> Iterator for Overlaid<'a> {
+    type Item = Option<&'a Object>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Stored(scan) => scan.next().map(|found| found.map(|(_, object)| object)),
+            Self::Both(both) => both.next(),
+        }
+    }
+}
+
 fn overlaid<'a>(
     scan: Scan<'a>,
     newer: &'a BTreeMap<Key, Option<Object>>,
     now: &'a Snapshot,
     query: &Query<'a>,
-) -> Box<dyn Iterator<Item = Option<&'a Object>> + Send + 'a> {
+) -> Overlaid<'a> {
     if newer.is_empty() {
-        return Box::new(scan.map(|found| found.map(|(_, object)| object)));
+        return Overlaid::Stored(scan);
     }
     let query = *query;
     let mut stored = scan.map(|found| found.filter(|(key, _)| !newer.contains_key(key.as_ref()))).peekable();
@@ -270,7 +304,7 @@ fn overlaid<'a>(
             query.after.is_none_or(|after| *key > after) && answers(object, now, &query)
         })
         .peekable();
-    Box::new(std::iter::from_fn(move || {
+    Overlaid::Both(Box::new(std::iter::from_fn(move || {
         let first = match (stored.peek(), known.peek()) {
             (Some(Some((stored_key, _))), Some((known_key, _))) => stored_key.as_ref() < *known_key,
             (stored, _) => stored.is_some(),
@@ -280,5 +314,5 @@ fn overlaid<'a>(
         } else {
             known.next().map(|(_, o)| Some(o))
         }
-    }))
+    })))
 }

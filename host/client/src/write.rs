@@ -4,6 +4,8 @@
 //! What a plugin hands over is checked as far as the host has to know: that the object is of the
 //! kind, and in the place, that the gate judged. Everything else is the API server's to judge.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Map, Value, json};
@@ -20,11 +22,46 @@ use crate::view::Found;
 const JSON: &str = "application/json";
 
 /// A request, in HTTP's words.
-struct Wire {
+struct Wire<'a> {
     method: Method,
     path: String,
     content_type: &'static str,
-    body: Vec<u8>,
+    body: Body<'a>,
+}
+
+enum Body<'a> {
+    /// It is sent as it is.
+    Text(Cow<'a, [u8]>),
+    /// It was read once, and is written out when it is sent.
+    Object(Map<String, Value>),
+}
+
+impl Wire<'_> {
+    /// The version that the object must have, as the write itself says.
+    fn named_version(&self) -> Option<String> {
+        let Body::Object(object) = &self.body else { return None };
+        let version = object.get("metadata")?.get("resourceVersion")?.as_str()?;
+        (!version.is_empty()).then(|| version.to_owned())
+    }
+
+    /// Holds it to a version, or to none, where the object itself names none.
+    fn hold_to(&mut self, version: Option<&str>) {
+        let Body::Object(object) = &mut self.body else { return };
+        let Some(Value::Object(metadata)) = object.get_mut("metadata") else { return };
+        match version {
+            Some(version) => metadata.insert("resourceVersion".to_owned(), version.into()),
+            None => metadata.remove("resourceVersion"),
+        };
+    }
+
+    fn body(&self) -> Result<Vec<u8>, ApiError> {
+        match &self.body {
+            Body::Text(text) => Ok(text.to_vec()),
+            Body::Object(object) => {
+                serde_json::to_vec(object).map_err(|error| ApiError::BadRequest(error.to_string()))
+            }
+        }
+    }
 }
 
 impl PluginClient {
@@ -37,17 +74,19 @@ impl PluginClient {
             _ => String::new(),
         };
         // A body that cannot be sent costs no look at the object.
-        let mut wired = wire(request, &resource, None)?;
-        let mut judged = self.check_owners(request, false).await?;
+        let mut wire = wire(request, &resource)?;
+        let named = wire.named_version();
+        let judged = self.check_owners(request, named.as_deref(), false).await?;
         if judged.is_some() {
-            wired = wire(request, &resource, judged.as_deref())?;
+            wire.hold_to(judged.as_deref());
         }
-        let mut answer = self.send(wired).await;
+        let mut answer = self.send(&wire, wire.body()?).await;
         if judged.is_some() && answer.as_ref().is_err_and(is_conflict) {
             // The plugin did not ask for that version: the object has changed since it was judged.
             self.usage.api_request()?;
-            judged = self.check_owners(request, true).await?;
-            answer = self.send(wire(request, &resource, judged.as_deref())?).await;
+            let judged = self.check_owners(request, named.as_deref(), true).await?;
+            wire.hold_to(judged.as_deref());
+            answer = self.send(&wire, wire.body()?).await;
         }
         let answer = match answer {
             Ok(answer) => answer,
@@ -80,8 +119,9 @@ impl PluginClient {
         Ok((!deletes).then_some(answer))
     }
 
-    async fn send(&self, Wire { method, path, content_type, body }: Wire) -> Result<Bytes, Failure> {
-        self.rest.send(method, &path, Some((content_type, body)), self.config.timeout).await
+    async fn send(&self, wire: &Wire<'_>, body: Vec<u8>) -> Result<Bytes, Failure> {
+        let Wire { method, path, content_type, .. } = wire;
+        self.rest.send(method.clone(), path, Some((content_type, body)), self.config.timeout).await
     }
 
     /// What the gate could not judge without the object: whether the write changes its owners. The version
@@ -90,15 +130,15 @@ impl PluginClient {
     async fn check_owners(
         &self,
         request: &Permitted<Write>,
+        named: Option<&str>,
         fresh: bool,
     ) -> Result<Option<String>, ApiError> {
         let Some(owners) = request.owners_stay() else { return Ok(None) };
-        let Write { kind, key, change, .. } = &**request;
-        let named = named_version(change);
+        let Write { kind, key, .. } = &**request;
         let version = |object: &Object| named.is_none().then(|| object.resource_version().to_owned());
         let cached = self.view(kind, &key.namespace).filter(|view| view.ready() && !fresh);
         if let Some(Ok(Found::Object(object))) = cached.map(|view| view.get(key, Consistency::OwnWrites))
-            && named.as_ref().is_none_or(|named| named == object.resource_version())
+            && named.is_none_or(|named| named == object.resource_version())
             && owners.stay(&object)
         {
             return Ok(version(&object));
@@ -116,14 +156,6 @@ impl PluginClient {
         let whole = request.subresource.is_empty() && !matches!(request.change, Change::Delete { .. });
         if whole { decoder.object(answer) } else { decoder.answer(answer) }
     }
-}
-
-/// The version that the object must have, as the write itself says.
-fn named_version(change: &Change) -> Option<String> {
-    let (Change::Update(object) | Change::Apply { object, .. }) = change else { return None };
-    let object: Value = serde_json::from_slice(object).ok()?;
-    let version = object.pointer("/metadata/resourceVersion")?.as_str()?;
-    (!version.is_empty()).then(|| version.to_owned())
 }
 
 /// Whether the object is of another version than the request said.
@@ -155,7 +187,7 @@ impl PluginClient {
     }
 }
 
-fn wire(request: &Write, resource: &ApiResource, version: Option<&str>) -> Result<Wire, ApiError> {
+fn wire<'a>(request: &'a Write, resource: &ApiResource) -> Result<Wire<'a>, ApiError> {
     let Write { key, subresource, change, .. } = request;
     let mut query: Vec<(&str, &str)> = Vec::new();
     if request.dry_run {
@@ -166,13 +198,13 @@ fn wire(request: &Write, resource: &ApiResource, version: Option<&str>) -> Resul
     }
     let (method, path, content_type, body) = match change {
         Change::Create(object) if subresource.is_empty() => {
-            (Method::POST, home(resource, &key.namespace)?, JSON, checked(object, request, version)?)
+            (Method::POST, home(resource, &key.namespace)?, JSON, checked(object, request)?)
         }
         Change::Create(object) => {
-            (Method::POST, path(resource, key, subresource)?, JSON, checked(object, request, version)?)
+            (Method::POST, path(resource, key, subresource)?, JSON, checked(object, request)?)
         }
         Change::Update(object) => {
-            (Method::PUT, path(resource, key, subresource)?, JSON, checked(object, request, version)?)
+            (Method::PUT, path(resource, key, subresource)?, JSON, checked(object, request)?)
         }
         Change::Patch(patch_type, patch) => {
             let content_type = match patch_type {
@@ -181,15 +213,16 @@ fn wire(request: &Write, resource: &ApiResource, version: Option<&str>) -> Resul
                 PatchType::Strategic => "application/strategic-merge-patch+json",
             };
             is_json(patch)?;
-            (Method::PATCH, path(resource, key, subresource)?, content_type, patch.clone())
+            (Method::PATCH, path(resource, key, subresource)?, content_type, Body::Text(patch.into()))
         }
         Change::Apply { object, force } => {
             query.push(("force", if *force { "true" } else { "false" }));
-            let body = checked(object, request, version)?;
+            let body = checked(object, request)?;
             (Method::PATCH, path(resource, key, subresource)?, "application/apply-patch+yaml", body)
         }
         Change::Delete { .. } => {
-            (Method::DELETE, path(resource, key, subresource)?, JSON, delete_options(change))
+            let options = Body::Text(delete_options(change).into());
+            (Method::DELETE, path(resource, key, subresource)?, JSON, options)
         }
     };
     let query: Vec<String> =
@@ -233,9 +266,8 @@ fn is_json(text: &[u8]) -> Result<(), ApiError> {
         .map_err(|e| ApiError::BadRequest(format!("the patch is no JSON: {e}")))
 }
 
-/// The object with what the host knows of it filled in, and refused if it says otherwise. `version` is for
-/// an object that names none.
-fn checked(object: &[u8], request: &Write, version: Option<&str>) -> Result<Vec<u8>, ApiError> {
+/// The object with what the host knows of it filled in, and refused if it says otherwise.
+fn checked(object: &[u8], request: &Write) -> Result<Body<'static>, ApiError> {
     let bad = ApiError::BadRequest;
     let mut object: Map<String, Value> =
         serde_json::from_slice(object).map_err(|e| bad(format!("the object is no JSON object: {e}")))?;
@@ -250,10 +282,7 @@ fn checked(object: &[u8], request: &Write, version: Option<&str>) -> Result<Vec<
     let Key { namespace, name } = &request.key;
     agree(metadata, "namespace", namespace).map_err(bad)?;
     agree(metadata, "name", name).map_err(bad)?;
-    if let Some(version) = version {
-        metadata.insert("resourceVersion".to_owned(), version.into());
-    }
-    serde_json::to_vec(&object).map_err(|e| bad(e.to_string()))
+    Ok(Body::Object(object))
 }
 
 /// Puts a text into a field that is missing or empty; it must be that if it is not.

@@ -55,11 +55,11 @@ impl Bucket {
         self.until(0.0)
     }
 
-    /// Likewise, with a debt that is never more than so much. Whether there is one, or nothing to have.
-    pub fn charge_up_to(&mut self, amount: f64, debt: f64, now: Instant) -> bool {
+    /// Likewise, with a debt that is never more than so much; [`Duration::MAX`] if there is nothing to have.
+    pub fn charge_up_to(&mut self, amount: f64, debt: f64, now: Instant) -> Duration {
         self.fill(now);
         self.level = (self.level - amount).max(-debt);
-        self.level < 0.0 || self.capacity <= 0.0
+        if self.capacity <= 0.0 { Duration::MAX } else { self.until(0.0) }
     }
 
     fn until(&self, level: f64) -> Duration {
@@ -102,11 +102,11 @@ mod tests {
     fn a_debt_may_have_a_bound() {
         let now = Instant::now();
         let mut bucket = Bucket::new(1.0, 1.0, now);
-        assert!(!bucket.charge_up_to(1.0, 2.0, now));
-        assert!(bucket.charge_up_to(100.0, 2.0, now));
-        assert!(bucket.charge_up_to(0.0, 2.0, now + SECOND));
-        assert!(!bucket.charge_up_to(0.0, 2.0, now + SECOND * 2));
-        assert!(Bucket::new(0.0, 0.0, now).charge_up_to(0.0, 0.0, now));
+        assert_eq!(bucket.charge_up_to(1.0, 2.0, now), Duration::ZERO);
+        assert_eq!(bucket.charge_up_to(100.0, 2.0, now), SECOND * 2);
+        assert_eq!(bucket.charge_up_to(0.0, 2.0, now + SECOND), SECOND);
+        assert_eq!(bucket.charge_up_to(0.0, 2.0, now + SECOND * 2), Duration::ZERO);
+        assert_eq!(Bucket::new(0.0, 0.0, now).charge_up_to(0.0, 0.0, now), Duration::MAX);
     }
 
     #[test]

@@ -55,6 +55,11 @@ impl LabelSelector {
         self.requirements.is_empty()
     }
 
+    /// How many requirements it has.
+    pub fn len(&self) -> usize {
+        self.requirements.len()
+    }
+
     /// Whether this one selects, as far as can be told without objects, all that the other selects.
     pub fn covers(&self, other: &Self) -> bool {
         self.requirements.iter().all(|requirement| other.requirements.contains(requirement))

@@ -193,6 +193,43 @@ pub enum SpecError {
     },
 }
 
+/// How much there is of a declaration: it can be told before any of it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Sources.
+    pub kinds: usize,
+    /// Sources in namespaces: one that names none counts once.
+    pub places: usize,
+    /// Indexes.
+    pub indexes: usize,
+    /// Permissions.
+    pub permissions: usize,
+    /// Ticks.
+    pub ticks: usize,
+}
+
+impl Counts {
+    /// Checks that it is not too much.
+    ///
+    /// # Errors
+    /// What there is too much of.
+    pub fn check(&self) -> Result<(), SpecError> {
+        for (what, count, max) in [
+            ("kinds", self.kinds, 64),
+            // Each is a watch, and a task of its own.
+            ("kinds in namespaces", self.places, 512),
+            ("indexes", self.indexes, 64),
+            ("permissions", self.permissions, 256),
+            ("ticks", self.ticks, tick::MOST),
+        ] {
+            if count > max {
+                return Err(SpecError::TooMany { what, count, max });
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Spec {
     /// Every source, the reconciled kind's first.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
@@ -268,6 +305,16 @@ impl Spec {
         self.sources().map(Permission::of_source).chain(self.permissions.iter().cloned()).collect()
     }
 
+    fn counts(&self) -> Counts {
+        Counts {
+            kinds: self.sources().count(),
+            places: self.sources().map(|source| source.namespaces.len().max(1)).sum(),
+            indexes: self.indexes.len(),
+            permissions: self.permissions.len(),
+            ticks: self.ticks.len(),
+        }
+    }
+
     /// Checks what its types cannot say.
     ///
     /// # Errors
@@ -276,18 +323,7 @@ impl Spec {
         if !is_dns_label(&self.name) {
             return Err(SpecError::Name(crate::printable::excerpt(&self.name)));
         }
-        for (what, count, max) in [
-            ("kinds", self.sources().count(), 64),
-            // Each is a watch, and a task of its own.
-            ("kinds in namespaces", self.sources().map(|source| source.namespaces.len().max(1)).sum(), 512),
-            ("indexes", self.indexes.len(), 64),
-            ("permissions", self.permissions.len(), 256),
-            ("ticks", self.ticks.len(), tick::MOST),
-        ] {
-            if count > max {
-                return Err(SpecError::TooMany { what, count, max });
-            }
-        }
+        self.counts().check()?;
         if let Some(cached) = self.caches.iter().find(|source| !source.predicate.is_every_change()) {
             return Err(SpecError::CacheWithPredicate(cached.kind.clone()));
         }

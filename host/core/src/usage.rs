@@ -1,8 +1,12 @@
 //! What one plugin has used of what it may use over time, and how often it went over a limit. All of its
 //! revisions and instances share one.
+//!
+//! Nobody waits for whoever is about to take note of processor time: that may be a thread that gives way to
+//! all others, and that the kernel keeps from running with the account in its hands. What cannot be noted at
+//! once is noted by the next who can, and is not lost.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use crate::ApiError;
@@ -29,7 +33,11 @@ pub struct CpuShare {
 /// See the module.
 #[derive(Debug)]
 pub struct Usage {
-    buckets: Mutex<Buckets>,
+    processor: Mutex<Processor>,
+    /// Nanoseconds of processor time that are not in there yet.
+    owed: AtomicU64,
+    published: Published,
+    rates: Mutex<Rates>,
     /// Of each limit, in the order of [`Limit::ALL`].
     breaches: [AtomicU64; Limit::ALL.len()],
     /// Nanoseconds.
@@ -51,16 +59,41 @@ impl Drop for PromptPlace<'_> {
     }
 }
 
+/// Processor time.
 #[derive(Debug)]
-struct Buckets {
-    cpu: Bucket,
+struct Processor {
+    all: Bucket,
     prompt: Bucket,
+}
+
+/// What came of the processor time when it was last noted. To read it takes no lock.
+#[derive(Debug)]
+struct Published {
+    since: Instant,
+    /// Nanoseconds from then on, after which there is no debt; [`NEVER`] if there always is one.
+    paid: AtomicU64,
+    /// Likewise, of the prompt threads.
+    prompt_paid: AtomicU64,
     /// It may have the prompt threads whenever it runs at all.
-    trusted: bool,
+    trusted: AtomicBool,
+}
+
+const NEVER: u64 = u64::MAX;
+
+#[derive(Debug)]
+struct Rates {
     api_requests: Bucket,
     events: Bucket,
     log_lines: Bucket,
     log_bytes: Bucket,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(NEVER)
 }
 
 impl Usage {
@@ -68,33 +101,39 @@ impl Usage {
     pub fn new(limits: &Limits) -> Self {
         let now = Instant::now();
         let empty = || Bucket::new(f64::MAX, 0.0, now);
-        let mut buckets = Buckets {
-            cpu: empty(),
-            prompt: empty(),
-            trusted: false,
-            api_requests: empty(),
-            events: empty(),
-            log_lines: empty(),
-            log_bytes: empty(),
-        };
-        buckets.resize(limits, now);
-        Self {
-            buckets: Mutex::new(buckets),
+        let usage = Self {
+            processor: Mutex::new(Processor { all: empty(), prompt: empty() }),
+            owed: AtomicU64::new(0),
+            published: Published {
+                since: now,
+                paid: AtomicU64::new(0),
+                prompt_paid: AtomicU64::new(0),
+                trusted: AtomicBool::new(false),
+            },
+            rates: Mutex::new(Rates {
+                api_requests: empty(),
+                events: empty(),
+                log_lines: empty(),
+                log_bytes: empty(),
+            }),
             breaches: Default::default(),
             cpu: AtomicU64::new(0),
             host_calls: AtomicU64::new(0),
             memory: AtomicU64::new(0),
             on_prompt: AtomicBool::new(false),
-        }
+        };
+        usage.resize(limits);
+        usage
     }
 
     /// From now on these limits count.
     pub fn resize(&self, limits: &Limits) {
-        self.lock().resize(limits, Instant::now());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Buckets> {
-        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.rates).resize(limits, Instant::now());
+        let trusted = limits.prompt_cpu_per_second >= limits.cpu_per_second;
+        let mut processor = locked(&self.processor);
+        processor.resize(limits, Instant::now());
+        self.published.trusted.store(trusted, Ordering::Relaxed);
+        self.note(&mut processor);
     }
 
     /// One request to the API server.
@@ -102,7 +141,7 @@ impl Usage {
     /// # Errors
     /// There were too many of late; nothing is to be sent.
     pub fn api_request(&self) -> Result<(), ApiError> {
-        let taken = self.lock().api_requests.take(1.0, Instant::now());
+        let taken = locked(&self.rates).api_requests.take(1.0, Instant::now());
         taken.map_err(|wait| self.exceeded(Limit::ApiRequestsPerSecond, "requests to the API server", wait))
     }
 
@@ -111,7 +150,7 @@ impl Usage {
     /// # Errors
     /// There were too many of late; nothing is to be sent.
     pub fn event(&self) -> Result<(), ApiError> {
-        let taken = self.lock().events.take(1.0, Instant::now());
+        let taken = locked(&self.rates).events.take(1.0, Instant::now());
         taken.map_err(|wait| self.exceeded(Limit::EventsPerMinute, "Events", wait))
     }
 
@@ -121,37 +160,51 @@ impl Usage {
     /// Which limit.
     pub fn log_line(&self, bytes: usize) -> Result<(), Limit> {
         let now = Instant::now();
-        let mut buckets = self.lock();
-        let limit = if buckets.log_lines.take(1.0, now).is_err() {
+        let mut rates = locked(&self.rates);
+        let limit = if rates.log_lines.take(1.0, now).is_err() {
             Limit::LogLinesPerSecond
-        } else if buckets.log_bytes.take(bytes as f64, now).is_err() {
+        } else if rates.log_bytes.take(bytes as f64, now).is_err() {
             Limit::LogBytesPerSecond
         } else {
             return Ok(());
         };
-        drop(buckets);
+        drop(rates);
         self.breach(limit);
         Err(limit)
     }
 
     /// Processor time that was used, and what comes of it.
     pub fn cpu(&self, used: Duration) -> CpuShare {
-        let nanos = u64::try_from(used.as_nanos()).unwrap_or(u64::MAX);
-        self.cpu.fetch_add(nanos, Ordering::Relaxed);
-        self.charge(used)
+        self.cpu.fetch_add(nanos(used), Ordering::Relaxed);
+        self.owed.fetch_add(nanos(used), Ordering::Relaxed);
+        self.settle();
+        self.published.share()
     }
 
     /// Whether a call that begins has to pause for those before it.
     pub fn cpu_share(&self) -> CpuShare {
-        self.charge(Duration::ZERO)
+        if self.owed.load(Ordering::Relaxed) > 0 {
+            self.settle();
+        }
+        self.published.share()
     }
 
-    fn charge(&self, used: Duration) -> CpuShare {
-        let (used, now) = (used.as_secs_f64(), Instant::now());
-        let mut buckets = self.lock();
-        let pause = buckets.cpu.charge(used, now);
-        let trusted = buckets.trusted;
-        CpuShare { pause, trusted, greedy: buckets.charge_prompt(used, now) }
+    /// Notes what is owed, unless somebody else has the account: then the next call does.
+    fn settle(&self) {
+        match self.processor.try_lock() {
+            Ok(mut processor) => self.note(&mut processor),
+            Err(TryLockError::Poisoned(poisoned)) => self.note(&mut poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    fn note(&self, processor: &mut Processor) {
+        let used = Duration::from_nanos(self.owed.swap(0, Ordering::Relaxed)).as_secs_f64();
+        let now = Instant::now();
+        let debt = processor.prompt.per_second() * GREED;
+        let paid = processor.all.charge(used, now);
+        let prompt_paid = processor.prompt.charge_up_to(used, debt, now);
+        self.published.publish(now, paid, prompt_paid);
     }
 
     /// Takes the plugin's place on the prompt threads, for as long as a call computes without a break. None
@@ -212,19 +265,42 @@ impl Usage {
     }
 }
 
-impl Buckets {
-    fn charge_prompt(&mut self, used: f64, now: Instant) -> bool {
-        let debt = self.prompt.per_second() * GREED;
-        self.prompt.charge_up_to(used, debt, now) && !self.trusted
+impl Published {
+    fn publish(&self, now: Instant, paid: Duration, prompt_paid: Duration) {
+        let since = now.saturating_duration_since(self.since);
+        let at = |wait: Duration| if wait.is_zero() { 0 } else { nanos(since.saturating_add(wait)) };
+        self.paid.store(at(paid), Ordering::Relaxed);
+        self.prompt_paid.store(at(prompt_paid), Ordering::Relaxed);
     }
 
+    fn share(&self) -> CpuShare {
+        let (paid, prompt_paid) =
+            (self.paid.load(Ordering::Relaxed), self.prompt_paid.load(Ordering::Relaxed));
+        let trusted = self.trusted.load(Ordering::Relaxed);
+        if paid == 0 && prompt_paid == 0 {
+            return CpuShare { pause: Duration::ZERO, greedy: false, trusted };
+        }
+        let now = nanos(self.since.elapsed());
+        let pause = match paid {
+            NEVER => Duration::MAX,
+            paid => Duration::from_nanos(paid.saturating_sub(now)),
+        };
+        CpuShare { pause, greedy: prompt_paid > now && !trusted, trusted }
+    }
+}
+
+impl Processor {
     fn resize(&mut self, limits: &Limits, now: Instant) {
-        let cpu = limits.cpu_per_second.as_secs_f64();
+        let all = limits.cpu_per_second.as_secs_f64();
         // What a short burst takes is not worth a pause.
-        self.cpu.resize(cpu, cpu, now);
+        self.all.resize(all, all, now);
         let prompt = limits.prompt_cpu_per_second.as_secs_f64();
         self.prompt.resize(prompt * AT_ONCE, prompt, now);
-        self.trusted = limits.prompt_cpu_per_second >= limits.cpu_per_second;
+    }
+}
+
+impl Rates {
+    fn resize(&mut self, limits: &Limits, now: Instant) {
         let burst = limits.api_requests_burst.max(limits.api_requests_per_second);
         self.api_requests.resize(burst.into(), limits.api_requests_per_second.into(), now);
         self.events.resize(limits.events_per_minute.into(), f64::from(limits.events_per_minute) / 60.0, now);
@@ -235,66 +311,4 @@ impl Buckets {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_goes_over_a_rate_is_an_error_with_its_name_and_counted() {
-        let usage = Usage::new(&Limits {
-            api_requests_per_second: 1,
-            api_requests_burst: 2,
-            events_per_minute: 1,
-            log_lines_per_second: 2,
-            log_bytes_per_second: 10,
-            ..Limits::default()
-        });
-        assert!(usage.api_request().is_ok() && usage.api_request().is_ok() && usage.event().is_ok());
-        let error = usage.api_request().unwrap_err().to_string();
-        assert!(error.starts_with("limit apiRequestsPerSecond: too many requests"), "{error}");
-        assert!(matches!(usage.event(), Err(ApiError::LimitExceeded { limit: Limit::EventsPerMinute, .. })));
-        assert_eq!(usage.log_line(8), Ok(()));
-        assert_eq!(usage.log_line(8), Err(Limit::LogBytesPerSecond));
-        assert_eq!(usage.log_line(1), Err(Limit::LogLinesPerSecond));
-        let hit: Vec<(Limit, u64)> = usage.breaches().filter(|(_, count)| *count > 0).collect();
-        let expected = [
-            Limit::ApiRequestsPerSecond,
-            Limit::EventsPerMinute,
-            Limit::LogLinesPerSecond,
-            Limit::LogBytesPerSecond,
-        ];
-        assert_eq!(hit, expected.map(|limit| (limit, 1)));
-    }
-
-    #[test]
-    fn one_call_of_a_plugin_computes_on_a_prompt_thread_at_a_time() {
-        let usage = Usage::new(&Limits::default());
-        let place = usage.prompt_place().unwrap();
-        assert!(usage.prompt_place().is_none());
-        drop(place);
-        assert!(usage.prompt_place().is_some());
-    }
-
-    #[test]
-    fn processor_time_over_its_share_is_a_pause() {
-        let limits = Limits {
-            cpu_per_second: Duration::from_millis(100),
-            prompt_cpu_per_second: Duration::from_millis(30),
-            ..Limits::default()
-        };
-        let usage = Usage::new(&limits);
-        assert_eq!(
-            usage.cpu(Duration::from_micros(100)),
-            CpuShare { pause: Duration::ZERO, greedy: false, trusted: false }
-        );
-        assert_eq!(
-            usage.cpu(Duration::from_micros(99_900)),
-            CpuShare { pause: Duration::ZERO, greedy: true, trusted: false }
-        );
-        let CpuShare { pause, .. } = usage.cpu(Duration::from_millis(50));
-        assert!(pause > Duration::from_millis(400) && pause <= Duration::from_millis(500), "{pause:?}");
-        assert_eq!(usage.cpu_total(), Duration::from_millis(150));
-        let limits = Limits { prompt_cpu_per_second: limits.cpu_per_second, ..limits };
-        let trusted = Usage::new(&limits).cpu(Duration::from_millis(99));
-        assert_eq!(trusted, CpuShare { pause: Duration::ZERO, greedy: false, trusted: true });
-    }
-}
+mod tests;

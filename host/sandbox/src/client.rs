@@ -52,7 +52,7 @@ impl client::Host for InstanceState {
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, types::Error>> {
         let cluster = self.cluster(Authority::Read)?;
         let request = self.kind(&kind).and_then(|kind| {
-            let (key, consistency) = (convert::key_from(key), Consistency::default());
+            let (key, consistency) = (convert::possible_key(&kind, key)?, Consistency::default());
             self.gate.permit(Get { kind, key, subresource, consistency })
         });
         Ok(match request {
@@ -96,11 +96,8 @@ impl client::Host for InstanceState {
         let size = self.argument("the patch", patch.len());
         let written = self.write(&kind, |kind| {
             size?;
-            Ok(target.write(
-                kind,
-                convert::key_from(key),
-                Change::Patch(convert::patch_type(patch_type), patch),
-            ))
+            let key = convert::possible_key(&kind, key)?;
+            Ok(target.write(kind, key, Change::Patch(convert::patch_type(patch_type), patch)))
         });
         Ok(written.await?.map(stored))
     }
@@ -134,7 +131,10 @@ impl client::Host for InstanceState {
             field_manager: self.gate.plugin().to_owned(),
         };
         let change = convert::delete(options);
-        let written = self.write(&kind, |kind| Ok(target.write(kind, convert::key_from(key), change)));
+        let written = self.write(&kind, |kind| {
+            let key = convert::possible_key(&kind, key)?;
+            Ok(target.write(kind, key, change))
+        });
         Ok(written.await?.map(|_| ()))
     }
 }

@@ -7,6 +7,7 @@ use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Gate, Spec};
 
 use crate::bindings::PluginPre;
+use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
 use crate::call::{self, Allowance};
 use crate::declared;
 use crate::digest::Digest;
@@ -103,7 +104,9 @@ impl Compiled {
         let describing = Box::pin(async move {
             let mut instance = Instance::new(&compiled, state).await?;
             instance.state().begin(Authority::None, timeout, "", "");
-            instance.describe(&config).await
+            let described = instance.describe(&config).await?;
+            // To make something of its answer is part of the call, and is measured as such.
+            Ok(described.map_or_else(rejected, declared::checked))
         });
         let allowance = Allowance {
             time: (timeout, Limit::DescribeTimeout),
@@ -114,20 +117,15 @@ impl Compiled {
         if let Some(limit) = described.as_ref().err().and_then(CallError::limit) {
             usage.breach(limit);
         }
-        match described? {
-            Ok(spec) => {
-                let spec = declared::spec(spec).map_err(DescribeError::Unreadable)?;
-                spec.check()?;
-                Ok(spec)
-            }
-            Err(error) => {
-                Err(DescribeError::Config { field: message(&error.field), message: message(&error.message) })
-            }
-        }
+        described?
     }
 
     /// The code, alive: it makes instances when it is called.
     pub fn start(&self, setup: RevisionSetup) -> Revision {
         Revision::new(self.clone(), setup)
     }
+}
+
+fn rejected(error: wit::ConfigError) -> Result<Spec, DescribeError> {
+    Err(DescribeError::Config { field: message(&error.field), message: message(&error.message) })
 }

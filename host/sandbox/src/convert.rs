@@ -26,6 +26,16 @@ pub(crate) fn key_from(key: types::ObjectKey) -> Key {
     Key { namespace: key.namespace, name: key.name }
 }
 
+/// The key of an object that there may be. What none can be called is not kept, sent or remembered.
+pub(crate) fn possible_key(kind: &Kind, key: types::ObjectKey) -> Result<Key, ApiError> {
+    let key = key_from(key);
+    if key.is_possible() {
+        return Ok(key);
+    }
+    let (namespace, name) = (excerpt(&key.namespace), excerpt(&key.name));
+    Err(bad_request(format_args!("no {kind} can have the name {name:?} in the namespace {namespace:?}")))
+}
+
 pub(crate) fn key_in(key: wit::ObjectKey) -> Key {
     Key { namespace: key.namespace, name: key.name }
 }

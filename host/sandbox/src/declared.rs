@@ -1,15 +1,17 @@
-//! What `describe` returned, read: names and texts in it are as short as they may be.
+//! What `describe` returned, read: names and texts in it are as short as they may be. How much of it there is
+//! is looked at first.
 
 use std::time::Duration;
 
 use wheelhouse_core::gate::{Permission, Verb};
 use wheelhouse_core::printable::excerpt;
-use wheelhouse_core::spec::{FieldIndex, IndexSource, Mapping, Options, Owned, Source, Spec, Watch};
+use wheelhouse_core::spec::{Counts, FieldIndex, IndexSource, Mapping, Options, Owned, Source, Spec, Watch};
 use wheelhouse_core::tick::Tick;
 use wheelhouse_core::{FieldPath, Fields, Kind};
 
 use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
 use crate::convert;
+use crate::error::DescribeError;
 
 /// Namespaces that one source, or one permission, may declare: each has a watch of its own.
 const NAMESPACES: usize = 256;
@@ -162,8 +164,29 @@ fn permission(permission: wit::Permission) -> Result<Permission, String> {
     })
 }
 
-/// What `describe` returned; an error names what of it cannot be read.
-pub(crate) fn spec(spec: wit::Spec) -> Result<Spec, String> {
+fn counts(spec: &wit::Spec) -> Counts {
+    let watched = spec.watches.iter().map(|watch| &watch.source);
+    let owned = spec.owns.iter().map(|owned| &owned.source);
+    let sources = std::iter::once(&spec.reconciles).chain(owned).chain(watched).chain(&spec.caches);
+    Counts {
+        kinds: sources.clone().count(),
+        places: sources.map(|source| source.namespaces.len().max(1)).sum(),
+        indexes: spec.indexes.len(),
+        permissions: spec.permissions.len(),
+        ticks: spec.ticks.len(),
+    }
+}
+
+/// What `describe` returned, if it can be used.
+pub(crate) fn checked(declared: wit::Spec) -> Result<Spec, DescribeError> {
+    counts(&declared).check()?;
+    let spec = spec(declared).map_err(DescribeError::Unreadable)?;
+    spec.check()?;
+    Ok(spec)
+}
+
+/// An error names what of it cannot be read.
+fn spec(spec: wit::Spec) -> Result<Spec, String> {
     Ok(Spec {
         name: spec.name,
         version: name("version", spec.version)?,
@@ -185,6 +208,8 @@ pub(crate) fn spec(spec: wit::Spec) -> Result<Spec, String> {
 
 #[cfg(test)]
 mod tests {
+    use wheelhouse_core::spec::SpecError;
+
     use super::*;
 
     fn source_of(kind: &str) -> wit::Source {
@@ -237,6 +262,34 @@ mod tests {
             assert_eq!(declared(256), Ok(()));
             assert_eq!(declared(257), Err(problem.to_owned()));
         }
+    }
+
+    #[test]
+    fn hostile_a_declaration_of_too_much_is_refused_before_any_of_it_is_read() {
+        let unreadable = |count: usize| {
+            let (kind, subresource) = ("no such kind".to_owned(), String::new());
+            let permission = wit::Permission { verbs: vec![], kind, subresource, namespaces: vec![] };
+            checked(wit::Spec {
+                name: "p".into(),
+                version: "1".into(),
+                reconciles: source_of("v1/Pod"),
+                owns: vec![],
+                watches: vec![],
+                caches: vec![],
+                ticks: vec![],
+                indexes: vec![],
+                permissions: vec![permission; count],
+                options: wit::Options {
+                    concurrency: 1,
+                    resync_ms: None,
+                    timeout_ms: None,
+                    track_dependencies: false,
+                },
+            })
+        };
+        assert!(matches!(unreadable(256), Err(DescribeError::Unreadable(_))));
+        let too_many = SpecError::TooMany { what: "permissions", count: 1_000_000, max: 256 };
+        assert_eq!(unreadable(1_000_000), Err(DescribeError::Spec(too_many)));
     }
 
     #[test]

@@ -2,21 +2,17 @@
 //! and to create and to patch Events where it goes, and counts against `eventsPerMinute`.
 
 use wheelhouse_core::event::{EventText, EventType, NewEvent, RecordEvent};
-use wheelhouse_core::printable::excerpt;
 use wheelhouse_core::request::{Consistency, Get};
 use wheelhouse_core::{ApiError, Permitted};
 
 use crate::bindings::wheelhouse::controller::{events, types};
-use crate::convert::{self, bad_request};
+use crate::convert;
 use crate::host::{Authority, InstanceState};
 
 impl InstanceState {
     fn subject(&self, subject: events::ObjectRef) -> Result<Permitted<Get>, ApiError> {
         let kind = self.kind(&subject.kind)?;
-        let (key, consistency) = (convert::key_from(subject.key), Consistency::OwnWrites);
-        if !key.is_possible() {
-            return Err(bad_request(format_args!("no {kind} can have the name {:?}", excerpt(&key.name))));
-        }
+        let (key, consistency) = (convert::possible_key(&kind, subject.key)?, Consistency::OwnWrites);
         self.gate.permit(Get { kind, key, subresource: String::new(), consistency })
     }
 

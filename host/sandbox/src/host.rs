@@ -64,6 +64,13 @@ impl WasiView for InstanceState {
     }
 }
 
+impl Drop for InstanceState {
+    /// In the middle of a call that traps, or that is stopped: what it has done counts all the same.
+    fn drop(&mut self) {
+        self.usage.host_calls(self.calls);
+    }
+}
+
 impl InstanceState {
     pub(crate) fn new(
         gate: Arc<Gate>,
@@ -123,7 +130,7 @@ impl InstanceState {
     pub(crate) fn end(&mut self) {
         self.authority = Authority::None;
         self.through = None;
-        self.usage.host_calls(self.calls);
+        self.usage.host_calls(std::mem::take(&mut self.calls));
         self.log.flush();
     }
 
@@ -215,6 +222,8 @@ impl objects::Host for InstanceState {
             self.gate.permit(Get { kind, key, subresource: String::new(), consistency })
         });
         Ok(match request {
+            // What no object can be called is not there, and is not looked for, whoever would remember it.
+            Ok(request) if !request.key.is_possible() => Ok(None),
             Ok(request) => {
                 let found = cluster.get(request).await;
                 self.answer(found)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use wasmtime::Store;
+use wheelhouse_core::limits::Limit;
 
 use crate::bindings::Plugin;
 use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
@@ -32,7 +33,7 @@ impl Instance {
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         let plugin = compiled.pre().instantiate_async(&mut store).await;
-        let plugin = plugin.map_err(|error| CallError::from_wasmtime(&error))?;
+        let plugin = plugin.map_err(|error| failed(&store, &error))?;
         Ok(Self { store, plugin, calls: 0, alive: None })
     }
 
@@ -51,13 +52,13 @@ impl Instance {
     ) -> Result<Result<wit::Spec, wit::ConfigError>, CallError> {
         let called =
             self.plugin.wheelhouse_controller_reconciler().call_describe(&mut self.store, config).await;
-        called.map_err(|error| CallError::from_wasmtime(&error))
+        called.map_err(|error| failed(&self.store, &error))
     }
 
     pub(crate) async fn reconcile(&mut self, request: &wit::Request) -> Result<wit::Outcome, CallError> {
         let called =
             self.plugin.wheelhouse_controller_reconciler().call_reconcile(&mut self.store, request).await;
-        called.map_err(|error| CallError::from_wasmtime(&error))
+        called.map_err(|error| failed(&self.store, &error))
     }
 
     pub(crate) async fn map(
@@ -67,12 +68,21 @@ impl Instance {
     ) -> Result<Vec<wit::ObjectKey>, CallError> {
         let called =
             self.plugin.wheelhouse_controller_reconciler().call_map(&mut self.store, watch, event).await;
-        called.map_err(|error| CallError::from_wasmtime(&error))
+        called.map_err(|error| failed(&self.store, &error))
     }
 
     pub(crate) async fn index(&mut self, name: &str, object: &Vec<u8>) -> Result<Vec<String>, CallError> {
         let called =
             self.plugin.wheelhouse_controller_reconciler().call_index(&mut self.store, name, object).await;
-        called.map_err(|error| CallError::from_wasmtime(&error))
+        called.map_err(|error| failed(&self.store, &error))
     }
+}
+
+/// That the host has no room for another is counted here: it is no fault of the call, and no trap.
+fn failed(store: &Store<InstanceState>, error: &wasmtime::Error) -> CallError {
+    let error = CallError::from_wasmtime(error);
+    if let CallError::Instance(_) = error {
+        store.data().usage.breach(Limit::Instances);
+    }
+    error
 }

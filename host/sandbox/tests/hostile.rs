@@ -139,6 +139,28 @@ async fn hostile_describe_has_no_authority_and_a_small_budget() {
     }
 }
 
+#[tokio::test]
+async fn hostile_what_a_call_asked_of_the_host_counts_however_it_ends() {
+    let (hostile, _, usage) = start_with(Limits { host_calls: 1_000, ..limits() }).await;
+    let reason = reason(attacked(&hostile, "host-calls").await);
+    assert!(reason.contains("limit hostCalls"), "{reason}");
+    assert!(usage.host_calls_total() > 1_000, "{}", usage.host_calls_total());
+    let (hostile, _, usage) = start_with(hasty()).await;
+    assert!(attacked(&hostile, "host-calls").await.is_err());
+    // Stopped at its deadline, it ends soon after.
+    let begun = Instant::now();
+    while usage.host_calls_total() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "they are not counted");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let usage = Arc::new(Usage::new(&limits()));
+    let (compiled, neighbour) = (compiled().await, Neighbour::start().await);
+    let limits = limits();
+    let describing = compiled.describe_within(r#"{"describe":"read"}"#, &limits, &usage);
+    assert!(neighbour.beside(describing).await.is_err());
+    assert!(usage.host_calls_total() > 0, "of a description");
+}
+
 /// How long it paused depends on what else the machine does.
 fn unpaused(error: DescribeError) -> DescribeError {
     match error {

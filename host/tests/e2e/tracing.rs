@@ -188,6 +188,33 @@ async fn a_collector_that_is_away_is_complained_of_once_and_holds_nothing_up() {
     assert_eq!(host.log().matches("traces are lost until").count(), 1, "{}", host.log());
 }
 
+#[tokio::test]
+async fn a_collector_that_is_slow_is_complained_of_once_and_holds_nothing_up() {
+    // It takes connections, and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let folder = with(&["hello"]);
+    let mut command = wheelhouse();
+    command.args(["dev", "--admin-addr", "127.0.0.1:0", "--plugin-dir"]).arg(folder.path());
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", silent.local_addr().unwrap()));
+    // One span may wait, beside the one that is being sent.
+    command.env("OTEL_BSP_MAX_QUEUE_SIZE", "1");
+    command.env("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1");
+    let mut host = Host::of_command(&mut command, folder).await;
+    host.until_running("hello.wasm").await;
+    let success = "controller_runtime_reconcile_total{controller=\"hello\",result=\"success\"}";
+    for i in 0..3 {
+        let before = host.metric(success);
+        host.create(config_map(&format!("friend-{i}"))).await;
+        eventually("it is reconciled", || async { (host.metric(success) > before).then_some(()) }).await;
+    }
+    host.logged("dropped a Span due to queue full").await;
+    host.signal("-TERM");
+    assert!(host.exit().await.success(), "{}", host.log());
+    let log = host.log();
+    assert_eq!(log.matches("SpanDroppingStarted").count(), 1, "{log}");
+    assert_eq!(log.matches("SpansDropped").count(), 1, "{log}");
+}
+
 #[test]
 fn an_address_for_traces_that_is_none_ends_the_command() {
     let output = wheelhouse()

@@ -108,3 +108,21 @@ async fn trap_18_what_was_read_stays_what_it_was_whatever_becomes_of_the_store()
     }
     assert_eq!(changed, twice("a", "11", 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn hostile_indexes_that_all_find_much_are_compared_with_places_to_take_a_break_at() {
+    let script = Arc::new(Script::default());
+    script.list(page("10", (0..2_000).map(|n| twice(&format!("p{n}"), "1", 1))));
+    let informer = informer(&script).await;
+    with_indexes(&informer);
+    informer.wait_synced().await;
+    let now = informer.snapshot();
+    // Each of two finds all of them: which finds the fewest is known at their end.
+    let query = Query { matches: &[("x", "1"), ("y", "1")], ..Query::default() };
+    let mut scan = now.scan(&query).unwrap();
+    assert!(scan.by_ref().take_while(Option::is_none).count() >= 2_000);
+    assert_eq!(scan.flatten().count(), 1_999, "but for the one that ended the count");
+    // One that is asked for twice is one.
+    let twice = Query { matches: &[("x", "1"), ("x", "1")], ..Query::default() };
+    assert!(now.scan(&twice).unwrap().all(|found| found.is_some()));
+}

@@ -85,8 +85,7 @@ impl Reflector {
 fn read(informer: &Informer) -> Vec<Object> {
     let got = informer.look_up(&key("x")).unwrap();
     let now = informer.snapshot();
-    let mut listed: Vec<Object> = now.iter().map(|(_, object)| object.clone()).collect();
-    informer.view_all(&now, &mut listed);
+    let listed = now.iter().map(|(_, object)| informer.view(&now, object.clone()));
     got.into_iter().chain(listed).collect()
 }
 

@@ -1,6 +1,7 @@
 //! A plugin's client between a scripted API server and a cache that the test feeds.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(crate) struct Asked {
 struct Answers {
     next: Mutex<VecDeque<String>>,
     asked: Mutex<Vec<Asked>>,
+    /// Bytes that were taken of the last answer.
+    taken: AtomicUsize,
 }
 
 /// The cache's source: a list that comes when it is told to, and events by hand.
@@ -165,7 +168,15 @@ async fn serve(mut socket: TcpStream, answers: Arc<Answers>) {
     match answer.as_deref() {
         // The connection breaks.
         Some("") => {}
-        Some(answer) => drop(socket.write_all(answer.as_bytes()).await),
+        Some(answer) => {
+            answers.taken.store(0, Ordering::Relaxed);
+            for chunk in answer.as_bytes().chunks(64 << 10) {
+                if socket.write_all(chunk).await.is_err() {
+                    return;
+                }
+                answers.taken.fetch_add(chunk.len(), Ordering::Relaxed);
+            }
+        }
         // Silence.
         None => std::future::pending().await,
     }
@@ -286,6 +297,11 @@ impl Bench {
 
     pub(crate) fn asked_what(&self) -> Vec<String> {
         self.asked().into_iter().map(|asked| asked.what).collect()
+    }
+
+    /// Bytes that were taken of the last answer, by the client or the kernel.
+    pub(crate) fn taken(&self) -> usize {
+        self.answers.taken.load(Ordering::Relaxed)
     }
 
     fn get_request(&self, kind: Kind, key: Key) -> wheelhouse_core::Permitted<Get> {

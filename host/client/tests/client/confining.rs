@@ -1,7 +1,8 @@
 //! What a plugin that is permitted little does not get at by a detour.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use wheelhouse_cache::{Event, Unreadable};
@@ -9,7 +10,7 @@ use wheelhouse_core::gate::{Gate, Permission, Verb};
 use wheelhouse_core::request::{Change, Get, List};
 use wheelhouse_core::{ApiError, ClusterAccess, Key, Object};
 
-use crate::bench::{Bench, everything, json_of, key, kind, object, ok, refusal, with_app, written};
+use crate::bench::{Bench, everything, json_of, key, kind, node, object, ok, refusal, with_app, written};
 
 /// One that may write, and not delete.
 async fn writer(objects: impl IntoIterator<Item = Object>) -> Bench {
@@ -116,6 +117,20 @@ async fn a_write_is_held_to_the_version_by_which_it_was_judged_and_tried_again_w
 }
 
 #[tokio::test]
+async fn a_write_to_an_object_that_has_gone_since_it_was_judged_is_held_to_no_version() {
+    let bench = writer([Object::from_value(&owned(1, "mine")).unwrap()]).await;
+    bench.answer(refusal(409, "Conflict"));
+    bench.answer(refusal(404, "NotFound"));
+    bench.answer(ok(&owned(3, "mine")));
+    assert!(bench.write("a", apply(&owned(1, "mine"))).await.is_ok());
+    let asked = bench.asked();
+    let versions: Vec<&Value> =
+        asked.iter().map(|asked| &asked.body["metadata"]["resourceVersion"]).collect();
+    assert_eq!(versions, [&json!("1"), &Value::Null, &Value::Null], "PATCH, GET, PATCH");
+    assert_eq!(asked[2].body["metadata"]["name"], "a");
+}
+
+#[tokio::test]
 async fn who_may_delete_an_object_may_change_its_owners() {
     let bench = Bench::synced(10, [object("a", 1, "x")]).await;
     bench.answer(ok(&owned(2, "mine")));
@@ -213,6 +228,73 @@ async fn hostile_a_key_that_is_none_leads_nowhere() {
     }
     assert!(bad(bench.client.get(bench.gate.permit(get("", "a")).unwrap()).await));
     assert!(bench.asked().is_empty(), "{:?}", bench.asked_what());
+}
+
+/// The longest that a neighbour on the same thread waits for its turn meanwhile, and what was done.
+async fn longest_wait<T>(doing: impl Future<Output = T>) -> (Duration, T) {
+    let longest = Arc::new(Mutex::new(Duration::ZERO));
+    let neighbour = tokio::spawn({
+        let longest = Arc::clone(&longest);
+        async move {
+            let mut last = Instant::now();
+            loop {
+                {
+                    let mut longest = longest.lock().unwrap();
+                    *longest = longest.max(last.elapsed());
+                }
+                last = Instant::now();
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    tokio::task::yield_now().await;
+    let done = doing.await;
+    // Its last wait counts, too.
+    tokio::task::yield_now().await;
+    neighbour.abort();
+    let longest = *longest.lock().unwrap();
+    (longest, done)
+}
+
+#[tokio::test]
+async fn hostile_one_condition_many_times_over_is_looked_at_once() {
+    let bench = Bench::synced(10, (0..10_000).map(|n| object(&format!("o{n}"), 1, "x"))).await;
+    let labels = "app=x,".repeat(2_700) + "app=x";
+    let by_label = List { selector: labels.parse().unwrap(), ..everything() };
+    let fields = "metadata.labels.app=x,".repeat(700);
+    let by_field = List { field_selector: fields.parse().unwrap(), ..everything() };
+    let names = "metadata.name!=o1,".repeat(900);
+    let by_name = List { field_selector: names.parse().unwrap(), ..everything() };
+    for (list, count) in [(by_label, 10_000), (by_field, 10_000), (by_name, 9_999)] {
+        let counting = bench.client.count(bench.gate.permit(list.clone()).unwrap());
+        let (waited, counted) = longest_wait(counting).await;
+        assert_eq!(counted, Ok(count));
+        assert!(waited < Duration::from_millis(400), "{waited:?}");
+        let listing = bench.client.list(bench.gate.permit(list).unwrap());
+        let (waited, page) = longest_wait(listing).await;
+        assert_eq!(page.unwrap().objects.len(), 2);
+        assert!(waited < Duration::from_millis(400), "{waited:?}");
+    }
+}
+
+#[tokio::test]
+async fn hostile_conditions_without_end_on_indexes_and_fields_are_refused() {
+    let bench = Bench::synced(10, [object("a", 1, "x")]).await;
+    let indexed = |n: usize| format!("metadata.labels.app=v{n},");
+    let named = |n: usize| format!("metadata.name!=v{n},");
+    let of = |kind, condition: &dyn Fn(usize) -> String, count: usize| {
+        let selector: String = (0..count).map(condition).collect();
+        List { kind, field_selector: selector.parse().unwrap(), ..everything() }
+    };
+    for condition in [&indexed as &dyn Fn(usize) -> String, &named] {
+        assert!(bench.list_of(of(kind(), condition, 64)).await.is_ok());
+        let over = bench.list_of(of(kind(), condition, 65)).await.unwrap_err();
+        assert!(matches!(&over, ApiError::BadRequest(text) if text.contains("64 conditions")), "{over:?}");
+    }
+    // Of what is read live, before it is.
+    let live = bench.list_of(of(node(), &named, 65)).await;
+    assert!(matches!(live, Err(ApiError::BadRequest(_))), "{live:?}");
+    assert!(bench.asked().is_empty());
 }
 
 #[tokio::test]

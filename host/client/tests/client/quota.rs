@@ -5,7 +5,7 @@ use wheelhouse_core::ApiError;
 use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::request::{Change, PatchType};
 
-use crate::bench::{Bench, LIST_BYTES, create, delete, everything, key, kind, node, ok};
+use crate::bench::{Bench, LIST_BYTES, create, delete, everything, json_of, key, kind, node, ok};
 
 /// It may send so many requests now, and hardly one more in the time that a test takes.
 fn allow(bench: &Bench, requests: u32) {
@@ -83,4 +83,24 @@ async fn hostile_a_live_list_that_would_fill_the_host_is_an_error() {
     }
     assert_eq!(bench.page(list()).await.unwrap().objects.len(), 2);
     assert_eq!(breaches(&bench, Limit::AnswerBytes), 1);
+}
+
+#[tokio::test]
+async fn hostile_of_a_page_for_which_there_is_no_room_the_rest_is_not_read() {
+    let bench = Bench::new().await;
+    let item = json!({"metadata": {"name": "n", "annotations": {"x": "x".repeat(LIST_BYTES * 64)}}});
+    bench.answer(ok(&json!({"metadata": {"resourceVersion": "1"}, "items": [item]})));
+    let list = wheelhouse_core::request::List { kind: node(), ..everything() };
+    let listed = bench.page(list).await;
+    assert!(
+        matches!(&listed, Err(ApiError::LimitExceeded { limit: Limit::AnswerBytes, .. })),
+        "{:?}",
+        listed.map(|page| page.objects.len())
+    );
+    // The kernel takes some megabytes that nobody asks for.
+    assert!(bench.taken() < LIST_BYTES * 32, "{} bytes were taken", bench.taken());
+    // An object by itself has no more room.
+    bench.answer(ok(&json_of("a", 1, &"x".repeat(LIST_BYTES * 2))));
+    let got = bench.get_live(kind(), key("a")).await;
+    assert!(matches!(&got, Err(ApiError::Unreadable(text)) if text.contains("larger than")), "{got:?}");
 }

@@ -63,6 +63,8 @@ async fn an_object_that_is_not_in_the_scope_may_exist_all_the_same() {
     bench.answer(refusal(404, "NotFound"));
     assert_eq!(bench.version("b").await, "");
     assert_eq!(bench.client.stats().own_writes, 0);
+    let reads = bench.reads.kinds();
+    assert_eq!((reads[0].1.cached(), reads[0].1.live()), (1, 3), "each read is one of the one or the other");
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ pub use crate::informer::Informer;
 pub use crate::snapshot::{Pager, Query, Scan, Snapshot, UnknownIndex};
 pub use crate::store::OWNER_INDEX;
 
+#[path = "../../src/breaks.rs"]
+mod breaks;
 #[path = "../../../cache/src/fifo.rs"]
 mod fifo;
 #[path = "../../../cache/src/index.rs"]
@@ -34,6 +36,8 @@ mod reads;
 mod resource;
 #[path = "../../../cache/tests/interleaving/rest.rs"]
 mod rest;
+#[path = "../../src/seconds.rs"]
+mod seconds;
 #[path = "../../../cache/src/sink.rs"]
 mod sink;
 #[path = "../../../cache/src/snapshot.rs"]

@@ -213,6 +213,38 @@ fn hostile_whatever_is_asked_is_an_error_or_a_request_of_the_own_namespace() {
 }
 
 #[test]
+fn hostile_what_no_object_can_be_called_is_asked_of_nobody() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let long = "x".repeat(1 << 20);
+    for name in [long.as_str(), "", "..", "a/b", "a\n"] {
+        for (call, finds_nothing) in [(0, true), (5, false), (8, false), (9, false), (10, false), (12, false)]
+        {
+            let cluster = Arc::new(Witness::default());
+            let ask = Ask {
+                call,
+                kind: "v1/ConfigMap".into(),
+                namespace: "a".into(),
+                name: name.into(),
+                more: vec![String::new(); 6],
+                body: b"{}".to_vec(),
+                flags: (true, false),
+                numbers: (0, 0.0),
+                buckets: Vec::new(),
+            };
+            match runtime.block_on(ask.of(&mut state(&cluster))) {
+                Ok(()) => assert!(finds_nothing, "{call} of {name:.10}"),
+                Err(types::Error::BadRequest(message)) if !finds_nothing => {
+                    assert!(message.starts_with("no v1/ConfigMap can have the name"), "{message:.300}");
+                    readable(&message).unwrap();
+                }
+                Err(error) => panic!("{call} of {name:.10}: {error:?}"),
+            }
+            assert_eq!(cluster.asked.load(Ordering::Relaxed), 0, "{call} of {name:.10}");
+        }
+    }
+}
+
+#[test]
 fn hostile_a_query_of_many_values_costs_no_more_than_it_is_long() {
     let many: Vec<String> = (0..200_000).map(|i| format!("v{i}")).collect();
     let many = many.join(",");

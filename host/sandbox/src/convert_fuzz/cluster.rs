@@ -7,7 +7,7 @@ use std::time::Duration;
 use wheelhouse_core::access::{BoxFuture, Page};
 use wheelhouse_core::event::RecordEvent;
 use wheelhouse_core::request::{Change, Get, List, Synced, Write};
-use wheelhouse_core::{ApiError, ClusterAccess, Object, Permitted};
+use wheelhouse_core::{ApiError, ClusterAccess, Key, Object, Permitted};
 
 #[derive(Default)]
 pub(super) struct Witness {
@@ -20,6 +20,14 @@ impl Witness {
         self.asked.fetch_add(1, Ordering::Relaxed);
         if namespace != "a" {
             self.strays.lock().unwrap().push(format!("{what} in {namespace:?}"));
+        }
+    }
+
+    /// Of one object.
+    fn note_key(&self, what: &str, key: &Key) {
+        self.note(what, &key.namespace);
+        if !key.is_possible() {
+            self.strays.lock().unwrap().push(format!("{what} of what no object is called"));
         }
     }
 
@@ -49,7 +57,7 @@ impl Witness {
 
 impl ClusterAccess for Witness {
     fn get(&self, request: Permitted<Get>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
-        self.note("get", &request.key.namespace);
+        self.note_key("get", &request.key);
         Box::pin(async { Ok(None) })
     }
     fn list(&self, request: Permitted<List>) -> BoxFuture<'_, Result<Page, ApiError>> {
@@ -80,12 +88,13 @@ impl ClusterAccess for Witness {
         Box::pin(async { Ok(()) })
     }
     fn write(&self, request: Permitted<Write>) -> BoxFuture<'_, Result<Option<Object>, ApiError>> {
-        self.note("write", &request.key.namespace);
         match &request.change {
+            // Its name is the API server's to judge.
             Change::Create(body) | Change::Update(body) | Change::Apply { object: body, .. } => {
+                self.note("write", &request.key.namespace);
                 self.written(body)
             }
-            Change::Patch(..) | Change::Delete { .. } => {}
+            Change::Patch(..) | Change::Delete { .. } => self.note_key("write", &request.key),
         }
         Box::pin(async { Ok(None) })
     }

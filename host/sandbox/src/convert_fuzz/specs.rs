@@ -180,15 +180,12 @@ fn hostile_whatever_describe_says_is_a_declaration_or_an_error() {
     proptest!(cases(800), |(spec in spec(), body in body())| {
         let object = Object::from_json(&body, &Default::default());
         let object = object.unwrap_or_else(|_| Object::from_bytes(Vec::new()));
-        soon(|| match declared::spec(spec) {
-            Err(problem) => readable(&problem),
-            Ok(spec) => match spec.check() {
-                Err(error) => readable(&error.to_string()),
-                Ok(()) => {
-                    taken.set(taken.get() + 1);
-                    used(&spec, &object)
-                }
-            },
+        soon(|| match declared::checked(spec) {
+            Err(error) => readable(&error.to_string()),
+            Ok(spec) => {
+                taken.set(taken.get() + 1);
+                used(&spec, &object)
+            }
         })??;
     });
     assert!(taken.get() > 0, "not one was taken, which tries nothing");

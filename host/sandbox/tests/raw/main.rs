@@ -29,13 +29,18 @@ async fn start(module: &Module<'_>, limits: Limits) -> Arc<Revision> {
 }
 
 async fn started(compiled_module: &Compiled, limits: Limits) -> Arc<Revision> {
+    let usage = Arc::new(Usage::new(&limits));
+    started_on(compiled_module, limits, &usage).await
+}
+
+async fn started_on(compiled_module: &Compiled, limits: Limits, usage: &Arc<Usage>) -> Arc<Revision> {
     let spec = Arc::new(compiled().await.describe("{}", &Limits::default()).await.unwrap());
     let setup = RevisionSetup {
         gate: Arc::new(Gate::granting(&spec.name, spec.all_permissions())),
         spec,
         config: "{}".into(),
         cluster: Arc::new(Nothing::default()),
-        usage: Arc::new(Usage::new(&limits)),
+        usage: Arc::clone(usage),
         metrics: Arc::default(),
         limits,
     };
@@ -236,4 +241,24 @@ async fn hostile_a_description_of_nothing_is_refused() {
     let describing = described.describe("{}", &limits);
     let error = Neighbour::start().await.beside(describing).await.unwrap_err();
     assert!(matches!(error, DescribeError::Unreadable(_) | DescribeError::Spec(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn hostile_that_others_have_all_instances_is_a_limit_which_counts_and_no_trap() {
+    let config = SandboxConfig { instances: 1, ..SandboxConfig::default() };
+    let component = Module::default().component();
+    let compiled = Sandbox::new(config).unwrap().compile(component.into()).await.unwrap();
+    let usage = Arc::new(Usage::new(&limits()));
+    let other = started(&compiled, limits()).await;
+    let revision = started_on(&compiled, limits(), &usage).await;
+    // It is kept, for the next call.
+    assert_eq!(support::reconcile(&other, "x").await, Ok(Outcome::Done));
+    let error = support::reconcile(&revision, "x").await.unwrap_err();
+    assert!(matches!(&error, CallError::Instance(text) if text.contains("limit instances")), "{error:?}");
+    let described = compiled.describe_within("{}", &limits(), &usage).await;
+    assert!(matches!(described, Err(DescribeError::Call(CallError::Instance(_)))), "{described:?}");
+    let hit: Vec<_> = usage.breaches().filter(|(_, count)| *count > 0).collect();
+    assert_eq!((hit, revision.traps()), (vec![(Limit::Instances, 2)], 0));
+    other.drop_idle();
+    assert_eq!(support::reconcile(&revision, "x").await, Ok(Outcome::Done));
 }

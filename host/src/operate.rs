@@ -128,7 +128,7 @@ pub(crate) async fn resume(args: OrderArgs) -> anyhow::Result<()> {
 async fn order(args: &OrderArgs, order: &str) -> anyhow::Result<()> {
     let path = format!("/plugins/{}/{order}", segment(&args.name));
     let answer = Host::new(&args.ask)?.ask(Method::POST, &path).await?;
-    crate::print(&format!("{}: {}\n", args.name, text(&answer["done"])))
+    crate::print(&format!("{}: {}\n", args.name, text(answer.get("done").unwrap_or(&Value::Null))))
 }
 
 fn text(value: &Value) -> String {

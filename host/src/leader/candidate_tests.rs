@@ -30,6 +30,9 @@ enum Does {
     Fails,
 }
 
+/// What it does with a request of this method.
+type Doing = fn(&Method) -> Does;
+
 #[derive(Default)]
 struct Kept {
     lease: Option<Value>,
@@ -41,7 +44,7 @@ struct Kept {
 #[derive(Clone)]
 struct Server {
     kept: Arc<Mutex<Kept>>,
-    does: Arc<Mutex<fn(&Method) -> Does>>,
+    does: Arc<Mutex<Doing>>,
     rest: Rest,
 }
 
@@ -78,7 +81,7 @@ async fn serve(State(server): State<Server>, request: Request<Body>) -> Response
 }
 
 impl Server {
-    async fn start(does: fn(&Method) -> Does) -> Self {
+    async fn start(does: Doing) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let rest = Rest::new(rest::connect(kube::Config::new(uri)).unwrap());
@@ -88,7 +91,7 @@ impl Server {
         server
     }
 
-    fn from_now_on(&self, does: fn(&Method) -> Does) {
+    fn now_does(&self, does: Doing) {
         *self.does.lock().unwrap() = does;
     }
 
@@ -171,7 +174,7 @@ async fn without_its_namespace_a_lease_is_waited_for_and_the_log_says_so_once() 
     for part in ["namespace ns", "create it", "--lease-namespace", "no, not now"] {
         assert!(said[0].contains(part), "{part}: {said:?}");
     }
-    server.from_now_on(|_| Does::Answers);
+    server.now_does(|_| Does::Answers);
     eventually("it leads once there is one", || candidate.standing().leads).await;
 }
 
@@ -180,7 +183,7 @@ async fn a_leader_whose_namespace_is_deleted_asks_no_more_often_than_one_that_re
     let server = Server::start(|_| Does::Answers).await;
     let candidate = server.candidate(&settings(2000 * MS, 100 * MS));
     eventually("it leads", || candidate.standing().leads).await;
-    server.from_now_on(|_| Does::Refuses(404));
+    server.now_does(|_| Does::Refuses(404));
     let asked = || server.kept.lock().unwrap().asked.len();
     let before = asked();
     eventually("it has lost its lease", || !candidate.standing().leads).await;
@@ -197,9 +200,9 @@ async fn the_log_says_once_that_a_lease_cannot_be_written_though_it_can_be_read(
     eventually("it was tried a few times", || server.asked(&Method::POST) > 3).await;
     assert_eq!(log.lines("get, create and update").len(), 1, "{:?}", log.lines(""));
     // Once it has led, the same trouble is news.
-    server.from_now_on(|_| Does::Answers);
+    server.now_does(|_| Does::Answers);
     eventually("it leads", || candidate.standing().leads).await;
-    server.from_now_on(readable);
+    server.now_does(readable);
     let puts = server.asked(&Method::PUT);
     eventually("it was tried a few times", || server.asked(&Method::PUT) > puts + 3).await;
     assert_eq!(log.lines("get, create and update").len(), 2, "{:?}", log.lines(""));

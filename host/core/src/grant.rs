@@ -27,25 +27,31 @@ fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Resu
 
 /// Verbs × kinds × subresources × namespaces × names: what is in all of them is granted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// `"*"` is all of them.
     #[serde(deserialize_with = "some")]
+    #[cfg_attr(feature = "schemars", schemars(length(min = 1)))]
     pub verbs: Vec<OrAny<Verb>>,
     /// Of these kinds.
     #[serde(deserialize_with = "some")]
+    #[cfg_attr(feature = "schemars", schemars(length(min = 1)))]
     pub kinds: Vec<KindPattern>,
     /// The object itself if left out; `""` is the object itself among others, and `"*"` is every
     /// subresource, but not the object itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "some")]
+    #[cfg_attr(feature = "schemars", schemars(length(min = 1)))]
     pub subresources: Vec<OrAny<Subresource>>,
     /// `"*"` is every namespace, and cluster-scoped objects.
     #[serde(deserialize_with = "some")]
+    #[cfg_attr(feature = "schemars", schemars(length(min = 1)))]
     pub namespaces: Vec<OrAny<Word>>,
     /// Any if left out. With names, the rule grants nothing where the name is not known beforehand: no
     /// create with `generateName`, and no list or watch but with a field selector that requires
     /// `metadata.name` to be one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "some")]
+    #[cfg_attr(feature = "schemars", schemars(length(min = 1)))]
     pub names: Vec<Word>,
 }
 

@@ -150,6 +150,13 @@ impl Rule {
         (named || kind_by_wildcard) && (sub_named || sub_by_wildcard)
     }
 
+    /// What it grants within one namespace; none if that is nothing.
+    fn within(&self, namespace: &Word) -> Option<Self> {
+        let there = [OrAny::Any, OrAny::This(namespace.clone())];
+        let applies = self.namespaces.iter().any(|word| there.contains(word));
+        applies.then(|| Self { namespaces: vec![OrAny::This(namespace.clone())], ..self.clone() })
+    }
+
     fn namespaces(&self) -> Namespaces {
         let this = |word: &OrAny<Word>| match word {
             OrAny::Any => None,
@@ -229,6 +236,14 @@ impl Grant {
             namespaces: vec![OrAny::Any],
             names: Vec::new(),
         }])
+    }
+
+    /// As far as it is about objects in one namespace: nothing else, cluster-scoped objects among it.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> Self {
+        // What is no name has no objects.
+        let Ok(namespace) = namespace.parse() else { return Self::nothing() };
+        Self::new(self.rules.iter().filter_map(|rule| rule.within(&namespace)).collect())
     }
 
     /// Just these permissions.

@@ -15,6 +15,7 @@ mod loading;
 mod measuring;
 mod plugins;
 mod reconciling;
+mod resourcing;
 mod revising;
 mod saying;
 mod several;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// A host for Kubernetes controllers that are WebAssembly plugins: it watches the cluster once, keeps an
 /// indexed cache, and runs many reconcilers, each in a sandbox, loaded and replaced while it runs.
@@ -49,6 +49,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  wheelhouse config run --config wheelhouse.yaml\n  wheelhouse config dev --explain > wheelhouse.yaml"
     )]
     Config(ConfigArgs),
+    /// Print the CustomResourceDefinitions of Plugin and ClusterPlugin, for a cluster that is to have them.
+    #[command(after_help = "Example:\n  wheelhouse crds | kubectl apply --server-side -f -")]
+    Crds,
     /// List the plugins of a running host.
     #[command(after_help = "Example:\n  wheelhouse plugins -o json")]
     Plugins(PluginsArgs),
@@ -100,7 +103,11 @@ pub(crate) struct HostArgs {
     /// The folder of the plugins: every *.wasm in it is loaded; one that is added, changed or removed
     /// is loaded, replaced or stopped while the host runs. NAME.json beside NAME.wasm is its configuration.
     #[arg(long, value_name = "DIR", env = "WHEELHOUSE_PLUGIN_DIR")]
-    pub(crate) plugin_dir: PathBuf,
+    pub(crate) plugin_dir: Option<PathBuf>,
+    /// Whether the cluster's Plugin and ClusterPlugin resources are run as well. `wheelhouse crds` prints their
+    /// definitions, which `dev` installs by itself.
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", env = "WHEELHOUSE_PLUGIN_RESOURCES")]
+    pub(crate) plugin_resources: bool,
     /// Where /healthz, /readyz, /metrics and /plugins are served. Port 0 picks a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9440", env = "WHEELHOUSE_ADMIN_ADDR")]
     pub(crate) admin_addr: SocketAddr,

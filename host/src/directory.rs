@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use wheelhouse_core::access::BoxFuture;
 
 use crate::plugin_id::PluginId;
-use crate::source::{Change, Source, Wanted};
+use crate::source::{Change, Component, Source, Wanted};
 
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(200);
@@ -130,9 +130,10 @@ impl Known {
         let digest: [u8; 32] =
             Sha256::new().chain_update(&component).chain_update([0]).chain_update(&config).finalize().into();
         (self.told.replace(digest) != Some(digest)).then(|| Wanted {
-            component: component.into(),
+            component: Component::Here(component.into()),
             config,
             config_at: config_path.display().to_string(),
+            ordered: None,
         })
     }
 }
@@ -144,6 +145,11 @@ mod tests {
     async fn next(changes: &mut mpsc::Receiver<Change>) -> Change {
         let next = tokio::time::timeout(Duration::from_secs(10), changes.recv());
         next.await.expect("a change within 10 s").expect("the watch goes on")
+    }
+
+    fn bytes(wanted: &Wanted) -> &[u8] {
+        let Component::Here(bytes) = &wanted.component else { panic!("a file is there") };
+        bytes
     }
 
     /// A watched folder; its watch ends with the receiver.
@@ -164,14 +170,14 @@ mod tests {
 
         let Change::Present(id, wanted) = next(&mut changes).await else { panic!("the file first") };
         assert_eq!(
-            (id, &*wanted.component, wanted.config.as_str()),
+            (id, bytes(&wanted), wanted.config.as_str()),
             (PluginId::File(file.clone()), b"one".as_slice(), "{}")
         );
         assert!(matches!(next(&mut changes).await, Change::InitialDone));
 
         std::fs::write(&file, "two!").unwrap();
         let Change::Present(_, wanted) = next(&mut changes).await else { panic!("the change") };
-        assert_eq!(&*wanted.component, b"two!");
+        assert_eq!(bytes(&wanted), b"two!");
 
         std::fs::write(config_path(&file), r#"{"a":1}"#).unwrap();
         let Change::Present(_, wanted) = next(&mut changes).await else { panic!("the configuration") };

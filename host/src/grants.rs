@@ -98,11 +98,7 @@ impl Grants {
     /// If its grant is for another content of the file.
     pub(crate) fn terms(&self, file: &Path, digest: &str, host: &Limits) -> Result<Terms, String> {
         let Some(granted) = self.by_file.get(&file_name(file)) else {
-            let grant = match self.otherwise {
-                Otherwise::Nothing => Grant::nothing(),
-                Otherwise::Declared => Grant::all_but_guarded(),
-            };
-            return Ok(Terms { grant, limits: host.clone(), written: false });
+            return Ok(Terms { grant: self.otherwise(), limits: host.clone(), written: false });
         };
         if let Some(expected) = granted.digest.as_ref().filter(|expected| *expected != digest) {
             return Err(format!(
@@ -128,12 +124,28 @@ impl Grants {
                 granted.plugin
             ));
         }
+        self.check_free(name)
+    }
+
+    /// Whether the plugin of a resource may call itself that.
+    ///
+    /// # Errors
+    /// Whose name it is.
+    pub(crate) fn check_free(&self, name: &str) -> Result<(), String> {
         match self.by_file.values().find(|granted| granted.plugin == name) {
             Some(granted) => Err(format!(
                 "it calls itself {name}, which is the plugin that {} has the grant for; a plugin may not take another's name",
                 granted.component()
             )),
             None => Ok(()),
+        }
+    }
+
+    /// What a plugin gets that no grant is for.
+    pub(crate) fn otherwise(&self) -> Grant {
+        match self.otherwise {
+            Otherwise::Nothing => Grant::nothing(),
+            Otherwise::Declared => Grant::all_but_guarded(),
         }
     }
 

@@ -59,6 +59,17 @@ impl<R> History<R> {
         Self { entries: Vec::new(), keep }
     }
 
+    /// From now on, so many are kept.
+    pub(crate) fn keep(&mut self, keep: usize) {
+        self.keep = keep;
+        self.drop_surplus();
+    }
+
+    fn drop_surplus(&mut self) {
+        let surplus = self.entries.len().saturating_sub(self.keep + 1);
+        self.entries.drain(..surplus);
+    }
+
     /// Another revision has taken over. One that it is once more goes: it has a new number.
     pub(crate) fn push(&mut self, entry: Entry<R>, again: Option<u64>) {
         self.entries.retain(|old| Some(old.number) != again);
@@ -68,8 +79,7 @@ impl<R> History<R> {
             }
         }
         self.entries.push(entry);
-        let surplus = self.entries.len().saturating_sub(self.keep + 1);
-        self.entries.drain(..surplus);
+        self.drop_surplus();
     }
 
     /// The one that took over last.
@@ -154,6 +164,13 @@ mod tests {
         use State::{Active, Retired};
         assert_eq!(states(&history(2)), [(2, Active), (1, Retired)]);
         assert_eq!(states(&history(5)), [(5, Active), (4, Retired), (3, Retired)]);
+    }
+
+    #[test]
+    fn fewer_are_kept_as_soon_as_that_is_said() {
+        let mut history = history(3);
+        history.keep(0);
+        assert_eq!(states(&history), [(3, State::Active)]);
     }
 
     #[test]

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use wheelhouse_cache::Rest;
 use wheelhouse_client::{EventRecorder, EventStats, HostEvents, Regarding};
 use wheelhouse_controller::STUBBORN;
+use wheelhouse_core::Key;
 use wheelhouse_core::event::{EventText, EventType};
 
 use crate::plugin_id::PluginId;
 use crate::plugins::{Plugins, lock};
+use crate::resources;
 
 /// How often failures are looked for.
 const LOOK: Duration = Duration::from_secs(2);
@@ -25,6 +27,8 @@ pub(crate) struct Voice {
     events: HostEvents,
     /// Of each plugin: its Events are series of their own, and wait for no other's.
     recorders: Arc<Mutex<HashMap<PluginId, EventRecorder>>>,
+    /// The resources of those that have one.
+    resources: Arc<Mutex<HashMap<PluginId, Regarding>>>,
 }
 
 impl Voice {
@@ -33,14 +37,24 @@ impl Voice {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let regarding = regarding(variable);
         tracing::debug!(kind = %regarding.kind, key = %regarding.key, "the host's own Events are on this");
-        Self { events: HostEvents::new(rest, regarding), recorders: Arc::default() }
+        let events = HostEvents::new(rest, regarding);
+        Self { events, recorders: Arc::default(), resources: Arc::default() }
     }
 
     fn say(&self, id: &PluginId, event_type: EventType, reason: &str, action: &str, note: &str) {
         // Reasons and actions are ours, and are within their bounds.
         let Ok(text) = EventText::new(event_type, reason, action, note) else { return };
         let recorder = lock(&self.recorders).entry(id.clone()).or_default().clone();
-        self.events.record(&recorder, &text);
+        let resource = lock(&self.resources).get(id).cloned();
+        self.events.record(&recorder, resource.as_ref(), &text);
+    }
+
+    /// What is said of a resource's plugin is said on the resource.
+    pub(crate) fn is_on(&self, id: &PluginId, uid: &str) {
+        let PluginId::Resource { namespace, name } = id else { return };
+        let kind = resources::kind(!namespace.is_empty());
+        let key = Key::new(namespace.as_str(), name.as_str());
+        lock(&self.resources).insert(id.clone(), Regarding { kind, key, uid: uid.to_owned() });
     }
 
     /// A plugin's first revision, or another one, runs.
@@ -64,8 +78,19 @@ impl Voice {
         self.say(id, EventType::Warning, "PluginRolledBack", "Rollback", &note);
     }
 
+    /// A plugin begins nothing more, or goes on, as its operator says.
+    pub(crate) fn paused(&self, id: &PluginId, plugin: &str, paused: bool) {
+        let (reason, action, what) = if paused {
+            ("PluginPaused", "Pause", "is paused: it begins nothing more")
+        } else {
+            ("PluginResumed", "Resume", "goes on: every object is requested")
+        };
+        self.say(id, EventType::Normal, reason, action, &format!("plugin {plugin} {what}"));
+    }
+
     /// There is nothing more to tell of it.
     pub(crate) fn forget(&self, id: &PluginId) {
+        lock(&self.resources).remove(id);
         lock(&self.recorders).remove(id);
     }
 

@@ -5,20 +5,24 @@
 //! probation then: one that does worse than the one before it is rolled back, and is not tried again until its
 //! component or its configuration changes.
 
+mod want;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use wheelhouse_controller::{Controller, Prepared, Probation, Record, Shared, Verdict};
+use wheelhouse_core::Spec;
 use wheelhouse_core::gate::Permission;
 
+use crate::claims::Claim;
 use crate::grants::Grants;
 use crate::history::{Entry, History, State};
 use crate::leader::Driven;
 use crate::plugin_id::PluginId;
-use crate::plugins::{Phase, Plugins, Trouble, lock};
-use crate::preparation::{From, Preparation, Problem, Ready, Recipe};
+use crate::plugins::{Phase, Plugins, lock};
+use crate::preparation::{Content, From, Preparation, Problem, Ready, Recipe, Step};
 use crate::source::Wanted;
 
 /// How often a revision on probation is looked at.
@@ -62,8 +66,10 @@ pub(crate) struct Loader {
     orders: mpsc::Receiver<Order>,
     /// The last that it has heard of are upheld.
     grants: watch::Receiver<Arc<Grants>>,
-    /// The plugin name that it holds.
-    claimed: Option<String>,
+    /// What its source wants, if it is there.
+    content: Option<Content>,
+    /// The resource that it is of.
+    uid: Option<String>,
     /// What has it work while its lease is held.
     driven: Option<Driven>,
     preparing: Preparing,
@@ -126,7 +132,8 @@ impl Loader {
             door,
             orders,
             grants,
-            claimed: None,
+            content: None,
+            uid: None,
             driven: None,
             preparing: Preparing::default(),
             history,
@@ -158,28 +165,6 @@ impl Loader {
             }
         }
         self.stop().await;
-    }
-
-    /// Its source wants another content, or none.
-    async fn want(&mut self) {
-        let wanted = self.wanted.borrow_and_update().clone();
-        match wanted {
-            Some(wanted) => {
-                let (usage, door) = (Arc::clone(&self.shared.usage), self.door.clone());
-                self.plugins.update(&self.id, |slot| {
-                    slot.phase = Phase::Loading;
-                    (slot.usage, slot.orders) = (Some(usage), Some(door));
-                });
-                self.prepare(From::Source(wanted));
-            }
-            None => {
-                self.stop().await;
-                self.release();
-                self.history = History::new(self.plugins.inner.settings.revision_history_limit);
-                (self.rejected, self.paused) = (None, false);
-                self.plugins.forget(&self.id);
-            }
-        }
     }
 
     fn prepare(&mut self, from: From) {
@@ -229,8 +214,8 @@ impl Loader {
     fn prepare_again(&mut self) {
         let from = match self.history.current() {
             Some(current) => From::Kept(current.recipe.clone(), current.number),
-            None => match self.wanted.borrow().clone() {
-                Some(wanted) => From::Source(wanted),
+            None => match self.content.clone() {
+                Some(content) => From::Source(content),
                 None => return,
             },
         };
@@ -245,8 +230,8 @@ impl Loader {
     async fn take_over(&mut self, ready: Ready) {
         let Ready { prepared, recipe, again } = ready;
         let spec = Arc::clone(prepared.spec());
-        if let Err(message) = self.claim(&spec.name) {
-            return self.plugins.report(&self.id, &Problem { reason: "NameTaken", message, waits: false });
+        if let Err(problem) = self.claim(&spec) {
+            return self.claim_refused(problem);
         }
         let old = self.controller();
         let same =
@@ -350,8 +335,8 @@ impl Loader {
     }
 
     fn publish(&self) {
-        let reports = self.history.reports();
-        self.plugins.update(&self.id, |slot| slot.revisions = reports);
+        let (reports, rejected) = (self.history.reports(), self.rejected.is_some());
+        self.plugins.update(&self.id, |slot| (slot.revisions, slot.rejected) = (reports, rejected));
     }
 
     /// Looks at how the revision that is on probation does.
@@ -385,11 +370,13 @@ impl Loader {
         self.plugins.update(&self.id, |slot| {
             slot.rollbacks += 1;
             slot.phase = Phase::Failed;
-            slot.problem = Some(Trouble {
+            slot.problem = Some(Problem {
+                step: Step::Run,
                 reason: "RolledBack",
                 message: format!(
                     "revision {failed} was rolled back, and is not tried again until its component or its configuration changes: {reason}"
                 ),
+                waits: false,
             });
         });
     }
@@ -404,24 +391,6 @@ impl Loader {
         let _ = order.answer.send(done);
     }
 
-    async fn pause(&mut self, paused: bool) -> Result<String, String> {
-        let was = std::mem::replace(&mut self.paused, paused);
-        if let Some(controller) = self.controller() {
-            if paused {
-                controller.pause(self.plugins.grace()).await;
-            } else {
-                controller.resume().await;
-            }
-        }
-        let how = if paused { "paused" } else { "running" };
-        if was == paused {
-            return Ok(format!("it is {how} already"));
-        }
-        let what = if paused { "paused: nothing more begins" } else { "resumed: every object is requested" };
-        tracing::info!(plugin = %self.id, "{what}");
-        Ok(what.to_owned())
-    }
-
     fn roll_back_to(&mut self, number: Option<u64>) -> Result<String, String> {
         let (target, recipe) = {
             let target = self.history.target(number)?;
@@ -432,30 +401,21 @@ impl Loader {
         Ok(format!("revision {} is replaced by what revision {target} was", self.number()))
     }
 
-    /// Two plugins of one name would fight over fields and be one in every log and metric.
-    fn claim(&mut self, name: &str) -> Result<(), String> {
-        let mut names = lock(&self.plugins.inner.names);
-        match names.get(name) {
-            Some(holder) if *holder != self.id => {
-                return Err(format!(
-                    "a plugin named {name} is already loaded from {holder}; remove one, or give it another name"
-                ));
-            }
-            _ => {}
+    /// Takes the name and the kind, unless they are another's.
+    fn claim(&mut self, spec: &Spec) -> Result<(), Problem> {
+        let claim = Claim::new(&self.id, spec, self.plugins.shares_kind(&self.id));
+        let mut claims = lock(&self.plugins.inner.claims);
+        claims.check(&spec.name, &claim)?;
+        let (plugin, kind) = (spec.name.as_str(), &spec.reconciles.kind);
+        for (other, _) in claims.meeting(&claim) {
+            tracing::warn!(plugin, other, %kind, "two plugins reconcile the same kind in the same namespaces");
         }
-        if let Some(old) = self.claimed.replace(name.to_owned())
-            && old != name
-        {
-            names.remove(&old);
-        }
-        names.insert(name.to_owned(), self.id.clone());
+        claims.take(plugin, claim);
         Ok(())
     }
 
     fn release(&mut self) {
-        if let Some(name) = self.claimed.take() {
-            lock(&self.plugins.inner.names).remove(&name);
-        }
+        lock(&self.plugins.inner.claims).release(&self.id);
     }
 
     /// Once for each load: what is declared and will be denied.
@@ -475,9 +435,9 @@ impl Loader {
             (false, []) => tracing::info!(plugin, "it is granted what it declares"),
             (false, missing) => tracing::warn!(
                 plugin,
-                "it is granted what it declares, but for this, which is granted only by a rule that names it: {}; `wheelhouse inspect {} --grant` prints a grant for --grants",
+                "it is granted what it declares, but for this, which is granted only by a rule that names it: {}; {}",
                 listed(missing),
-                self.id
+                self.plugins.advice(&self.id)
             ),
         }
     }

@@ -3,6 +3,7 @@
 //! The composition root: it reads the command line, connects the rooms, and owns what runs at last.
 
 mod admin;
+mod claims;
 mod cli;
 mod compile;
 mod config_file;
@@ -25,8 +26,10 @@ mod plugins;
 mod preparation;
 mod pull;
 mod push;
+mod resources;
 mod run;
 mod source;
+mod terms;
 mod traces;
 mod transfer;
 
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
             Command::Dev(args) => run::dev(args).await,
             Command::Devcluster(args) => devcluster::serve(args).await,
             Command::Inspect(args) => inspect::inspect(args).await,
+            Command::Crds => resources::yaml().and_then(|text| print(&text)),
             Command::Plugins(args) => operate::plugins(args).await,
             Command::Revisions(args) => operate::revisions(args).await,
             Command::Rollback(args) => operate::rollback(args).await,

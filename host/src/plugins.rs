@@ -12,17 +12,18 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use wheelhouse_controller::{Controller, PluginStatus, Runtime};
+use wheelhouse_core::Spec;
 use wheelhouse_core::usage::Usage;
-use wheelhouse_core::{Grant, Granted};
 
-use crate::grants::{Grants, Terms};
+use crate::claims::{Claim, Claims};
+use crate::grants::Grants;
 use crate::history::RevisionReport;
 use crate::host_events::Voice;
 use crate::leader::{Candidate, Election, Standing};
 use crate::loader::{Loader, Order, What};
 use crate::plugin_id::PluginId;
-use crate::preparation::Problem;
-use crate::source::{Change, Wanted};
+use crate::preparation::{Problem, Step};
+use crate::source::{Change, Ordered, Wanted};
 
 /// Where what a plugin's source wants is on its way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -61,14 +62,6 @@ impl Phase {
     }
 }
 
-/// Why what a source wants does not run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Trouble {
-    /// In one word.
-    pub(crate) reason: &'static str,
-    pub(crate) message: String,
-}
-
 /// A plugin, and what has become of it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct PluginReport {
@@ -93,7 +86,16 @@ pub(crate) struct PluginReport {
 #[derive(Default)]
 pub(crate) struct Slot {
     pub(crate) phase: Phase,
-    pub(crate) problem: Option<Trouble>,
+    /// Why what its source wants does not run.
+    pub(crate) problem: Option<Problem>,
+    /// What is under way of it.
+    pub(crate) step: Step,
+    /// What its resource says, if it has one.
+    pub(crate) ordered: Option<Arc<Ordered>>,
+    /// Which of the resource's generations all this is about.
+    pub(crate) generation: Option<i64>,
+    /// Whether what its source wants was rolled back.
+    pub(crate) rejected: bool,
     pub(crate) controller: Option<Arc<Controller>>,
     /// What the plugin, and preparing it, has used of its limits. None before it is looked at.
     pub(crate) usage: Option<Arc<Usage>>,
@@ -139,13 +141,14 @@ pub(crate) struct Inner {
     /// When what runs has had its grace, once the host ends.
     end: OnceLock<Instant>,
     pub(crate) slots: Mutex<BTreeMap<PluginId, Slot>>,
-    /// Plugin names in use, and by whom.
-    pub(crate) names: Mutex<HashMap<String, PluginId>>,
+    pub(crate) claims: Mutex<Claims>,
     pub(crate) grants: watch::Receiver<Arc<Grants>>,
     pub(crate) election: Election,
     /// Held while a plugin is granted something, so that the newest grants are what counts in the end.
-    granting: Mutex<()>,
+    pub(crate) granting: Mutex<()>,
     ready: watch::Sender<bool>,
+    /// Something in a slot is another by now.
+    changed: watch::Sender<()>,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -159,15 +162,33 @@ impl Plugins {
         grants: watch::Receiver<Arc<Grants>>,
         election: Election,
     ) -> Self {
-        let (slots, names, ready) = (Mutex::default(), Mutex::default(), watch::Sender::new(false));
+        let (slots, claims) = (Mutex::default(), Mutex::default());
+        let (ready, changed) = (watch::Sender::new(false), watch::Sender::new(()));
         let (granting, voice) = (Mutex::default(), Voice::new(runtime.client.clone()));
         let end = OnceLock::new();
-        let inner = Inner { runtime, voice, settings, end, slots, names, grants, election, granting, ready };
+        let inner = Inner {
+            runtime,
+            voice,
+            settings,
+            end,
+            slots,
+            claims,
+            grants,
+            election,
+            granting,
+            ready,
+            changed,
+        };
         Self { inner: Arc::new(inner) }
     }
 
-    /// Follows a source until it ends or this future is dropped; then stops every plugin.
-    pub(crate) async fn follow(&self, mut changes: mpsc::Receiver<Change>, stop: impl Future<Output = ()>) {
+    /// Follows so many sources until they end or this future is dropped; then stops every plugin.
+    pub(crate) async fn follow(
+        &self,
+        mut sources: usize,
+        mut changes: mpsc::Receiver<Change>,
+        stop: impl Future<Output = ()>,
+    ) {
         let mut wishes: HashMap<PluginId, watch::Sender<Option<Wanted>>> = HashMap::new();
         let mut tasks = JoinSet::new();
         let mut grants = self.inner.grants.clone();
@@ -186,7 +207,16 @@ impl Plugins {
             };
             match change {
                 Some(Change::Present(id, wanted)) => {
-                    self.update(&id, |slot| slot.phase = Phase::Loading);
+                    match &wanted.ordered {
+                        // Whatever its task is busy with, its terms count at once. What else follows is for it.
+                        Some(ordered) => {
+                            self.take_terms(&id, ordered);
+                            if let Some(controller) = self.controller(&id) {
+                                let _ = self.uphold(&id, &controller);
+                            }
+                        }
+                        None => self.update(&id, |slot| slot.phase = Phase::Loading),
+                    }
                     let wish = wishes.entry(id.clone()).or_insert_with(|| {
                         let (wish, wished) = watch::channel(None);
                         let (orders, ordered) = mpsc::channel(8);
@@ -200,7 +230,12 @@ impl Plugins {
                         wish.send_replace(None);
                     }
                 }
-                Some(Change::InitialDone) => self.announce_ready(),
+                Some(Change::InitialDone) => {
+                    sources = sources.saturating_sub(1);
+                    if sources == 0 {
+                        self.announce_ready();
+                    }
+                }
                 None => break,
             }
         }
@@ -246,13 +281,7 @@ impl Plugins {
     pub(crate) fn reports(&self) -> Vec<PluginReport> {
         let slots = lock(&self.inner.slots);
         let report = |(id, slot): (&PluginId, &Slot)| {
-            let leader = slot.candidate.as_ref().map(|candidate| candidate.standing());
-            let plugin = slot.controller.as_ref().map(|controller| controller.status());
-            let phase = match slot.phase {
-                Phase::Running if plugin.as_ref().is_some_and(|plugin| plugin.paused) => Phase::Paused,
-                Phase::Running if leader.as_ref().is_some_and(|leader| !leader.leads) => Phase::Standby,
-                phase => phase,
-            };
+            let (phase, plugin, leader) = slot.state();
             PluginReport {
                 file: id.to_string(),
                 phase,
@@ -267,14 +296,14 @@ impl Plugins {
 
     /// The names of those that are loaded.
     pub(crate) fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = lock(&self.inner.names).keys().cloned().collect();
+        let mut names: Vec<String> = lock(&self.inner.claims).all().map(|(name, _)| name.clone()).collect();
         names.sort_unstable();
         names
     }
 
     /// The revisions of the plugin with this name, the newest first; none if there is no such plugin.
     pub(crate) fn revisions(&self, name: &str) -> Option<Vec<RevisionReport>> {
-        let id = lock(&self.inner.names).get(name).cloned()?;
+        let id = lock(&self.inner.claims).holder(name).cloned()?;
         lock(&self.inner.slots).get(&id).map(|slot| slot.revisions.clone())
     }
 
@@ -283,7 +312,10 @@ impl Plugins {
     /// # Errors
     /// Why it cannot.
     pub(crate) async fn order(&self, name: &str, what: What) -> Option<Result<String, String>> {
-        let id = lock(&self.inner.names).get(name).cloned()?;
+        let id = lock(&self.inner.claims).holder(name).cloned()?;
+        if let (PluginId::Resource { .. }, What::Pause | What::Resume) = (&id, what) {
+            return Some(Err(paused_in_spec(&id, what == What::Pause)));
+        }
         let orders = lock(&self.inner.slots).get(&id)?.orders.clone()?;
         let (answer, answered) = oneshot::channel();
         orders.send(Order { what, answer }).await.ok()?;
@@ -323,7 +355,7 @@ impl Plugins {
     /// Of every plugin, whatever has become of it.
     pub(crate) fn accounts(&self) -> Vec<Account> {
         let names: HashMap<PluginId, String> =
-            lock(&self.inner.names).iter().map(|(name, id)| (id.clone(), name.clone())).collect();
+            lock(&self.inner.claims).all().map(|(name, id)| (id.clone(), name.clone())).collect();
         let account = |(id, slot): (&PluginId, &Slot)| {
             Some(Account {
                 name: names.get(id).cloned().unwrap_or_else(|| id.short()),
@@ -344,79 +376,15 @@ impl Plugins {
         slots.iter().filter_map(|(id, slot)| Some((id.clone(), slot.controller.clone()?))).collect()
     }
 
-    /// Has what runs do what it is granted by now, and nothing else.
-    ///
-    /// # Errors
-    /// If nothing is granted to it any more, under its name or with its content.
-    pub(crate) fn uphold(&self, id: &PluginId, controller: &Controller) -> Result<Terms, String> {
-        let (name, granted) = (controller.spec().name.clone(), controller.granted());
-        match self.grant(id, &name, &controller.digest(), &granted) {
-            Ok((terms, changed)) => {
-                if changed {
-                    tracing::info!(plugin = name, "its grant has changed, and counts from now on");
-                }
-                Ok(terms)
-            }
-            Err(error) => {
-                granted.set(Grant::nothing());
-                Err(error)
-            }
-        }
-    }
-
-    /// Grants a component that calls itself so what it is granted by now; whether that is a change.
-    ///
-    /// # Errors
-    /// If it may not have that name, or its grant is for another content; nothing is changed.
-    pub(crate) fn grant(
-        &self,
-        id: &PluginId,
-        plugin: &str,
-        digest: &str,
-        granted: &Granted,
-    ) -> Result<(Terms, bool), String> {
-        let _one_at_a_time = lock(&self.inner.granting);
-        let grants = Arc::clone(&self.inner.grants.borrow());
-        if let Some(file) = id.file() {
-            grants.check_name(file, plugin)?;
-        }
-        let terms = self.terms_of(&grants, id, digest)?;
-        let changed = granted.set(terms.grant.clone());
-        Ok((terms, changed))
-    }
-
-    /// What a component with this digest may do by now.
-    ///
-    /// # Errors
-    /// If what it is granted is for another component.
-    pub(crate) fn terms(&self, id: &PluginId, digest: &str) -> Result<Terms, String> {
-        let grants = Arc::clone(&self.inner.grants.borrow());
-        self.terms_of(&grants, id, digest)
-    }
-
-    fn terms_of(&self, grants: &Grants, id: &PluginId, digest: &str) -> Result<Terms, String> {
-        match id {
-            PluginId::File(file) => grants.terms(file, digest, &self.inner.runtime.limits),
-        }
-    }
-
-    /// How to grant a plugin what it lacks.
-    pub(crate) fn advice(&self, id: &PluginId) -> String {
-        match id {
-            PluginId::File(file) => self.inner.grants.borrow().advice(file),
-        }
-    }
-
     /// Notes why what a plugin's source wants does not run, and says so unless it was said.
     pub(crate) fn report(&self, id: &PluginId, problem: &Problem) {
-        let Problem { reason, message, waits } = problem;
+        let Problem { reason, message, waits, .. } = problem;
         let phase = if *waits { Phase::Waiting } else { Phase::Failed };
-        let now = Trouble { reason, message: message.clone() };
         let (mut told, mut runs) = (false, false);
         self.update(id, |slot| {
-            told = slot.phase == phase && slot.problem.as_ref() == Some(&now);
+            told = slot.phase == phase && slot.problem.as_ref() == Some(problem);
             runs = slot.controller.is_some();
-            (slot.phase, slot.problem) = (phase, Some(now));
+            (slot.phase, slot.problem, slot.step) = (phase, Some(problem.clone()), problem.step);
         });
         if told {
             return;
@@ -430,9 +398,49 @@ impl Plugins {
         }
     }
 
+    /// Notes which step of what a plugin's source wants is under way. Who tries again what has failed says
+    /// nothing new with it.
+    pub(crate) fn begin(&self, id: &PluginId, step: Step) {
+        self.update(id, |slot| {
+            if slot.problem.is_none() {
+                slot.step = step;
+            }
+        });
+    }
+
+    /// From now on a plugin has these terms.
+    pub(crate) fn take_terms(&self, id: &PluginId, ordered: &Arc<Ordered>) {
+        self.voice().is_on(id, &ordered.uid);
+        self.update(id, |slot| slot.ordered = Some(Arc::clone(ordered)));
+    }
+
+    /// Whether a plugin of a resource may have its name and its kind by now. Files have that looked at when
+    /// they are loaded.
+    ///
+    /// # Errors
+    /// Who has it.
+    pub(crate) fn check_claim(&self, id: &PluginId, spec: &Spec) -> Result<(), Problem> {
+        let PluginId::Resource { .. } = id else { return Ok(()) };
+        let claim = Claim::new(id, spec, self.shares_kind(id));
+        lock(&self.inner.claims).check(&spec.name, &claim)
+    }
+
+    /// Whether another plugin may reconcile the same: what files do is for who has put them there.
+    pub(crate) fn shares_kind(&self, id: &PluginId) -> bool {
+        let slots = lock(&self.inner.slots);
+        let ordered = slots.get(id).and_then(|slot| slot.ordered.as_ref());
+        id.file().is_some() || ordered.is_some_and(|ordered| ordered.shares_kind)
+    }
+
+    /// Hears of each change of what there is to tell of a plugin.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.inner.changed.subscribe()
+    }
+
     /// A plugin's source has it no more.
     pub(crate) fn forget(&self, id: &PluginId) {
         lock(&self.inner.slots).remove(id);
+        self.inner.changed.send_replace(());
         self.voice().forget(id);
     }
 
@@ -448,5 +456,32 @@ impl Plugins {
 
     pub(crate) fn update(&self, id: &PluginId, change: impl FnOnce(&mut Slot)) {
         change(lock(&self.inner.slots).entry(id.clone()).or_default());
+        self.inner.changed.send_replace(());
     }
+}
+
+impl Slot {
+    /// What can be seen of it: its phase, what runs, and the lease that it runs under.
+    pub(crate) fn state(&self) -> (Phase, Option<PluginStatus>, Option<Standing>) {
+        let leader = self.candidate.as_ref().map(|candidate| candidate.standing());
+        let plugin = self.controller.as_ref().map(|controller| controller.status());
+        let phase = match self.phase {
+            Phase::Running if plugin.as_ref().is_some_and(|plugin| plugin.paused) => Phase::Paused,
+            Phase::Running if leader.as_ref().is_some_and(|leader| !leader.leads) => Phase::Standby,
+            phase => phase,
+        };
+        (phase, plugin, leader)
+    }
+}
+
+/// What to do instead of an order, which the resource would not know of.
+fn paused_in_spec(id: &PluginId, paused: bool) -> String {
+    let PluginId::Resource { namespace, name } = id else { return String::new() };
+    let object = match namespace.as_str() {
+        "" => format!("clusterplugin {name}"),
+        namespace => format!("plugin -n {namespace} {name}"),
+    };
+    format!(
+        "spec.paused of {id} says whether it is paused: kubectl patch {object} --type merge -p '{{\"spec\":{{\"paused\":{paused}}}}}'"
+    )
 }

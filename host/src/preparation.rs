@@ -6,15 +6,51 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use wheelhouse_controller::{PrepareError, Prepared, Shared};
+use wheelhouse_core::Spec;
 use wheelhouse_sandbox::{Compiled, DescribeError};
 
 use crate::grants::{Grants, Terms};
 use crate::plugin_id::PluginId;
 use crate::plugins::{Phase, Plugins};
-use crate::source::Wanted;
 
 /// How often a plugin that waits for the cluster is tried: it costs a request or two.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// What there is to be done for a revision, in this order; one that is done has no more to do with a problem.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    /// The component is fetched, and its digest verified.
+    #[default]
+    Fetch,
+    /// It is validated and compiled.
+    Compile,
+    /// It is asked what it is and needs.
+    Describe,
+    /// That is held against its grant.
+    Grant,
+    /// Its kinds are synced.
+    Sync,
+    /// It takes over.
+    Run,
+}
+
+/// A component and its configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Content {
+    pub(crate) component: Arc<[u8]>,
+    /// As JSON.
+    pub(crate) config: String,
+    /// Where that is written, for people.
+    pub(crate) config_at: String,
+}
+
+impl Content {
+    /// Whether it is the same.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let same = Arc::ptr_eq(&self.component, &other.component) || self.component == other.component;
+        same && self.config == other.config
+    }
+}
 
 /// A configuration of a component: what a revision is made of.
 #[derive(Clone)]
@@ -33,7 +69,7 @@ impl Recipe {
 /// What a revision is made from.
 pub(crate) enum From {
     /// What its source has.
-    Source(Wanted),
+    Source(Content),
     /// What has run before, as the revision with this number.
     Kept(Recipe, u64),
 }
@@ -47,7 +83,10 @@ pub(crate) struct Ready {
 }
 
 /// Why there is no revision yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
+    /// What could not be done.
+    pub(crate) step: Step,
     /// In one word, for programs.
     pub(crate) reason: &'static str,
     pub(crate) message: String,
@@ -56,8 +95,8 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    fn lasting(reason: &'static str, message: impl ToString) -> Self {
-        Self { reason, message: message.to_string(), waits: false }
+    fn lasting(step: Step, reason: &'static str, message: impl ToString) -> Self {
+        Self { step, reason, message: message.to_string(), waits: false }
     }
 }
 
@@ -76,7 +115,7 @@ impl Preparation {
     pub(crate) async fn run(mut self, from: From) -> Option<Ready> {
         let (recipe, again) = match from {
             From::Kept(recipe, number) => (recipe, Some(number)),
-            From::Source(wanted) => match self.recipe(wanted).await {
+            From::Source(content) => match self.recipe(content).await {
                 Ok(recipe) => (recipe, None),
                 Err(problem) => {
                     self.report(&problem);
@@ -92,6 +131,7 @@ impl Preparation {
             }
             if self.rejected.as_ref().is_some_and(|rejected| rejected.is(&recipe)) {
                 self.report(&Problem::lasting(
+                    Step::Run,
                     "RolledBack",
                     "it was rolled back, and is not tried again until its component or its configuration changes",
                 ));
@@ -127,19 +167,19 @@ impl Preparation {
         running.zip(terms.ok()).is_some_and(|(now, terms)| now.runs(digest, &recipe.config, &terms.limits))
     }
 
-    async fn recipe(&self, wanted: Wanted) -> Result<Recipe, Problem> {
-        let Wanted { component, config, config_at } = wanted;
+    async fn recipe(&self, content: Content) -> Result<Recipe, Problem> {
+        let Content { component, config, config_at } = content;
         tracing::info!(plugin = %self.id, bytes = component.len(), "loading");
         if let Err(error) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&config) {
             let message = format!("its configuration {config_at} is no JSON object: {error}");
-            return Err(Problem::lasting("ConfigInvalid", message));
+            return Err(Problem::lasting(Step::Describe, "ConfigInvalid", message));
         }
         let begun = Instant::now();
         let compiled = self.plugins.runtime().sandbox.compile(component).await.map_err(|error| {
             if let Some(limit) = error.limit() {
                 self.shared.usage.breach(limit);
             }
-            Problem::lasting("CompileFailed", error)
+            Problem::lasting(Step::Compile, "CompileFailed", error)
         })?;
         let how = if compiled.from_cache() { "loaded from the compile cache" } else { "compiled" };
         tracing::info!(plugin = %self.id, "{how} in {:.1?}", begun.elapsed());
@@ -148,31 +188,42 @@ impl Preparation {
 
     async fn attempt(&self, recipe: &Recipe) -> Result<Prepared, Problem> {
         let Recipe { compiled, config } = recipe;
-        let not_granted = |message| Problem { reason: "NotGranted", message, waits: true };
+        let not_granted = |message| Problem { step: Step::Grant, reason: "NotGranted", message, waits: true };
         let limits = self.terms(compiled.digest()).map_err(not_granted)?.limits;
         let runtime = self.plugins.runtime();
+        self.plugins.begin(&self.id, Step::Describe);
         let spec = runtime.describe(compiled, config, &limits, &self.shared).await;
-        let spec = spec.map_err(|error| self.problem(error))?;
+        let spec = self.named(spec.map_err(|error| self.problem(error))?)?;
+        self.plugins.begin(&self.id, Step::Grant);
+        self.plugins.check_claim(&self.id, &spec)?;
         let granted = self.plugins.grant(&self.id, &spec.name, compiled.digest(), &self.shared.granted);
         let (Terms { limits, .. }, _) = granted.map_err(not_granted)?;
         self.shared.usage.resize(&limits);
+        self.plugins.begin(&self.id, Step::Sync);
         let prepared = runtime.prepare(compiled, spec, config, &limits, &self.shared).await;
         prepared.map_err(|error| self.problem(error))
     }
 
+    /// As the plugin that it is: one of a namespace is that namespace's alone.
+    fn named(&self, spec: Arc<Spec>) -> Result<Arc<Spec>, Problem> {
+        let Some(namespace) = self.id.namespace() else { return Ok(spec) };
+        let within = Arc::unwrap_or_clone(spec).within(namespace);
+        within.map(Arc::new).map_err(|error| Problem::lasting(Step::Describe, "DescribeFailed", error))
+    }
+
     fn problem(&self, error: PrepareError) -> Problem {
-        let reason = match &error {
-            PrepareError::Describe(DescribeError::Config { .. }) => "ConfigRejected",
-            PrepareError::Describe(_) | PrepareError::Tick { .. } => "DescribeFailed",
-            PrepareError::NotGranted { .. } | PrepareError::Watch { .. } => "NotGranted",
-            PrepareError::Kind { .. } => "KindUnavailable",
-            PrepareError::Sync { .. } => "SyncTimeout",
+        let (step, reason) = match &error {
+            PrepareError::Describe(DescribeError::Config { .. }) => (Step::Describe, "ConfigRejected"),
+            PrepareError::Describe(_) | PrepareError::Tick { .. } => (Step::Describe, "DescribeFailed"),
+            PrepareError::NotGranted { .. } | PrepareError::Watch { .. } => (Step::Grant, "NotGranted"),
+            PrepareError::Kind { .. } => (Step::Sync, "KindUnavailable"),
+            PrepareError::Sync { .. } => (Step::Sync, "SyncTimeout"),
         };
         let advice = match &error {
             PrepareError::NotGranted { .. } => format!("; {}", self.plugins.advice(&self.id)),
             _ => String::new(),
         };
-        Problem { reason, message: format!("{error}{advice}"), waits: error.waits() }
+        Problem { step, reason, message: format!("{error}{advice}"), waits: error.waits() }
     }
 
     fn report(&self, problem: &Problem) {

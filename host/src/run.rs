@@ -1,6 +1,5 @@
 //! `run` and `dev`: the whole host.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -16,6 +15,7 @@ use crate::directory::Directory;
 use crate::grants::{Grants, Otherwise};
 use crate::leader::{Election, Settings};
 use crate::plugins::{self, Plugins};
+use crate::resources::{self, Resources};
 use crate::source::Source as _;
 use crate::traces::Traces;
 use crate::{admin, compile, devcluster, logging};
@@ -28,7 +28,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let traces = Traces::start(args.host.otlp_endpoint.as_deref())?;
     logging::start(&args.host.log, traces.tracer())?;
     let mut signals = Signals::new()?;
-    check_folder(&args.host.plugin_dir)?;
+    check_sources(&args.host)?;
     let load = configuration(args.context);
     let config = load().await.context(
         "no cluster to run against: set KUBECONFIG, or run in a Pod; `wheelhouse dev` needs no cluster",
@@ -77,17 +77,30 @@ pub(crate) async fn dev(args: DevArgs) -> anyhow::Result<()> {
     let traces = Traces::start(args.host.otlp_endpoint.as_deref())?;
     logging::start(&args.host.log, traces.tracer())?;
     let mut signals = Signals::new()?;
-    check_folder(&args.host.plugin_dir)?;
+    check_sources(&args.host)?;
     let cluster = devcluster::start(&args.server).await?;
     let url = cluster.url().parse().context("the embedded server's address")?;
     let rest = Rest::of(kube::Config::new(url)).context("no client for the embedded server")?;
-    let result = host(&args.host, rest, Otherwise::Declared, &mut signals).await;
+    let result = async {
+        if args.host.plugin_resources {
+            resources::install(&rest).await?;
+        }
+        host(&args.host, rest, Otherwise::Declared, &mut signals).await
+    };
+    let result = result.await;
     cluster.shutdown().await;
     traces.end().await;
     result
 }
 
-fn check_folder(folder: &Path) -> anyhow::Result<()> {
+/// Whether there is anywhere to take plugins from.
+fn check_sources(args: &HostArgs) -> anyhow::Result<()> {
+    let Some(folder) = args.plugin_dir.as_deref() else {
+        if args.plugin_resources {
+            return Ok(());
+        }
+        bail!("there is nowhere to take plugins from: name a --plugin-dir, or leave --plugin-resources on");
+    };
     match std::fs::read_dir(folder) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -144,20 +157,29 @@ async fn host(
     let plugins = Plugins::new(runtime, settings, grants, election.clone());
     let admin = admin::serve(listener, plugins.clone());
     let (changes, receiver) = mpsc::channel(16);
-    let folder = std::path::absolute(&args.plugin_dir).unwrap_or_else(|_| args.plugin_dir.clone());
-    tracing::info!(folder = %folder.display(), "plugins are loaded from here");
-    let source = tokio::spawn(Box::new(Directory(folder)).tell(changes));
+    let mut sources = Vec::new();
+    if let Some(folder) = &args.plugin_dir {
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
+        tracing::info!(folder = %folder.display(), "plugins are loaded from here");
+        sources.push(tokio::spawn(Box::new(Directory(folder)).tell(changes.clone())));
+    }
+    if args.plugin_resources {
+        let runtime = plugins.runtime();
+        let resources = Resources::new(runtime.informers.clone(), runtime.client.clone());
+        sources.push(tokio::spawn(Box::new(resources).tell(changes.clone())));
+    }
+    drop(changes);
+    let statuses = tokio::spawn(resources::write(plugins.clone()));
     let failures = tokio::spawn(plugins.voice().clone().watch(plugins.clone()));
 
     let stop = async {
         signals.first().await;
         tracing::info!(grace = ?args.grace, "stopping: nothing new begins, what runs may end; a second signal ends at once");
     };
-    plugins.follow(receiver, stop).await;
+    plugins.follow(sources.len(), receiver, stop).await;
     // Not before nothing works under it any more: another host takes it at once.
     election.end().await;
-    source.abort();
-    failures.abort();
+    sources.iter().chain([&statuses, &failures]).for_each(tokio::task::JoinHandle::abort);
     admin.abort();
     tracing::info!("stopped");
     Ok(())

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
+use wheelhouse_core::Grant;
 use wheelhouse_core::access::BoxFuture;
 
 use crate::plugin_id::PluginId;
+use crate::preparation::Problem;
 
 /// Tells of plugins.
 pub(crate) trait Source: Send + 'static {
@@ -27,10 +30,42 @@ pub(crate) enum Change {
 /// What is to run.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
-    /// The component.
-    pub(crate) component: Arc<[u8]>,
+    /// As far as it is there.
+    pub(crate) component: Component,
     /// Its configuration, as JSON; `{}` if there is none.
     pub(crate) config: String,
     /// Where the configuration is written, for people.
     pub(crate) config_at: String,
+    /// What its resource says beside that, if it has one.
+    pub(crate) ordered: Option<Arc<Ordered>>,
+}
+
+/// A component, as far as it is there.
+#[derive(Clone, Debug)]
+pub(crate) enum Component {
+    /// It is there.
+    Here(Arc<[u8]>),
+    /// It is being fetched.
+    Coming,
+    /// It cannot be fetched, now or at all.
+    Missing(Problem),
+}
+
+/// How a plugin is to run, as its resource says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Ordered {
+    /// The resource's.
+    pub(crate) uid: String,
+    /// Of its spec.
+    pub(crate) generation: i64,
+    /// What it is granted, if anything is said.
+    pub(crate) grant: Option<Grant>,
+    /// Instead of the host's.
+    pub(crate) limits: Map<String, Value>,
+    /// Whether it is to begin nothing.
+    pub(crate) paused: bool,
+    /// How many revisions are kept, if that is said.
+    pub(crate) keep: Option<usize>,
+    /// Whether another plugin may reconcile the same kind in the same place.
+    pub(crate) shares_kind: bool,
 }

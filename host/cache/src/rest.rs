@@ -208,6 +208,15 @@ impl Rest {
         timeout(within, answer).await.map_err(|_| Failure::TimedOut(within))?
     }
 
+    /// A GET for an answer of this type, and the whole of it, if that is a success.
+    ///
+    /// # Errors
+    /// Whatever else it is.
+    pub async fn get(&self, path: &str, accept: &str, within: Duration) -> Result<Bytes, Failure> {
+        let answer = async { body(self.open(path, accept).await?).await };
+        timeout(within, answer).await.map_err(|_| Failure::TimedOut(within))?
+    }
+
     /// A GET for an answer of this type, as it comes, if that is a success. It has no deadline.
     ///
     /// # Errors

@@ -29,6 +29,8 @@ pub use crate::ledger::EventConfig;
 use crate::ledger::{EventKey, Ledger, Sending, Subject};
 use crate::place::{home, path};
 
+/// Bytes of a qualified name, behind its prefix.
+const QUALIFIED: usize = 63;
 /// Bytes of `reportingInstance`.
 const INSTANCE: usize = 128;
 
@@ -193,7 +195,7 @@ impl PluginClient {
             None => None,
         };
         let who = Arc::clone(request.plugin());
-        let controller = format!("wheelhouse.dev/{who}").into();
+        let controller = controller(&who).into();
         let (rest, usage) = (self.rest.clone(), Arc::clone(&self.usage));
         let line = Line { who, controller, rest, usage, said: None };
         self.events.take(&line, event.namespace(), regarding, related, &event.text)
@@ -313,6 +315,12 @@ async fn send_all(inner: Arc<Inner>, line: Line) {
     }
 }
 
+/// What `reportingController` has of a plugin: a qualified name, which may be shorter than the plugin's.
+fn controller(plugin: &str) -> String {
+    let short: String = plugin.chars().take(QUALIFIED).collect();
+    format!("wheelhouse.dev/{}", short.trim_end_matches(['-', '.']))
+}
+
 /// client-go's `GenerateEventName`: the object's name and a number that no other Event has.
 fn name(object: &str, plugin: &str) -> String {
     static LAST: AtomicU64 = AtomicU64::new(0);
@@ -354,6 +362,13 @@ mod tests {
         }
         let names: HashSet<String> = (0..10_000).map(|_| name("a", "p")).collect();
         assert_eq!(names.len(), 10_000);
+    }
+
+    #[test]
+    fn a_reporting_controller_is_a_qualified_name() {
+        assert_eq!(controller("team-a.echo"), "wheelhouse.dev/team-a.echo");
+        let long = format!("{}.{}", "n".repeat(62), "p".repeat(63));
+        assert_eq!(controller(&long), format!("wheelhouse.dev/{}", "n".repeat(62)));
     }
 
     #[test]

@@ -66,11 +66,12 @@ impl HostEvents {
         Self { line: Line { who: WHO.into(), controller: CONTROLLER.into(), rest, usage, said }, regarding }
     }
 
-    /// Takes note of an Event. What is equal but for its note, of one recorder, is a series. One that is not
-    /// sent is counted by the recorder.
-    pub fn record(&self, recorder: &EventRecorder, text: &EventText) {
-        let Regarding { kind, key, uid } = self.regarding.clone();
+    /// Takes note of an Event, on the object that it is about or else on the host's own. What is equal but for
+    /// its note, of one recorder, is a series. One that is not sent is counted by the recorder.
+    pub fn record(&self, recorder: &EventRecorder, regarding: Option<&Regarding>, text: &EventText) {
+        let regarding = regarding.unwrap_or(&self.regarding);
+        let Regarding { kind, key, uid } = regarding.clone();
         // What there is no room for is counted; there is nobody to tell.
-        let _ = recorder.take(&self.line, self.regarding.namespace(), Subject { kind, key, uid }, None, text);
+        let _ = recorder.take(&self.line, regarding.namespace(), Subject { kind, key, uid }, None, text);
     }
 }

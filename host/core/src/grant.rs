@@ -27,25 +27,31 @@ fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Resu
 
 /// Verbs × kinds × subresources × namespaces × names: what is in all of them is granted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// `"*"` is all of them.
     #[serde(deserialize_with = "some")]
+    #[cfg_attr(feature = "schemars", schemars(length(min = 1)))]
     pub verbs: Vec<OrAny<Verb>>,
     /// Of these kinds.
     #[serde(deserialize_with = "some")]
+    #[cfg_attr(feature = "schemars", schemars(length(min = 1)))]
     pub kinds: Vec<KindPattern>,
     /// The object itself if left out; `""` is the object itself among others, and `"*"` is every
     /// subresource, but not the object itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "some")]
+    #[cfg_attr(feature = "schemars", schemars(length(min = 1)))]
     pub subresources: Vec<OrAny<Subresource>>,
     /// `"*"` is every namespace, and cluster-scoped objects.
     #[serde(deserialize_with = "some")]
+    #[cfg_attr(feature = "schemars", schemars(length(min = 1)))]
     pub namespaces: Vec<OrAny<Word>>,
     /// Any if left out. With names, the rule grants nothing where the name is not known beforehand: no
     /// create with `generateName`, and no list or watch but with a field selector that requires
     /// `metadata.name` to be one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "some")]
+    #[cfg_attr(feature = "schemars", schemars(length(min = 1)))]
     pub names: Vec<Word>,
 }
 
@@ -144,6 +150,13 @@ impl Rule {
         (named || kind_by_wildcard) && (sub_named || sub_by_wildcard)
     }
 
+    /// What it grants within one namespace; none if that is nothing.
+    fn within(&self, namespace: &Word) -> Option<Self> {
+        let there = [OrAny::Any, OrAny::This(namespace.clone())];
+        let applies = self.namespaces.iter().any(|word| there.contains(word));
+        applies.then(|| Self { namespaces: vec![OrAny::This(namespace.clone())], ..self.clone() })
+    }
+
     fn namespaces(&self) -> Namespaces {
         let this = |word: &OrAny<Word>| match word {
             OrAny::Any => None,
@@ -223,6 +236,14 @@ impl Grant {
             namespaces: vec![OrAny::Any],
             names: Vec::new(),
         }])
+    }
+
+    /// As far as it is about objects in one namespace: nothing else, cluster-scoped objects among it.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> Self {
+        // What is no name has no objects.
+        let Ok(namespace) = namespace.parse() else { return Self::nothing() };
+        Self::new(self.rules.iter().filter_map(|rule| rule.within(&namespace)).collect())
     }
 
     /// Just these permissions.

@@ -53,7 +53,7 @@ pub use moment::Moment;
 pub use outcome::Outcome;
 pub use path::FieldPath;
 pub use predicate::Predicate;
-pub use quantity::bytes::parse as parse_bytes;
+pub use quantity::parse_bytes;
 pub use scope::Scope;
 pub use selector::LabelSelector;
 pub use spec::Spec;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::quantity::{bytes, duration};
+use crate::quantity::{Bytes, Time};
 
 /// Whether calls share instances.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
     /// An instance serves one call after another.
@@ -22,49 +23,50 @@ pub enum Isolation {
 /// The limits of one plugin. In the operator's file each has its name in camel case; bytes are
 /// Kubernetes quantities (`64Mi`), times are durations (`30s`, `200ms`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limits {
     /// Bytes of all linear memories and tables of one instance.
-    #[serde(with = "bytes")]
+    #[serde(with = "Bytes")]
     pub memory: usize,
     /// How long one `reconcile` may take, waits for the API server included.
-    #[serde(with = "duration")]
+    #[serde(with = "Time")]
     pub reconcile_timeout: Duration,
     /// How long one `describe` may take.
-    #[serde(with = "duration")]
+    #[serde(with = "Time")]
     pub describe_timeout: Duration,
     /// How long one `map` may take.
-    #[serde(with = "duration")]
+    #[serde(with = "Time")]
     pub map_timeout: Duration,
     /// How long one `index` may take: a watch waits for it.
-    #[serde(with = "duration")]
+    #[serde(with = "Time")]
     pub index_timeout: Duration,
     /// Processor time of one `reconcile`, what the host does for it included.
-    #[serde(with = "duration")]
+    #[serde(with = "Time")]
     pub reconcile_cpu: Duration,
     /// Processor time of one `describe`, `map` or `index`.
-    #[serde(with = "duration")]
+    #[serde(with = "Time")]
     pub call_cpu: Duration,
     /// Processor time of all calls of the plugin in a second; over it, they wait.
-    #[serde(with = "duration")]
+    #[serde(with = "Time")]
     pub cpu_per_second: Duration,
     /// Of it, what the plugin may use on the threads that all plugins share. Over it, and in the middle of a
     /// long call, it goes on on threads that give way to those. As much as `cpuPerSecond`: it never does.
-    #[serde(with = "duration")]
+    #[serde(with = "Time")]
     pub prompt_cpu_per_second: Duration,
     /// Calls of the host in one call of the plugin.
     pub host_calls: u32,
     /// Bytes of one argument that the plugin passes: an object to write, a query.
-    #[serde(with = "bytes")]
+    #[serde(with = "Bytes")]
     pub argument_bytes: usize,
     /// Bytes of one answer: an object, or a page of a list, which ends at the object that reaches it.
-    #[serde(with = "bytes")]
+    #[serde(with = "Bytes")]
     pub answer_bytes: usize,
     /// Objects of one page of a list.
     pub page_items: u32,
     /// Bytes that the host sets aside to take one call's arguments or results in; more than `argumentBytes`,
     /// since lists and records cost more there than in the plugin.
-    #[serde(with = "bytes")]
+    #[serde(with = "Bytes")]
     pub hostcall_bytes: usize,
     /// Handles that an instance may hold: streams, clocks, pollables.
     pub handles: u32,
@@ -79,7 +81,7 @@ pub struct Limits {
     /// Lines of the log in a second.
     pub log_lines_per_second: u32,
     /// Bytes of the log in a second.
-    #[serde(with = "bytes")]
+    #[serde(with = "Bytes")]
     pub log_bytes_per_second: usize,
     /// Series of all metrics of the plugin.
     pub metric_series: u32,
@@ -88,15 +90,15 @@ pub struct Limits {
     /// Calls that an instance serves before it is replaced.
     pub instance_calls: u32,
     /// Bytes of memory with which an instance is not used again.
-    #[serde(with = "bytes")]
+    #[serde(with = "Bytes")]
     pub instance_memory: usize,
     /// How long an instance is kept that nobody calls.
-    #[serde(with = "duration")]
+    #[serde(with = "Time")]
     pub instance_idle: Duration,
     /// Keys that wait in the queue before the plugin's `map` is asked for more.
     pub queued_keys: u32,
     /// Bytes of all values of one object in one index.
-    #[serde(with = "bytes")]
+    #[serde(with = "Bytes")]
     pub index_bytes: usize,
 }
 

@@ -136,6 +136,17 @@ macro_rules! as_text {
             }
         }
 
+        #[cfg(feature = "schemars")]
+        impl<$($of)*> schemars::JsonSchema for $type where Self: fmt::Display {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                "Word".into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({"type": "string", "maxLength": 253})
+            }
+        }
+
         impl<'de, $($of)*> Deserialize<'de> for $type where Self: FromStr<Err: fmt::Display> {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 String::deserialize(deserializer)?.parse().map_err(D::Error::custom)

@@ -47,6 +47,12 @@ pub enum BadGrant {
     Limits(#[from] BadLimits),
 }
 
+/// Whether a text is the digest of a component: `sha256:` and 64 hexadecimal digits.
+pub fn is_digest(text: &str) -> bool {
+    let digits = text.strip_prefix("sha256:").unwrap_or_default();
+    digits.len() == 64 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 impl PluginGrant {
     /// The file that it is for.
     pub fn component(&self) -> String {
@@ -82,11 +88,8 @@ impl PluginGrant {
         {
             return Err(BadGrant::Component(short(component)));
         }
-        if let Some(digest) = &self.digest {
-            let digits = digest.strip_prefix("sha256:").unwrap_or_default();
-            if digits.len() != 64 || !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-                return Err(BadGrant::Digest(short(digest)));
-            }
+        if let Some(digest) = self.digest.as_ref().filter(|digest| !is_digest(digest)) {
+            return Err(BadGrant::Digest(short(digest)));
         }
         self.limits(&Limits::default())?;
         Ok(())

@@ -1,40 +1,38 @@
 //! Numbers with units, as people write them: bytes as Kubernetes quantities, times as durations.
 
-/// Bytes: a number, or a text with `Ki`, `Mi`, `Gi`, `k`, `M` or `G`, after
-/// `k8s.io/apimachinery/pkg/api/resource`.
-pub(crate) mod bytes {
-    use serde::{Deserialize as _, Deserializer, Serializer};
+use std::time::Duration;
 
-    const UNITS: [(&str, usize); 6] = [
-        ("Ki", 1 << 10),
-        ("Mi", 1 << 20),
-        ("Gi", 1 << 30),
-        ("k", 1_000),
-        ("M", 1_000_000),
-        ("G", 1_000_000_000),
-    ];
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serializer};
 
-    #[derive(serde::Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        Number(i64),
-        Text(String),
-    }
+const UNITS: [(&str, usize); 6] =
+    [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000)];
 
-    /// Bytes of a quantity; none if it is no such text, or too large.
-    pub fn parse(text: &str) -> Option<usize> {
-        let (number, unit) = UNITS
-            .iter()
-            .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))
-            .unwrap_or((text, 1));
-        number.parse::<usize>().ok()?.checked_mul(unit)
-    }
+/// How bytes are written: a number, or a text with `Ki`, `Mi`, `Gi`, `k`, `M` or `G`, after
+/// `k8s.io/apimachinery/pkg/api/resource`. For serde's `with`.
+pub(crate) struct Bytes;
 
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Number(i64),
+    Text(String),
+}
+
+/// Bytes of a quantity; none if it is no such text, or too large.
+pub fn parse_bytes(text: &str) -> Option<usize> {
+    let (number, unit) = UNITS
+        .iter()
+        .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))
+        .unwrap_or((text, 1));
+    number.parse::<usize>().ok()?.checked_mul(unit)
+}
+
+impl Bytes {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-        use serde::de::Error as _;
         let bytes = match Written::deserialize(deserializer)? {
             Written::Number(number) => usize::try_from(number).map_err(|_| number.to_string()),
-            Written::Text(text) => parse(&text).ok_or(text),
+            Written::Text(text) => parse_bytes(&text).ok_or(text),
         };
         bytes.map_err(|text| D::Error::custom(format!("{text:?} are no bytes: write 64Mi, or 67108864")))
     }
@@ -48,14 +46,11 @@ pub(crate) mod bytes {
     }
 }
 
-/// `30s`, `1m30s`, `200ms`.
-pub(crate) mod duration {
-    use std::time::Duration;
+/// How times are written: `30s`, `1m30s`, `200ms`. For serde's `with`.
+pub(crate) struct Time;
 
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
+impl Time {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        use serde::de::Error as _;
         let text = String::deserialize(deserializer)?;
         humantime::parse_duration(&text).map_err(|error| {
             D::Error::custom(format!("{text:?} is no duration ({error}): write 30s, or 200ms"))
@@ -67,9 +62,36 @@ pub(crate) mod duration {
     }
 }
 
+#[cfg(feature = "schemars")]
+mod schemas {
+    use std::borrow::Cow;
+
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+    impl JsonSchema for super::Bytes {
+        fn schema_name() -> Cow<'static, str> {
+            "Bytes".into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({"x-kubernetes-int-or-string": true})
+        }
+    }
+
+    impl JsonSchema for super::Time {
+        fn schema_name() -> Cow<'static, str> {
+            "Time".into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({"type": "string"})
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::bytes::parse;
+    use super::parse_bytes as parse;
 
     #[test]
     fn bytes_have_the_units_of_kubernetes() {

@@ -231,6 +231,29 @@ impl Counts {
 }
 
 impl Spec {
+    /// As a plugin of one namespace has it: of nothing beyond, and by a name that is no other namespace's, with
+    /// a dot, which is in no name that a plugin gives itself.
+    ///
+    /// # Errors
+    /// If it wants objects of other namespaces requested.
+    pub fn within(mut self, namespace: &str) -> Result<Self, SpecError> {
+        self.name = format!("{namespace}.{}", self.name);
+        let owned = self.owns.iter_mut().map(|owned| &mut owned.source);
+        let watched = self.watches.iter_mut().map(|watch| &mut watch.source);
+        let sources =
+            std::iter::once(&mut self.reconciles).chain(owned).chain(watched).chain(&mut self.caches);
+        let permissions = self.permissions.iter_mut().map(|permission| &mut permission.namespaces);
+        for namespaces in sources.map(|source| &mut source.namespaces).chain(permissions) {
+            if namespaces.is_empty() {
+                namespaces.push(namespace.to_owned());
+            }
+        }
+        for tick in &self.ticks {
+            tick.check(&self.reconciles.namespaces)?;
+        }
+        Ok(self)
+    }
+
     /// Every source, the reconciled kind's first.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         let watched = self.watches.iter().map(|watch| &watch.source);

@@ -226,6 +226,21 @@ proptest! {
     }
 
     #[test]
+    fn hostile_a_grant_within_a_namespace_is_that_and_nothing_outside(
+        declared in proptest::collection::vec(declared(), 1..4),
+        rules in proptest::collection::vec(written(), 0..3),
+    ) {
+        let grant = Grant::new(rules.iter().map(Written::rule).collect());
+        let gate = |grant| Gate::new("p", declared.clone(), Arc::new(Granted::new(grant)));
+        let (whole, within) = (gate(grant.clone()), gate(grant.within("a")));
+        for asked in Asked::all() {
+            let expected = asked.permitted(&whole).map(|permitted| permitted && asked.namespace == "a");
+            prop_assert_eq!(asked.permitted(&within), expected, "{:?} with {:?}", asked, rules);
+        }
+        prop_assert_eq!(grant.within("a").within("b"), Grant::nothing());
+    }
+
+    #[test]
     fn what_a_grant_lacks_is_what_it_has_to_be_given(
         permission in declared(),
         rules in proptest::collection::vec(written(), 0..3),

@@ -19,6 +19,7 @@ mod measuring;
 mod plugins;
 mod pulling;
 mod reconciling;
+mod resourcing;
 mod revising;
 mod saying;
 mod several;

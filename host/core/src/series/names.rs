@@ -59,10 +59,10 @@ impl MetricName {
         }
     }
 
-    /// As it is exposed. Two plugins never have the same: a plugin's name, a DNS label, has neither
-    /// underscores nor a dash at its end, so that the last double underscore ends it.
+    /// As it is exposed. Two plugins never have the same: a plugin's name, a DNS label (of a namespace's, two
+    /// with a dot), has neither underscores nor a dash at its end, so that the last double underscore ends it.
     pub fn exposed(&self, plugin: &str) -> String {
-        format!("wheelhouse_custom_{}__{}", plugin.replace('-', "_"), self.0)
+        format!("wheelhouse_custom_{}__{}", plugin.replace('-', "_").replace('.', ":"), self.0)
     }
 }
 

@@ -187,7 +187,7 @@ fn a_metric_that_is_described_otherwise_begins_anew() {
 
 #[test]
 fn hostile_no_two_plugins_expose_the_same_name() {
-    let plugins = ["a", "a-b", "a--b", "ab", "wheelhouse", "a-b-c", "b-c"];
+    let plugins = ["a", "a-b", "a--b", "a.b", "ab", "wheelhouse", "a-b-c", "a-b.c", "a.b-c", "b-c"];
     let names = ["x", "b_x", "b", "a_b_x", "c_x", "custom_x"];
     let mut seen = BTreeSet::new();
     for (plugin, name) in plugins.into_iter().flat_map(|plugin| names.map(|name| (plugin, name))) {

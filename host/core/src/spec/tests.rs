@@ -162,3 +162,38 @@ fn a_tick_requests_what_can_be_reconciled_and_not_all_the_time() {
     }
     assert_eq!(with(vec![tick("t", second, &[Key::new("c", "x")])], &[]), Ok(()), "in all namespaces");
 }
+
+#[test]
+fn a_plugin_of_a_namespace_has_its_sources_and_permissions_there_and_a_name_of_its_own() {
+    let permission = |namespaces: &[&str]| Permission {
+        verbs: vec![crate::gate::Verb::Get],
+        kind: "v1/Secret".parse().unwrap(),
+        subresource: String::new(),
+        namespaces: namespaces.iter().map(|n| (*n).to_owned()).collect(),
+    };
+    let mut spec = spec(source("v1/Pod", &[], "", ""), vec![source("v1/Service", &["b"], "", "")]);
+    spec.caches = vec![source("v1/Node", &[], "", "")];
+    spec.permissions = vec![permission(&[]), permission(&["b", "c"])];
+    let spec = spec.within("a").unwrap();
+    assert_eq!(spec.name, "a.p");
+    let of = |source: &Source| source.namespaces.join(",");
+    assert_eq!(
+        spec.sources().map(of).collect::<Vec<_>>(),
+        ["a", "b", "a"],
+        "what it names stays, to be denied"
+    );
+    assert_eq!(spec.permissions, [permission(&["a"]), permission(&["b", "c"])]);
+}
+
+#[test]
+fn hostile_a_plugin_of_a_namespace_has_no_object_of_another_requested() {
+    let mut other = spec(source("v1/Pod", &[], "", ""), vec![]);
+    let every = std::time::Duration::from_secs(60);
+    other.ticks = vec![Tick { name: "t".into(), every, keys: vec![Key::new("a", "x"), Key::new("b", "x")] }];
+    assert_eq!(other.check(), Ok(()));
+    let error = other.within("a").unwrap_err();
+    assert!(
+        matches!(error, SpecError::TickNamespace { ref key, .. } if *key == Key::new("b", "x")),
+        "{error}"
+    );
+}

@@ -1,0 +1,295 @@
+//! From a resource, as the API server has it, to what is to run: checked for what its schema cannot say.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+use wheelhouse_core::Object;
+use wheelhouse_core::grant::Grant;
+use wheelhouse_core::limits::Limits;
+
+use super::GROUP;
+use super::types::{ComponentSpec, KeyOf, PluginSpec, PullPolicy, SecretName};
+use crate::plugin_id::PluginId;
+use crate::preparation::{Problem, Step};
+use crate::source::Ordered;
+
+/// What a resource wants, as of a generation.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) ordered: Arc<Ordered>,
+    /// Where the component is, and its configuration; or what is wrong with the spec.
+    pub(crate) wanted: Result<(Pull, String), Problem>,
+}
+
+/// Which component, and how it is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pull {
+    pub(crate) place: Place,
+    /// `sha256:…` of the bytes, if no others will do.
+    pub(crate) digest: Option<String>,
+    pub(crate) policy: Option<PullPolicy>,
+    /// Namespaces and names.
+    pub(crate) secrets: Vec<(String, String)>,
+}
+
+/// Where a component is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    ConfigMap(Key),
+    Secret(Key),
+    Oci(String),
+    Url(String),
+}
+
+/// A key of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) key: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, key) = match self {
+            Self::ConfigMap(key) => ("ConfigMap", key),
+            Self::Secret(key) => ("Secret", key),
+            Self::Oci(reference) => return f.write_str(reference),
+            Self::Url(url) => return f.write_str(url),
+        };
+        write!(f, "key {} of {kind} {}/{}", key.key, key.namespace, key.name)
+    }
+}
+
+fn invalid(message: impl fmt::Display) -> Problem {
+    Problem { step: Step::Fetch, reason: "SpecInvalid", message: message.to_string(), waits: false }
+}
+
+/// Which spec it is.
+pub(super) fn generation(object: &Object) -> i64 {
+    object.value().at(&["metadata", "generation"]).and_then(|n| n.as_i64()).unwrap_or(0)
+}
+
+/// Reads one. `before` is what it wanted until now: its terms stay where the new ones make no sense.
+pub(crate) fn read(id: &PluginId, object: &Object, before: Option<&Ordered>) -> Order {
+    let uid = object.uid().to_owned();
+    let generation = generation(object);
+    let spec = object.value().get("spec").map(|spec| spec.to_value()).unwrap_or_default();
+    match parse(id, spec) {
+        Ok((spec, pull)) => {
+            let PluginSpec { config, limits, grant, paused, .. } = spec;
+            let ordered = Ordered {
+                uid,
+                generation,
+                grant: grant.map(|grant| Grant::new(grant.rules)),
+                limits,
+                paused,
+                keep: spec.revision_history_limit.and_then(|limit| usize::try_from(limit).ok()),
+                shares_kind: spec.allow_shared_kind,
+            };
+            let wanted = Ok((pull, Value::Object(config).to_string()));
+            Order { ordered: Arc::new(ordered), wanted }
+        }
+        Err(problem) => {
+            let terms = before.cloned().unwrap_or_default();
+            Order { ordered: Arc::new(Ordered { uid, generation, ..terms }), wanted: Err(problem) }
+        }
+    }
+}
+
+fn parse(id: &PluginId, spec: Value) -> Result<(PluginSpec, Pull), Problem> {
+    let spec: PluginSpec = serde_path_to_error::deserialize(spec).map_err(|error| {
+        let path = error.path().to_string();
+        let dot = if path.starts_with('.') { "" } else { "." };
+        invalid(format_args!("spec{dot}{}: {}", path.trim_end_matches('.'), error.inner()))
+    })?;
+    Limits::default()
+        .overridden(&spec.limits)
+        .map_err(|error| invalid(format_args!("spec.limits: {error}")))?;
+    let pull = pull(id, &spec.component)?;
+    Ok((spec, pull))
+}
+
+fn pull(id: &PluginId, component: &ComponentSpec) -> Result<Pull, Problem> {
+    let ComponentSpec { config_map, secret, oci, url, digest, pull_policy, pull_secrets } = component;
+    let place = match (config_map, secret, oci, url) {
+        (Some(key), None, None, None) => Place::ConfigMap(key_of(id, "configMap", key)?),
+        (None, Some(key), None, None) => Place::Secret(key_of(id, "secret", key)?),
+        (None, None, Some(reference), None) => Place::Oci(reference.clone()),
+        (None, None, None, Some(url)) => Place::Url(url.clone()),
+        _ => {
+            return Err(invalid("spec.component: exactly one of configMap, secret, oci and url is expected"));
+        }
+    };
+    if let Some(digest) = digest
+        && !wheelhouse_core::plugin_grant::is_digest(digest)
+    {
+        return Err(invalid(format_args!(
+            "spec.component.digest: {digest:?} is none: write sha256: and 64 hexadecimal digits, as `wheelhouse inspect` prints it"
+        )));
+    }
+    let secret = |secret: &SecretName| {
+        let namespace = namespace_of(id, "pullSecrets", secret.namespace.as_deref())?;
+        Ok((namespace, secret.name.clone()))
+    };
+    let secrets = pull_secrets.iter().map(secret).collect::<Result<_, Problem>>()?;
+    Ok(Pull { place, digest: digest.clone(), policy: *pull_policy, secrets })
+}
+
+fn key_of(id: &PluginId, field: &str, of: &KeyOf) -> Result<Key, Problem> {
+    let namespace = namespace_of(id, field, of.namespace.as_deref())?;
+    Ok(Key { namespace, name: of.name.clone(), key: of.key.clone() })
+}
+
+/// A namespaced Plugin's own, and that alone.
+fn namespace_of(id: &PluginId, field: &str, named: Option<&str>) -> Result<String, Problem> {
+    match (id.namespace(), named) {
+        (Some(own), None) => Ok(own.to_owned()),
+        (Some(own), Some(named)) if own == named => Ok(own.to_owned()),
+        (Some(own), Some(named)) => Err(Problem {
+            reason: "NamespaceNotAllowed",
+            ..invalid(format_args!(
+                "spec.component.{field}.namespace: a Plugin reaches its own namespace {own} only, and not {named}; leave it out, or use a ClusterPlugin"
+            ))
+        }),
+        (None, Some(named)) => Ok(named.to_owned()),
+        (None, None) => Err(invalid(format_args!(
+            "spec.component.{field}.namespace: it is needed, since a {GROUP} ClusterPlugin has no namespace of its own"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn cluster() -> PluginId {
+        PluginId::Resource { namespace: String::new(), name: "p".to_owned() }
+    }
+
+    fn namespaced() -> PluginId {
+        PluginId::Resource { namespace: "team-a".to_owned(), name: "p".to_owned() }
+    }
+
+    fn order(id: &PluginId, spec: Value) -> Order {
+        let object = json!({"metadata": {"name": "p", "uid": "u", "generation": 3}, "spec": spec});
+        read(id, &Object::from_value(&object).unwrap(), None)
+    }
+
+    fn problem(id: &PluginId, spec: Value) -> (&'static str, String) {
+        let Err(Problem { reason, message, waits: false, step: Step::Fetch }) =
+            order(id, spec.clone()).wanted
+        else {
+            panic!("{spec} is taken")
+        };
+        (reason, message)
+    }
+
+    #[test]
+    fn a_spec_says_what_is_to_run_and_on_which_terms() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let rule = json!({"verbs": ["get"], "kinds": ["v1/Pod"], "namespaces": ["*"]});
+        let Order { ordered, wanted } = order(
+            &cluster(),
+            json!({
+                "component": {"configMap": {"namespace": "a", "name": "m", "key": "k"}, "digest": digest},
+                "config": {"b": [1], "a": {"x": null}},
+                "limits": {"memory": "32Mi"},
+                "grant": {"rules": [rule]},
+                "paused": true,
+                "revisionHistoryLimit": 7,
+                "allowSharedKind": true,
+            }),
+        );
+        let (pull, config) = wanted.unwrap();
+        assert_eq!(pull.place.to_string(), "key k of ConfigMap a/m");
+        assert_eq!((pull.digest, config.as_str()), (Some(digest), r#"{"a":{"x":null},"b":[1]}"#));
+        assert_eq!((ordered.uid.as_str(), ordered.generation), ("u", 3));
+        assert_eq!(ordered.grant.as_ref().unwrap().rules().len(), 1);
+        assert_eq!((ordered.paused, ordered.keep, ordered.shares_kind), (true, Some(7), true));
+        assert_eq!(ordered.limits["memory"], "32Mi");
+
+        let Order { ordered, wanted } = order(&cluster(), json!({"component": {"oci": "example.com/p:1"}}));
+        assert_eq!(wanted.unwrap().1, "{}");
+        assert_eq!((ordered.grant.as_ref(), ordered.paused, ordered.keep), (None, false, None));
+    }
+
+    #[test]
+    fn a_spec_with_a_mistake_is_told_with_its_place() {
+        let map = json!({"namespace": "a", "name": "m", "key": "k"});
+        for (spec, part) in [
+            (json!({}), "spec: missing field `component`"),
+            (json!({"component": {}}), "exactly one of configMap, secret, oci and url"),
+            (json!({"component": {"configMap": map, "oci": "x"}}), "exactly one of"),
+            (
+                json!({"component": {"configMap": {"name": "m", "key": "k"}}}),
+                "spec.component.configMap.namespace: it is needed",
+            ),
+            (
+                json!({"component": {"configMap": map, "digest": "sha256:1"}}),
+                "spec.component.digest: \"sha256:1\" is none",
+            ),
+            (
+                json!({"component": {"configMap": map, "pullPolicy": "Never"}}),
+                "spec.component.pullPolicy: unknown variant",
+            ),
+            (
+                json!({"component": {"configMap": map}, "limits": {"memroy": 1}}),
+                "spec.limits: unknown field `memroy`",
+            ),
+            (json!({"component": {"configMap": map}, "limits": {"memory": "lots"}}), "lots"),
+            (
+                json!({"component": {"configMap": map}, "grant": {"rules": [{"verbs": ["get"], "kinds": ["Pod"], "namespaces": ["a"]}]}}),
+                "spec.grant.rules[0].kinds[0]: \"Pod\" names no kinds",
+            ),
+            (json!({"component": {"configMap": map}, "sandbox": "none"}), "unknown field `sandbox`"),
+        ] {
+            let (reason, message) = problem(&cluster(), spec.clone());
+            assert!(reason == "SpecInvalid" && message.contains(part), "{spec}: {reason}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_plugin_of_a_namespace_takes_its_component_from_there() {
+        let of = |namespace: Option<&str>| {
+            let mut map = json!({"name": "m", "key": "k"});
+            if let Some(namespace) = namespace {
+                map["namespace"] = json!(namespace);
+            }
+            json!({"component": {"secret": map}})
+        };
+        for named in [None, Some("team-a")] {
+            let (pull, _) = order(&namespaced(), of(named)).wanted.unwrap();
+            assert_eq!(pull.place.to_string(), "key k of Secret team-a/m");
+        }
+    }
+
+    #[test]
+    fn hostile_a_plugin_of_a_namespace_names_no_object_of_another() {
+        let map = json!({"name": "m", "key": "k", "namespace": "kube-system"});
+        for component in [
+            json!({"configMap": map}),
+            json!({"secret": map}),
+            json!({"oci": "x", "pullSecrets": [{"name": "s", "namespace": "kube-system"}]}),
+        ] {
+            let (reason, message) = problem(&namespaced(), json!({"component": component}));
+            assert_eq!(reason, "NamespaceNotAllowed");
+            assert!(message.contains("its own namespace team-a only, and not kube-system"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_leaves_the_terms_as_they_were() {
+        let before = order(
+            &cluster(),
+            json!({"component": {"oci": "x"}, "limits": {"memory": "32Mi"}, "paused": true}),
+        );
+        let object = json!({"metadata": {"uid": "u", "generation": 4}, "spec": {"component": {}}});
+        let object = Object::from_value(&object).unwrap();
+        let after = read(&cluster(), &object, Some(&before.ordered));
+        assert_eq!(*after.ordered, Ordered { generation: 4, ..Ordered::clone(&before.ordered) });
+    }
+}

@@ -1,0 +1,162 @@
+//! The task that writes the status of resources: when something has changed, at most once a second for each,
+//! and only where this host leads.
+//!
+//! Nothing in a status changes with every reconcile, so that a plugin at work costs the API server no writes:
+//! how many reconciles fail is a metric.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use wheelhouse_cache::rest::encode;
+use wheelhouse_cache::{Failure, Interest, Rest};
+use wheelhouse_core::Key;
+
+use super::source::kind;
+use super::status::{Known, status};
+use super::types::PluginStatus;
+use super::{GROUP, MANAGER, VERSION};
+use crate::leader::{Candidate, Election};
+use crate::plugin_id::PluginId;
+use crate::plugins::{Plugins, Slot, lock};
+
+/// Between two writes of one status.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Some things change without a word: who holds a lease.
+const LOOK: Duration = Duration::from_secs(5);
+/// Of one request.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// What there is to write of one resource.
+struct Page {
+    id: PluginId,
+    uid: String,
+    known: Known,
+    /// By which it is written.
+    pen: Rest,
+    /// Whether this host has the plugin loaded.
+    loaded: bool,
+}
+
+/// Those that are for this host to write.
+fn pages(plugins: &Plugins) -> Vec<Page> {
+    let page = |(id, slot): (&PluginId, &Slot)| {
+        let (uid, generation) = (slot.ordered.as_ref()?.uid.clone(), slot.generation?);
+        let pen = pen(plugins, slot)?;
+        let (phase, running, _) = slot.state();
+        let paused = slot.ordered.as_ref().is_some_and(|ordered| ordered.paused);
+        let (step, problem, rejected) = (slot.step, slot.problem.clone(), slot.rejected);
+        let known = Known { generation, phase, step, problem, rejected, running, paused };
+        Some(Page { id: id.clone(), uid, known, pen, loaded: slot.controller.is_some() })
+    };
+    lock(&plugins.inner.slots).iter().filter_map(page).collect()
+}
+
+/// Who leads writes, and under its lease.
+fn pen(plugins: &Plugins, slot: &Slot) -> Option<Rest> {
+    let rest = &plugins.runtime().client;
+    let under = |candidate: &Candidate| candidate.standing().leads.then(|| rest.fenced(candidate.fence()));
+    match (&plugins.inner.election, &slot.candidate) {
+        (Election::Off, _) => Some(rest.clone()),
+        (Election::PerHost(candidate), _) => under(candidate),
+        (Election::PerPlugin(_), Some(candidate)) => under(candidate),
+        // What is not loaded has no lease.
+        (Election::PerPlugin(_), None) => Some(rest.clone()),
+    }
+}
+
+/// Writes until this is dropped.
+pub(crate) async fn write(plugins: Plugins) {
+    let mut changed = plugins.changes();
+    let mut written: HashMap<PluginId, (String, PluginStatus)> = HashMap::new();
+    let mut said = String::new();
+    loop {
+        changed.mark_unchanged();
+        let pages = pages(&plugins);
+        written.retain(|id, _| pages.iter().any(|page| page.id == *id));
+        let shared = matches!(plugins.inner.election, Election::PerPlugin(_));
+        let mut writes = JoinSet::new();
+        for Page { id, uid, known, pen, loaded } in pages {
+            let before = match written.get(&id) {
+                Some((of, status)) if *of == uid => status.clone(),
+                _ => on_record(&plugins, &id, &uid).unwrap_or_default(),
+            };
+            let ready = before.ready && before.observed_generation == Some(known.generation);
+            if shared && !loaded && ready {
+                // Another host, which has its lease, says more.
+                written.remove(&id);
+                continue;
+            }
+            let now = status(&known, &before.conditions, &now());
+            if now == before {
+                written.insert(id, (uid, now));
+                continue;
+            }
+            writes.spawn(async move {
+                let sent = send(&pen, &id, &uid, &now).await;
+                (id, uid, now, sent)
+            });
+        }
+        while let Some(Ok((id, uid, status, sent))) = writes.join_next().await {
+            match sent {
+                Ok(()) => {
+                    written.insert(id, (uid, status));
+                }
+                Err(failure) => {
+                    written.remove(&id);
+                    let why = failure.to_string();
+                    if is_trouble(&failure) && said != why {
+                        tracing::warn!(plugin = %id, "its status cannot be written, and is tried again: {why}");
+                        said = why;
+                    }
+                }
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+        tokio::select! {
+            changed = changed.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// A resource that is gone, or is another one by now, and a lease that is another's, are none.
+fn is_trouble(failure: &Failure) -> bool {
+    !matches!(failure.code(), Some(404 | 409)) && !matches!(failure, Failure::Fenced(_))
+}
+
+/// What the status says in the cluster, as far as this host has seen.
+fn on_record(plugins: &Plugins, id: &PluginId, uid: &str) -> Option<PluginStatus> {
+    let PluginId::Resource { namespace, name } = id else { return None };
+    let informer = plugins.runtime().informers.running(&Interest::from(&kind(!namespace.is_empty())))?;
+    let object = informer.look_up(&Key::new(namespace.as_str(), name.as_str())).ok()??;
+    let status = object.value().get("status").filter(|_| object.uid() == uid)?;
+    serde_json::from_value(status.to_value()).ok()
+}
+
+async fn send(rest: &Rest, id: &PluginId, uid: &str, status: &PluginStatus) -> Result<(), Failure> {
+    let PluginId::Resource { namespace, name } = id else { return Ok(()) };
+    let kind = kind(!namespace.is_empty());
+    let mut metadata = json!({"name": name, "uid": uid});
+    let place = if namespace.is_empty() {
+        "clusterplugins".to_owned()
+    } else {
+        metadata["namespace"] = namespace.as_str().into();
+        format!("namespaces/{}/plugins", encode(namespace))
+    };
+    let path =
+        format!("/apis/{GROUP}/{VERSION}/{place}/{}/status?fieldManager={MANAGER}&force=true", encode(name));
+    let status = serde_json::to_value(status).unwrap_or(Value::Null);
+    let body = json!({
+        "apiVersion": kind.api_version(), "kind": kind.kind(), "metadata": metadata, "status": status,
+    });
+    let content = Some(("application/apply-patch+yaml", body.to_string().into_bytes()));
+    rest.send(Method::PATCH, &path, content, WITHIN).await.map(drop)
+}
+
+/// As Kubernetes writes times.
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

@@ -149,18 +149,19 @@ fn keep(tour: &Tour<'_>) -> Result<()> {
 /// Builds the host and returns its binary.
 fn build_host(workspace: &Workspace) -> Result<PathBuf> {
     let mut cargo = workspace.cargo();
-    // Of the whole workspace, so that the dependencies have the features that they have for the tests,
-    // and are not built a second time.
-    cargo.args(["build", "--workspace", "--bin", "wheelhouse"]);
+    // Of the whole workspace, and with a target that is for developers, so that the dependencies have the
+    // features that they have for the tests: with others, wasmtime would be built a second time.
+    cargo.args(["build", "--workspace", "--bin", "wheelhouse", "--example", "serve"]);
     cargo.arg("--message-format=json-render-diagnostics");
     let messages = process::output_with_progress(&mut cargo).context("the host does not build")?;
-    executable(&messages).context("cargo built no binary for the host")
+    executable(&messages, "wheelhouse").context("cargo built no binary for the host")
 }
 
-/// The last binary that cargo reports.
-fn executable(messages: &str) -> Option<PathBuf> {
+/// The binary with this name, as cargo reports it.
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut files = messages.filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from));
+    let of_name = messages.filter(|message| message.pointer("/target/name").is_some_and(|it| it == name));
+    let mut files = of_name.filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from));
     files.next_back()
 }
 
@@ -223,9 +224,10 @@ mod tests {
     #[test]
     fn the_host_is_the_executable_among_cargos_messages() {
         let messages = r#"{"reason":"compiler-artifact","executable":null,"filenames":["/t/libdep.rlib"]}
-            {"reason":"compiler-artifact","executable":"/t/debug/wheelhouse"}
+            {"reason":"compiler-artifact","target":{"name":"wheelhouse"},"executable":"/t/debug/wheelhouse"}
+            {"reason":"compiler-artifact","target":{"name":"serve"},"executable":"/t/debug/examples/serve"}
             {"reason":"build-finished","success":true}"#;
-        assert_eq!(executable(messages), Some(PathBuf::from("/t/debug/wheelhouse")));
-        assert_eq!(executable(""), None);
+        assert_eq!(executable(messages, "wheelhouse"), Some(PathBuf::from("/t/debug/wheelhouse")));
+        assert_eq!(executable("", "wheelhouse"), None);
     }
 }

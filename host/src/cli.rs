@@ -106,7 +106,7 @@ pub(crate) struct HostArgs {
     pub(crate) plugin_dir: Option<PathBuf>,
     /// Whether the cluster's Plugin and ClusterPlugin resources are run as well. `wheelhouse crds` prints their
     /// definitions, which `dev` installs by itself.
-    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", env = "WHEELHOUSE_PLUGIN_RESOURCES")]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "WHEELHOUSE_PLUGIN_RESOURCES")]
     pub(crate) plugin_resources: bool,
     /// Where /healthz, /readyz, /metrics and /plugins are served. Port 0 picks a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9440", env = "WHEELHOUSE_ADMIN_ADDR")]

@@ -108,6 +108,9 @@ pub(crate) struct HostArgs {
     /// definitions, which `dev` installs by itself.
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "WHEELHOUSE_PLUGIN_RESOURCES")]
     pub(crate) plugin_resources: bool,
+    /// Between two looks at a registry or a web server for resources that follow a tag or a URL.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, env = "WHEELHOUSE_PULL_INTERVAL")]
+    pub(crate) pull_interval: Duration,
     /// Where /healthz, /readyz, /metrics and /plugins are served. Port 0 picks a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9440", env = "WHEELHOUSE_ADMIN_ADDR")]
     pub(crate) admin_addr: SocketAddr,
@@ -174,8 +177,8 @@ pub(crate) struct LeaseArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct CompileArgs {
-    /// Where compiled plugins are kept for the next start: a folder of this user's alone, which is made if
-    /// there is none. $XDG_CACHE_HOME/wheelhouse or ~/.cache/wheelhouse if not given.
+    /// Where compiled plugins, and components from registries, are kept for the next start: a folder of this
+    /// user's alone, which is made if there is none. $XDG_CACHE_HOME/wheelhouse or ~/.cache/wheelhouse if not given.
     #[arg(long, value_name = "DIR", env = "WHEELHOUSE_CACHE_DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
     /// How much is kept there; what was not used for the longest time goes.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use wheelhouse_sandbox::{CompileCache, CompileLimits, Compiler, SandboxConfig};
 
 use crate::cli::CompileArgs;
+use crate::component_store::ComponentStore;
 
 /// This program, even when the file that it was started from has been replaced.
 const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -42,6 +43,15 @@ fn cache(args: &CompileArgs) -> anyhow::Result<Option<CompileCache>> {
         );
     };
     Ok(open(&folder).inspect_err(without).ok())
+}
+
+/// In the same folder; none if there is none.
+pub(crate) fn component_store(config: &SandboxConfig) -> Option<ComponentStore> {
+    let folder = config.cache.as_ref()?.folder().join("components");
+    let without = |error: &_| {
+        tracing::warn!(folder = %folder.display(), "components from registries are not kept for the next start: {error}");
+    };
+    ComponentStore::open(&folder).inspect_err(without).ok()
 }
 
 fn default_folder(

@@ -131,6 +131,7 @@ impl Known {
             Sha256::new().chain_update(&component).chain_update([0]).chain_update(&config).finalize().into();
         (self.told.replace(digest) != Some(digest)).then(|| Wanted {
             component: Component::Here(component.into()),
+            artifact: None,
             config,
             config_at: config_path.display().to_string(),
             ordered: None,

@@ -6,6 +6,7 @@ mod admin;
 mod claims;
 mod cli;
 mod compile;
+mod component_store;
 mod config_file;
 mod config_show;
 mod devcluster;

@@ -94,6 +94,8 @@ pub(crate) struct Slot {
     pub(crate) ordered: Option<Arc<Ordered>>,
     /// Which of the resource's generations all this is about.
     pub(crate) generation: Option<i64>,
+    /// What was fetched for it, as people name it.
+    pub(crate) artifact: Option<String>,
     /// Whether what its source wants was rolled back.
     pub(crate) rejected: bool,
     pub(crate) controller: Option<Arc<Controller>>,

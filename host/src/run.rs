@@ -1,5 +1,6 @@
 //! `run` and `dev`: the whole host.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -15,7 +16,7 @@ use crate::directory::Directory;
 use crate::grants::{Grants, Otherwise};
 use crate::leader::{Election, Settings};
 use crate::plugins::{self, Plugins};
-use crate::resources::{self, Resources};
+use crate::resources::{self, Fetching, Resources};
 use crate::source::Source as _;
 use crate::traces::Traces;
 use crate::{admin, compile, devcluster, logging};
@@ -138,6 +139,12 @@ async fn host(
         tracing::info!(identity, namespace, "leader election: this host works while it holds a lease");
     }
     let config = SandboxConfig { stack: args.stack, ..compile::sandbox(&args.compile)? };
+    let fetching = Fetching {
+        bytes: config.component_bytes,
+        // No registry is to be asked all the time.
+        interval: args.pull_interval.max(Duration::from_secs(1)),
+        store: compile::component_store(&config).map(Arc::new),
+    };
     let sandbox = Sandbox::new(config)?;
     // A host that cannot start must not die holding the lease: nothing fails from here on.
     let election = Election::start(settings, &rest);
@@ -165,7 +172,7 @@ async fn host(
     }
     if args.plugin_resources {
         let runtime = plugins.runtime();
-        let resources = Resources::new(runtime.informers.clone(), runtime.client.clone());
+        let resources = Resources::new(runtime.informers.clone(), runtime.client.clone(), fetching);
         sources.push(tokio::spawn(Box::new(resources).tell(changes.clone())));
     }
     drop(changes);

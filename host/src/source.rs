@@ -32,6 +32,8 @@ pub(crate) enum Change {
 pub(crate) struct Wanted {
     /// As far as it is there.
     pub(crate) component: Component,
+    /// Just what was fetched, as people name it: `registry/repository:tag@sha256:…`, or a URL.
+    pub(crate) artifact: Option<String>,
     /// Its configuration, as JSON; `{}` if there is none.
     pub(crate) config: String,
     /// Where the configuration is written, for people.

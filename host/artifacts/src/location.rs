@@ -63,6 +63,16 @@ impl FromStr for Location {
     }
 }
 
+impl Location {
+    /// Whether it is on this machine, by its name alone.
+    pub fn is_this_machine(&self) -> bool {
+        match self {
+            Self::Registry(reference) => reference.is_this_machine(),
+            Self::Web(address) => address.0.host_str().is_some_and(is_loopback),
+        }
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

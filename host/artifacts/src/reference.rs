@@ -60,6 +60,10 @@ impl Reference {
         Self { digest: Some(manifest), ..self.clone() }
     }
 
+    pub(crate) fn is_this_machine(&self) -> bool {
+        is_loopback(host_of(&self.registry))
+    }
+
     /// The URL of the registry's API. A registry on this machine is spoken to by HTTP, any other by HTTPS.
     pub(crate) fn server(&self) -> String {
         let host = if self.registry == DOCKER_HUB { DOCKER_HUB_SERVER } else { &self.registry };

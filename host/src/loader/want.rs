@@ -13,7 +13,7 @@ impl Loader {
     /// Its source wants something else, or nothing.
     pub(super) async fn want(&mut self) {
         let wanted = self.wanted.borrow_and_update().clone();
-        let Some(Wanted { component, config, config_at, ordered }) = wanted else {
+        let Some(Wanted { component, artifact, config, config_at, ordered }) = wanted else {
             return self.forget().await;
         };
         let uid = ordered.as_ref().map(|ordered| ordered.uid.clone());
@@ -23,7 +23,9 @@ impl Loader {
         }
         self.uid = uid;
         let (usage, door) = (Arc::clone(&self.shared.usage), self.door.clone());
-        self.plugins.update(&self.id, |slot| (slot.usage, slot.orders) = (Some(usage), Some(door)));
+        self.plugins.update(&self.id, |slot| {
+            (slot.usage, slot.orders, slot.artifact) = (Some(usage), Some(door), artifact);
+        });
         if let Some(ordered) = &ordered {
             self.take_order(ordered).await;
         }

@@ -1,6 +1,6 @@
-//! Fetching a component: from a ConfigMap or a Secret, live.
+//! Fetching a component: from a ConfigMap or a Secret, live, or from a registry or a web server.
 //!
-//! Both are looked at every few seconds rather than watched: a look asks for the object's metadata alone, and
+//! The first two are looked at every few seconds rather than watched: a look asks for the object's metadata alone, and
 //! takes `get` on just that object; a watch would take `list` and `watch`, and would bring every Secret's
 //! contents here with each change.
 
@@ -11,21 +11,37 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
+use wheelhouse_artifacts::{ComponentDigest, Resolved};
 use wheelhouse_cache::{Failure, Rest, rest::encode};
 
+use super::artifact::{self, Artifacts};
 use super::order::{Key, Place, Pull};
+use crate::component_store::{ComponentStore, Kept};
+use crate::plugin_id::PluginId;
 use crate::preparation::{Problem, Step};
 
 /// Of one request.
 const WITHIN: Duration = Duration::from_secs(15);
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 
+/// Between two looks at a ConfigMap or a Secret.
+const LOOK: Duration = Duration::from_secs(3);
+
+/// How to tell whether what is there is another by then.
+#[derive(Clone, Debug)]
+pub(crate) enum Version {
+    /// An object's `resourceVersion`.
+    Object(String),
+    /// Of a registry or a web server.
+    Resolved(Resolved),
+}
+
 /// What is there.
 #[derive(Clone, Debug)]
 pub(crate) struct Looked {
-    /// How to tell whether it is another one by then.
-    pub(crate) version: String,
+    pub(crate) version: Version,
+    /// Just what was fetched, as people name it; of registries and web servers.
+    pub(crate) artifact: Option<String>,
     /// Or why it is none that is to be loaded.
     pub(crate) component: Result<Arc<[u8]>, Problem>,
 }
@@ -34,19 +50,34 @@ pub(crate) struct Looked {
 #[derive(Clone, Debug)]
 pub(crate) struct Unfetched {
     pub(crate) problem: Problem,
-    /// Nothing is known of what is there: what was fetched before still counts.
+    /// What was fetched before still counts.
     pub(crate) out_of_reach: bool,
+    /// For so long a server wants to be left alone.
+    pub(crate) retry_after: Option<Duration>,
 }
 
-/// Fetches components.
+/// What the host decides of fetching.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetching {
+    /// Of a component, at most.
+    pub(crate) bytes: usize,
+    /// Between two looks at a tag or a URL that may lead elsewhere by then.
+    pub(crate) interval: Duration,
+    /// Where what was fetched is kept for the next start.
+    pub(crate) store: Option<Arc<ComponentStore>>,
+}
+
+/// Fetches components. Clones share connections.
 #[derive(Clone)]
 pub(crate) struct Fetcher {
     rest: Rest,
+    artifacts: Artifacts,
+    fetching: Fetching,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Holder {
+pub(super) struct Holder {
     metadata: Metadata,
     /// Of a ConfigMap.
     binary_data: BTreeMap<String, String>,
@@ -60,78 +91,159 @@ struct Metadata {
     resource_version: String,
 }
 
-fn problem(reason: &'static str, message: String) -> Problem {
+pub(super) fn problem(reason: &'static str, message: String) -> Problem {
     Problem { step: Step::Fetch, reason, message, waits: true }
 }
 
 impl Fetcher {
-    pub(crate) fn new(rest: Rest) -> Self {
-        Self { rest }
+    pub(crate) fn new(rest: Rest, fetching: Fetching) -> Self {
+        Self { artifacts: Artifacts::new(rest.clone(), fetching.bytes), rest, fetching }
     }
 
     /// What is there; none if that is what was seen before.
     ///
     /// # Errors
     /// Why there is nothing, or nothing that can be reached.
-    pub(crate) async fn look(&self, pull: &Pull, seen: Option<&str>) -> Result<Option<Looked>, Unfetched> {
+    pub(crate) async fn look(
+        &self,
+        id: &PluginId,
+        pull: &Pull,
+        seen: Option<&Version>,
+    ) -> Result<Option<Looked>, Unfetched> {
         match &pull.place {
-            Place::ConfigMap(key) => self.object("configmaps", "ConfigMap", key, pull, seen).await,
-            Place::Secret(key) => self.object("secrets", "Secret", key, pull, seen).await,
-            Place::Oci(_) | Place::Url(_) => {
-                let what = "this host takes components from ConfigMaps and Secrets alone";
-                let problem = problem("NotSupported", format!("{}: {what}", pull.place));
-                Err(Unfetched { problem: Problem { waits: false, ..problem }, out_of_reach: false })
+            Place::ConfigMap(key) => self.object("ConfigMap", key, pull, seen).await,
+            Place::Secret(key) => self.object("Secret", key, pull, seen).await,
+            Place::Artifact { location, .. } => {
+                let seen = match seen {
+                    Some(Version::Resolved(seen)) => Some(seen),
+                    _ => None,
+                };
+                self.artifacts.look(id, location, pull, seen).await
             }
         }
     }
 
     async fn object(
         &self,
-        plural: &str,
         kind: &str,
         key: &Key,
         pull: &Pull,
-        seen: Option<&str>,
+        seen: Option<&Version>,
     ) -> Result<Option<Looked>, Unfetched> {
-        let Key { namespace, name, .. } = key;
-        let path = format!("/api/v1/namespaces/{}/{plural}/{}", encode(namespace), encode(name));
-        let failed = |failure: Failure| {
-            let (reason, message) = match failure.code() {
-                Some(404) if kind == "Secret" => {
-                    ("SecretNotFound", format!("there is no {kind} {namespace}/{name}"))
-                }
-                Some(404) => ("ConfigMapNotFound", format!("there is no {kind} {namespace}/{name}")),
-                Some(403) => ("Forbidden", format!("the host may not read it: {failure}")),
-                _ => ("Unreachable", format!("{kind} {namespace}/{name} cannot be read: {failure}")),
-            };
-            Unfetched { problem: problem(reason, message), out_of_reach: reason == "Unreachable" }
-        };
-        if let Some(seen) = seen {
-            let now = self.read(&path, METADATA).await.map_err(failed)?;
-            if now.metadata.resource_version == seen {
+        if let Some(Version::Object(seen)) = seen {
+            let now = read(&self.rest, kind, key, METADATA).await?;
+            if now.metadata.resource_version == *seen {
                 return Ok(None);
             }
         }
-        let now = self.read(&path, "application/json").await.map_err(failed)?;
+        let now = holder(&self.rest, kind, key).await?;
         let component = value(&now, kind, key).and_then(|bytes| check(pull, bytes.into()));
-        Ok(Some(Looked { version: now.metadata.resource_version, component }))
+        let version = Version::Object(now.metadata.resource_version);
+        Ok(Some(Looked { version, artifact: None, component }))
     }
 
-    async fn read(&self, path: &str, accept: &str) -> Result<Holder, Failure> {
-        let answer = self.rest.get(path, accept, WITHIN).await?;
+    /// When to look again after a look; never where nothing else can be.
+    pub(crate) fn again(&self, pull: &Pull) -> Option<Duration> {
+        match &pull.place {
+            Place::ConfigMap(_) | Place::Secret(_) => Some(LOOK),
+            Place::Artifact { .. } => pull.moves().then_some(self.fetching.interval),
+        }
+    }
+
+    /// When to try again what has failed so often in a row.
+    pub(crate) fn retry(&self, pull: &Pull, failures: u32, failed: &Unfetched) -> Duration {
+        match &pull.place {
+            Place::ConfigMap(_) | Place::Secret(_) => LOOK,
+            Place::Artifact { .. } => artifact::back_off(failures, failed.retry_after),
+        }
+    }
+
+    /// What was fetched last from there for this very resource, before this host began.
+    pub(crate) async fn recall(&self, id: &PluginId, uid: &str, pull: &Pull) -> Option<Looked> {
+        let Place::Artifact { location, .. } = &pull.place else { return None };
+        let (store, name, owner) = (self.fetching.store.clone()?, id.to_string(), owner(uid, pull));
+        let kept = tokio::task::spawn_blocking(move || store.get(&name, &owner)).await.ok()??;
+        let Kept { component, resolved } = kept;
+        let artifact = Some(artifact::artifact(location, &resolved));
+        let component = check(pull, component);
+        Some(Looked { version: Version::Resolved(resolved), artifact, component })
+    }
+
+    /// Keeps it for the next start.
+    pub(crate) async fn keep(&self, id: &PluginId, uid: &str, pull: &Pull, looked: &Looked) {
+        let (Some(store), Version::Resolved(resolved), Ok(component)) =
+            (self.fetching.store.clone(), &looked.version, &looked.component)
+        else {
+            return;
+        };
+        let (name, owner) = (id.to_string(), owner(uid, pull));
+        let kept = Kept { component: Arc::clone(component), resolved: resolved.clone() };
+        let put = tokio::task::spawn_blocking(move || store.put(&name, &owner, &kept)).await;
+        if let Ok(Err(error)) = put {
+            tracing::warn!(plugin = %id, "its component cannot be kept for the next start: {error}");
+        }
+    }
+
+    /// Its resource is gone.
+    pub(crate) fn forget(&self, id: &PluginId) {
+        if let Some(store) = &self.fetching.store {
+            store.remove(&id.to_string());
+        }
+    }
+}
+
+/// Of what something is kept: of a resource, and of just this place.
+fn owner(uid: &str, pull: &Pull) -> String {
+    match &pull.place {
+        Place::Artifact { written, .. } => format!("{uid} {written}"),
+        place => format!("{uid} {place}"),
+    }
+}
+
+/// An object that holds something under its keys.
+pub(super) async fn holder(rest: &Rest, kind: &str, key: &Key) -> Result<Holder, Unfetched> {
+    read(rest, kind, key, "application/json").await
+}
+
+async fn read(
+    rest: &Rest,
+    kind: &str,
+    Key { namespace, name, .. }: &Key,
+    accept: &str,
+) -> Result<Holder, Unfetched> {
+    let plural = if kind == "Secret" { "secrets" } else { "configmaps" };
+    let path = format!("/api/v1/namespaces/{}/{plural}/{}", encode(namespace), encode(name));
+    let answer = rest.get(&path, accept, WITHIN).await.and_then(|answer| {
         serde_json::from_slice(&answer).map_err(|error| Failure::Unreadable(error.to_string()))
+    });
+    answer.map_err(|failure| {
+        let (reason, message) = match failure.code() {
+            Some(404) if kind == "Secret" => {
+                ("SecretNotFound", format!("there is no {kind} {namespace}/{name}"))
+            }
+            Some(404) => ("ConfigMapNotFound", format!("there is no {kind} {namespace}/{name}")),
+            Some(403) => ("Forbidden", format!("the host may not read it: {failure}")),
+            _ => ("Unreachable", format!("{kind} {namespace}/{name} cannot be read: {failure}")),
+        };
+        let out_of_reach = reason == "Unreachable";
+        Unfetched { problem: problem(reason, message), out_of_reach, retry_after: None }
+    })
+}
+
+impl Holder {
+    /// What a key has, decoded. None if there is none.
+    pub(super) fn decoded(&self, kind: &str, key: &str) -> Option<Result<Vec<u8>, base64::DecodeError>> {
+        let data = if kind == "Secret" { &self.data } else { &self.binary_data };
+        data.get(key).map(|text| STANDARD.decode(text))
     }
 }
 
 /// What an object has under a key.
 fn value(holder: &Holder, kind: &str, key: &Key) -> Result<Vec<u8>, Problem> {
     let Key { namespace, name, key } = key;
-    let (data, field) = match kind {
-        "Secret" => (&holder.data, "data"),
-        _ => (&holder.binary_data, "binaryData"),
-    };
+    let field = if kind == "Secret" { "data" } else { "binaryData" };
     let unusable = |what: String| problem("KeyNotFound", format!("{kind} {namespace}/{name} {what}"));
-    let text = data.get(key).ok_or_else(|| {
+    let value = holder.decoded(kind, key).ok_or_else(|| {
         let hint = if holder.data.contains_key(key) {
             "; what it has among data is text, and no component"
         } else {
@@ -139,16 +251,16 @@ fn value(holder: &Holder, kind: &str, key: &Key) -> Result<Vec<u8>, Problem> {
         };
         unusable(format!("has no {field} {key:?}{hint}"))
     })?;
-    STANDARD.decode(text).map_err(|error| unusable(format!("has {field} {key:?} that is no base64: {error}")))
+    value.map_err(|error| unusable(format!("has {field} {key:?} that is no base64: {error}")))
 }
 
 fn check(pull: &Pull, bytes: Arc<[u8]>) -> Result<Arc<[u8]>, Problem> {
     let Some(expected) = &pull.digest else { return Ok(bytes) };
-    let digits: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    if expected.strip_prefix("sha256:") == Some(digits.as_str()) {
+    let digest = ComponentDigest::of(&bytes);
+    if digest == *expected {
         return Ok(bytes);
     }
-    let message = format!("{} is sha256:{digits}, and the spec is for {expected}", pull.place);
+    let message = format!("{} is {digest}, and the spec is for {expected}", pull.place);
     Err(Problem { waits: false, ..problem("DigestMismatch", message) })
 }
 
@@ -191,7 +303,7 @@ mod tests {
         let place = Place::ConfigMap(key());
         let pull = |digest: Option<&str>| Pull {
             place: place.clone(),
-            digest: digest.map(str::to_owned),
+            digest: digest.map(|digest| digest.parse().unwrap()),
             policy: None,
             secrets: Vec::new(),
         };

@@ -4,16 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::sleep;
 
-use super::component::{Fetcher, Looked, Unfetched};
+use super::component::{Fetcher, Looked, Unfetched, Version};
 use super::order::{Order, Pull};
 use crate::plugin_id::PluginId;
 use crate::preparation::Problem;
 use crate::source::{Change, Component, Wanted};
-
-/// Between two looks at a ConfigMap or a Secret.
-const LOOK: Duration = Duration::from_secs(3);
 
 /// See the module.
 pub(crate) struct Follower {
@@ -27,9 +24,22 @@ pub(crate) struct Follower {
 /// What was seen for an order.
 struct Seen {
     pull: Pull,
-    version: String,
+    version: Version,
+    artifact: Option<String>,
     /// Whatever was good last.
     component: Option<Arc<[u8]>>,
+}
+
+impl Seen {
+    fn new(pull: &Pull, looked: &Looked) -> Self {
+        let Looked { version, artifact, component } = looked;
+        Self {
+            pull: pull.clone(),
+            version: version.clone(),
+            artifact: artifact.clone(),
+            component: component.as_ref().ok().cloned(),
+        }
+    }
 }
 
 impl Follower {
@@ -40,16 +50,20 @@ impl Follower {
             let order = Arc::clone(&self.orders.borrow_and_update());
             let goes_on = match &order.wanted {
                 Err(problem) => {
-                    self.tell(&order, Component::Missing(problem.clone())).await
+                    self.tell(&order, Component::Missing(problem.clone()), None).await
                         && self.orders.changed().await.is_ok()
                 }
                 Ok((pull, _)) => {
-                    let before = seen.take().filter(|seen| seen.pull == *pull);
-                    let first = before.as_ref().and_then(|seen| seen.component.clone());
                     // Without a component, what is wrong with it is to be told anew.
-                    seen = before.filter(|_| first.is_some());
-                    let first = first.map_or(Component::Coming, Component::Here);
-                    self.tell(&order, first).await && self.follow(&order, pull, &mut seen).await
+                    seen = seen.take().filter(|seen| seen.pull == *pull && seen.component.is_some());
+                    if seen.is_none() {
+                        seen = self.recall(&order, pull).await;
+                    }
+                    let (artifact, first) = seen.as_ref().map_or((None, None), |seen| {
+                        (seen.artifact.clone(), seen.component.clone().map(Component::Here))
+                    });
+                    self.tell(&order, first.unwrap_or(Component::Coming), artifact).await
+                        && self.follow(&order, pull, &mut seen).await
                 }
             };
             if !goes_on {
@@ -58,34 +72,57 @@ impl Follower {
         }
     }
 
+    /// What was good last, before this host began.
+    async fn recall(&self, order: &Order, pull: &Pull) -> Option<Seen> {
+        let looked = self.fetcher.recall(&self.id, &order.ordered.uid, pull).await?;
+        Some(Seen::new(pull, &looked)).filter(|seen| seen.component.is_some())
+    }
+
     /// Looks until there is another order; whether there is.
     async fn follow(&mut self, order: &Order, pull: &Pull, seen: &mut Option<Seen>) -> bool {
         let mut told: Option<Problem> = None;
-        let mut timer = tokio::time::interval(LOOK);
-        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failures = 0_u32;
+        // At once, unless it is there and cannot be another.
+        let mut wait = match seen {
+            None => Some(Duration::ZERO),
+            Some(_) => self.fetcher.again(pull).map(|_| Duration::ZERO),
+        };
         loop {
             let look = async {
-                timer.tick().await;
-                self.fetcher.look(pull, seen.as_ref().map(|seen| seen.version.as_str())).await
+                match wait {
+                    Some(wait) => sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+                self.fetcher.look(&self.id, pull, seen.as_ref().map(|seen| &seen.version)).await
             };
             let looked = tokio::select! {
                 changed = self.orders.changed() => return changed.is_ok(),
                 looked = look => looked,
             };
+            (failures, wait) = match &looked {
+                Ok(_) => (0, self.fetcher.again(pull)),
+                Err(failed) => {
+                    let failures = failures.saturating_add(1);
+                    (failures, Some(self.fetcher.retry(pull, failures, failed)))
+                }
+            };
             let had = seen.as_ref().and_then(|seen| seen.component.clone());
             let news = match looked {
                 Ok(None) => continue,
-                Ok(Some(Looked { version, component })) => {
-                    let now = component.as_ref().ok().cloned();
-                    *seen = Some(Seen { pull: pull.clone(), version, component: now.clone() });
+                Ok(Some(looked)) => {
+                    self.fetcher.keep(&self.id, &order.ordered.uid, pull, &looked).await;
+                    let now = seen.insert(Seen::new(pull, &looked)).component.clone();
                     if now.is_some() && now == had {
                         // Something else of the object has changed.
                         continue;
                     }
-                    component
+                    looked.component
                 }
-                Err(Unfetched { problem, out_of_reach: true }) if had.is_some() => {
-                    tracing::debug!(plugin = %self.id, "what was fetched before still counts: {}", problem.message);
+                Err(Unfetched { problem, out_of_reach: true, .. }) if had.is_some() => {
+                    if told.as_ref() != Some(&problem) {
+                        tracing::warn!(plugin = %self.id, "what was fetched before still counts: {}", problem.message);
+                        told = Some(problem);
+                    }
                     continue;
                 }
                 Err(Unfetched { problem, .. }) => {
@@ -97,22 +134,23 @@ impl Follower {
                 continue;
             }
             told = news.as_ref().err().cloned();
-            if !self.tell(order, news.map_or_else(Component::Missing, Component::Here)).await {
+            let artifact = seen.as_ref().and_then(|seen| seen.artifact.clone());
+            if !self.tell(order, news.map_or_else(Component::Missing, Component::Here), artifact).await {
                 return false;
             }
         }
     }
 
     /// Whether anybody listens.
-    async fn tell(&self, order: &Order, component: Component) -> bool {
-        self.changes.send(change(&self.id, order, component)).await.is_ok()
+    async fn tell(&self, order: &Order, component: Component, artifact: Option<String>) -> bool {
+        self.changes.send(change(&self.id, order, component, artifact)).await.is_ok()
     }
 }
 
 /// What a resource wants, with the component as far as it is there.
-pub(super) fn change(id: &PluginId, order: &Order, component: Component) -> Change {
+pub(super) fn change(id: &PluginId, order: &Order, component: Component, artifact: Option<String>) -> Change {
     let config = order.wanted.as_ref().map_or_else(|_| "{}".to_owned(), |(_, config)| config.clone());
     let config_at = format!("spec.config of {id}");
     let ordered = Some(Arc::clone(&order.ordered));
-    Change::Present(id.clone(), Wanted { component, config, config_at, ordered })
+    Change::Present(id.clone(), Wanted { component, artifact, config, config_at, ordered })
 }

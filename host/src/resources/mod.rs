@@ -7,8 +7,10 @@
 //! - a namespaced Plugin reaches nothing outside of its namespace: neither what it is granted, nor where its
 //!   component is;
 //! - of a Secret nothing is kept but the component that is in it;
+//! - what was fetched from a registry counts as long as nobody answers there, and after a restart, too;
 //! - a cluster without the definitions is no error, and one that gets them later is noticed.
 
+mod artifact;
 mod component;
 mod crd;
 mod follower;
@@ -18,6 +20,7 @@ mod status;
 mod types;
 mod writer;
 
+pub(crate) use component::Fetching;
 pub(crate) use crd::{install, yaml};
 pub(crate) use source::{Resources, kind};
 pub(crate) use writer::write;

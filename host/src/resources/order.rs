@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
+use wheelhouse_artifacts::{ComponentDigest, Location, LocationError};
 use wheelhouse_core::Object;
 use wheelhouse_core::grant::Grant;
 use wheelhouse_core::limits::Limits;
@@ -26,8 +27,8 @@ pub(crate) struct Order {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pull {
     pub(crate) place: Place,
-    /// `sha256:…` of the bytes, if no others will do.
-    pub(crate) digest: Option<String>,
+    /// Of the bytes, if no others will do.
+    pub(crate) digest: Option<ComponentDigest>,
     pub(crate) policy: Option<PullPolicy>,
     /// Namespaces and names.
     pub(crate) secrets: Vec<(String, String)>,
@@ -38,8 +39,29 @@ pub(crate) struct Pull {
 pub(crate) enum Place {
     ConfigMap(Key),
     Secret(Key),
-    Oci(String),
-    Url(String),
+    /// In a registry or on a web server. What is written may have a secret in it, and is for telling places apart
+    /// alone.
+    Artifact {
+        location: Location,
+        written: String,
+    },
+}
+
+impl Pull {
+    /// Whether there may be another component in the same place later: it is looked at again and again.
+    pub(crate) fn moves(&self) -> bool {
+        let Place::Artifact { location, .. } = &self.place else { return true };
+        let (fixed, latest) = match location {
+            Location::Registry(reference) => {
+                let latest = reference.tag().is_none_or(|tag| tag == "latest");
+                (reference.digest().is_some(), latest)
+            }
+            Location::Web(_) => (false, false),
+        };
+        // As Kubernetes has it for images.
+        let asked = self.policy.map_or(latest, |policy| policy == PullPolicy::Always);
+        asked && !fixed && self.digest.is_none()
+    }
 }
 
 /// A key of an object.
@@ -55,8 +77,7 @@ impl fmt::Display for Place {
         let (kind, key) = match self {
             Self::ConfigMap(key) => ("ConfigMap", key),
             Self::Secret(key) => ("Secret", key),
-            Self::Oci(reference) => return f.write_str(reference),
-            Self::Url(url) => return f.write_str(url),
+            Self::Artifact { location, .. } => return location.fmt(f),
         };
         write!(f, "key {} of {kind} {}/{}", key.key, key.namespace, key.name)
     }
@@ -116,25 +137,42 @@ fn pull(id: &PluginId, component: &ComponentSpec) -> Result<Pull, Problem> {
     let place = match (config_map, secret, oci, url) {
         (Some(key), None, None, None) => Place::ConfigMap(key_of(id, "configMap", key)?),
         (None, Some(key), None, None) => Place::Secret(key_of(id, "secret", key)?),
-        (None, None, Some(reference), None) => Place::Oci(reference.clone()),
-        (None, None, None, Some(url)) => Place::Url(url.clone()),
+        (None, None, Some(written), None) => {
+            artifact(id, "oci", written, written.parse().map(Location::Registry))?
+        }
+        (None, None, None, Some(written)) => {
+            artifact(id, "url", written, written.parse().map(Location::Web))?
+        }
         _ => {
             return Err(invalid("spec.component: exactly one of configMap, secret, oci and url is expected"));
         }
     };
-    if let Some(digest) = digest
-        && !wheelhouse_core::plugin_grant::is_digest(digest)
-    {
-        return Err(invalid(format_args!(
-            "spec.component.digest: {digest:?} is none: write sha256: and 64 hexadecimal digits, as `wheelhouse inspect` prints it"
-        )));
-    }
+    let digest = digest.as_deref().map(str::parse).transpose();
+    let digest = digest.map_err(|error| {
+        invalid(format_args!("spec.component.digest: {error}; `wheelhouse inspect` prints it"))
+    })?;
     let secret = |secret: &SecretName| {
         let namespace = namespace_of(id, "pullSecrets", secret.namespace.as_deref())?;
         Ok((namespace, secret.name.clone()))
     };
     let secrets = pull_secrets.iter().map(secret).collect::<Result<_, Problem>>()?;
-    Ok(Pull { place, digest: digest.clone(), policy: *pull_policy, secrets })
+    Ok(Pull { place, digest, policy: *pull_policy, secrets })
+}
+
+/// A namespaced Plugin's is not on the host's own machine: others than registries listen there.
+fn artifact(
+    id: &PluginId,
+    field: &str,
+    written: &str,
+    location: Result<Location, LocationError>,
+) -> Result<Place, Problem> {
+    let wrong = |why: &dyn fmt::Display| invalid(format_args!("spec.component.{field}: {why}"));
+    let location = location.map_err(|error| wrong(&error))?;
+    if id.namespace().is_some() && location.is_this_machine() {
+        let why = "it is one of the host's own addresses, which no Plugin reaches: use a ClusterPlugin";
+        return Err(Problem { reason: "AddressNotAllowed", ..wrong(&format_args!("{location}: {why}")) });
+    }
+    Ok(Place::Artifact { location, written: written.to_owned() })
 }
 
 fn key_of(id: &PluginId, field: &str, of: &KeyOf) -> Result<Key, Problem> {
@@ -206,7 +244,8 @@ mod tests {
         );
         let (pull, config) = wanted.unwrap();
         assert_eq!(pull.place.to_string(), "key k of ConfigMap a/m");
-        assert_eq!((pull.digest, config.as_str()), (Some(digest), r#"{"a":{"x":null},"b":[1]}"#));
+        assert_eq!(config, r#"{"a":{"x":null},"b":[1]}"#);
+        assert_eq!(pull.digest.unwrap().to_string(), digest);
         assert_eq!((ordered.uid.as_str(), ordered.generation), ("u", 3));
         assert_eq!(ordered.grant.as_ref().unwrap().rules().len(), 1);
         assert_eq!((ordered.paused, ordered.keep, ordered.shares_kind), (true, Some(7), true));
@@ -223,14 +262,19 @@ mod tests {
         for (spec, part) in [
             (json!({}), "spec: missing field `component`"),
             (json!({"component": {}}), "exactly one of configMap, secret, oci and url"),
-            (json!({"component": {"configMap": map, "oci": "x"}}), "exactly one of"),
+            (json!({"component": {"configMap": map, "oci": "example.com/x"}}), "exactly one of"),
             (
                 json!({"component": {"configMap": {"name": "m", "key": "k"}}}),
                 "spec.component.configMap.namespace: it is needed",
             ),
             (
                 json!({"component": {"configMap": map, "digest": "sha256:1"}}),
-                "spec.component.digest: \"sha256:1\" is none",
+                "spec.component.digest: \"sha256:1\" is no digest",
+            ),
+            (json!({"component": {"oci": "hello"}}), "spec.component.oci: \"hello\" is no location"),
+            (
+                json!({"component": {"url": "http://example.com/p.wasm?token=secret"}}),
+                "spec.component.url: \"http://example.com/p.wasm\" is no location",
             ),
             (
                 json!({"component": {"configMap": map, "pullPolicy": "Never"}}),
@@ -273,7 +317,7 @@ mod tests {
         for component in [
             json!({"configMap": map}),
             json!({"secret": map}),
-            json!({"oci": "x", "pullSecrets": [{"name": "s", "namespace": "kube-system"}]}),
+            json!({"oci": "example.com/x", "pullSecrets": [{"name": "s", "namespace": "kube-system"}]}),
         ] {
             let (reason, message) = problem(&namespaced(), json!({"component": component}));
             assert_eq!(reason, "NamespaceNotAllowed");
@@ -282,10 +326,54 @@ mod tests {
     }
 
     #[test]
+    fn hostile_a_plugin_of_a_namespace_takes_nothing_from_the_hosts_own_addresses() {
+        for component in [
+            json!({"oci": "localhost:5000/p:1"}),
+            json!({"oci": "127.0.0.1:5000/p:1"}),
+            json!({"url": "http://127.0.0.1:9440/plugins"}),
+            json!({"url": "https://LOCALHOST/p.wasm"}),
+            json!({"url": "http://[::1]/p.wasm"}),
+        ] {
+            let spec = json!({"component": component});
+            let (reason, message) = problem(&namespaced(), spec.clone());
+            assert_eq!(reason, "AddressNotAllowed", "{message}");
+            assert!(order(&cluster(), spec).wanted.is_ok());
+        }
+    }
+
+    #[test]
+    fn a_place_is_looked_at_again_where_another_component_may_be_later() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let moves = |component: Value| {
+            let (pull, _) = order(&cluster(), json!({"component": component})).wanted.unwrap();
+            pull.moves()
+        };
+        for (oci, policy, expected) in [
+            ("example.com/p", None, true),
+            ("example.com/p:latest", None, true),
+            ("example.com/p:latest", Some("IfNotPresent"), false),
+            ("example.com/p:1", None, false),
+            ("example.com/p:1", Some("Always"), true),
+            (&format!("example.com/p:1@{digest}"), Some("Always"), false),
+        ] {
+            let mut component = json!({"oci": oci});
+            if let Some(policy) = policy {
+                component["pullPolicy"] = json!(policy);
+            }
+            assert_eq!(moves(component.clone()), expected, "{component}");
+            component["digest"] = json!(digest);
+            assert!(!moves(component), "there is no other with this digest");
+        }
+        assert!(!moves(json!({"url": "https://example.com/p.wasm"})));
+        assert!(moves(json!({"url": "https://example.com/p.wasm", "pullPolicy": "Always"})));
+        assert!(moves(json!({"configMap": {"namespace": "a", "name": "m", "key": "k"}})));
+    }
+
+    #[test]
     fn a_mistake_leaves_the_terms_as_they_were() {
         let before = order(
             &cluster(),
-            json!({"component": {"oci": "x"}, "limits": {"memory": "32Mi"}, "paused": true}),
+            json!({"component": {"oci": "example.com/x"}, "limits": {"memory": "32Mi"}, "paused": true}),
         );
         let object = json!({"metadata": {"uid": "u", "generation": 4}, "spec": {"component": {}}});
         let object = Object::from_value(&object).unwrap();

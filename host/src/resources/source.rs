@@ -10,7 +10,7 @@ use wheelhouse_cache::{CacheError, Delta, InformerFactory, Rest, Subscription};
 use wheelhouse_core::access::BoxFuture;
 use wheelhouse_core::{Kind, Object};
 
-use super::component::Fetcher;
+use super::component::{Fetcher, Fetching};
 use super::follower::{self, Follower};
 use super::order::{self, Order};
 use super::{GROUP, VERSION};
@@ -28,8 +28,8 @@ pub(crate) struct Resources {
 
 impl Resources {
     /// `informers` are of the same cluster.
-    pub(crate) fn new(informers: InformerFactory, rest: Rest) -> Self {
-        Self { informers, fetcher: Fetcher::new(rest) }
+    pub(crate) fn new(informers: InformerFactory, rest: Rest, fetching: Fetching) -> Self {
+        Self { informers, fetcher: Fetcher::new(rest, fetching) }
     }
 }
 
@@ -122,7 +122,7 @@ impl Followers {
             return true;
         }
         // All that are there at first are known of before any of them is fetched.
-        let change = follower::change(&id, &order, Component::Coming);
+        let change = follower::change(&id, &order, Component::Coming, None);
         if self.changes.send(change).await.is_err() {
             return false;
         }
@@ -139,6 +139,7 @@ impl Followers {
         known.task.abort();
         // It tells nothing after this.
         let _ = (&mut known.task).await;
+        self.fetcher.forget(&id);
         self.changes.send(Change::Gone(id)).await.is_ok()
     }
 }

@@ -24,6 +24,8 @@ const SHORT: usize = 12;
 pub(crate) struct Known {
     /// Of the spec that it is about.
     pub(crate) generation: i64,
+    /// What was fetched for it.
+    pub(crate) artifact: Option<String>,
     pub(crate) phase: Phase,
     /// Which step is under way, or has failed.
     pub(crate) step: Step,
@@ -85,6 +87,7 @@ pub(crate) fn status(known: &Known, before: &[Condition], now: &str) -> PluginSt
         version: running.map(|running| running.version.clone()),
         short_digest: digits.map(|digits| digits.chars().take(SHORT).collect()),
         digest,
+        artifact: known.artifact.clone(),
         reconciles: running.map(|running| running.reconciles.clone()),
         conditions: all.into_iter().map(condition).collect(),
     }
@@ -161,7 +164,16 @@ mod tests {
 
     fn known(phase: Phase, step: Step, reason: Option<&'static str>) -> Known {
         let problem = reason.map(|reason| Problem { step, reason, message: "why".to_owned(), waits: false });
-        Known { generation: 7, phase, step, problem, rejected: false, running: None, paused: false }
+        Known {
+            generation: 7,
+            artifact: None,
+            phase,
+            step,
+            problem,
+            rejected: false,
+            running: None,
+            paused: false,
+        }
     }
 
     fn condition<'a>(status: &'a PluginStatus, of: &str) -> Option<(&'a str, &'a str)> {

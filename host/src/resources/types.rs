@@ -51,7 +51,8 @@ pub(crate) struct ComponentSpec {
     /// A key of a Secret's data. A Secret has room for 1 MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) secret: Option<KeyOf>,
-    /// A reference in an OCI registry, such as ghcr.io/example/webapp:1.2.
+    /// A reference in an OCI registry, such as ghcr.io/example/webapp:1.2, or with @sha256:… at its end, which
+    /// pins it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub(crate) oci: Option<String>,
@@ -63,8 +64,8 @@ pub(crate) struct ComponentSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
     pub(crate) digest: Option<String>,
-    /// Whether a registry is asked again for what was fetched before. ConfigMaps and Secrets are always
-    /// followed.
+    /// Whether a registry, or a web server, is asked again for what was fetched before. If left out, Always
+    /// for the tag latest, and IfNotPresent for all else. ConfigMaps and Secrets are always followed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pull_policy: Option<PullPolicy>,
     /// Secrets of the type kubernetes.io/dockerconfigjson, with credentials for the registry.
@@ -105,9 +106,9 @@ pub(crate) struct SecretName {
 /// When a registry is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) enum PullPolicy {
-    /// Every so often, whether the tag leads elsewhere by now.
+    /// Every so often, whether there is another component by now.
     Always,
-    /// Only for what this host does not have.
+    /// Only for what was not fetched for this resource before.
     IfNotPresent,
 }
 
@@ -148,6 +149,9 @@ pub(crate) struct PluginStatus {
     /// Its first twelve digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) short_digest: Option<String>,
+    /// What the newest spec's reference led to, pinned: registry/repository:tag@sha256:…, or the URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) artifact: Option<String>,
     /// The kind that it reconciles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reconciles: Option<String>,

@@ -48,7 +48,8 @@ fn pages(plugins: &Plugins) -> Vec<Page> {
         let (phase, running, _) = slot.state();
         let paused = slot.ordered.as_ref().is_some_and(|ordered| ordered.paused);
         let (step, problem, rejected) = (slot.step, slot.problem.clone(), slot.rejected);
-        let known = Known { generation, phase, step, problem, rejected, running, paused };
+        let artifact = slot.artifact.clone();
+        let known = Known { generation, artifact, phase, step, problem, rejected, running, paused };
         Some(Page { id: id.clone(), uid, known, pen, loaded: slot.controller.is_some() })
     };
     lock(&plugins.inner.slots).iter().filter_map(page).collect()
@@ -139,12 +140,11 @@ fn on_record(plugins: &Plugins, id: &PluginId, uid: &str) -> Option<PluginStatus
 async fn send(rest: &Rest, id: &PluginId, uid: &str, status: &PluginStatus) -> Result<(), Failure> {
     let PluginId::Resource { namespace, name } = id else { return Ok(()) };
     let kind = kind(!namespace.is_empty());
-    let mut metadata = json!({"name": name, "uid": uid});
-    let place = if namespace.is_empty() {
-        "clusterplugins".to_owned()
+    let (metadata, place) = if namespace.is_empty() {
+        (json!({"name": name, "uid": uid}), "clusterplugins".to_owned())
     } else {
-        metadata["namespace"] = namespace.as_str().into();
-        format!("namespaces/{}/plugins", encode(namespace))
+        let metadata = json!({"name": name, "namespace": namespace, "uid": uid});
+        (metadata, format!("namespaces/{}/plugins", encode(namespace)))
     };
     let path =
         format!("/apis/{GROUP}/{VERSION}/{place}/{}/status?fieldManager={MANAGER}&force=true", encode(name));

@@ -10,12 +10,14 @@ mod dependencies;
 #[allow(dead_code, reason = "the tests of the artifacts put more into it by hand")]
 #[path = "../../artifacts/tests/artifacts/docker_registry.rs"]
 mod docker_registry;
+mod fetching;
 mod granting;
 mod killing;
 mod leading;
 mod limiting;
 mod loading;
 mod measuring;
+mod plugin_resources;
 mod plugins;
 mod pulling;
 mod reconciling;
@@ -23,6 +25,7 @@ mod resourcing;
 mod revising;
 mod saying;
 mod several;
+mod several_resources;
 mod support;
 mod telling;
 mod tracing;

@@ -1,0 +1,260 @@
+//! The components that were fetched last, kept on disk from one start of a host to the next: a registry that is
+//! down keeps no plugin from starting.
+//!
+//! Each resource has a file of its own: nobody runs what others' credentials have fetched. A file is read only by
+//! the one who has written it, and only as long as the resource, and where its component is, are the same. It
+//! appears whole, and one whose component is not the one that it names is removed. What was not used for the longest
+//! time makes room for what is new. Hosts of several clusters may share a folder.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use wheelhouse_artifacts::{ComponentDigest, Resolved};
+
+/// How a file's name ends.
+const ENTRY: &str = ".component";
+/// Bytes that are kept in all.
+const ROOM: u64 = 2 << 30;
+/// Permissions of others.
+const OTHERS: u32 = 0o077;
+
+/// A folder of components.
+#[derive(Debug)]
+pub(crate) struct ComponentStore {
+    folder: PathBuf,
+    room: u64,
+    written: AtomicU64,
+}
+
+/// What is kept for one resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) component: Arc<[u8]>,
+    pub(crate) resolved: Resolved,
+}
+
+/// The first line of a file; the component follows.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    /// Its digest: it may have a secret in it.
+    owner: String,
+    component: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    manifest: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+}
+
+fn digest(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl ComponentStore {
+    /// Opens a folder, which is made if there is none.
+    ///
+    /// # Errors
+    /// It cannot be made, or others may use it.
+    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let metadata = fs::symlink_metadata(folder)?;
+        if !metadata.is_dir() || metadata.mode() & OTHERS != 0 {
+            return Err(io::Error::other(
+                "it is to be a folder that nobody else may use: run chmod 700, or name another",
+            ));
+        }
+        Ok(Self { folder: folder.to_owned(), room: ROOM, written: AtomicU64::new(0) })
+    }
+
+    /// What was kept last under this name, if it is `owner`'s: of the same resource, from the same place.
+    pub(crate) fn get(&self, name: &str, owner: &str) -> Option<Kept> {
+        let path = self.path(name);
+        let content = fs::read(&path).ok()?;
+        let end = content.iter().position(|byte| *byte == b'\n')?;
+        let (header, component) = (content.get(..end)?, content.get(end.saturating_add(1)..)?);
+        let header: Header = serde_json::from_slice(header).ok()?;
+        let found = ComponentDigest::of(component);
+        if found.to_string() != header.component {
+            tracing::warn!(file = %path.display(), "damaged, and fetched again");
+            let _ = fs::remove_file(&path);
+            return None;
+        }
+        // Only the order in which files make room depends on it.
+        let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        let size = Some(component.len() as u64);
+        let manifest = header.manifest.and_then(|manifest| manifest.parse().ok());
+        let resolved = Resolved { manifest, component: Some(found), size, etag: header.etag };
+        (header.owner == digest(owner)).then(|| Kept { component: component.into(), resolved })
+    }
+
+    /// Keeps this instead.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn put(&self, name: &str, owner: &str, kept: &Kept) -> io::Result<()> {
+        let Kept { component, resolved } = kept;
+        let header = Header {
+            owner: digest(owner),
+            component: ComponentDigest::of(component).to_string(),
+            manifest: resolved.manifest.map(|manifest| manifest.to_string()),
+            etag: resolved.etag.clone(),
+        };
+        let path = self.path(name);
+        let number = self.written.fetch_add(1, Ordering::Relaxed);
+        let part = self.folder.join(format!(".{}-{number}.part", std::process::id()));
+        let written = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&part)
+            .and_then(|mut file| {
+                serde_json::to_writer(&mut file, &header)?;
+                file.write_all(b"\n")?;
+                file.write_all(component)?;
+                file.sync_all()
+            })
+            .and_then(|()| fs::rename(&part, &path));
+        if written.is_err() {
+            let _ = fs::remove_file(&part);
+            return written;
+        }
+        self.make_room(&path)
+    }
+
+    /// Removes what was not used for the longest time, but for this, until the rest is small enough.
+    fn make_room(&self, keep: &Path) -> io::Result<()> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            // Another host may have removed it.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if entry.file_name().to_string_lossy().ends_with(ENTRY) {
+                all.push((metadata.modified()?, metadata.len(), entry.path()));
+            }
+        }
+        all.sort();
+        let mut total: u64 = all.iter().map(|(_, size, _)| size).sum();
+        for (_, size, path) in all.into_iter().filter(|(_, _, path)| path != keep) {
+            if total <= self.room {
+                break;
+            }
+            // What cannot be removed costs room, and no more.
+            let _ = fs::remove_file(path);
+            total = total.saturating_sub(size);
+        }
+        Ok(())
+    }
+
+    /// Forgets one.
+    pub(crate) fn remove(&self, name: &str) {
+        let _ = fs::remove_file(self.path(name));
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(file_name(name))
+    }
+}
+
+fn file_name(name: &str) -> String {
+    format!("{}{ENTRY}", digest(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn kept(bytes: &'static [u8]) -> Kept {
+        let resolved = Resolved {
+            manifest: Some(wheelhouse_artifacts::ManifestDigest::of(b"manifest")),
+            component: Some(ComponentDigest::of(bytes)),
+            size: Some(bytes.len() as u64),
+            etag: Some("\"e\"".to_owned()),
+        };
+        Kept { component: bytes.into(), resolved }
+    }
+
+    fn store() -> (tempfile::TempDir, ComponentStore) {
+        let parent = tempfile::tempdir().unwrap();
+        let store = ComponentStore::open(&parent.path().join("a/b")).unwrap();
+        (parent, store)
+    }
+
+    #[test]
+    fn what_was_kept_is_there_again_for_its_owner_alone() {
+        let (_parent, store) = store();
+        assert_eq!(store.get("a", "owner"), None);
+        store.put("a", "owner", &kept(b"one\ntwo")).unwrap();
+        let again = ComponentStore::open(&store.folder).unwrap();
+        assert_eq!(again.get("a", "owner"), Some(kept(b"one\ntwo")));
+        assert_eq!(again.get("a", "another"), None);
+        assert_eq!(again.get("b", "owner"), None);
+        again.put("a", "another", &kept(b"")).unwrap();
+        assert_eq!((again.get("a", "another"), again.get("a", "owner")), (Some(kept(b"")), None));
+        again.remove("a");
+        assert_eq!(again.get("a", "another"), None);
+    }
+
+    #[test]
+    fn what_was_not_used_for_the_longest_time_makes_room() {
+        let (_parent, mut store) = store();
+        for (name, age) in [("a", 30), ("b", 20), ("c", 10)] {
+            store.put(name, "owner", &kept(b"x")).unwrap();
+            let then = SystemTime::now() - std::time::Duration::from_secs(age);
+            File::open(store.path(name)).unwrap().set_modified(then).unwrap();
+        }
+        assert!(store.get("a", "owner").is_some(), "which is a use");
+        store.room = fs::metadata(store.path("a")).unwrap().len() * 2;
+        store.put("d", "owner", &kept(b"x")).unwrap();
+        let left = ["a", "b", "c", "d"].map(|name| store.get(name, "owner").is_some());
+        assert_eq!(left, [true, false, false, true]);
+        store.room = 0;
+        store.put("e", "owner", &kept(b"x")).unwrap();
+        assert!(store.get("e", "owner").is_some(), "what is new is kept in any case");
+        assert_eq!(fs::read_dir(&store.folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn hostile_what_is_damaged_is_not_taken() {
+        let (_parent, store) = store();
+        store.put("a", "owner", &kept(b"component")).unwrap();
+        let path = store.path("a");
+        let whole = fs::read(&path).unwrap();
+        for damaged in [
+            whole.strip_suffix(b"t").unwrap().to_vec(),
+            [whole.as_slice(), b"x"].concat(),
+            b"{}\n".to_vec(),
+            b"".to_vec(),
+        ] {
+            fs::write(&path, damaged).unwrap();
+            assert_eq!(store.get("a", "owner"), None);
+        }
+    }
+
+    #[test]
+    fn hostile_a_folder_that_others_may_use_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("open");
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        let error = ComponentStore::open(&folder).unwrap_err();
+        assert!(error.to_string().contains("chmod 700"), "{error}");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(ComponentStore::open(&folder).is_ok());
+        let link = parent.path().join("link");
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        assert!(ComponentStore::open(&link).is_err());
+        // Nor is anything in it anybody else's, or the name of a place that may have a secret in it.
+        let (_parent, store) = store();
+        store.put("a", "owner", &kept(b"x")).unwrap();
+        assert_eq!(fs::metadata(store.path("a")).unwrap().mode() & 0o777, 0o600);
+    }
+}

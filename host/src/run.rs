@@ -23,6 +23,8 @@ use crate::{admin, compile, devcluster, logging};
 
 /// How long the API server may take to answer at the start.
 const CONNECT: Duration = Duration::from_secs(10);
+/// Between two attempts to reach an API server that was not there yet.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Against a cluster.
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
@@ -38,23 +40,33 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let rest = Rest::following(config, load, Rotation::default())
         .await
         .with_context(|| format!("no client for {url}"))?;
-    let client = rest.client();
-    let version = tokio::select! {
-        version = tokio::time::timeout(CONNECT, client.apiserver_version()) => version,
-        () = signals.first() => return Ok(()),
-    };
-    let version = version
-        .map_err(|_| anyhow::anyhow!("no answer within {CONNECT:?}"))
-        .and_then(|version| version.map_err(anyhow::Error::from))
-        .with_context(|| {
-            format!(
-                "the API server at {url} cannot be reached: is it up, and is the kubeconfig the right one?"
-            )
-        })?;
-    tracing::info!(url, version = version.git_version, "connected");
+    let greeting = tokio::spawn(greet(rest.clone(), url));
     let result = host(&args.host, rest, Otherwise::Nothing, &mut signals).await;
+    greeting.abort();
     traces.end().await;
     result
+}
+
+/// Says whether the API server answers, until it does. Nobody waits for that: plugins are loaded meanwhile.
+async fn greet(rest: Rest, url: String) {
+    let mut said = String::new();
+    loop {
+        let why = match tokio::time::timeout(CONNECT, rest.client().apiserver_version()).await {
+            Ok(Ok(version)) => {
+                tracing::info!(url, version = version.git_version, "connected");
+                return;
+            }
+            Ok(Err(error)) => format!("{:#}", anyhow::Error::from(error)),
+            Err(_) => format!("no answer within {CONNECT:?}"),
+        };
+        if said != why {
+            tracing::warn!(
+                "the API server at {url} cannot be reached: is it up, and is the kubeconfig the right one? Plugins are loaded meanwhile, and begin when it answers: {why}"
+            );
+            said = why;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// Loads the cluster's configuration, and again whenever it may have changed.

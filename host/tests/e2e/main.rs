@@ -22,6 +22,7 @@ mod plugins;
 mod pulling;
 mod reconciling;
 mod resourcing;
+mod restarting;
 mod revising;
 mod saying;
 mod several;

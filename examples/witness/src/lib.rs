@@ -22,11 +22,15 @@ struct Witness {
     host: String,
     /// How long a reconcile takes.
     pause_ms: u64,
+    /// Whether it says who has seen a value, and looks again at what another one has seen.
+    signs: bool,
+    /// Whether each reconcile traps.
+    traps: bool,
 }
 
 impl Default for Witness {
     fn default() -> Self {
-        Self { host: "nobody".into(), pause_ms: 0 }
+        Self { host: "nobody".into(), pause_ms: 0, signs: false, traps: false }
     }
 }
 
@@ -54,9 +58,11 @@ impl Reconciler for Witness {
     fn reconcile(&self, request: &Request) -> Result<Outcome> {
         let Some(object) = objects::get(CONFIG_MAP, &request.key)? else { return Ok(Outcome::Done) };
         let Some(value) = object.text(&["data", "value"]) else { return Ok(Outcome::Done) };
-        if object.annotation(SEEN) == Some(value) {
+        let value = if self.signs { format!("{value} by {}", self.host) } else { value.to_owned() };
+        if object.annotation(SEEN) == Some(&value) {
             return Ok(Outcome::Done);
         }
+        assert!(!self.traps, "on purpose");
         let run = format!("{:x}", RandomState::new().hash_one(&request.key.name));
         self.record(request, &run, "begin")?;
         std::thread::sleep(std::time::Duration::from_millis(self.pause_ms));

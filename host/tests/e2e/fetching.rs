@@ -181,6 +181,9 @@ async fn what_cannot_be_fetched_is_a_condition_with_a_reason() {
     assert_eq!(registry.put_manifest("image:1", media_type, &manifest.to_string()), 201);
     let whole = format!("content-length: {}", wasm("echo").len());
     let whole: &'static str = whole.leak();
+    // Which takes its time.
+    let stalls = json!({"url": web(whole, wasm("echo")[..1000].to_vec())});
+    order(&host, "", "stalls", at(stalls)).await;
     for (name, place, reason, part) in [
         ("none", json!({"oci": registry.at("echo:none")}), "ArtifactNotFound", "echo:none: not found"),
         ("down", json!({"oci": "localhost:1/echo:1"}), "Unreachable", "cannot be reached"),
@@ -198,12 +201,6 @@ async fn what_cannot_be_fetched_is_a_condition_with_a_reason() {
             "SecretNotFound",
             "there is no Secret default/none",
         ),
-        (
-            "stalls",
-            json!({"url": web(whole, wasm("echo")[..1000].to_vec())}),
-            "TimedOut",
-            "nothing moved for 30s",
-        ),
     ] {
         order(&host, "", name, at(place)).await;
         let failed = until(&host, "", name, "Fetched", "False", reason).await;
@@ -211,16 +208,18 @@ async fn what_cannot_be_fetched_is_a_condition_with_a_reason() {
         assert!(message.contains(part), "{name}: {message}");
         assert_eq!(failed.data["status"]["phase"], "waiting", "{name}");
     }
+    // It is tried again by itself.
+    push(&registry.at("echo:none"), &wasm("echo"));
+    until_ready(&host, "", "none").await;
+
+    let failed = until(&host, "", "stalls", "Fetched", "False", "TimedOut").await;
+    assert!(message(&failed, "Fetched").contains("nothing moved for 30s"), "{failed:?}");
     assert!(!host.log().contains("hunter2"), "a URL's query is nobody's business: {}", host.log());
     let events = host.api("events.k8s.io/v1/Event", "default").list(&Default::default()).await.unwrap();
     let notes: Vec<_> = events.items.iter().filter_map(|event| event.data["note"].as_str()).collect();
     for part in ["echo:none: not found", "2147483648 bytes", "nothing moved"] {
         assert!(notes.iter().any(|note| note.contains(part)), "{part}: {notes:?}");
     }
-
-    // It is tried again by itself.
-    push(&registry.at("echo:none"), &wasm("echo"));
-    until_ready(&host, "", "none").await;
 }
 
 #[tokio::test]

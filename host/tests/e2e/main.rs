@@ -28,5 +28,6 @@ mod saying;
 mod several;
 mod several_resources;
 mod support;
+mod swapping;
 mod telling;
 mod tracing;

@@ -308,6 +308,13 @@ impl Host {
         api.patch(&name, &crd, &Patch::Apply(&object)).await.unwrap();
     }
 
+    /// What it has in memory that is its own, in kB.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+    }
+
     /// Sends a signal to the host.
     pub(crate) fn signal(&self, signal: &str) {
         self.process.signal(signal);

@@ -24,11 +24,13 @@ struct Reader {
     pods: usize,
     /// `node-000000` and so on.
     nodes: usize,
+    /// Whether the host is to track what its reconciles read.
+    tracks: bool,
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { pods: 1, nodes: 1 }
+        Self { pods: 1, nodes: 1, tracks: false }
     }
 }
 
@@ -125,12 +127,19 @@ impl Reader {
     }
 }
 
-/// What a neighbour does, until it is stopped.
-fn noise(kind: &str) -> Result<()> {
+/// What a neighbour does, until it is stopped; or for so many milliseconds, if it says so: `spin 100`.
+fn noise(what: &str) -> Result<()> {
+    let (kind, ms) = what.split_once(' ').unwrap_or((what, ""));
+    let until = ms.parse().ok().map(|ms| Instant::now() + Duration::from_millis(ms));
+    let goes_on = || until.is_none_or(|until| Instant::now() < until);
     match kind {
-        "spin" => loop {
-            black_box(0);
-        },
+        "spin" => {
+            while goes_on() {
+                for i in 0..100_000 {
+                    black_box(i);
+                }
+            }
+        }
         "allocate" => {
             let mut all = Vec::new();
             loop {
@@ -138,9 +147,11 @@ fn noise(kind: &str) -> Result<()> {
                 black_box(&all);
             }
         }
-        "list" => loop {
-            black_box(list(objects::list(POD), nothing)?);
-        },
+        "list" => {
+            while goes_on() {
+                black_box(list(objects::list(POD), nothing)?);
+            }
+        }
         "log" => loop {
             info!(field = "something", "the same again and again");
         },
@@ -152,16 +163,18 @@ fn noise(kind: &str) -> Result<()> {
                 client::merge_patch("v1/ConfigMap", &key, &patch).send()?;
             }
         }
-        _ => Err(Error::terminal(format!("there is no noise {kind:?}"))),
+        _ => return Err(Error::terminal(format!("there is no noise {kind:?}"))),
     }
+    Ok(())
 }
 
 impl Reconciler for Reader {
     fn describe(&self) -> Spec {
-        Spec::new("bench-reader", env!("CARGO_PKG_VERSION"))
+        let spec = Spec::new("bench-reader", env!("CARGO_PKG_VERSION"))
             .reconciles(POD)
             .indexes(Index::field(POD, NODE))
-            .needs(Permission::to([Verb::Patch], "v1/ConfigMap"))
+            .needs(Permission::to([Verb::Patch], "v1/ConfigMap"));
+        if self.tracks { spec.tracking_dependencies() } else { spec }
     }
 
     fn reconcile(&self, request: &Request) -> Result<Outcome> {
@@ -169,7 +182,12 @@ impl Reconciler for Reader {
         match scenario.as_str() {
             "nothing" => return Ok(Outcome::Done),
             "quiet" => return self.quiet(times),
-            "noise" => noise(times)?,
+            // A Pod that there is.
+            "default" => return self.quiet(times.trim_start_matches("pod-")),
+            "noise" => {
+                noise(times)?;
+                return Ok(Outcome::Done);
+            }
             _ => {}
         }
         let times = times.parse().map_err(Error::terminal)?;

@@ -10,6 +10,7 @@
 #![allow(clippy::print_stdout, reason = "a command-line tool's results go to its terminal")]
 
 mod contention;
+mod hosted;
 mod native;
 mod noise;
 mod report;
@@ -55,6 +56,9 @@ struct Args {
     /// Measure just what a noisy plugin costs a quiet one.
     #[arg(long, conflicts_with_all = ["only", "contention"])]
     noise: bool,
+    /// Measure just what the controller around a plugin costs, and how long another revision takes to take over.
+    #[arg(long, conflicts_with_all = ["only", "contention", "noise"])]
+    hosted: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -85,6 +89,17 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if args.hosted {
+        let rows = runtime.block_on(async {
+            let sandbox = Sandbox::new(SandboxConfig::default())?;
+            let compiled = sandbox.compile(component.as_slice().into()).await?;
+            hosted::measure(&sandbox, &compiled, &World::filled(LISTED).await?, args.rounds).await
+        })?;
+        let mut report = Report::default();
+        report.section(HOSTED, rows);
+        println!("{}", report.text());
+        return Ok(());
+    }
     let Some(mut report) = runtime.block_on(run(&args, &component))? else { return Ok(()) };
     drop(runtime);
     report.section(NOISE, noise::measure(&component, LISTED)?);
@@ -95,6 +110,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+const HOSTED: &str = "the controller around a plugin of 1,000 Pods";
 const NOISE: &str = "a quiet plugin's reconciles beside a noisy one's";
 
 /// The figures; none if only one scenario was asked for.
@@ -118,6 +134,7 @@ async fn run(args: &Args, bytes: &[u8]) -> Result<Option<Report>> {
     let guests = Guests::measure(&compiled, &small, &large, args.rounds).await?;
 
     let mut report = guests.report(args.pods);
+    report.section(HOSTED, hosted::measure(&sandbox, &compiled, &small, args.rounds).await?);
     let pods = large.informer.store().len() as f64;
     let encoded = large.informer.store().bytes() as f64 / pods;
     let mut memory =

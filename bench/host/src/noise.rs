@@ -35,6 +35,8 @@ const BEFORE: Duration = Duration::from_millis(300);
 /// Of each the p99 is taken, and the median of those is what counts: whatever else the machine does in one
 /// round or another does not.
 const ROUNDS: usize = 7;
+/// Between two bursts of a plugin that is at it now and then: time to save up its share again.
+const REST: Duration = Duration::from_millis(100);
 /// Between two requests to the quiet plugin.
 const PACE: Duration = Duration::from_millis(1);
 /// A plugin's workers, as the host's limits have it.
@@ -42,14 +44,28 @@ const WORKERS: usize = 16;
 /// What the design allows.
 const MUST: f64 = 2.0;
 
-/// What the noisy one does, and what to call it.
-const KINDS: [(&str, &str, &str); 6] = [
-    ("noise", "spin", "spinning"),
-    ("noise", "allocate", "allocating"),
-    ("nothing", "0", "flooding the queue"),
-    ("noise", "list", "listing everything"),
-    ("noise", "write", "writing at its quota"),
-    ("noise", "log", "logging at its quota"),
+/// What the noisy one does.
+struct Kind {
+    scenario: &'static str,
+    argument: &'static str,
+    name: &'static str,
+    /// It ends by itself, and rests between two calls.
+    bursts: bool,
+}
+
+const fn kind(scenario: &'static str, argument: &'static str, name: &'static str) -> Kind {
+    Kind { scenario, argument, name, bursts: false }
+}
+
+const KINDS: [Kind; 8] = [
+    kind("noise", "spin", "spinning"),
+    kind("noise", "allocate", "allocating"),
+    kind("nothing", "0", "flooding the queue"),
+    kind("noise", "list", "listing everything"),
+    kind("noise", "write", "writing at its quota"),
+    kind("noise", "log", "logging at its quota"),
+    Kind { bursts: true, ..kind("noise", "spin 100", "spinning now and then") },
+    Kind { bursts: true, ..kind("noise", "list 100", "listing everything now and then") },
 ];
 
 /// Measures all of it, with a store of so many Pods.
@@ -91,12 +107,13 @@ async fn measure_beside(component: &[u8], pods: usize, url: &str) -> Result<Vec<
     asked(&quiet, PHASE).await?;
 
     let mut rows = Vec::new();
-    for (scenario, argument, name) in KINDS {
+    for kind in &KINDS {
+        let name = kind.name;
         let noisy = plugin().await?;
         let (mut alone, mut beside, mut times) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let quietly = asked(&quiet, PHASE).await?.p99();
-            let noise = make_noise(&noisy, scenario, argument);
+            let noise = make_noise(&noisy, kind);
             tokio::time::sleep(BEFORE).await;
             let disturbed = asked(&quiet, PHASE).await?.p99();
             drop(noise);
@@ -143,15 +160,18 @@ async fn create_config_map(client: &kube::Client) -> Result<()> {
 }
 
 /// All workers of the noisy plugin, at it again and again until this is dropped.
-fn make_noise(plugin: &Arc<Plugin>, scenario: &'static str, argument: &'static str) -> JoinSet<()> {
+fn make_noise(plugin: &Arc<Plugin>, kind: &'static Kind) -> JoinSet<()> {
     let mut workers = JoinSet::new();
     for _ in 0..WORKERS {
         let plugin = Arc::clone(plugin);
         workers.spawn(async move {
             loop {
                 // It is stopped again and again; how is not measured here.
-                if plugin.worker_turn(scenario, argument).await.is_err() {
+                if plugin.worker_turn(kind.scenario, kind.argument, !kind.bursts).await.is_err() {
                     tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                if kind.bursts {
+                    tokio::time::sleep(REST).await;
                 }
             }
         });

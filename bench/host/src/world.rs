@@ -84,7 +84,7 @@ pub(crate) async fn informer_of(source: impl ListWatch + Clone) -> Result<Inform
 
 /// A cache of Pods.
 pub(crate) struct World {
-    factory: InformerFactory,
+    pub(crate) factory: InformerFactory,
     pub(crate) informer: Informer,
     pub(crate) pods: usize,
 }
@@ -101,8 +101,12 @@ impl World {
     /// The bench's plugin on this cache, with a client and a gate as the host gives it.
     pub(crate) async fn plugin(&self, compiled: &Compiled, limits: Limits) -> Result<Plugin> {
         // Nobody listens there, and nobody asks: every read is answered from the cache.
-        let nowhere = Rest::new(rest::connect(kube::Config::new("http://127.0.0.1:9".parse()?))?);
-        self.plugin_of(compiled, limits, nowhere).await
+        self.plugin_of(compiled, limits, nowhere()?).await
+    }
+
+    /// The configuration of the bench's plugin on this cache.
+    pub(crate) fn config(&self) -> serde_json::Value {
+        serde_json::json!({"pods": self.pods, "nodes": self.pods.div_ceil(PER_NODE)})
     }
 
     /// Likewise, with an API server.
@@ -112,8 +116,7 @@ impl World {
         limits: Limits,
         server: Rest,
     ) -> Result<Plugin> {
-        let nodes = self.pods.div_ceil(PER_NODE);
-        let config = format!(r#"{{"pods": {}, "nodes": {nodes}}}"#, self.pods);
+        let config = self.config().to_string();
         let spec =
             compiled.describe(&config, &limits).await.context("the plugin does not describe itself")?;
         let indexes = vec![(NODE.to_owned(), NODE.to_owned())];
@@ -142,6 +145,11 @@ impl World {
     }
 }
 
+/// An API server that is not there.
+pub(crate) fn nowhere() -> Result<Rest> {
+    Ok(Rest::new(rest::connect(kube::Config::new("http://127.0.0.1:9".parse()?))?))
+}
+
 /// A plugin that can be told to measure.
 pub(crate) struct Plugin {
     revision: Arc<Revision>,
@@ -149,8 +157,13 @@ pub(crate) struct Plugin {
 
 impl Plugin {
     /// What one of the host's workers does: once in the background, it stays there while the plugin is
-    /// greedy.
-    pub(crate) async fn worker_turn(&self, scenario: &'static str, argument: &'static str) -> Result<()> {
+    /// greedy, and there is more to do.
+    pub(crate) async fn worker_turn(
+        &self,
+        scenario: &'static str,
+        argument: &'static str,
+        more: bool,
+    ) -> Result<()> {
         let call = move |revision: Arc<Revision>| async move {
             let request = Request {
                 key: Key::new(scenario, argument),
@@ -168,7 +181,7 @@ impl Plugin {
         let turn = async move {
             loop {
                 let ended = call(Arc::clone(&revision)).await;
-                if ended.is_err() || !revision.is_greedy() {
+                if ended.is_err() || !more || !revision.is_greedy() {
                     return ended;
                 }
             }

@@ -14,7 +14,7 @@ use crate::bucket::Bucket;
 use crate::limits::{Limit, Limits};
 
 /// Of its share of the prompt threads in a second, a plugin may use so much at once.
-const AT_ONCE: f64 = 1.0 / 60.0;
+const AT_ONCE: f64 = 1.0 / 300.0;
 /// And so much is the most that is held against it: a third of a second of rest makes up for the worst.
 const GREED: f64 = 1.0 / 3.0;
 

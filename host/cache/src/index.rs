@@ -15,6 +15,10 @@ use imbl::ordmap::RangedIter;
 use imbl::shared_ptr::DefaultSharedPtr;
 use wheelhouse_core::{FieldPath, Key, Object};
 
+/// Bytes of one object's values, each with its place, in an index by field: some two thousand short ones. An
+/// entry costs ten times that, and an array in an object may be long.
+const MOST: usize = 64 << 10;
+
 type Values = dyn Fn(&Object) -> Vec<String> + Send + Sync;
 
 /// Which values an object has.
@@ -28,10 +32,21 @@ pub struct IndexFn {
 }
 
 impl IndexFn {
-    /// The scalar values at a path. One of a label is used by label selectors, too.
+    /// The scalar values at a path. One of a label is used by label selectors, too. An object that has more than
+    /// 64 KiB of them is not indexed.
     pub fn field(path: FieldPath) -> Self {
         let label = path.as_label().map(Into::into);
-        let values = move |object: &Object| path.texts(object.value()).into_iter().map(Into::into).collect();
+        let values = move |object: &Object| {
+            let values = path.texts(object.value());
+            if values.iter().map(|value| value.len() + size_of::<String>()).sum::<usize>() > MOST {
+                tracing::warn!(
+                    object = %object.key(), %path, values = values.len(),
+                    "the object is not indexed: it has more than 64 KiB of values there"
+                );
+                return Vec::new();
+            }
+            values.into_iter().map(Into::into).collect()
+        };
         Self { values: Arc::new(values), pure: true, label }
     }
 
@@ -168,5 +183,24 @@ impl<'a> Iterator for Matching<'a> {
                 return Some((key, object));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn hostile_an_array_that_would_fill_an_index_is_left_out_of_it() {
+        let index = IndexFn::field(".spec.zones[*]".parse().unwrap());
+        let values = |zones: Vec<String>| {
+            let object = json!({"metadata": {"name": "a"}, "spec": {"zones": zones}});
+            index.values(&Object::from_value(&object).unwrap()).len()
+        };
+        let short = |count: usize| (0..count).map(|i| format!("{i:04}")).collect();
+        assert_eq!((values(short(2_000)), values(short(100_000))), (2_000, 0));
+        assert_eq!((values(vec!["x".repeat(60_000)]), values(vec!["x".repeat(70_000)])), (1, 0));
     }
 }

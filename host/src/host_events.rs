@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use wheelhouse_cache::Rest;
 use wheelhouse_client::{EventRecorder, EventStats, HostEvents, Regarding};
-use wheelhouse_controller::STUBBORN;
+use wheelhouse_controller::{PluginStatus, STUBBORN};
 use wheelhouse_core::Key;
 use wheelhouse_core::event::{EventText, EventType};
 
@@ -58,10 +58,13 @@ impl Voice {
     }
 
     /// A plugin's first revision, or another one, runs.
-    pub(crate) fn runs(&self, id: &PluginId, plugin: &str, version: &str, digest: &str, revision: u64) {
+    pub(crate) fn runs(&self, id: &PluginId, what: &PluginStatus, revision: u64) {
+        let PluginStatus { name, version, digest, reconciles, .. } = what;
         let (reason, action) =
             if revision > 1 { ("PluginReplaced", "Replace") } else { ("PluginLoaded", "Load") };
-        let note = format!("plugin {plugin} {version} ({digest}) runs, as revision {revision}");
+        let note = format!(
+            "plugin {name} {version} ({digest}) runs, as revision {revision}, and reconciles {reconciles}"
+        );
         self.say(id, EventType::Normal, reason, action, &note);
     }
 

@@ -255,6 +255,15 @@ impl Loader {
             }
             None => {
                 // Another kind or name is another plugin: the old one ends first.
+                if let Some(old) = self.controller() {
+                    let (old, new) = (old.status(), &spec.reconciles.kind);
+                    tracing::warn!(
+                        plugin = old.name,
+                        "what comes now is called {} and reconciles {new}, where this one reconciles {}: this one ends, and all that it was asked for",
+                        spec.name,
+                        old.reconciles
+                    );
+                }
                 self.halt().await;
                 self.start(prepared).await;
             }
@@ -325,8 +334,7 @@ impl Loader {
     fn tell(&mut self) {
         self.told = true;
         if let (Some(controller), Some(current)) = (self.controller(), self.history.current()) {
-            let (name, voice) = (controller.spec().name.clone(), self.plugins.voice());
-            voice.runs(&self.id, &name, &current.version, &current.digest, current.number);
+            self.plugins.voice().runs(&self.id, &controller.status(), current.number);
         }
     }
 

@@ -466,7 +466,11 @@ impl Slot {
     /// What can be seen of it: its phase, what runs, and the lease that it runs under.
     pub(crate) fn state(&self) -> (Phase, Option<PluginStatus>, Option<Standing>) {
         let leader = self.candidate.as_ref().map(|candidate| candidate.standing());
-        let plugin = self.controller.as_ref().map(|controller| controller.status());
+        let mut plugin = self.controller.as_ref().map(|controller| controller.status());
+        // A controller counts from 1 on, and the plugin goes on counting when another kind makes it another one.
+        if let (Some(plugin), Some(newest)) = (&mut plugin, self.revisions.first()) {
+            plugin.revision = newest.revision;
+        }
         let phase = match self.phase {
             Phase::Running if plugin.as_ref().is_some_and(|plugin| plugin.paused) => Phase::Paused,
             Phase::Running if leader.as_ref().is_some_and(|leader| !leader.leads) => Phase::Standby,

@@ -83,6 +83,8 @@ pub struct PluginStatus {
     pub active: usize,
     /// Traps and time-outs of this revision.
     pub traps: u64,
+    /// Reconciles of this revision that did not end well, those among them.
+    pub errors: u64,
     /// Whether its operator has it pause.
     pub paused: bool,
 }
@@ -358,6 +360,7 @@ impl Controller {
             delayed: queue.delayed,
             active: queue.in_flight,
             traps: revision.traps(),
+            errors: self.record().map_or(0, |record| record.errors + record.traps),
             paused: self.orders.paused(),
         }
     }

@@ -88,6 +88,13 @@ fn columns() -> Value {
         column("Revision", "integer", ".status.revision", "The revision that runs.", 0),
         column("Digest", "string", ".status.shortDigest", "Of the component that runs.", 0),
         column("Ready", "string", &ready("status"), "Whether the newest spec runs.", 0),
+        column(
+            "Errors",
+            "integer",
+            ".status.errors",
+            "Reconciles of the revision that runs that have failed.",
+            0
+        ),
         column("Phase", "string", ".status.phase", "Where the newest spec is on its way.", 0),
         column("Reconciles", "string", ".status.reconciles", "The kind that it reconciles.", 0),
         column("Version", "string", ".status.version", "The version that the plugin gives itself.", 1),

@@ -84,6 +84,7 @@ pub(crate) fn status(known: &Known, before: &[Condition], now: &str) -> PluginSt
         ready: is_ready,
         plugin: running.map(|running| running.name.clone()),
         revision: running.and_then(|running| i64::try_from(running.revision).ok()),
+        errors: running.and_then(|running| i64::try_from(running.errors).ok()),
         version: running.map(|running| running.version.clone()),
         short_digest: digits.map(|digits| digits.chars().take(SHORT).collect()),
         digest,
@@ -158,6 +159,7 @@ mod tests {
             delayed: 0,
             active: 0,
             traps: 0,
+            errors: 0,
             paused: false,
         }
     }

@@ -140,6 +140,9 @@ pub(crate) struct PluginStatus {
     /// The revision that runs, possibly of an older spec: 1, and one more for each that has taken over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) revision: Option<i64>,
+    /// Reconciles of that revision that have failed, as of a minute ago or less.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) errors: Option<i64>,
     /// The version that the plugin gives itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<String>,

@@ -1,11 +1,11 @@
 //! The task that writes the status of resources: when something has changed, at most once a second for each,
 //! and only where this host leads.
 //!
-//! Nothing in a status changes with every reconcile, so that a plugin at work costs the API server no writes:
-//! how many reconciles fail is a metric.
+//! A plugin at work costs the API server no writes: all that changes with its reconciles is how many of them have
+//! failed, which is brought up to date once a minute.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::{Value, json};
@@ -24,6 +24,8 @@ use crate::plugins::{Plugins, Slot, lock};
 
 /// Between two writes of one status.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Between two writes that only say how many reconciles have failed.
+const MINUTE: Duration = Duration::from_secs(60);
 /// Some things change without a word: who holds a lease.
 const LOOK: Duration = Duration::from_secs(5);
 /// Of one request.
@@ -38,6 +40,22 @@ struct Page {
     pen: Rest,
     /// Whether this host has the plugin loaded.
     loaded: bool,
+}
+
+/// What was written last of one resource, and when, if it was this host that has written it.
+struct Written {
+    uid: String,
+    status: PluginStatus,
+    when: Option<Instant>,
+}
+
+impl Written {
+    /// Whether there is nothing to write by now.
+    fn still_says(&self, status: &PluginStatus, now: Instant) -> bool {
+        let soon = self.when.is_some_and(|when| now.saturating_duration_since(when) < MINUTE);
+        let same = PluginStatus { errors: self.status.errors, ..status.clone() } == self.status;
+        same && (soon || status.errors == self.status.errors)
+    }
 }
 
 /// Those that are for this host to write.
@@ -71,39 +89,38 @@ fn pen(plugins: &Plugins, slot: &Slot) -> Option<Rest> {
 /// Writes until this is dropped.
 pub(crate) async fn write(plugins: Plugins) {
     let mut changed = plugins.changes();
-    let mut written: HashMap<PluginId, (String, PluginStatus)> = HashMap::new();
+    let mut written: HashMap<PluginId, Written> = HashMap::new();
     let mut said = String::new();
     loop {
         changed.mark_unchanged();
         let pages = pages(&plugins);
-        written.retain(|id, _| pages.iter().any(|page| page.id == *id));
+        written.retain(|id, of| pages.iter().any(|page| page.id == *id && page.uid == of.uid));
         let shared = matches!(plugins.inner.election, Election::PerPlugin(_));
         let mut writes = JoinSet::new();
         for Page { id, uid, known, pen, loaded } in pages {
-            let before = match written.get(&id) {
-                Some((of, status)) if *of == uid => status.clone(),
-                _ => on_record(&plugins, &id, &uid).unwrap_or_default(),
-            };
-            let ready = before.ready && before.observed_generation == Some(known.generation);
-            if shared && !loaded && ready {
+            let before = written.entry(id.clone()).or_insert_with(|| {
+                let status = on_record(&plugins, &id, &uid).unwrap_or_default();
+                Written { uid: uid.clone(), status, when: None }
+            });
+            let is_ready = before.status.ready && before.status.observed_generation == Some(known.generation);
+            if shared && !loaded && is_ready {
                 // Another host, which has its lease, says more.
                 written.remove(&id);
                 continue;
             }
-            let now = status(&known, &before.conditions, &now());
-            if now == before {
-                written.insert(id, (uid, now));
+            let status = status(&known, &before.status.conditions, &now());
+            if before.still_says(&status, Instant::now()) {
                 continue;
             }
             writes.spawn(async move {
-                let sent = send(&pen, &id, &uid, &now).await;
-                (id, uid, now, sent)
+                let sent = send(&pen, &id, &uid, &status).await;
+                (id, Written { uid, status, when: Some(Instant::now()) }, sent)
             });
         }
-        while let Some(Ok((id, uid, status, sent))) = writes.join_next().await {
+        while let Some(Ok((id, status, sent))) = writes.join_next().await {
             match sent {
                 Ok(()) => {
-                    written.insert(id, (uid, status));
+                    written.insert(id, status);
                 }
                 Err(failure) => {
                     written.remove(&id);
@@ -159,4 +176,23 @@ async fn send(rest: &Rest, id: &PluginId, uid: &str, status: &PluginStatus) -> R
 /// As Kubernetes writes times.
 fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_alone_are_written_once_a_minute_and_all_else_at_once() {
+        let now = Instant::now();
+        let with = |errors, ready| PluginStatus { errors: Some(errors), ready, ..PluginStatus::default() };
+        let written = |when| Written { uid: String::new(), status: with(1, true), when };
+        let just = written(Some(now));
+        assert!(just.still_says(&with(1, true), now) && just.still_says(&with(2, true), now));
+        assert!(!just.still_says(&with(1, false), now) && !just.still_says(&with(2, false), now));
+        assert!(
+            just.still_says(&with(1, true), now + MINUTE) && !just.still_says(&with(2, true), now + MINUTE)
+        );
+        assert!(!written(None).still_says(&with(2, true), now), "nobody knows when that was");
+    }
 }

@@ -29,9 +29,12 @@ async fn the_documented_example_is_applied_with_kubectl_runs_and_is_listed() {
     let listed = succeeds(&host, "get clusterplugins", "");
     let (head, row) = listed.trim().split_once('\n').unwrap();
     let columns: Vec<&str> = head.split_whitespace().collect();
-    assert_eq!(columns, ["NAME", "REVISION", "DIGEST", "READY", "PHASE", "RECONCILES", "AGE"]);
+    assert_eq!(columns, ["NAME", "REVISION", "DIGEST", "READY", "ERRORS", "PHASE", "RECONCILES", "AGE"]);
     let row: Vec<&str> = row.split_whitespace().collect();
-    assert_eq!((row[0], row[1], row[3], row[4], row[5]), ("hello", "1", "True", "running", "v1/ConfigMap"));
+    assert_eq!(
+        [row[0], row[1], row[3], row[4], row[5], row[6]],
+        ["hello", "1", "True", "0", "running", "v1/ConfigMap"]
+    );
     assert_eq!(row[2].len(), 12, "{listed}");
     for names in ["cwp", "wheelhouse", "clusterplugin.v1alpha1.wheelhouse.dev"] {
         assert!(succeeds(&host, &format!("get {names}"), "").contains("hello"));
@@ -132,6 +135,52 @@ async fn another_configuration_is_another_revision_and_a_rejected_one_changes_no
     change(&host, "", "echo", json!({"config": {"failurez": null}})).await;
     let again = until_ready(&host, "", "echo").await;
     assert_eq!(again.data["status"]["revision"], 2, "it is what runs already");
+}
+
+#[tokio::test]
+async fn a_revision_that_reconciles_another_kind_is_another_plugin_and_that_is_said() {
+    let host = host_with_echo().await;
+    order(&host, "", "echo", spec("echo", echo_of("default"))).await;
+    until_ready(&host, "", "echo").await;
+    let reconciles = json!({"kind": "v1/Namespace", "namespaces": null, "labels": null});
+    change(&host, "", "echo", json!({"config": {"reconciles": reconciles}})).await;
+    let ready = until_ready(&host, "", "echo").await;
+    assert_eq!(
+        (&ready.data["status"]["revision"], &ready.data["status"]["reconciles"]),
+        (&json!(2), &json!("v1/Namespace"))
+    );
+    host.logged("reconciles v1/Namespace, where this one reconciles v1/ConfigMap").await;
+    eventually("an Event", || async {
+        let events =
+            host.api("events.k8s.io/v1/Event", "default").list(&ListParams::default()).await.unwrap();
+        let note = "as revision 2, and reconciles v1/Namespace";
+        events
+            .items
+            .iter()
+            .any(|e| e.data["note"].as_str().is_some_and(|text| text.contains(note)))
+            .then_some(())
+    })
+    .await;
+    host.logged("asked for default, which is there").await;
+}
+
+#[tokio::test]
+async fn reconciles_that_fail_are_counted_in_the_status() {
+    let host = host_with_echo().await;
+    let mut of = spec("echo", echo_of("default"));
+    of["config"]["failures"] = json!(3);
+    order(&host, "", "echo", of).await;
+    let ready = until_ready(&host, "", "echo").await;
+    assert_eq!(ready.data["status"]["errors"], 0);
+    let labelled = json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "one", "namespace": "default", "labels": {"echo": ""}}});
+    host.create(labelled).await;
+    let series = "controller_runtime_reconcile_total{controller=\"echo\",result=\"success\"}";
+    eventually("it has succeeded in the end", || async { (host.metric(series) >= 1.0).then_some(()) }).await;
+    // Whatever else is to be written brings the count up to date.
+    change(&host, "", "echo", json!({"revisionHistoryLimit": 5})).await;
+    let ready = until_ready(&host, "", "echo").await;
+    assert_eq!(ready.data["status"]["errors"], 3);
 }
 
 #[tokio::test]

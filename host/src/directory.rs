@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use wheelhouse_core::access::BoxFuture;
 
+use crate::binary::Binary;
 use crate::plugin_id::PluginId;
 use crate::source::{Change, Component, Source, Wanted};
 
@@ -130,7 +131,7 @@ impl Known {
         let digest: [u8; 32] =
             Sha256::new().chain_update(&component).chain_update([0]).chain_update(&config).finalize().into();
         (self.told.replace(digest) != Some(digest)).then(|| Wanted {
-            component: Component::Here(component.into()),
+            component: Component::Here(Binary::new(component.into())),
             artifact: None,
             config,
             config_at: config_path.display().to_string(),
@@ -142,15 +143,17 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::binary::Form;
 
     async fn next(changes: &mut mpsc::Receiver<Change>) -> Change {
         let next = tokio::time::timeout(Duration::from_secs(10), changes.recv());
         next.await.expect("a change within 10 s").expect("the watch goes on")
     }
 
-    fn bytes(wanted: &Wanted) -> &[u8] {
-        let Component::Here(bytes) = &wanted.component else { panic!("a file is there") };
-        bytes
+    fn bytes(wanted: &Wanted) -> Vec<u8> {
+        let Component::Here(binary) = &wanted.component else { panic!("a file is there") };
+        let Form::Bytes(bytes) = binary.form() else { panic!("nobody has compiled it") };
+        bytes.to_vec()
     }
 
     /// A watched folder; its watch ends with the receiver.
@@ -172,7 +175,7 @@ mod tests {
         let Change::Present(id, wanted) = next(&mut changes).await else { panic!("the file first") };
         assert_eq!(
             (id, bytes(&wanted), wanted.config.as_str()),
-            (PluginId::File(file.clone()), b"one".as_slice(), "{}")
+            (PluginId::File(file.clone()), b"one".to_vec(), "{}")
         );
         assert!(matches!(next(&mut changes).await, Change::InitialDone));
 

@@ -26,10 +26,14 @@ pub(crate) fn start(args: &LogArgs, tracer: Option<SdkTracer>) -> anyhow::Result
 /// too many wait, and how many there were at the end. That a collector is away is for the exporter to say.
 const SPANS_LOST: [&str; 2] = ["BatchSpanProcessor.SpanDroppingStarted", "BatchSpanProcessor.SpansDropped"];
 
+/// Where kube's client says of each request that it found no server. Whoever has sent it says what that means, and
+/// says it once.
+const UNREACHED: &str = "kube_client::client::builder";
+
 /// Spans are for traces alone; log lines have their fields themselves.
 fn is_line(metadata: &Metadata<'_>) -> bool {
     match metadata.target() {
-        TARGET => false,
+        TARGET | UNREACHED => false,
         target if target.starts_with("opentelemetry") => SPANS_LOST.contains(&metadata.name()),
         _ => true,
     }

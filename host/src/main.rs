@@ -3,6 +3,7 @@
 //! The composition root: it reads the command line, connects the rooms, and owns what runs at last.
 
 mod admin;
+mod binary;
 mod claims;
 mod cli;
 mod compile;

@@ -9,6 +9,7 @@ use wheelhouse_controller::{PrepareError, Prepared, Shared};
 use wheelhouse_core::Spec;
 use wheelhouse_sandbox::{Compiled, DescribeError};
 
+use crate::binary::{Binary, Form};
 use crate::grants::{Grants, Terms};
 use crate::plugin_id::PluginId;
 use crate::plugins::{Phase, Plugins};
@@ -37,7 +38,7 @@ pub(crate) enum Step {
 /// A component and its configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
-    pub(crate) component: Arc<[u8]>,
+    pub(crate) component: Binary,
     /// As JSON.
     pub(crate) config: String,
     /// Where that is written, for people.
@@ -47,8 +48,7 @@ pub(crate) struct Content {
 impl Content {
     /// Whether it is the same.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        let same = Arc::ptr_eq(&self.component, &other.component) || self.component == other.component;
-        same && self.config == other.config
+        self.component == other.component && self.config == other.config
     }
 }
 
@@ -169,13 +169,17 @@ impl Preparation {
 
     async fn recipe(&self, content: Content) -> Result<Recipe, Problem> {
         let Content { component, config, config_at } = content;
-        tracing::info!(plugin = %self.id, bytes = component.len(), "loading");
         if let Err(error) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&config) {
             let message = format!("its configuration {config_at} is no JSON object: {error}");
             return Err(Problem::lasting(Step::Describe, "ConfigInvalid", message));
         }
+        let bytes = match component.form() {
+            Form::Compiled(compiled) => return Ok(Recipe { compiled, config: config.into() }),
+            Form::Bytes(bytes) => bytes,
+        };
         let begun = Instant::now();
-        let compiled = self.plugins.runtime().sandbox.compile(component).await.map_err(|error| {
+        tracing::info!(plugin = %self.id, bytes = bytes.len(), "loading");
+        let compiled = self.plugins.runtime().sandbox.compile(bytes).await.map_err(|error| {
             if let Some(limit) = error.limit() {
                 self.shared.usage.breach(limit);
             }
@@ -183,6 +187,7 @@ impl Preparation {
         })?;
         let how = if compiled.from_cache() { "loaded from the compile cache" } else { "compiled" };
         tracing::info!(plugin = %self.id, "{how} in {:.1?}", begun.elapsed());
+        component.compiled(&compiled);
         Ok(Recipe { compiled, config: config.into() })
     }
 

@@ -56,7 +56,8 @@ async fn greet(rest: Rest, url: String) {
                 tracing::info!(url, version = version.git_version, "connected");
                 return;
             }
-            Ok(Err(error)) => format!("{:#}", anyhow::Error::from(error)),
+            // The innermost says what has happened: no connection, or no trust in the certificate.
+            Ok(Err(error)) => anyhow::Error::from(error).root_cause().to_string(),
             Err(_) => format!("no answer within {CONNECT:?}"),
         };
         if said != why {

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use wheelhouse_core::Grant;
 use wheelhouse_core::access::BoxFuture;
 
+use crate::binary::Binary;
 use crate::plugin_id::PluginId;
 use crate::preparation::Problem;
 
@@ -46,7 +47,7 @@ pub(crate) struct Wanted {
 #[derive(Clone, Debug)]
 pub(crate) enum Component {
     /// It is there.
-    Here(Arc<[u8]>),
+    Here(Binary),
     /// It is being fetched.
     Coming,
     /// It cannot be fetched, now or at all.

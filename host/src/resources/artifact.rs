@@ -14,6 +14,7 @@ use wheelhouse_cache::Rest;
 
 use super::component::{self, Looked, Unfetched, Version, problem};
 use super::order::{Key, Pull};
+use crate::binary::Binary;
 use crate::plugin_id::PluginId;
 use crate::preparation::Problem;
 
@@ -101,7 +102,7 @@ fn looked(location: &Location, fetched: Fetched) -> Looked {
     let Fetched { bytes, resolved, .. } = fetched;
     Looked {
         artifact: Some(artifact(location, &resolved)),
-        component: Ok(bytes.as_ref().into()),
+        component: Ok(Binary::new(bytes.as_ref().into())),
         version: Version::Resolved(resolved),
     }
 }

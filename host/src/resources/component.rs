@@ -11,11 +11,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use wheelhouse_artifacts::{ComponentDigest, Resolved};
+use wheelhouse_artifacts::Resolved;
 use wheelhouse_cache::{Failure, Rest, rest::encode};
 
 use super::artifact::{self, Artifacts};
 use super::order::{Key, Place, Pull};
+use crate::binary::{Binary, Form};
 use crate::component_store::{ComponentStore, Kept};
 use crate::plugin_id::PluginId;
 use crate::preparation::{Problem, Step};
@@ -43,7 +44,7 @@ pub(crate) struct Looked {
     /// Just what was fetched, as people name it; of registries and web servers.
     pub(crate) artifact: Option<String>,
     /// Or why it is none that is to be loaded.
-    pub(crate) component: Result<Arc<[u8]>, Problem>,
+    pub(crate) component: Result<Binary, Problem>,
 }
 
 /// Why there is nothing.
@@ -176,8 +177,9 @@ impl Fetcher {
         else {
             return;
         };
+        let Form::Bytes(component) = component.form() else { return };
         let (name, owner) = (id.to_string(), owner(uid, pull));
-        let kept = Kept { component: Arc::clone(component), resolved: resolved.clone() };
+        let kept = Kept { component, resolved: resolved.clone() };
         let put = tokio::task::spawn_blocking(move || store.put(&name, &owner, &kept)).await;
         if let Ok(Err(error)) = put {
             tracing::warn!(plugin = %id, "its component cannot be kept for the next start: {error}");
@@ -254,13 +256,13 @@ fn value(holder: &Holder, kind: &str, key: &Key) -> Result<Vec<u8>, Problem> {
     value.map_err(|error| unusable(format!("has {field} {key:?} that is no base64: {error}")))
 }
 
-fn check(pull: &Pull, bytes: Arc<[u8]>) -> Result<Arc<[u8]>, Problem> {
-    let Some(expected) = &pull.digest else { return Ok(bytes) };
-    let digest = ComponentDigest::of(&bytes);
-    if digest == *expected {
-        return Ok(bytes);
+fn check(pull: &Pull, bytes: Arc<[u8]>) -> Result<Binary, Problem> {
+    let binary = Binary::new(bytes);
+    let Some(expected) = &pull.digest else { return Ok(binary) };
+    if binary.digest() == expected {
+        return Ok(binary);
     }
-    let message = format!("{} is {digest}, and the spec is for {expected}", pull.place);
+    let message = format!("{} is {}, and the spec is for {expected}", pull.place, binary.digest());
     Err(Problem { waits: false, ..problem("DigestMismatch", message) })
 }
 

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::component::{Fetcher, Looked, Unfetched, Version};
 use super::order::{Order, Pull};
+use crate::binary::Binary;
 use crate::plugin_id::PluginId;
 use crate::preparation::Problem;
 use crate::source::{Change, Component, Wanted};
@@ -27,7 +28,7 @@ struct Seen {
     version: Version,
     artifact: Option<String>,
     /// Whatever was good last.
-    component: Option<Arc<[u8]>>,
+    component: Option<Binary>,
 }
 
 impl Seen {
@@ -111,9 +112,10 @@ impl Follower {
                 Ok(None) => continue,
                 Ok(Some(looked)) => {
                     self.fetcher.keep(&self.id, &order.ordered.uid, pull, &looked).await;
-                    let now = seen.insert(Seen::new(pull, &looked)).component.clone();
-                    if now.is_some() && now == had {
-                        // Something else of the object has changed.
+                    let now = seen.insert(Seen::new(pull, &looked));
+                    if now.component.is_some() && now.component == had {
+                        // Something else of the object has changed. The one that was there is compiled by now.
+                        now.component = had;
                         continue;
                     }
                     looked.component

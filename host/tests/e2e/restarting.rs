@@ -55,6 +55,7 @@ async fn fifty_plugins_are_loaded_from_the_cache_without_an_api_server_and_begin
     let plugins = std::mem::replace(&mut first.folder, tempfile::tempdir().unwrap());
     let second = Host::join(&at, &kubeconfig, plugins, &flags).await;
     second.logged("cannot be reached: is it up").await;
+    assert!(!second.log().contains("ERROR"), "it is no error of anybody's: {}", second.log());
     second.logged(&format!("ready: 0 of {PLUGINS} plugins are loaded")).await;
     let log = second.log();
     assert_eq!(log.matches("loaded from the compile cache").count(), PLUGINS, "{log}");

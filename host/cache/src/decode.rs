@@ -70,6 +70,10 @@ struct BookmarkMeta {
     annotations: Option<std::collections::HashMap<String, String>>,
 }
 
+/// An item of a list, as it came.
+#[derive(Clone, Copy)]
+pub struct Item<'a>(&'a RawValue);
+
 /// Decodes one kind's objects, pruned, with the kind's `apiVersion` and `kind` put in.
 #[derive(Clone)]
 pub struct Decoder {
@@ -139,23 +143,35 @@ impl Decoder {
     /// # Errors
     /// If it is none; an item that does not decode is left out.
     pub fn list(&self, json: &[u8]) -> Result<ListPage, Failure> {
-        let raw: RawList<'_> =
+        let (items, mut page) = self.items(json)?;
+        items.into_iter().for_each(|item| self.add(item, &mut page));
+        Ok(page)
+    }
+
+    /// Likewise, one after the other: what is in the page, and the page without any of it. That takes a tenth of
+    /// the time; the rest is what [`Self::add`] takes.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn items<'a>(&self, json: &'a [u8]) -> Result<(Vec<Item<'a>>, ListPage), Failure> {
+        let RawList { metadata, items } =
             serde_json::from_slice(json).map_err(|e| Failure::Unreadable(format!("no list: {e}")))?;
-        let mut objects = Vec::new();
-        let mut unreadable = Vec::new();
-        for item in raw.items.unwrap_or_default() {
-            match self.item(item) {
-                Ok(object) if self.select.matches(object.value()) => objects.push(object),
-                Ok(_) => {}
-                Err((found, _)) => unreadable.push(found),
-            }
+        let page = ListPage {
+            objects: Vec::new(),
+            unreadable: Vec::new(),
+            resource_version: metadata.resource_version.into_owned(),
+            continue_token: metadata.continue_token.unwrap_or_default().into_owned(),
+        };
+        Ok((items.unwrap_or_default().into_iter().map(Item).collect(), page))
+    }
+
+    /// Adds an item to its page: as an object, or as one that does not decode.
+    pub fn add(&self, Item(item): Item<'_>, page: &mut ListPage) {
+        match self.item(item) {
+            Ok(object) if self.select.matches(object.value()) => page.objects.push(object),
+            Ok(_) => {}
+            Err((unreadable, _)) => page.unreadable.push(unreadable),
         }
-        Ok(ListPage {
-            objects,
-            unreadable,
-            resource_version: raw.metadata.resource_version.into_owned(),
-            continue_token: raw.metadata.continue_token.unwrap_or_default().into_owned(),
-        })
     }
 
     /// One line of a watch. None for an event of a type that is new to us.

@@ -48,7 +48,7 @@ mod sync;
 pub mod version;
 mod writer;
 
-pub use decode::Decoder;
+pub use decode::{Decoder, Item};
 pub use error::CacheError;
 pub use factory::InformerFactory;
 pub use fifo::{Cause, Delta};

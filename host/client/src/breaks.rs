@@ -14,6 +14,9 @@ const AT_ONCE: Duration = Duration::from_millis(1);
 /// What it counts as to cut an object to some of its fields.
 pub(crate) const PROJECTION: usize = 16;
 
+/// And to decode one.
+pub(crate) const DECODING: usize = 64;
+
 /// Does something with one after another, until it breaks; each counts as so much work. What is little is
 /// done without a look at the clock.
 pub(crate) async fn in_turns<T>(

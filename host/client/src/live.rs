@@ -16,7 +16,7 @@ use wheelhouse_core::request::{Get, List};
 use wheelhouse_core::{ApiError, Key, Kind, Object};
 
 use crate::api_error::{from_cache, from_failure};
-use crate::breaks::{PROJECTION, in_turns};
+use crate::breaks::{DECODING, PROJECTION, in_turns};
 use crate::client::PluginClient;
 use crate::place::path;
 use crate::read::{Plan, answers, plan_without_indexes};
@@ -200,7 +200,13 @@ impl PluginClient {
                 let page = match self.read(&path, left).await {
                     Ok(Some(body)) => {
                         left = left.saturating_sub(body.len());
-                        decoder.list(&body).map_err(from_failure)?
+                        let (items, mut page) = decoder.items(&body).map_err(from_failure)?;
+                        in_turns(items, DECODING, |item| {
+                            decoder.add(item, &mut page);
+                            ControlFlow::Continue(())
+                        })
+                        .await;
+                        page
                     }
                     Ok(None) => return Err(self.too_large(&request.kind)),
                     // Half a list is none.

@@ -79,7 +79,17 @@ async fn a_revision_that_traps_is_rolled_back_by_itself_and_not_tried_again_unti
     let events = host.api("events.k8s.io/v1/Event", "default").list(&Default::default()).await.unwrap();
     let told = events.items.iter().any(|event| event.data["reason"] == "PluginRolledBack");
     assert!(told, "{events:?}");
-    // The same once more, by another file's coming and going: what was rolled back stays so.
+    // The same once more, after one that does not load: it is not tried again.
+    configure(&host, json!({"failurez": 0}));
+    host.until("echo.wasm", "rejected", |report| report["reason"] == "ConfigRejected").await;
+    configure(&host, json!({"traps": true}));
+    let report = host.until("echo.wasm", "as before", |report| report["reason"] == "RolledBack").await;
+    assert!(
+        report["error"].as_str().unwrap().contains("it was rolled back, and is not tried again"),
+        "{report}"
+    );
+    assert_eq!(report["plugin"]["revision"], 3, "{report}");
+    // Another one is.
     configure(&host, json!({"failures": 0}));
     host.until("echo.wasm", "another one", |report| report["plugin"]["revision"] == 4).await;
     host.until_running("echo.wasm").await;

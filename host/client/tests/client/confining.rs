@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use wheelhouse_cache::{Event, Unreadable};
+use wheelhouse_cache::{Decoder, Event, Unreadable};
 use wheelhouse_core::gate::{Gate, Permission, Verb};
 use wheelhouse_core::request::{Change, Get, List};
 use wheelhouse_core::{ApiError, ClusterAccess, Key, Object};
@@ -275,6 +275,24 @@ async fn hostile_one_condition_many_times_over_is_looked_at_once() {
         assert_eq!(page.unwrap().objects.len(), 2);
         assert!(waited < Duration::from_millis(400), "{waited:?}");
     }
+}
+
+#[tokio::test]
+async fn hostile_a_page_that_takes_long_to_decode_is_decoded_with_breaks() {
+    let bench = Bench::new().await;
+    let ports: Vec<Value> = (0..20).map(|port| json!({"name": format!("p{port}"), "port": port})).collect();
+    let item = |n: usize| json!({"metadata": {"name": format!("n{n}")}, "spec": {"ports": ports}});
+    let items: Vec<Value> = (0..500).map(item).collect();
+    let body = json!({"metadata": {"resourceVersion": "1"}, "items": items});
+    let text = body.to_string();
+    let begun = Instant::now();
+    assert_eq!(Decoder::new(&node()).list(text.as_bytes()).unwrap().objects.len(), 500);
+    let at_once = begun.elapsed();
+    bench.answer(ok(&body));
+    let list = List { kind: node(), ..everything() };
+    let (waited, count) = longest_wait(bench.client.count(bench.gate.permit(list).unwrap())).await;
+    assert_eq!(count, Ok(500));
+    assert!(waited < at_once / 2, "{waited:?} of {at_once:?}");
 }
 
 #[tokio::test]

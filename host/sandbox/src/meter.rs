@@ -70,8 +70,13 @@ impl ResourceLimiter for Meter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) || desired > TABLE_ELEMENTS {
+        // Of its own maximum the guest is told; of a slot's, which is the maximum of all others, not.
+        if maximum.is_some_and(|maximum| maximum < TABLE_ELEMENTS && desired > maximum) {
             return Ok(false);
+        }
+        if desired > TABLE_ELEMENTS {
+            let message = format!("a table of {desired} elements wanted, {TABLE_ELEMENTS} allowed");
+            return Err(LimitHit::trap(Limit::Memory, message));
         }
         self.grow(current.saturating_mul(ELEMENT), desired.saturating_mul(ELEMENT))
     }

@@ -12,8 +12,8 @@ use wheelhouse_core::{Key, Outcome};
 use wheelhouse_sandbox::{CallError, DescribeError};
 
 use crate::support::{
-    Lines, Neighbour, attacked, beside_a_neighbour, compiled, hasty, limits, reason, reconcile, service,
-    start, start_with,
+    Lines, Neighbour, attacked, beside_a_neighbour, compiled, hasty, limits, on_this_thread, reason,
+    reconcile, service, start, start_with,
 };
 
 /// What a call comes to that takes longer than it may.
@@ -300,7 +300,7 @@ async fn an_instance_is_reused_until_it_is_dropped() {
 async fn hostile_log_lines_cannot_be_forged_and_carry_their_call() {
     let lines = Lines::default();
     let _guard = lines.subscribe();
-    let (revision, _) = start().await;
+    let (revision, ..) = start_with(on_this_thread()).await;
     assert_eq!(attacked(&revision, "log").await, Ok(Outcome::Done));
     let text = lines.text();
     let all: Vec<&str> = text.lines().collect();

@@ -14,7 +14,8 @@ use wheelhouse_core::{Key, Object, Outcome};
 use wheelhouse_sandbox::CallError;
 
 use crate::support::{
-    Neighbour, Nothing, attacked, beside, hasty, instances, limits, reason, reconcile, start, start_with,
+    Neighbour, Nothing, attacked, beside, hasty, instances, limits, on_this_thread, reason, reconcile, start,
+    start_with,
 };
 
 /// How often a limit was hit.
@@ -154,7 +155,7 @@ async fn hostile_an_index_that_would_fill_the_host_is_refused() {
 async fn hostile_a_flood_of_log_lines_is_cut_and_said() {
     let lines = support::Lines::default();
     let _guard = lines.subscribe();
-    let own = Limits { log_lines_per_second: 20, ..limits() };
+    let own = Limits { log_lines_per_second: 20, ..on_this_thread() };
     let (hostile, _, usage) = start_with(own).await;
     assert_eq!(attacked(&hostile, "log-flood").await, Ok(Outcome::Done));
     let text = lines.text();
@@ -163,7 +164,7 @@ async fn hostile_a_flood_of_log_lines_is_cut_and_said() {
     assert!(text.contains("lines of it are dropped (limit logLinesPerSecond)"), "{text}");
     assert!(breaches(&usage, Limit::LogLinesPerSecond) > 500);
     // A line is no longer than a line may be, however many fields it has.
-    assert_eq!(attacked(&start_with(limits()).await.0, "log-large").await, Ok(Outcome::Done));
+    assert_eq!(attacked(&start_with(on_this_thread()).await.0, "log-large").await, Ok(Outcome::Done));
     let longest = lines.text().lines().map(str::len).max().unwrap();
     assert!(longest < 20_000, "{longest}");
 }
@@ -172,7 +173,7 @@ async fn hostile_a_flood_of_log_lines_is_cut_and_said() {
 async fn hostile_bytes_of_the_log_are_limited() {
     let lines = support::Lines::default();
     let _guard = lines.subscribe();
-    let (hostile, _, usage) = start_with(Limits { log_bytes_per_second: 500, ..limits() }).await;
+    let (hostile, _, usage) = start_with(Limits { log_bytes_per_second: 500, ..on_this_thread() }).await;
     assert_eq!(attacked(&hostile, "log-flood").await, Ok(Outcome::Done));
     assert!(lines.text().len() < 20_000, "{}", lines.text().len());
     assert!(breaches(&usage, Limit::LogBytesPerSecond) > 0);

@@ -193,6 +193,9 @@ async fn hostile_tables_count_as_memory() {
     // A megabyte of memory is there to begin with.
     let few = Limits { memory: (1 << 20) + (256 << 10), ..limits() };
     assert_eq!(attack(&module, few).await.limit(), Some(Limit::Memory));
+    // And one table has no more than a slot has room for, however much memory is allowed.
+    let trap = attack(&module, Limits { memory: 256 << 20, ..limits() }).await;
+    assert_eq!(trap.limit(), Some(Limit::Memory), "{trap:?}");
 }
 
 #[tokio::test]

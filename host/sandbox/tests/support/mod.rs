@@ -118,6 +118,13 @@ pub(crate) fn limits() -> Limits {
     }
 }
 
+/// Likewise, of a plugin that never leaves the test's own thread, which alone has the test's log.
+#[allow(dead_code, reason = "not every test looks at the log")]
+pub(crate) fn on_this_thread() -> Limits {
+    let limits = limits();
+    Limits { prompt_cpu_per_second: limits.cpu_per_second, ..limits }
+}
+
 /// Times that an attack is to exceed.
 pub(crate) fn hasty() -> Limits {
     let short = Duration::from_millis(400);

@@ -1,9 +1,12 @@
 //! A worker: one reconcile after another.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, RandomState};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt as _;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 use wheelhouse_core::outcome::Request;
@@ -75,9 +78,21 @@ impl Worker {
         Some(work)
     }
 
+    /// Whatever happens in it, the worker goes on: a panic of the host's own costs this one reconcile, whose key is
+    /// requested again by its being dropped.
     async fn reconcile(&self, work: Work<Key>) {
+        let (plugin, object) = (self.revision.spec().name.clone(), work.key().clone());
+        if AssertUnwindSafe(self.reconcile_once(work)).catch_unwind().await.is_err() {
+            tracing::error!(plugin, %object, "the host panicked in a reconcile, which is tried again: this is a bug of the host");
+            self.metrics.errors.inc();
+            self.tally.count(End::Error, Instant::now());
+        }
+    }
+
+    async fn reconcile_once(&self, work: Work<Key>) {
         let Self { revision, metrics, reports, tracking, tally, .. } = self;
         let (plugin, id) = (revision.spec().name.as_str(), reconcile_id());
+        let version = revision.short_digest();
         let key = work.key().clone();
         let attempt = work.attempt();
         metrics.queued.observe(work.waited().as_secs_f64());
@@ -97,25 +112,25 @@ impl Worker {
         drop(active);
         let result = match called {
             Ok(Outcome::Done) => {
-                tracing::debug!(plugin, object = %key, reconcile_id = id, "reconciled");
+                tracing::debug!(plugin, object = %key, reconcile_id = id, revision = version, "reconciled");
                 work.done();
                 "success"
             }
             Ok(Outcome::RequeueAfter(after)) => {
-                tracing::debug!(plugin, object = %key, reconcile_id = id, "reconciled; again in {after:?}");
+                tracing::debug!(plugin, object = %key, reconcile_id = id, revision = version, "reconciled; again in {after:?}");
                 work.requeue_after(after);
                 "requeue_after"
             }
             Ok(Outcome::Transient(error)) => {
                 if reports.may_say(&error) {
-                    tracing::warn!(plugin, object = %key, reconcile_id = id, attempt, "failed, will be retried: {error}");
+                    tracing::warn!(plugin, object = %key, reconcile_id = id, revision = version, attempt, "failed, will be retried: {error}");
                 }
                 work.retry();
                 "error"
             }
             Ok(Outcome::Terminal(error)) => {
                 if reports.may_say(&error) {
-                    tracing::warn!(plugin, object = %key, reconcile_id = id, attempt, "failed, not retried until it changes: {error}");
+                    tracing::warn!(plugin, object = %key, reconcile_id = id, revision = version, attempt, "failed, not retried until it changes: {error}");
                 }
                 work.give_up();
                 "terminal_error"
@@ -166,8 +181,9 @@ impl Drop for Active<'_> {
     }
 }
 
-/// In every log line of a reconcile: unique within this process.
+/// In every log line of a reconcile: unique within this process, and hardly ever another process's.
 fn reconcile_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!("{:08x}", NEXT.fetch_add(1, Ordering::Relaxed))
+    static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
+    format!("{:06x}-{:08x}", *PROCESS & 0xff_ffff, NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -108,7 +108,16 @@ impl Client {
     pub fn trusting(limits: Limits, authorities: &str) -> Result<Self, Error> {
         let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(authorities.as_bytes()).collect();
         let roots = roots.map_err(|error| Error::NoTls(format!("the certificates are no PEM: {error}")))?;
-        Ok(Self { clients: Clients::new(roots)?, limits, progress: None })
+        Ok(Self { clients: Clients::new(roots, false)?, limits, progress: None })
+    }
+
+    /// One that reaches nothing of this machine's own addresses, by whatever name, redirect or answer of a
+    /// registry: for who may say where a component is, and may not ask what listens here.
+    ///
+    /// # Errors
+    /// The system trusts nobody.
+    pub fn outside(limits: Limits) -> Result<Self, Error> {
+        Ok(Self { clients: Clients::new(Vec::new(), true)?, limits, progress: None })
     }
 
     /// Has someone told of bytes of components: how many there are by now, and how many there will be, if that is

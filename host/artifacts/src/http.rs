@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use url::Url;
 use wheelhouse_core::printable::printable;
 
-use crate::clients::Clients;
+use crate::clients::{Clients, OwnAddress};
 use crate::error::{Error, Said};
 use crate::location::shown;
 use crate::reference::is_loopback;
@@ -62,7 +62,7 @@ impl Exchange {
     ) -> Result<Response, Error> {
         let (mut url, mut headers) = (url.clone(), headers.clone());
         for _ in 0..=REDIRECTS {
-            let request = self.clients.request(method, &url, &headers);
+            let request = self.clients.request(method, &url, &headers).map_err(|own| self.own(&own))?;
             let response = self.wait(request.send()).await?.map_err(|error| self.failed(&error))?;
             let Some(next) = self.redirect(&url, &response)? else { return Ok(response) };
             if next.origin() != url.origin() {
@@ -81,7 +81,7 @@ impl Exchange {
         headers: &HeaderMap,
         payload: Payload,
     ) -> Result<Response, Error> {
-        let request = self.clients.request(method, url, headers);
+        let request = self.clients.request(method, url, headers).map_err(|own| self.own(&own))?;
         let sent = Arc::new(AtomicU64::new(0));
         let body = Upload { sent: Arc::clone(&sent), left: payload.bytes, progress: payload.progress };
         let request =
@@ -207,6 +207,10 @@ impl Exchange {
 
     fn redirected(&self, why: String) -> Error {
         Error::Redirected { at: self.at.clone(), why }
+    }
+
+    fn own(&self, why: &OwnAddress) -> Error {
+        Error::Unreachable { at: self.at.clone(), why: why.to_string() }
     }
 
     fn stalled(&self) -> Error {

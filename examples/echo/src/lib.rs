@@ -9,7 +9,10 @@
 //! }
 //! ```
 //!
-//! It can also be told to fail some attempts, to trap, and to count in the status of what it reconciles.
+//! It can also be told to fail some attempts or for good, to trap, to take its time, to be asked again, and to count in
+//! the status of what it reconciles.
+
+#![allow(clippy::disallowed_methods, reason = "it takes as long as its configuration says")]
 
 use serde::Deserialize;
 use serde_json::json;
@@ -34,6 +37,18 @@ struct Echo {
     /// Whether each reconcile traps.
     #[serde(default)]
     traps: bool,
+    /// Whether what it reconciles fails for good.
+    #[serde(default)]
+    terminal: bool,
+    /// How long a reconcile takes.
+    #[serde(default)]
+    takes_ms: u64,
+    /// How long one may take.
+    timeout_ms: Option<u64>,
+    /// After how long it is to be asked again of what it has done.
+    again_after_ms: Option<u64>,
+    /// How often it is to be asked of everything.
+    resync_seconds: Option<u64>,
     /// A field of the status that is counted up in every reconcile.
     count_in: Option<String>,
 }
@@ -54,10 +69,12 @@ struct Listening {
     /// Of what is owned.
     #[serde(default)]
     any_owner: bool,
-    /// Of what is watched, one of the three.
+    /// Of what is watched, one of the four. The last is an annotation that the plugin itself looks for, before and after
+    /// the change.
     by_label: Option<String>,
     by_annotation: Option<String>,
     by_field: Option<String>,
+    by_plugin: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +103,7 @@ fn config_maps() -> Listening {
         by_label: None,
         by_annotation: None,
         by_field: None,
+        by_plugin: None,
     }
 }
 
@@ -104,6 +122,9 @@ impl Listening {
 
     fn watch(&self) -> Watch {
         let watch = Watch::of(self.source());
+        if let Some(annotation) = &self.by_plugin {
+            return watch.named(annotation);
+        }
         match (&self.by_label, &self.by_annotation, &self.by_field) {
             (Some(label), ..) => watch.by_label(label),
             (_, Some(annotation), _) => watch.by_annotation(annotation),
@@ -132,6 +153,12 @@ impl Reconciler for Echo {
             let every = Duration::from_secs(tick.every_seconds);
             spec = spec.ticks(&tick.name, every, tick.keys.iter().map(|text| key(text)));
         }
+        if let Some(ms) = self.timeout_ms {
+            spec = spec.timeout(Duration::from_millis(ms));
+        }
+        if let Some(seconds) = self.resync_seconds {
+            spec = spec.resync(Duration::from_secs(seconds));
+        }
         if self.count_in.is_some() {
             spec = spec.needs(Permission::to([Verb::Patch], &self.reconciles.kind).subresource("status"));
         }
@@ -145,6 +172,10 @@ impl Reconciler for Echo {
         let state = if object.is_some() { "there" } else { "absent" };
         info!("asked for {key}, which is {state}; attempt {attempt}, first seen at {since}");
         assert!(!self.traps, "on purpose");
+        std::thread::sleep(Duration::from_millis(self.takes_ms));
+        if self.terminal {
+            return Err(Error::terminal("on purpose"));
+        }
         if *attempt <= self.failures {
             return Err(ApiError::Unavailable("on purpose".into()).into());
         }
@@ -153,7 +184,14 @@ impl Reconciler for Echo {
             let status = json!({"status": {field: count}});
             client::merge_patch(&self.reconciles.kind, key, &status).subresource("status").send()?;
         }
-        Ok(Outcome::Done)
+        Ok(match self.again_after_ms {
+            Some(ms) => Outcome::RequeueAfter(Duration::from_millis(ms)),
+            None => Outcome::Done,
+        })
+    }
+
+    fn map(&self, annotation: &str, event: &Event) -> Vec<ObjectKey> {
+        event.states().filter_map(|object| object.annotation(annotation)).map(key).collect()
     }
 }
 

@@ -192,6 +192,108 @@ async fn a_tick_asks_for_what_may_not_exist_again_and_again() {
     eventually("it goes on", || async { (asked(&host, "default/ghost") > before).then_some(()) }).await;
 }
 
+const TOTAL: &str = "controller_runtime_reconcile_total{controller=\"echo\",result=";
+
+#[tokio::test]
+async fn how_a_reconcile_ends_decides_whether_it_is_asked_for_again() {
+    let reconciles = json!({"kind": "v1/ConfigMap", "namespaces": ["default"]});
+    let configured = |more: Value| {
+        let mut config = json!({"reconciles": reconciles});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        config
+    };
+    let host = echo(configured(json!({"againAfterMs": 100}))).await;
+    host.create(object("v1/ConfigMap", Some("default"), "a")).await;
+    eventually("again and again", || async { (asked(&host, "default/a") >= 4).then_some(()) }).await;
+    assert!(host.metric(&format!("{TOTAL}\"requeue_after\"}}")) >= 3.0);
+    assert!(!host.log().contains("which is there; attempt 2"), "none of them failed: {}", host.log());
+
+    // What fails for good is not asked for until it changes.
+    let configure = |config: Value| std::fs::write(host.file("echo.json"), config.to_string()).unwrap();
+    configure(configured(json!({"terminal": true})));
+    host.until("echo.wasm", "revision 2", |report| report["plugin"]["revision"] == 2).await;
+    let terminal = || host.metric(&format!("{TOTAL}\"terminal_error\"}}"));
+    eventually("it fails", || async { (terminal() >= 1.0).then_some(()) }).await;
+    host.create(object("v1/ConfigMap", Some("default"), "b")).await;
+    eventually("b fails", || async { (terminal() >= 2.0).then_some(()) }).await;
+    // By now, with one worker, the first would have been retried.
+    assert_eq!(terminal(), 2.0, "{}", host.log());
+    assert_eq!(host.report("echo.wasm").unwrap()["plugin"]["delayed"], 0);
+
+    // What takes longer than the plugin itself allows is stopped, and tried again.
+    configure(configured(json!({"takesMs": 20_000, "timeoutMs": 200})));
+    host.until("echo.wasm", "revision 3", |report| report["plugin"]["revision"] == 3).await;
+    let timeouts = || host.metric(&format!("{TOTAL}\"timeout\"}}"));
+    eventually("it is stopped", || async { (timeouts() >= 2.0).then_some(()) }).await;
+    host.logged("which is there; attempt 2").await;
+}
+
+#[tokio::test]
+async fn a_resync_asks_for_everything_again() {
+    let config =
+        json!({"resyncSeconds": 1, "reconciles": {"kind": "v1/ConfigMap", "namespaces": ["default"]}});
+    let host = echo(config).await;
+    for name in ["a", "b"] {
+        host.create(object("v1/ConfigMap", Some("default"), name)).await;
+    }
+    for key in ["default/a", "default/b"] {
+        eventually("again and again", || async { (asked(&host, key) >= 3).then_some(()) }).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_live_is_asked_for_before_what_was_there_already() {
+    let folder =
+        folder(&json!({"takesMs": 30, "reconciles": {"kind": "v1/ConfigMap", "namespaces": ["default"]}}));
+    let file = folder.path().join("echo.wasm");
+    let aside = folder.path().join("echo.aside");
+    std::fs::rename(&file, &aside).unwrap();
+    let host = Host::start_in(folder, &[]).await;
+    for number in 0..100 {
+        host.create(object("v1/ConfigMap", Some("default"), &format!("old-{number}"))).await;
+    }
+    std::fs::rename(&aside, &file).unwrap();
+    host.logged("asked for default/old-").await;
+    host.create(object("v1/ConfigMap", Some("default"), "new")).await;
+    host.logged("asked for default/new, ").await;
+    let log = host.log();
+    let before =
+        log.split("asked for default/new, ").next().unwrap().matches("asked for default/old-").count();
+    assert!(before < 90, "{before} of 100 came first");
+}
+
+#[tokio::test]
+async fn a_plugin_maps_what_it_was_and_what_it_is_and_an_owner_that_was_is_asked_for_too() {
+    let host = echo(json!({
+        "reconciles": {"kind": "v1/ConfigMap", "namespaces": ["default"], "when": "created"},
+        "watches": [{"kind": "v1/Node", "byPlugin": "example.com/config"}],
+        "owns": [{"kind": "v1/Service", "namespaces": ["default"], "anyOwner": true}],
+    }))
+    .await;
+    let mut uids = Vec::new();
+    for name in ["a", "b"] {
+        let created = host.create(object("v1/ConfigMap", Some("default"), name)).await;
+        uids.push(created.metadata.uid.unwrap());
+        until_asked(&host, &format!("default/{name}"), 1).await;
+    }
+    let annotated = |name: &str| json!({"annotations": {"example.com/config": format!("default/{name}")}});
+    host.create(with(object("v1/Node", None, "n"), annotated("a"))).await;
+    until_asked(&host, "default/a", 2).await;
+    // From one to the other: both are asked for.
+    host.patch("v1/Node", "", "n", json!({"metadata": annotated("b")})).await;
+    until_asked(&host, "default/a", 3).await;
+    until_asked(&host, "default/b", 2).await;
+
+    let owners = |name: &str, uid: &str| json!({"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": uid}]});
+    let mut service = with(object("v1/Service", Some("default"), "s"), owners("a", &uids[0]));
+    service["spec"] = json!({"ports": [{"port": 80}]});
+    host.create(service).await;
+    until_asked(&host, "default/a", 4).await;
+    host.patch("v1/Service", "default", "s", json!({"metadata": owners("b", &uids[1])})).await;
+    until_asked(&host, "default/a", 5).await;
+    until_asked(&host, "default/b", 3).await;
+}
+
 #[tokio::test]
 async fn all_attempts_are_told_the_same_moment_until_one_succeeds() {
     let host =

@@ -6,6 +6,7 @@
 //! it is new when its content is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -29,8 +30,8 @@ impl Source for Directory {
     }
 }
 
-/// What a look sees of a file without reading it.
-type Stat = (u64, Option<SystemTime>);
+/// What a look sees of a file without reading it: its size, its time, and which one it is, if links lead to others.
+type Stat = (u64, Option<SystemTime>, u64);
 
 /// Of a component and its configuration.
 type Stats = [Option<Stat>; 2];
@@ -110,7 +111,7 @@ async fn list(folder: &Path) -> std::io::Result<BTreeSet<PathBuf>> {
 
 async fn stat(path: &Path) -> Option<Stat> {
     let metadata = tokio::fs::metadata(path).await.ok()?;
-    Some((metadata.len(), metadata.modified().ok()))
+    Some((metadata.len(), metadata.modified().ok(), metadata.ino()))
 }
 
 impl Known {
@@ -145,7 +146,7 @@ mod tests {
     use super::*;
     use crate::binary::Form;
 
-    async fn next(changes: &mut mpsc::Receiver<Change>) -> Change {
+    async fn next_change(changes: &mut mpsc::Receiver<Change>) -> Change {
         let next = tokio::time::timeout(Duration::from_secs(10), changes.recv());
         next.await.expect("a change within 10 s").expect("the watch goes on")
     }
@@ -172,24 +173,49 @@ mod tests {
         std::fs::write(folder.path().join(".hidden.wasm"), "half a download").unwrap();
         let mut changes = start(folder.path());
 
-        let Change::Present(id, wanted) = next(&mut changes).await else { panic!("the file first") };
+        let Change::Present(id, wanted) = next_change(&mut changes).await else { panic!("the file first") };
         assert_eq!(
             (id, bytes(&wanted), wanted.config.as_str()),
             (PluginId::File(file.clone()), b"one".to_vec(), "{}")
         );
-        assert!(matches!(next(&mut changes).await, Change::InitialDone));
+        assert!(matches!(next_change(&mut changes).await, Change::InitialDone));
 
         std::fs::write(&file, "two!").unwrap();
-        let Change::Present(_, wanted) = next(&mut changes).await else { panic!("the change") };
+        let Change::Present(_, wanted) = next_change(&mut changes).await else { panic!("the change") };
         assert_eq!(bytes(&wanted), b"two!");
 
         std::fs::write(config_path(&file), r#"{"a":1}"#).unwrap();
-        let Change::Present(_, wanted) = next(&mut changes).await else { panic!("the configuration") };
+        let Change::Present(_, wanted) = next_change(&mut changes).await else { panic!("the configuration") };
         assert_eq!(wanted.config, r#"{"a":1}"#);
 
         std::fs::remove_file(&file).unwrap();
-        let Change::Gone(id) = next(&mut changes).await else { panic!("the removal") };
+        let Change::Gone(id) = next_change(&mut changes).await else { panic!("the removal") };
         assert_eq!(id, PluginId::File(file));
+    }
+
+    #[tokio::test]
+    async fn a_link_that_is_switched_is_another_file_whatever_its_size_and_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let then = SystemTime::now() - Duration::from_secs(60);
+        for (name, content) in [("1", "one"), ("2", "two")] {
+            std::fs::create_dir(data.path().join(name)).unwrap();
+            let file = data.path().join(name).join("a.wasm");
+            std::fs::write(&file, content).unwrap();
+            std::fs::File::open(&file).unwrap().set_modified(then).unwrap();
+        }
+        // As kubelet mounts a ConfigMap.
+        let (now, next) = (data.path().join("..data"), data.path().join("..next"));
+        std::os::unix::fs::symlink(data.path().join("1"), &now).unwrap();
+        std::os::unix::fs::symlink(now.join("a.wasm"), folder.path().join("a.wasm")).unwrap();
+        let mut changes = start(folder.path());
+        let Change::Present(_, wanted) = next_change(&mut changes).await else { panic!("the file first") };
+        assert_eq!(bytes(&wanted), b"one");
+        assert!(matches!(next_change(&mut changes).await, Change::InitialDone));
+        std::os::unix::fs::symlink(data.path().join("2"), &next).unwrap();
+        std::fs::rename(&next, &now).unwrap();
+        let Change::Present(_, wanted) = next_change(&mut changes).await else { panic!("the change") };
+        assert_eq!(bytes(&wanted), b"two");
     }
 
     #[tokio::test]
@@ -198,13 +224,13 @@ mod tests {
         let (same, other) = (folder.path().join("a.wasm"), folder.path().join("b.wasm"));
         std::fs::write(&same, "one").unwrap();
         let mut changes = start(folder.path());
-        assert!(matches!(next(&mut changes).await, Change::Present(..)));
-        assert!(matches!(next(&mut changes).await, Change::InitialDone));
+        assert!(matches!(next_change(&mut changes).await, Change::Present(..)));
+        assert!(matches!(next_change(&mut changes).await, Change::InitialDone));
 
         std::fs::write(&same, "one").unwrap();
         std::fs::write(&other, "other").unwrap();
         // Files are told in the order of their names: were it a change, `a` would come first.
-        let Change::Present(id, _) = next(&mut changes).await else { panic!("a change") };
+        let Change::Present(id, _) = next_change(&mut changes).await else { panic!("a change") };
         assert_eq!(id, PluginId::File(other));
     }
 
@@ -215,13 +241,13 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("a.wasm"), "one").unwrap();
         let mut changes = start(&folder);
-        assert!(matches!(next(&mut changes).await, Change::Present(..)));
-        assert!(matches!(next(&mut changes).await, Change::InitialDone));
+        assert!(matches!(next_change(&mut changes).await, Change::Present(..)));
+        assert!(matches!(next_change(&mut changes).await, Change::InitialDone));
 
         std::fs::rename(&folder, &away).unwrap();
         std::fs::write(away.join("b.wasm"), "two").unwrap();
         std::fs::rename(&away, &folder).unwrap();
-        let Change::Present(id, _) = next(&mut changes).await else {
+        let Change::Present(id, _) = next_change(&mut changes).await else {
             panic!("the new file, and nothing gone")
         };
         assert_eq!(id, PluginId::File(folder.join("b.wasm")));

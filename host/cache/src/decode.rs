@@ -148,8 +148,8 @@ impl Decoder {
         Ok(page)
     }
 
-    /// Likewise, one after the other: what is in the page, and the page without any of it. That takes a tenth of
-    /// the time; the rest is what [`Self::add`] takes.
+    /// Likewise, one after the other: what is in the page, and the page without any of it. That is a scan;
+    /// what takes long is [`Self::add`].
     ///
     /// # Errors
     /// If it is none.

@@ -36,13 +36,17 @@ impl IndexFn {
     /// 64 KiB of them is not indexed.
     pub fn field(path: FieldPath) -> Self {
         let label = path.as_label().map(Into::into);
+        let said = std::sync::atomic::AtomicBool::new(false);
         let values = move |object: &Object| {
             let values = path.texts(object.value());
             if values.iter().map(|value| value.len() + size_of::<String>()).sum::<usize>() > MOST {
-                tracing::warn!(
-                    object = %object.key(), %path, values = values.len(),
-                    "the object is not indexed: it has more than 64 KiB of values there"
-                );
+                // Not each time that such an object changes: whoever writes objects would fill the log.
+                if !said.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                    tracing::warn!(
+                        object = %object.key(), %path, values = values.len(),
+                        "the object is not indexed, and no other one like it: it has more than 64 KiB of values there"
+                    );
+                }
                 return Vec::new();
             }
             values.into_iter().map(Into::into).collect()

@@ -1,5 +1,5 @@
-//! A component on its way: its bytes until they are compiled, and then what they were compiled to. Whoever is to
-//! remember which one it was does not keep its bytes in memory.
+//! A component on its way: its bytes until they are compiled, and then what they were compiled to, or why they cannot
+//! be. Whoever is to remember which one it was does not keep its bytes in memory.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +19,8 @@ pub(crate) struct Binary {
 pub(crate) enum Form {
     Bytes(Arc<[u8]>),
     Compiled(Compiled),
+    /// Why they cannot be compiled.
+    Broken(Arc<str>),
 }
 
 impl Binary {
@@ -42,6 +44,11 @@ impl Binary {
     /// The bytes are not needed any more.
     pub(crate) fn compiled(&self, compiled: &Compiled) {
         *self.lock() = Form::Compiled(compiled.clone());
+    }
+
+    /// Nor are they, if they cannot be compiled.
+    pub(crate) fn broken(&self, why: &str) {
+        *self.lock() = Form::Broken(why.into());
     }
 }
 

@@ -59,7 +59,10 @@ impl Claims {
             );
             return Err(taken("NameTaken", message));
         }
-        match self.meeting(claim).find(|(_, other)| !claim.shares && !other.shares) {
+        // A Plugin of a namespace keeps nobody from what is the whole cluster's.
+        let yields = |other: &Claim| claim.id.namespace().is_none() && other.id.namespace().is_some();
+        let refuses = |other: &Claim| !claim.shares && !other.shares && !yields(other);
+        match self.meeting(claim).find(|(_, other)| refuses(other)) {
             Some((other, held)) => {
                 let message = format!(
                     "{} is reconciled by the plugin {other} of {}, in the same namespaces; remove one, or set spec.allowSharedKind of one of them if they are meant for each other",
@@ -132,6 +135,14 @@ mod tests {
             claims.take("p", claim("a", held, shares));
             assert_eq!(reason(&claims, "q", &claim("b", wants, too)), expected, "{held:?} {wants:?}");
         }
+        // One of a namespace has no claim against the whole cluster's.
+        let mut claims = Claims::default();
+        let tenant = PluginId::Resource { namespace: "x".to_owned(), name: "t".to_owned() };
+        claims.take("x.t", Claim { id: tenant.clone(), ..claim("t", &["x"], false) });
+        assert_eq!(reason(&claims, "q", &claim("b", &[], false)), None);
+        claims.take("q", claim("b", &[], false));
+        let later = Claim { id: tenant, ..claim("t", &["x"], false) };
+        assert_eq!(reason(&claims, "x.t", &later), Some("KindTaken"));
         let mut claims = Claims::default();
         let other = Claim { kind: "v1/Secret".parse().unwrap(), ..claim("a", &[], false) };
         claims.take("p", other);

@@ -1,5 +1,6 @@
-//! The components that were fetched last, kept on disk from one start of a host to the next: a registry that is
-//! down keeps no plugin from starting.
+//! The last good components, kept on disk from one start of a host to the next: a registry that is down keeps no
+//! plugin from starting. What was fetched is kept, and takes the place of what was good before once it has proved
+//! itself.
 //!
 //! Each resource has a file of its own: nobody runs what others' credentials have fetched. A file is read only by
 //! the one who has written it, and only as long as the resource, and where its component is, are the same. It
@@ -7,7 +8,7 @@
 //! time makes room for what is new. Hosts of several clusters may share a folder.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,8 +19,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use wheelhouse_artifacts::{ComponentDigest, Resolved};
 
-/// How a file's name ends.
+use crate::plugin_id::PluginId;
+
+/// How a file's name ends, and what is before that.
 const ENTRY: &str = ".component";
+const GOOD: &str = "";
+const NEW: &str = ".new";
 /// Bytes that are kept in all.
 const ROOM: u64 = 2 << 30;
 /// Permissions of others.
@@ -31,6 +36,11 @@ pub(crate) struct ComponentStore {
     folder: PathBuf,
     room: u64,
     written: AtomicU64,
+}
+
+/// By what the components of a resource are kept: no other cluster's has the same.
+pub(crate) fn name_of(id: &PluginId, uid: &str) -> String {
+    format!("{id} {uid}")
 }
 
 /// What is kept for one resource.
@@ -72,28 +82,32 @@ impl ComponentStore {
         Ok(Self { folder: folder.to_owned(), room: ROOM, written: AtomicU64::new(0) })
     }
 
-    /// What was kept last under this name, if it is `owner`'s: of the same resource, from the same place.
+    /// What was good last of what was kept under this name, or what has not proved itself yet if nothing has; if it is
+    /// `owner`'s: of the same resource, from the same place.
     pub(crate) fn get(&self, name: &str, owner: &str) -> Option<Kept> {
-        let path = self.path(name);
-        let content = fs::read(&path).ok()?;
+        [GOOD, NEW].into_iter().find_map(|state| self.read(&self.path(name, state), owner))
+    }
+
+    fn read(&self, path: &Path, owner: &str) -> Option<Kept> {
+        let content = fs::read(path).ok()?;
         let end = content.iter().position(|byte| *byte == b'\n')?;
         let (header, component) = (content.get(..end)?, content.get(end.saturating_add(1)..)?);
         let header: Header = serde_json::from_slice(header).ok()?;
         let found = ComponentDigest::of(component);
         if found.to_string() != header.component {
             tracing::warn!(file = %path.display(), "damaged, and fetched again");
-            let _ = fs::remove_file(&path);
+            let _ = fs::remove_file(path);
             return None;
         }
         // Only the order in which files make room depends on it.
-        let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
         let size = Some(component.len() as u64);
         let manifest = header.manifest.and_then(|manifest| manifest.parse().ok());
         let resolved = Resolved { manifest, component: Some(found), size, etag: header.etag };
         (header.owner == digest(owner)).then(|| Kept { component: component.into(), resolved })
     }
 
-    /// Keeps this instead.
+    /// Keeps this, beside what was good last.
     ///
     /// # Errors
     /// The disk's.
@@ -105,7 +119,7 @@ impl ComponentStore {
             manifest: resolved.manifest.map(|manifest| manifest.to_string()),
             etag: resolved.etag.clone(),
         };
-        let path = self.path(name);
+        let path = self.path(name, NEW);
         let number = self.written.fetch_add(1, Ordering::Relaxed);
         let part = self.folder.join(format!(".{}-{number}.part", std::process::id()));
         let written = OpenOptions::new()
@@ -126,6 +140,18 @@ impl ComponentStore {
             return written;
         }
         self.make_room(&path)
+    }
+
+    /// What was kept last has proved itself, if it is this component.
+    pub(crate) fn prove(&self, name: &str, component: &str) {
+        let new = self.path(name, NEW);
+        let mut line = String::new();
+        let read = File::open(&new).and_then(|file| BufReader::new(file).read_line(&mut line));
+        let header = read.ok().and_then(|_| serde_json::from_str::<Header>(&line).ok());
+        if header.is_some_and(|header| header.component == component) {
+            // If that cannot be, the one before is what is good.
+            let _ = fs::rename(&new, self.path(name, GOOD));
+        }
     }
 
     /// Removes what was not used for the longest time, but for this, until the rest is small enough.
@@ -154,16 +180,14 @@ impl ComponentStore {
 
     /// Forgets one.
     pub(crate) fn remove(&self, name: &str) {
-        let _ = fs::remove_file(self.path(name));
+        for state in [GOOD, NEW] {
+            let _ = fs::remove_file(self.path(name, state));
+        }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(file_name(name))
+    fn path(&self, name: &str, state: &str) -> PathBuf {
+        self.folder.join(format!("{}{state}{ENTRY}", digest(name)))
     }
-}
-
-fn file_name(name: &str) -> String {
-    format!("{}{ENTRY}", digest(name))
 }
 
 #[cfg(test)]
@@ -198,9 +222,29 @@ mod tests {
         assert_eq!(again.get("a", "another"), None);
         assert_eq!(again.get("b", "owner"), None);
         again.put("a", "another", &kept(b"")).unwrap();
-        assert_eq!((again.get("a", "another"), again.get("a", "owner")), (Some(kept(b"")), None));
+        assert_eq!(again.get("a", "owner"), None, "it was not proved to be good");
+        assert_eq!(again.get("a", "another"), Some(kept(b"")));
         again.remove("a");
         assert_eq!(again.get("a", "another"), None);
+    }
+
+    #[test]
+    fn what_was_good_last_counts_until_another_one_has_proved_itself() {
+        let (_parent, store) = store();
+        let digest = |kept: &Kept| ComponentDigest::of(&kept.component).to_string();
+        let (one, two) = (kept(b"one"), kept(b"two"));
+        store.put("a", "owner", &one).unwrap();
+        assert_eq!(store.get("a", "owner"), Some(one.clone()), "there is no other");
+        store.prove("a", &digest(&one));
+        store.put("a", "owner", &two).unwrap();
+        assert_eq!(store.get("a", "owner"), Some(one.clone()));
+        store.prove("a", &digest(&one));
+        assert_eq!(store.get("a", "owner"), Some(one), "that was not about the new one");
+        store.prove("a", &digest(&two));
+        assert_eq!(store.get("a", "owner"), Some(two));
+        store.prove("b", "sha256:0");
+        store.remove("a");
+        assert_eq!(fs::read_dir(&store.folder).unwrap().count(), 0);
     }
 
     #[test]
@@ -209,10 +253,10 @@ mod tests {
         for (name, age) in [("a", 30), ("b", 20), ("c", 10)] {
             store.put(name, "owner", &kept(b"x")).unwrap();
             let then = SystemTime::now() - std::time::Duration::from_secs(age);
-            File::open(store.path(name)).unwrap().set_modified(then).unwrap();
+            File::open(store.path(name, NEW)).unwrap().set_modified(then).unwrap();
         }
         assert!(store.get("a", "owner").is_some(), "which is a use");
-        store.room = fs::metadata(store.path("a")).unwrap().len() * 2;
+        store.room = fs::metadata(store.path("a", NEW)).unwrap().len() * 2;
         store.put("d", "owner", &kept(b"x")).unwrap();
         let left = ["a", "b", "c", "d"].map(|name| store.get(name, "owner").is_some());
         assert_eq!(left, [true, false, false, true]);
@@ -226,7 +270,7 @@ mod tests {
     fn hostile_what_is_damaged_is_not_taken() {
         let (_parent, store) = store();
         store.put("a", "owner", &kept(b"component")).unwrap();
-        let path = store.path("a");
+        let path = store.path("a", NEW);
         let whole = fs::read(&path).unwrap();
         for damaged in [
             whole.strip_suffix(b"t").unwrap().to_vec(),
@@ -255,6 +299,6 @@ mod tests {
         // Nor is anything in it anybody else's, or the name of a place that may have a secret in it.
         let (_parent, store) = store();
         store.put("a", "owner", &kept(b"x")).unwrap();
-        assert_eq!(fs::metadata(store.path("a")).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(store.path("a", NEW)).unwrap().mode() & 0o777, 0o600);
     }
 }

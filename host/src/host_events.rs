@@ -91,6 +91,17 @@ impl Voice {
         self.say(id, EventType::Normal, reason, action, &format!("plugin {plugin} {what}"));
     }
 
+    /// Its source has it no more, and what ran of it has ended.
+    pub(crate) fn removed(&self, id: &PluginId) {
+        self.say(
+            id,
+            EventType::Normal,
+            "PluginRemoved",
+            "Remove",
+            &format!("{} is gone: nothing of it runs", id.name()),
+        );
+    }
+
     /// There is nothing more to tell of it.
     pub(crate) fn forget(&self, id: &PluginId) {
         lock(&self.resources).remove(id);

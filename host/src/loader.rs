@@ -22,7 +22,7 @@ use crate::history::{Entry, History, State};
 use crate::leader::Driven;
 use crate::plugin_id::PluginId;
 use crate::plugins::{Phase, Plugins, lock};
-use crate::preparation::{Content, From, Preparation, Problem, Ready, Recipe, Step};
+use crate::preparation::{Content, From, Preparation, Prepares, Problem, ROLLED_BACK, Ready, Recipe, Step};
 use crate::source::Wanted;
 
 /// How often a revision on probation is looked at.
@@ -84,7 +84,7 @@ pub(crate) struct Loader {
 
 /// A preparation under way, which ends when this is dropped.
 #[derive(Default)]
-struct Preparing(Option<JoinHandle<Option<Ready>>>);
+struct Preparing(Option<JoinHandle<Option<Prepares>>>);
 
 impl Preparing {
     fn start(&mut self, preparation: Preparation, from: From) {
@@ -99,7 +99,7 @@ impl Preparing {
     }
 
     /// What has come of it; for ever none while there is none.
-    async fn ended(&mut self) -> Option<Ready> {
+    async fn ended(&mut self) -> Option<Prepares> {
         let Some(task) = &mut self.0 else { return std::future::pending().await };
         let ready = task.await;
         self.0 = None;
@@ -152,13 +152,16 @@ impl Loader {
             tokio::select! {
                 biased;
                 changed = self.wanted.changed() => match changed {
-                    Ok(()) => self.want().await,
+                    Ok(()) if self.want().await => {}
+                    Ok(()) => return,
                     Err(_) => break,
                 },
                 Some(order) = self.orders.recv() => self.obey(order).await,
                 Ok(()) = self.grants.changed() => self.grants_changed().await,
-                ready = self.preparing.ended() => if let Some(ready) = ready {
-                    self.take_over(ready).await;
+                prepared = self.preparing.ended() => match prepared {
+                    Some(Prepares::Ready(ready)) => self.take_over(*ready).await,
+                    Some(Prepares::Same) => self.runs_already(),
+                    None => {}
                 },
                 _ = look.tick(), if self.trial.is_some() => self.judge().await,
                 () = works(self.driven.as_ref()), if !self.told => self.tell(),
@@ -210,16 +213,23 @@ impl Loader {
         }
     }
 
-    /// Under other terms: what ran last, or what its source wants if nothing has run.
+    /// Under other terms: what its source wants, if nothing has run or if that has failed; else what ran last.
     fn prepare_again(&mut self) {
-        let from = match self.history.current() {
-            Some(current) => From::Kept(current.recipe.clone(), current.number),
-            None => match self.content.clone() {
-                Some(content) => From::Source(content),
-                None => return,
-            },
+        let failed = self.plugins.problem(&self.id).is_some_and(|problem| problem.reason != ROLLED_BACK);
+        let from = match (self.history.current(), self.content.clone()) {
+            (None, Some(content)) => From::Source(content),
+            (Some(_), Some(content)) if failed => From::Source(content),
+            (Some(current), _) => From::Kept(current.recipe.clone(), current.number),
+            (None, None) => return,
         };
         self.prepare(from);
+    }
+
+    /// What its source wants is what runs: what was rolled back is not what it wants any more.
+    fn runs_already(&mut self) {
+        self.rejected = None;
+        self.publish();
+        self.plugins.update(&self.id, |slot| (slot.phase, slot.problem) = (Phase::Running, None));
     }
 
     fn controller(&self) -> Option<Arc<Controller>> {
@@ -230,14 +240,23 @@ impl Loader {
     async fn take_over(&mut self, ready: Ready) {
         let Ready { prepared, recipe, again } = ready;
         let spec = Arc::clone(prepared.spec());
+        let same =
+            |old: &Arc<Controller>| old.reconciled() == spec.reconciles.kind && old.spec().name == spec.name;
+        let old = self.controller().filter(same);
+        if old.is_none() {
+            let claim = Claim::new(&self.id, &spec, self.plugins.shares_kind(&self.id));
+            let free = lock(&self.plugins.inner.claims).check(&spec.name, &claim);
+            if let Err(problem) = free {
+                return self.claim_refused(problem);
+            }
+            // Another kind or name is another plugin: the old one ends first, and has what it has until then.
+            self.make_way(&spec).await;
+        }
         if let Err(problem) = self.claim(&spec) {
             return self.claim_refused(problem);
         }
-        let old = self.controller();
-        let same =
-            |old: &Arc<Controller>| old.reconciled() == spec.reconciles.kind && old.spec().name == spec.name;
         let mut trial = None;
-        match old.filter(same) {
+        match old {
             Some(controller) => {
                 let kept = self.trial.take();
                 let (number, old) = (self.number(), self.history.current().map(|old| old.recipe.clone()));
@@ -253,20 +272,7 @@ impl Loader {
                     _ => None,
                 };
             }
-            None => {
-                // Another kind or name is another plugin: the old one ends first.
-                if let Some(old) = self.controller() {
-                    let (old, new) = (old.status(), &spec.reconciles.kind);
-                    tracing::warn!(
-                        plugin = old.name,
-                        "what comes now is called {} and reconciles {new}, where this one reconciles {}: this one ends, and all that it was asked for",
-                        spec.name,
-                        old.reconciles
-                    );
-                }
-                self.halt().await;
-                self.start(prepared).await;
-            }
+            None => self.start(prepared).await,
         }
         self.trial = trial;
         match again {
@@ -279,7 +285,26 @@ impl Loader {
         }
         let state = if self.trial.is_some() { State::OnProbation } else { State::Active };
         self.note(recipe, again, state);
+        if self.trial.is_none() && again.is_none() {
+            self.prove();
+        }
+        // What it is granted may have changed while it was made ready, and nobody was there to heed it.
+        self.grants_changed().await;
         self.tell_what_is_denied();
+    }
+
+    /// Ends what runs for a revision that is another plugin.
+    async fn make_way(&mut self, spec: &Spec) {
+        if let Some(old) = self.controller() {
+            let (old, new) = (old.status(), &spec.reconciles.kind);
+            tracing::warn!(
+                plugin = old.name,
+                "what comes now is called {} and reconciles {new}, where this one reconciles {}: this one ends, and all that it was asked for",
+                spec.name,
+                old.reconciles
+            );
+        }
+        self.halt().await;
     }
 
     async fn start(&mut self, prepared: Prepared) {
@@ -291,8 +316,9 @@ impl Loader {
         self.driven = self.plugins.inner.election.drive(&controller, &self.shared.fence).await;
         let candidate = self.driven.as_ref().map(|driven| Arc::clone(&driven.candidate));
         let how = if candidate.is_some() { "ready to run under its lease" } else { "running" };
+        let before = self.number();
         self.plugins.update(&self.id, |slot| {
-            (slot.controller, slot.candidate) = (Some(controller), candidate);
+            (slot.controller, slot.candidate, slot.before) = (Some(controller), candidate, before);
         });
         let (plugin, version) = (spec.name.as_str(), spec.version.as_str());
         tracing::info!(plugin, version, digest, reconciles = %spec.reconciles.kind, "{how}");
@@ -327,7 +353,13 @@ impl Loader {
         self.history.push(entry, again);
         self.told = false;
         self.publish();
-        self.plugins.update(&self.id, |slot| (slot.phase, slot.problem) = (Phase::Running, None));
+        // While its source has nothing, what runs is what it had before.
+        let is_wanted = again.is_none() || self.content.is_some();
+        self.plugins.update(&self.id, |slot| {
+            if is_wanted || slot.problem.is_none() {
+                (slot.phase, slot.problem) = (Phase::Running, None);
+            }
+        });
     }
 
     /// Tells the cluster what runs here.
@@ -347,6 +379,13 @@ impl Loader {
         self.plugins.update(&self.id, |slot| (slot.revisions, slot.rejected) = (reports, rejected));
     }
 
+    /// What runs is good.
+    fn prove(&self) {
+        if let (Some(uid), Some(current)) = (&self.uid, self.history.current()) {
+            self.plugins.prove(&self.id, uid, &current.digest);
+        }
+    }
+
     /// Looks at how the revision that is on probation does.
     async fn judge(&mut self) {
         let (Some(trial), Some(controller)) = (&self.trial, self.controller()) else { return };
@@ -359,6 +398,7 @@ impl Loader {
                 self.trial = None;
                 self.history.set_state(State::Active);
                 self.publish();
+                self.prove();
             }
             Verdict::Failed(reason) => self.roll_back(&controller, &reason).await,
         }
@@ -380,7 +420,7 @@ impl Loader {
             slot.phase = Phase::Failed;
             slot.problem = Some(Problem {
                 step: Step::Run,
-                reason: "RolledBack",
+                reason: ROLLED_BACK,
                 message: format!(
                     "revision {failed} was rolled back, and is not tried again until its component or its configuration changes: {reason}"
                 ),

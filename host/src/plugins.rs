@@ -9,13 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use wheelhouse_controller::{Controller, PluginStatus, Runtime};
-use wheelhouse_core::Spec;
 use wheelhouse_core::usage::Usage;
+use wheelhouse_core::{Grant, Spec};
 
 use crate::claims::{Claim, Claims};
+use crate::component_store::{ComponentStore, name_of};
 use crate::grants::Grants;
 use crate::history::RevisionReport;
 use crate::host_events::Voice;
@@ -24,6 +26,9 @@ use crate::loader::{Loader, Order, What};
 use crate::plugin_id::PluginId;
 use crate::preparation::{Problem, Step};
 use crate::source::{Change, Ordered, Wanted};
+
+/// A host is ready though components are still being fetched after so long.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where what a plugin's source wants is on its way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -94,6 +99,8 @@ pub(crate) struct Slot {
     pub(crate) ordered: Option<Arc<Ordered>>,
     /// Which of the resource's generations all this is about.
     pub(crate) generation: Option<i64>,
+    /// How many revisions the plugin had before its controller, which counts from 1 on.
+    pub(crate) before: u64,
     /// What was fetched for it, as people name it.
     pub(crate) artifact: Option<String>,
     /// Whether what its source wants was rolled back.
@@ -146,11 +153,20 @@ pub(crate) struct Inner {
     pub(crate) claims: Mutex<Claims>,
     pub(crate) grants: watch::Receiver<Arc<Grants>>,
     pub(crate) election: Election,
+    /// Where the last good components are kept.
+    store: Option<Arc<ComponentStore>>,
     /// Held while a plugin is granted something, so that the newest grants are what counts in the end.
     pub(crate) granting: Mutex<()>,
     ready: watch::Sender<bool>,
     /// Something in a slot is another by now.
     changed: watch::Sender<()>,
+}
+
+/// What a source wants of one plugin, for the plugin's task.
+struct Wish {
+    newest: watch::Sender<Option<Wanted>>,
+    /// Closed when the task has ended.
+    ended: oneshot::Receiver<()>,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -163,6 +179,7 @@ impl Plugins {
         settings: Settings,
         grants: watch::Receiver<Arc<Grants>>,
         election: Election,
+        store: Option<Arc<ComponentStore>>,
     ) -> Self {
         let (slots, claims) = (Mutex::default(), Mutex::default());
         let (ready, changed) = (watch::Sender::new(false), watch::Sender::new(()));
@@ -177,6 +194,7 @@ impl Plugins {
             claims,
             grants,
             election,
+            store,
             granting,
             ready,
             changed,
@@ -191,7 +209,9 @@ impl Plugins {
         mut changes: mpsc::Receiver<Change>,
         stop: impl Future<Output = ()>,
     ) {
-        let mut wishes: HashMap<PluginId, watch::Sender<Option<Wanted>>> = HashMap::new();
+        let mut wishes: HashMap<PluginId, Wish> = HashMap::new();
+        // Of those that are gone, and have not ended yet.
+        let mut endings: HashMap<PluginId, oneshot::Receiver<()>> = HashMap::new();
         let mut tasks = JoinSet::new();
         let mut grants = self.inner.grants.clone();
         tokio::pin!(stop);
@@ -199,6 +219,11 @@ impl Plugins {
             let change = tokio::select! {
                 () = &mut stop => break,
                 change = changes.recv() => change,
+                Some(_) = tasks.join_next() => {
+                    let goes_on = |ended: &mut oneshot::Receiver<()>| ended.try_recv() == Err(TryRecvError::Empty);
+                    endings.retain(|_, ended| goes_on(ended));
+                    continue;
+                }
                 // Whatever the plugins' tasks are busy with. What follows from it is for them.
                 Ok(()) = grants.changed() => {
                     for (id, controller) in self.running() {
@@ -212,24 +237,43 @@ impl Plugins {
                     match &wanted.ordered {
                         // Whatever its task is busy with, its terms count at once. What else follows is for it.
                         Some(ordered) => {
+                            // What runs yet of a resource that is gone has nothing of the new one's grant.
+                            let anothers = self.is_anothers(&id, &ordered.uid);
                             self.take_terms(&id, ordered);
-                            if let Some(controller) = self.controller(&id) {
-                                let _ = self.uphold(&id, &controller);
+                            match self.controller(&id) {
+                                Some(controller) if anothers => {
+                                    controller.granted().set(Grant::nothing());
+                                }
+                                Some(controller) => {
+                                    let _ = self.uphold(&id, &controller);
+                                }
+                                None => {}
                             }
                         }
                         None => self.update(&id, |slot| slot.phase = Phase::Loading),
                     }
-                    let wish = wishes.entry(id.clone()).or_insert_with(|| {
-                        let (wish, wished) = watch::channel(None);
+                    if let Some(Wish { newest, .. }) = wishes.get(&id) {
+                        newest.send_replace(Some(wanted));
+                        continue;
+                    }
+                    let (newest, wished) = watch::channel(Some(wanted));
+                    let (ends, ended) = oneshot::channel();
+                    wishes.insert(id.clone(), Wish { newest, ended });
+                    let (before, plugins) = (endings.remove(&id), self.clone());
+                    tasks.spawn(async move {
+                        if let Some(before) = before {
+                            // Nothing is ever sent: its sender goes.
+                            let _ = before.await;
+                        }
                         let (orders, ordered) = mpsc::channel(8);
-                        tasks.spawn(Loader::new(self.clone(), id, wished, orders, ordered).run());
-                        wish
+                        Loader::new(plugins, id, wished, orders, ordered).run().await;
+                        drop(ends);
                     });
-                    wish.send_replace(Some(wanted));
                 }
                 Some(Change::Gone(id)) => {
-                    if let Some(wish) = wishes.get(&id) {
-                        wish.send_replace(None);
+                    if let Some(Wish { newest, ended }) = wishes.remove(&id) {
+                        newest.send_replace(None);
+                        endings.insert(id, ended);
                     }
                 }
                 Some(Change::InitialDone) => {
@@ -260,7 +304,11 @@ impl Plugins {
             loop {
                 timer.tick().await;
                 let slots = lock(&plugins.inner.slots);
-                if slots.values().all(|slot| slot.phase != Phase::Loading) {
+                // Nobody's registry keeps the host from being ready for long.
+                let patient = begun.elapsed() < PATIENCE;
+                let is_open =
+                    |slot: &Slot| slot.phase == Phase::Loading && (patient || slot.step != Step::Fetch);
+                if !slots.values().any(is_open) {
                     let running = slots.values().filter(|slot| slot.controller.is_some()).count();
                     let all = slots.len();
                     tracing::info!(
@@ -413,7 +461,31 @@ impl Plugins {
     /// From now on a plugin has these terms.
     pub(crate) fn take_terms(&self, id: &PluginId, ordered: &Arc<Ordered>) {
         self.voice().is_on(id, &ordered.uid);
-        self.update(id, |slot| slot.ordered = Some(Arc::clone(ordered)));
+        self.update(id, |slot| {
+            if slot.ordered.as_ref().is_some_and(|before| before.uid != ordered.uid) {
+                // What there is to tell is of another resource yet.
+                slot.generation = None;
+            }
+            slot.ordered = Some(Arc::clone(ordered));
+        });
+    }
+
+    /// A component of a resource does well.
+    pub(crate) fn prove(&self, id: &PluginId, uid: &str, digest: &str) {
+        let Some(store) = self.inner.store.clone() else { return };
+        let (name, digest) = (name_of(id, uid), digest.to_owned());
+        tokio::task::spawn_blocking(move || store.prove(&name, &digest));
+    }
+
+    /// Why what its source wants does not run, if that is so.
+    pub(crate) fn problem(&self, id: &PluginId) -> Option<Problem> {
+        lock(&self.inner.slots).get(id).and_then(|slot| slot.problem.clone())
+    }
+
+    /// Whether what is in the slot is of another resource, which had the name before.
+    fn is_anothers(&self, id: &PluginId, uid: &str) -> bool {
+        let slots = lock(&self.inner.slots);
+        slots.get(id).and_then(|slot| slot.ordered.as_ref()).is_some_and(|ordered| ordered.uid != uid)
     }
 
     /// Whether a plugin of a resource may have its name and its kind by now. Files have that looked at when
@@ -467,9 +539,8 @@ impl Slot {
     pub(crate) fn state(&self) -> (Phase, Option<PluginStatus>, Option<Standing>) {
         let leader = self.candidate.as_ref().map(|candidate| candidate.standing());
         let mut plugin = self.controller.as_ref().map(|controller| controller.status());
-        // A controller counts from 1 on, and the plugin goes on counting when another kind makes it another one.
-        if let (Some(plugin), Some(newest)) = (&mut plugin, self.revisions.first()) {
-            plugin.revision = newest.revision;
+        if let Some(plugin) = &mut plugin {
+            plugin.revision += self.before;
         }
         let phase = match self.phase {
             Phase::Running if plugin.as_ref().is_some_and(|plugin| plugin.paused) => Phase::Paused,

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use wheelhouse_controller::{PrepareError, Prepared, Shared};
 use wheelhouse_core::Spec;
-use wheelhouse_sandbox::{Compiled, DescribeError};
+use wheelhouse_sandbox::{CallError, Compiled, DescribeError};
 
 use crate::binary::{Binary, Form};
 use crate::grants::{Grants, Terms};
 use crate::plugin_id::PluginId;
-use crate::plugins::{Phase, Plugins};
+use crate::plugins::Plugins;
 
 /// How often a plugin that waits for the cluster is tried: it costs a request or two.
 const RETRY: Duration = Duration::from_secs(1);
@@ -82,6 +82,16 @@ pub(crate) struct Ready {
     pub(crate) again: Option<u64>,
 }
 
+/// What comes of a preparation that does not fail.
+pub(crate) enum Prepares {
+    Ready(Box<Ready>),
+    /// It is what runs already.
+    Same,
+}
+
+/// The reason of a revision that did worse than the one before, or that its operator did not want.
+pub(crate) const ROLLED_BACK: &str = "RolledBack";
+
 /// Why there is no revision yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -111,8 +121,8 @@ pub(crate) struct Preparation {
 }
 
 impl Preparation {
-    /// None if it cannot be loaded, or runs already; that is noted.
-    pub(crate) async fn run(mut self, from: From) -> Option<Ready> {
+    /// None if it cannot be loaded; that is noted.
+    pub(crate) async fn run(mut self, from: From) -> Option<Prepares> {
         let (recipe, again) = match from {
             From::Kept(recipe, number) => (recipe, Some(number)),
             From::Source(content) => match self.recipe(content).await {
@@ -126,13 +136,12 @@ impl Preparation {
         if again.is_none() {
             if self.runs(&recipe) {
                 tracing::info!(plugin = %self.id, "this is what runs already");
-                self.plugins.update(&self.id, |slot| (slot.phase, slot.problem) = (Phase::Running, None));
-                return None;
+                return Some(Prepares::Same);
             }
             if self.rejected.as_ref().is_some_and(|rejected| rejected.is(&recipe)) {
                 self.report(&Problem::lasting(
                     Step::Run,
-                    "RolledBack",
+                    ROLLED_BACK,
                     "it was rolled back, and is not tried again until its component or its configuration changes",
                 ));
                 return None;
@@ -142,7 +151,9 @@ impl Preparation {
             // What comes from here on is not missed.
             self.grants.mark_unchanged();
             let problem = match self.attempt(&recipe).await {
-                Ok(prepared) => return Some(Ready { prepared, recipe, again }),
+                Ok(prepared) => {
+                    return Some(Prepares::Ready(Box::new(Ready { prepared, recipe, again })));
+                }
                 Err(problem) => problem,
             };
             self.report(&problem);
@@ -173,8 +184,10 @@ impl Preparation {
             let message = format!("its configuration {config_at} is no JSON object: {error}");
             return Err(Problem::lasting(Step::Describe, "ConfigInvalid", message));
         }
+        let broken = |why: &dyn std::fmt::Display| Problem::lasting(Step::Compile, "CompileFailed", why);
         let bytes = match component.form() {
             Form::Compiled(compiled) => return Ok(Recipe { compiled, config: config.into() }),
+            Form::Broken(why) => return Err(broken(&why)),
             Form::Bytes(bytes) => bytes,
         };
         let begun = Instant::now();
@@ -183,7 +196,8 @@ impl Preparation {
             if let Some(limit) = error.limit() {
                 self.shared.usage.breach(limit);
             }
-            Problem::lasting(Step::Compile, "CompileFailed", error)
+            component.broken(&error.to_string());
+            broken(&error)
         })?;
         let how = if compiled.from_cache() { "loaded from the compile cache" } else { "compiled" };
         tracing::info!(plugin = %self.id, "{how} in {:.1?}", begun.elapsed());
@@ -198,6 +212,13 @@ impl Preparation {
         let runtime = self.plugins.runtime();
         self.plugins.begin(&self.id, Step::Describe);
         let spec = runtime.describe(compiled, config, &limits, &self.shared).await;
+        if let Err(PrepareError::Describe(DescribeError::Call(CallError::Trap {
+            reason, backtrace, ..
+        }))) = &spec
+        {
+            let revision = compiled.digest();
+            tracing::error!(plugin = %self.id, revision, backtrace, "describe() trapped: {reason}");
+        }
         let spec = self.named(spec.map_err(|error| self.problem(error))?)?;
         self.plugins.begin(&self.id, Step::Grant);
         self.plugins.check_claim(&self.id, &spec)?;

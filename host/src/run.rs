@@ -174,7 +174,7 @@ async fn host(
         probation: args.probation,
         revision_history_limit: args.revision_history_limit,
     };
-    let plugins = Plugins::new(runtime, settings, grants, election.clone());
+    let plugins = Plugins::new(runtime, settings, grants, election.clone(), fetching.store.clone());
     let admin = admin::serve(listener, plugins.clone());
     let (changes, receiver) = mpsc::channel(16);
     let mut sources = Vec::new();

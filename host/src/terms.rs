@@ -62,6 +62,13 @@ impl Plugins {
     }
 
     fn terms_of(&self, grants: &Grants, id: &PluginId, digest: &str) -> Result<Terms, String> {
+        let mut terms = self.written_terms(grants, id, digest)?;
+        // More than the host has room for is as much as it has.
+        terms.limits.memory = terms.limits.memory.min(self.inner.runtime.sandbox.max_memory());
+        Ok(terms)
+    }
+
+    fn written_terms(&self, grants: &Grants, id: &PluginId, digest: &str) -> Result<Terms, String> {
         let host = &self.inner.runtime.limits;
         if let Some(file) = id.file() {
             return grants.terms(file, digest, host);

@@ -102,7 +102,8 @@ impl Sandbox {
         &self.inner.engine
     }
 
-    pub(crate) fn max_memory(&self) -> usize {
+    /// The most that a plugin's limit of memory can be, in bytes.
+    pub fn max_memory(&self) -> usize {
         self.inner.config.max_memory
     }
 

@@ -10,12 +10,19 @@ use crate::preparation::{Content, From, Problem, Step};
 use crate::source::{Component, Ordered, Wanted};
 
 impl Loader {
-    /// Its source wants something else, or nothing.
-    pub(super) async fn want(&mut self) {
+    /// Its source wants something else, or nothing: whether it is wanted.
+    pub(super) async fn want(&mut self) -> bool {
         let wanted = self.wanted.borrow_and_update().clone();
-        let Some(Wanted { component, artifact, config, config_at, ordered }) = wanted else {
-            return self.forget().await;
+        let Some(wanted) = wanted else {
+            self.forget().await;
+            return false;
         };
+        self.wants(wanted).await;
+        true
+    }
+
+    async fn wants(&mut self, wanted: Wanted) {
+        let Wanted { component, artifact, config, config_at, ordered } = wanted;
         let uid = ordered.as_ref().map(|ordered| ordered.uid.clone());
         if self.uid.is_some() && self.uid != uid {
             // Another resource has the name: nothing of the old one is its.
@@ -68,6 +75,7 @@ impl Loader {
     async fn take_order(&mut self, ordered: &Arc<Ordered>) {
         self.plugins.take_terms(&self.id, ordered);
         self.history.keep(ordered.keep.unwrap_or(self.plugins.inner.settings.revision_history_limit));
+        self.publish();
         if ordered.paused != self.paused {
             let _ = self.pause(ordered.paused).await;
         }
@@ -82,6 +90,7 @@ impl Loader {
     async fn forget(&mut self) {
         self.stop().await;
         self.release();
+        self.plugins.voice().removed(&self.id);
         self.history = History::new(self.plugins.inner.settings.revision_history_limit);
         (self.rejected, self.paused) = (None, false);
         (self.content, self.uid) = (None, None);

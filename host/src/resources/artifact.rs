@@ -3,22 +3,24 @@
 //! A plugin of a namespace asks with that namespace's own pull secrets and nobody else's, and not at this machine's
 //! own addresses, where others than registries listen.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use wheelhouse_artifacts::{
     Client, Credentials, CredentialsError, Error, Fetched, Limits, Location, Resolved,
 };
 use wheelhouse_cache::Rest;
 
-use super::component::{self, Looked, Unfetched, Version, problem};
+use super::component::{self, Looked, News, Unfetched, Version, problem};
 use super::order::{Key, Pull};
 use crate::binary::Binary;
 use crate::plugin_id::PluginId;
 use crate::preparation::Problem;
 
-/// So many components are fetched at once: each may be as large as a host loads.
+/// So many components are fetched at once for plugins of the whole cluster, and as many for those of namespaces: each
+/// may be as large as a host loads, and as slow as it may be. One namespace has one of these places at most.
 const AT_ONCE: usize = 4;
 /// What a Secret of the type kubernetes.io/dockerconfigjson has, and an older one.
 const CREDENTIALS: [&str; 2] = [".dockerconfigjson", ".dockercfg"];
@@ -31,8 +33,13 @@ const LATE: Duration = Duration::from_secs(300);
 #[derive(Clone)]
 pub(super) struct Artifacts {
     rest: Rest,
+    /// For plugins of the whole cluster, and for those of namespaces.
     client: Arc<OnceCell<Client>>,
-    places: Arc<Semaphore>,
+    outside: Arc<OnceCell<Client>>,
+    cluster: Arc<Semaphore>,
+    namespaced: Arc<Semaphore>,
+    /// Of each namespace that fetches just now.
+    of_namespace: Arc<Mutex<HashMap<String, Weak<Semaphore>>>>,
     limits: Limits,
     own: fn() -> Result<Credentials, CredentialsError>,
 }
@@ -41,11 +48,21 @@ impl Artifacts {
     /// Takes components of so many bytes at most.
     pub(super) fn new(rest: Rest, bytes: usize) -> Self {
         let limits = Limits { bytes: bytes as u64, ..Limits::default() };
-        let (client, places) = (Arc::default(), Arc::new(Semaphore::new(AT_ONCE)));
-        Self { rest, client, places, limits, own: Credentials::of_this_user }
+        let [cluster, namespaced] = [(); 2].map(|()| Arc::new(Semaphore::new(AT_ONCE)));
+        let (client, outside, of_namespace) = (Arc::default(), Arc::default(), Arc::default());
+        Self {
+            rest,
+            client,
+            outside,
+            cluster,
+            namespaced,
+            of_namespace,
+            limits,
+            own: Credentials::of_this_user,
+        }
     }
 
-    /// What is there; none if that is what was seen before.
+    /// What is there.
     ///
     /// # Errors
     /// Why there is nothing, or nothing that can be fetched.
@@ -55,22 +72,50 @@ impl Artifacts {
         location: &Location,
         pull: &Pull,
         seen: Option<&Resolved>,
-    ) -> Result<Option<Looked>, Unfetched> {
+    ) -> Result<News, Unfetched> {
         let kept = |problem| Unfetched { problem, out_of_reach: true, retry_after: None };
         let credentials = self.credentials(id, pull).await.map_err(kept)?;
-        let client = self.client.get_or_try_init(|| async { Client::new(self.limits) });
-        let client = client.await.map_err(|error| unfetched(&error))?;
-        let asked = async {
-            if let Some(seen) = seen
-                && client.resolve(location, &credentials, Some(seen)).await?.is_same(seen)
-            {
-                return Ok(None);
-            }
-            let _place = self.places.acquire().await;
-            client.fetch(location, &credentials, pull.digest.as_ref()).await.map(Some)
+        let client = match id.namespace() {
+            None => self.client.get_or_try_init(|| async { Client::new(self.limits) }).await,
+            Some(_) => self.outside.get_or_try_init(|| async { Client::outside(self.limits) }).await,
         };
-        let fetched = asked.await.map_err(|error| unfetched(&error))?;
-        Ok(fetched.map(|fetched| looked(location, fetched)))
+        let client = client.map_err(|error| unfetched(&error))?;
+        let asked = async {
+            if let Some(seen) = seen {
+                let now = client.resolve(location, &credentials, Some(seen)).await?;
+                match now.is_same(seen) {
+                    true if now.manifest == seen.manifest => return Ok(News::Nothing),
+                    // Another manifest of the same component.
+                    true => {
+                        let artifact = Some(artifact(location, &now));
+                        return Ok(News::Same(Version::Resolved(now), artifact));
+                    }
+                    false => {}
+                }
+            }
+            let _place = self.place(id).await;
+            let fetched = client.fetch(location, &credentials, pull.digest.as_ref()).await?;
+            Ok(News::Looked(looked(location, fetched)))
+        };
+        asked.await.map_err(|error| unfetched(&error))
+    }
+
+    /// Waits for a place to fetch in.
+    async fn place(&self, id: &PluginId) -> [Option<OwnedSemaphorePermit>; 2] {
+        let Some(namespace) = id.namespace() else {
+            return [Arc::clone(&self.cluster).acquire_owned().await.ok(), None];
+        };
+        let own = {
+            let mut all = self.of_namespace.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|_, places| places.strong_count() > 0);
+            all.get(namespace).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let own = Arc::new(Semaphore::new(1));
+                all.insert(namespace.to_owned(), Arc::downgrade(&own));
+                own
+            })
+        };
+        let own = own.acquire_owned().await.ok();
+        [own, Arc::clone(&self.namespaced).acquire_owned().await.ok()]
     }
 
     /// Those of the pull secrets; of a plugin of the whole cluster, those of this user as well.

@@ -17,7 +17,7 @@ use wheelhouse_cache::{Failure, Rest, rest::encode};
 use super::artifact::{self, Artifacts};
 use super::order::{Key, Place, Pull};
 use crate::binary::{Binary, Form};
-use crate::component_store::{ComponentStore, Kept};
+use crate::component_store::{ComponentStore, Kept, name_of};
 use crate::plugin_id::PluginId;
 use crate::preparation::{Problem, Step};
 
@@ -45,6 +45,17 @@ pub(crate) struct Looked {
     pub(crate) artifact: Option<String>,
     /// Or why it is none that is to be loaded.
     pub(crate) component: Result<Binary, Problem>,
+}
+
+/// What a look has found.
+#[derive(Clone, Debug)]
+pub(crate) enum News {
+    /// What was seen before.
+    Nothing,
+    /// The same component, by another name.
+    Same(Version, Option<String>),
+    /// Another one, maybe.
+    Looked(Looked),
 }
 
 /// Why there is nothing.
@@ -101,7 +112,7 @@ impl Fetcher {
         Self { artifacts: Artifacts::new(rest.clone(), fetching.bytes), rest, fetching }
     }
 
-    /// What is there; none if that is what was seen before.
+    /// What is there.
     ///
     /// # Errors
     /// Why there is nothing, or nothing that can be reached.
@@ -110,7 +121,7 @@ impl Fetcher {
         id: &PluginId,
         pull: &Pull,
         seen: Option<&Version>,
-    ) -> Result<Option<Looked>, Unfetched> {
+    ) -> Result<News, Unfetched> {
         match &pull.place {
             Place::ConfigMap(key) => self.object("ConfigMap", key, pull, seen).await,
             Place::Secret(key) => self.object("Secret", key, pull, seen).await,
@@ -130,17 +141,17 @@ impl Fetcher {
         key: &Key,
         pull: &Pull,
         seen: Option<&Version>,
-    ) -> Result<Option<Looked>, Unfetched> {
+    ) -> Result<News, Unfetched> {
         if let Some(Version::Object(seen)) = seen {
             let now = read(&self.rest, kind, key, METADATA).await?;
             if now.metadata.resource_version == *seen {
-                return Ok(None);
+                return Ok(News::Nothing);
             }
         }
         let now = holder(&self.rest, kind, key).await?;
         let component = value(&now, kind, key).and_then(|bytes| check(pull, bytes.into()));
         let version = Version::Object(now.metadata.resource_version);
-        Ok(Some(Looked { version, artifact: None, component }))
+        Ok(News::Looked(Looked { version, artifact: None, component }))
     }
 
     /// When to look again after a look; never where nothing else can be.
@@ -162,7 +173,7 @@ impl Fetcher {
     /// What was fetched last from there for this very resource, before this host began.
     pub(crate) async fn recall(&self, id: &PluginId, uid: &str, pull: &Pull) -> Option<Looked> {
         let Place::Artifact { location, .. } = &pull.place else { return None };
-        let (store, name, owner) = (self.fetching.store.clone()?, id.to_string(), owner(uid, pull));
+        let (store, name, owner) = (self.fetching.store.clone()?, name_of(id, uid), owner(pull));
         let kept = tokio::task::spawn_blocking(move || store.get(&name, &owner)).await.ok()??;
         let Kept { component, resolved } = kept;
         let artifact = Some(artifact::artifact(location, &resolved));
@@ -178,7 +189,7 @@ impl Fetcher {
             return;
         };
         let Form::Bytes(component) = component.form() else { return };
-        let (name, owner) = (id.to_string(), owner(uid, pull));
+        let (name, owner) = (name_of(id, uid), owner(pull));
         let kept = Kept { component, resolved: resolved.clone() };
         let put = tokio::task::spawn_blocking(move || store.put(&name, &owner, &kept)).await;
         if let Ok(Err(error)) = put {
@@ -187,18 +198,18 @@ impl Fetcher {
     }
 
     /// Its resource is gone.
-    pub(crate) fn forget(&self, id: &PluginId) {
+    pub(crate) fn forget(&self, id: &PluginId, uid: &str) {
         if let Some(store) = &self.fetching.store {
-            store.remove(&id.to_string());
+            store.remove(&name_of(id, uid));
         }
     }
 }
 
-/// Of what something is kept: of a resource, and of just this place.
-fn owner(uid: &str, pull: &Pull) -> String {
+/// From where one was fetched.
+fn owner(pull: &Pull) -> String {
     match &pull.place {
-        Place::Artifact { written, .. } => format!("{uid} {written}"),
-        place => format!("{uid} {place}"),
+        Place::Artifact { written, .. } => written.clone(),
+        place => place.to_string(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use super::component::{Fetcher, Looked, Unfetched, Version};
+use super::component::{Fetcher, Looked, News, Unfetched, Version};
 use super::order::{Order, Pull};
 use crate::binary::Binary;
 use crate::plugin_id::PluginId;
@@ -109,15 +109,24 @@ impl Follower {
             };
             let had = seen.as_ref().and_then(|seen| seen.component.clone());
             let news = match looked {
-                Ok(None) => continue,
-                Ok(Some(looked)) => {
-                    self.fetcher.keep(&self.id, &order.ordered.uid, pull, &looked).await;
+                Ok(News::Nothing) => {
+                    told = None;
+                    continue;
+                }
+                Ok(News::Same(version, artifact)) => {
+                    told = None;
+                    let (Some(seen), Some(had)) = (seen.as_mut(), had) else { continue };
+                    (seen.version, seen.artifact) = (version, artifact);
+                    Ok(had)
+                }
+                Ok(News::Looked(looked)) => {
                     let now = seen.insert(Seen::new(pull, &looked));
                     if now.component.is_some() && now.component == had {
                         // Something else of the object has changed. The one that was there is compiled by now.
-                        now.component = had;
+                        (now.component, told) = (had, None);
                         continue;
                     }
+                    self.fetcher.keep(&self.id, &order.ordered.uid, pull, &looked).await;
                     looked.component
                 }
                 Err(Unfetched { problem, out_of_reach: true, .. }) if had.is_some() => {

@@ -136,10 +136,11 @@ impl Followers {
 
     async fn is_gone(&mut self, id: PluginId) -> bool {
         let Some(mut known) = self.known.remove(&id) else { return true };
+        let uid = known.orders.borrow().ordered.uid.clone();
         known.task.abort();
         // It tells nothing after this.
         let _ = (&mut known.task).await;
-        self.fetcher.forget(&id);
+        self.fetcher.forget(&id, &uid);
         self.changes.send(Change::Gone(id)).await.is_ok()
     }
 }

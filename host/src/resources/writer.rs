@@ -90,18 +90,24 @@ fn pen(plugins: &Plugins, slot: &Slot) -> Option<Rest> {
 pub(crate) async fn write(plugins: Plugins) {
     let mut changed = plugins.changes();
     let mut written: HashMap<PluginId, Written> = HashMap::new();
-    let mut said = String::new();
+    let mut said: HashMap<PluginId, String> = HashMap::new();
     loop {
         changed.mark_unchanged();
         let pages = pages(&plugins);
         written.retain(|id, of| pages.iter().any(|page| page.id == *id && page.uid == of.uid));
+        said.retain(|id, _| pages.iter().any(|page| page.id == *id));
         let shared = matches!(plugins.inner.election, Election::PerPlugin(_));
         let mut writes = JoinSet::new();
         for Page { id, uid, known, pen, loaded } in pages {
+            let record = || on_record(&plugins, &id, &uid);
             let before = written.entry(id.clone()).or_insert_with(|| {
-                let status = on_record(&plugins, &id, &uid).unwrap_or_default();
+                let status = record().unwrap_or_default();
                 Written { uid: uid.clone(), status, when: None }
             });
+            // Another host may have written since.
+            if shared && let Some(status) = record() {
+                before.status = status;
+            }
             let is_ready = before.status.ready && before.status.observed_generation == Some(known.generation);
             if shared && !loaded && is_ready {
                 // Another host, which has its lease, says more.
@@ -125,9 +131,9 @@ pub(crate) async fn write(plugins: Plugins) {
                 Err(failure) => {
                     written.remove(&id);
                     let why = failure.to_string();
-                    if is_trouble(&failure) && said != why {
+                    if is_trouble(&failure) && said.get(&id) != Some(&why) {
                         tracing::warn!(plugin = %id, "its status cannot be written, and is tried again: {why}");
-                        said = why;
+                        said.insert(id, why);
                     }
                 }
             }

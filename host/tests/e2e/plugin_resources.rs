@@ -125,6 +125,19 @@ pub(crate) async fn delete(host: &Host, kind: &str, namespace: &str, name: &str)
     host.api(kind, namespace).delete(name, &Default::default()).await.unwrap();
 }
 
+/// Waits for an Event about a resource of the default namespace, or of none.
+pub(crate) async fn until_event(host: &Host, reason: &str, note: &str) {
+    eventually(&format!("an Event {reason} with {note}"), || async {
+        let events = host.api("events.k8s.io/v1/Event", "default").list(&Default::default()).await.unwrap();
+        let told = |event: &DynamicObject| {
+            event.data["reason"] == reason
+                && event.data["note"].as_str().is_some_and(|text| text.contains(note))
+        };
+        events.items.iter().any(told).then_some(())
+    })
+    .await;
+}
+
 pub(crate) fn message(resource: &DynamicObject, of: &str) -> String {
     condition(resource, of).unwrap()["message"].as_str().unwrap().to_owned()
 }

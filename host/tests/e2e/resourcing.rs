@@ -132,6 +132,13 @@ async fn another_configuration_is_another_revision_and_a_rejected_one_changes_no
         (&json!("failed"), &json!(2))
     );
 
+    // Other limits are tried with what is wanted, and not with what runs.
+    change(&host, "", "echo", json!({"limits": {"memory": "64Mi"}})).await;
+    let rejected = until(&host, "", "echo", "Described", "False", "ConfigRejected").await;
+    assert_eq!(condition(&rejected, "Ready").unwrap()["status"], "False");
+    change(&host, "", "echo", json!({"limits": null})).await;
+    until(&host, "", "echo", "Described", "False", "ConfigRejected").await;
+
     change(&host, "", "echo", json!({"config": {"failurez": null}})).await;
     let again = until_ready(&host, "", "echo").await;
     assert_eq!(again.data["status"]["revision"], 2, "it is what runs already");
@@ -150,17 +157,7 @@ async fn a_revision_that_reconciles_another_kind_is_another_plugin_and_that_is_s
         (&json!(2), &json!("v1/Namespace"))
     );
     host.logged("reconciles v1/Namespace, where this one reconciles v1/ConfigMap").await;
-    eventually("an Event", || async {
-        let events =
-            host.api("events.k8s.io/v1/Event", "default").list(&ListParams::default()).await.unwrap();
-        let note = "as revision 2, and reconciles v1/Namespace";
-        events
-            .items
-            .iter()
-            .any(|e| e.data["note"].as_str().is_some_and(|text| text.contains(note)))
-            .then_some(())
-    })
-    .await;
+    until_event(&host, "PluginReplaced", "as revision 2, and reconciles v1/Namespace").await;
     host.logged("asked for default, which is there").await;
 }
 
@@ -248,6 +245,7 @@ async fn hostile_another_content_than_the_digest_is_for_is_not_loaded() {
     let mismatch = until(&host, "", "echo", "Fetched", "False", "DigestMismatch").await;
     let message = message(&mismatch, "Fetched");
     assert!(message.contains("is sha256:") && message.contains("the spec is for sha256:000"), "{message}");
+    until_event(&host, "PluginLoadFailed", "the spec is for sha256:000").await;
     assert!(host.report("ClusterPlugin/echo").unwrap().get("plugin").is_none());
     let digest = message.split("is ").nth(1).unwrap().split(',').next().unwrap().to_owned();
     change(&host, "", "echo", json!({"component": {"digest": digest}})).await;
@@ -291,6 +289,7 @@ async fn what_is_granted_too_little_waits_and_a_change_counts_from_the_next_call
     let waiting = until(&host, "", "hello", "Granted", "False", "NotGranted").await;
     let message = message(&waiting, "Granted");
     assert!(message.contains("add them to spec.grant.rules of ClusterPlugin/hello"), "{message}");
+    until_event(&host, "PluginWaiting", "add them to spec.grant.rules of ClusterPlugin/hello").await;
     let rules = |verbs: &[&str]| json!({"grant": {"rules": [{"verbs": verbs, "kinds": ["v1/ConfigMap"], "namespaces": ["*"]}]}});
     change(&host, "", "hello", rules(&["get", "list"])).await;
     until(&host, "", "hello", "Granted", "False", "NotGranted").await;
@@ -352,6 +351,54 @@ async fn the_spec_says_whether_it_is_paused_and_the_command_says_so() {
     assert_eq!(condition(&ready, "Paused"), None);
     assert_eq!(ready.data["status"]["revision"], 1, "that is no other revision");
     eventually("it goes on", || async { (host.metric(reconciles) >= 1.0).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn what_was_rolled_back_by_itself_is_ready_again_when_its_spec_is_as_it_was() {
+    let host = host_with_echo().await;
+    order(&host, "", "echo", spec("echo", echo_of("default"))).await;
+    until_ready(&host, "", "echo").await;
+    for name in ["a", "b", "c", "d"] {
+        host.create(json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": "default", "labels": {"echo": ""}}}))
+            .await;
+    }
+    let reconciles = "controller_runtime_reconcile_total{controller=\"echo\",result=\"success\"}";
+    eventually("they are reconciled", || async { (host.metric(reconciles) >= 4.0).then_some(()) }).await;
+    change(&host, "", "echo", json!({"config": {"traps": true}})).await;
+    let back = until(&host, "", "echo", "Ready", "False", "RolledBack").await;
+    assert_eq!(back.data["status"]["revision"], 3);
+    change(&host, "", "echo", json!({"config": {"traps": null}})).await;
+    let ready = until_ready(&host, "", "echo").await;
+    assert_eq!((condition(&ready, "RolledBack"), &ready.data["status"]["revision"]), (None, &json!(3)));
+}
+
+#[tokio::test]
+async fn a_resource_that_is_created_anew_has_nothing_of_what_ends_yet_of_the_old_one() {
+    let host = host_with_echo().await;
+    let mut of = spec("echo", echo_of("default"));
+    of["config"]["takesMs"] = json!(60_000);
+    order(&host, "", "echo", of.clone()).await;
+    until_ready(&host, "", "echo").await;
+    host.create(json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "one", "namespace": "default", "labels": {"echo": ""}}}))
+        .await;
+    let active = "controller_runtime_active_workers{controller=\"echo\"}";
+    eventually("it is at it", || async { (host.metric(active) == 1.0).then_some(()) }).await;
+    delete(&host, CLUSTER, "", "echo").await;
+    order(&host, "", "echo", of).await;
+    // For as long as its grace, the old one ends.
+    let mut looks = 0;
+    while !host.log().contains("stopped plugin=\"echo\"") {
+        let resource = get(&host, "", "echo").await;
+        let ended = host.log().contains("stopped plugin=\"echo\"");
+        assert!(ended || resource.data["status"]["ready"] != true, "{resource:?}");
+        looks += 1;
+    }
+    assert!(looks > 3, "{looks} looks");
+    let ready = until_ready(&host, "", "echo").await;
+    assert_eq!(ready.data["status"]["revision"], 1);
+    until_event(&host, "PluginRemoved", "ClusterPlugin/echo is gone").await;
 }
 
 #[tokio::test]

@@ -96,6 +96,23 @@ async fn a_revision_that_traps_is_rolled_back_by_itself_and_not_tried_again_unti
 }
 
 #[tokio::test]
+async fn what_does_not_end_within_the_grace_is_stopped_and_asked_of_the_new_revision() {
+    let host = echo(&["--grace", "0.5"]).await;
+    configure(&host, json!({"takesMs": 60_000}));
+    host.until("echo.wasm", "revision 2", |report| report["plugin"]["revision"] == 2).await;
+    create(&host, "slow").await;
+    let active = "controller_runtime_active_workers{controller=\"echo\"}";
+    eventually("it takes its time", || async { (host.metric(active) >= 1.0).then_some(()) }).await;
+    let before = host.metric(SUCCESSES);
+    configure(&host, json!({"takesMs": 0}));
+    host.logged("did not end within the grace; they were stopped").await;
+    // All of them, that one among them.
+    reconciled(&host, before + 7.0).await;
+    assert!(host.log().matches("asked for default/slow, which is there").count() >= 2, "{}", host.log());
+    eventually("none runs any more", || async { (host.metric(active) == 0.0).then_some(()) }).await;
+}
+
+#[tokio::test]
 async fn a_revision_whose_reconciles_fail_is_rolled_back_to_the_last_that_has_passed() {
     let host = echo(&LONG).await;
     // The second does well, and is on probation yet when the third comes.

@@ -93,6 +93,7 @@ async fn two_plugins_reconcile_the_same_kind_only_where_one_of_them_allows_it() 
     let text = message(&taken, "Granted");
     assert!(text.contains("v1/ConfigMap is reconciled by the plugin first of ClusterPlugin/first"), "{text}");
     assert!(text.contains("spec.allowSharedKind"), "{text}");
+    until_event(&host, "PluginWaiting", "v1/ConfigMap is reconciled by the plugin first").await;
     // Another that calls itself so waits for the name.
     order(&host, "", "namesake", named("first")).await;
     until(&host, "", "namesake", "Granted", "False", "NameTaken").await;

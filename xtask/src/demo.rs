@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use serde_json::Value;
 
 use crate::demo::host::{Charge, Host};
 use crate::demo::kubectl::Kubectl;
@@ -25,7 +24,7 @@ use crate::demo::screen::{Line, Screen};
 use crate::demo::tour::{STEPS, Tour};
 use crate::setup::{self, Choice};
 use crate::workspace::Workspace;
-use crate::{guest, process, tools};
+use crate::{guest, host_build, tools};
 
 /// The plugins of the tour: those of the examples that a user would run.
 const PLUGINS: [&str; 3] = ["hello", "node-census", "webapp"];
@@ -54,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace, choice: Choice, args: &Demo) -> Result<
     let toolchain = setup::run(workspace, choice)?;
     tools::kubectl()?;
     println!("demo: building the host (minutes on a fresh clone, seconds later) …");
-    let binary = build_host(workspace)?;
+    let binary = host_build::run(workspace)?;
     let names = PLUGINS.map(str::to_owned).to_vec();
     let plugins = guest::build(workspace, &toolchain, &guest::Build { names, ..guest::Build::default() })?;
     let folder = Folder::fresh(workspace)?;
@@ -146,25 +145,6 @@ fn keep(tour: &Tour<'_>) -> Result<()> {
     bail!("the host has ended by itself ({ended}); its log is {}", tour.folder.log().display())
 }
 
-/// Builds the host and returns its binary.
-fn build_host(workspace: &Workspace) -> Result<PathBuf> {
-    let mut cargo = workspace.cargo();
-    // Of the whole workspace, and with a target that is for developers, so that the dependencies have the
-    // features that they have for the tests: with others, wasmtime would be built a second time.
-    cargo.args(["build", "--workspace", "--bin", "wheelhouse", "--example", "serve"]);
-    cargo.arg("--message-format=json-render-diagnostics");
-    let messages = process::output_with_progress(&mut cargo).context("the host does not build")?;
-    executable(&messages, "wheelhouse").context("cargo built no binary for the host")
-}
-
-/// The binary with this name, as cargo reports it.
-fn executable(messages: &str, name: &str) -> Option<PathBuf> {
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let of_name = messages.filter(|message| message.pointer("/target/name").is_some_and(|it| it == name));
-    let mut files = of_name.filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from));
-    files.next_back()
-}
-
 /// Two demos would share a folder, and the second would take the first one's plugins away.
 fn lock(workspace: &Workspace) -> Result<File> {
     let path = workspace.target.join("demo.lock");
@@ -214,20 +194,5 @@ impl Folder {
 
     pub(crate) fn log(&self) -> PathBuf {
         self.0.join("host.log")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_host_is_the_executable_among_cargos_messages() {
-        let messages = r#"{"reason":"compiler-artifact","executable":null,"filenames":["/t/libdep.rlib"]}
-            {"reason":"compiler-artifact","target":{"name":"wheelhouse"},"executable":"/t/debug/wheelhouse"}
-            {"reason":"compiler-artifact","target":{"name":"serve"},"executable":"/t/debug/examples/serve"}
-            {"reason":"build-finished","success":true}"#;
-        assert_eq!(executable(messages, "wheelhouse"), Some(PathBuf::from("/t/debug/wheelhouse")));
-        assert_eq!(executable("", "wheelhouse"), None);
     }
 }

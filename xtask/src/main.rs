@@ -9,6 +9,7 @@ mod bench;
 mod debian;
 mod demo;
 mod guest;
+mod host_build;
 mod process;
 mod setup;
 mod test;
@@ -49,6 +50,8 @@ enum Command {
     Setup,
     /// Builds the example plugins into target/plugins/NAME.wasm.
     BuildPlugins(BuildPlugins),
+    /// Builds the host: target/debug/wheelhouse. Nothing is built a second time for the demo or the tests.
+    BuildHost,
     /// Builds the plugins and runs every test; fails if one was skipped.
     Test(Test),
     /// Builds everything and shows it at work, step by step, each step verified.
@@ -107,6 +110,10 @@ fn run(cli: Cli) -> Result<()> {
             for plugin in guest::build(&workspace, &toolchain, &build)? {
                 println!("{}: {}", plugin.name, plugin.path.display());
             }
+            Ok(())
+        }
+        Command::BuildHost => {
+            println!("wheelhouse: {}", host_build::run(&workspace)?.display());
             Ok(())
         }
         Command::Test(args) => test::run(&workspace, cli.guest_toolchain, &args.args),

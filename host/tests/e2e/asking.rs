@@ -242,7 +242,7 @@ async fn a_resync_asks_for_everything_again() {
 }
 
 #[tokio::test]
-async fn what_is_live_is_asked_for_before_what_was_there_already() {
+async fn trap_30_what_is_live_is_asked_for_before_what_was_there_already() {
     let folder =
         folder(&json!({"takesMs": 30, "reconciles": {"kind": "v1/ConfigMap", "namespaces": ["default"]}}));
     let file = folder.path().join("echo.wasm");
@@ -263,7 +263,7 @@ async fn what_is_live_is_asked_for_before_what_was_there_already() {
 }
 
 #[tokio::test]
-async fn a_plugin_maps_what_it_was_and_what_it_is_and_an_owner_that_was_is_asked_for_too() {
+async fn trap_33_what_was_mapped_and_who_was_an_owner_is_asked_for_beside_what_is() {
     let host = echo(json!({
         "reconciles": {"kind": "v1/ConfigMap", "namespaces": ["default"], "when": "created"},
         "watches": [{"kind": "v1/Node", "byPlugin": "example.com/config"}],

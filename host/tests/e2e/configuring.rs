@@ -129,6 +129,9 @@ fn every_key_is_in_the_documentation() {
     let shown: Value =
         serde_json::from_str(&text(&config(&["dev", "-o", "json"]).output().unwrap())).unwrap();
     let run: Value = serde_json::from_str(&text(&config(&["-o", "json"]).output().unwrap())).unwrap();
+    // client-go's.
+    let lease = ["leaseDuration", "renewDeadline", "retryPeriod"].map(|key| run[key]["value"].to_string());
+    assert_eq!(lease, ["15", "10", "2"]);
     for key in shown.as_object().unwrap().keys().chain(run.as_object().unwrap().keys()) {
         assert!(docs.contains(&format!("| `{key}` |")), "docs/configuration.md has no row for `{key}`");
     }

@@ -69,7 +69,9 @@ async fn a_change_is_a_new_revision_and_a_broken_one_changes_nothing() {
 
 #[tokio::test]
 async fn a_change_that_the_old_revision_has_heard_of_is_not_lost_in_the_switch() {
-    let host = Host::start_with(&["hostile"], &["--log", "info,wheelhouse_controller=debug"]).await;
+    // What is mapped goes where nobody waits for it: on a busy machine that takes its time, and is not to be cut off.
+    let flags = ["--log", "info,wheelhouse_controller=debug", "--grace", "60"];
+    let host = Host::start_with(&["hostile"], &flags).await;
     host.until_running("hostile.wasm").await;
     let service = |name: &str| {
         json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"},

@@ -107,8 +107,9 @@ async fn what_does_not_end_within_the_grace_is_stopped_and_asked_of_the_new_revi
     configure(&host, json!({"takesMs": 0}));
     host.logged("did not end within the grace; they were stopped").await;
     // All of them, that one among them.
+    let asked = || host.log().matches("asked for default/slow, which is there").count();
+    eventually("it is asked for again", || async { (asked() >= 2).then_some(()) }).await;
     reconciled(&host, before + 7.0).await;
-    assert!(host.log().matches("asked for default/slow, which is there").count() >= 2, "{}", host.log());
     eventually("none runs any more", || async { (host.metric(active) == 0.0).then_some(()) }).await;
 }
 

@@ -395,7 +395,7 @@ async fn a_resource_that_is_created_anew_has_nothing_of_what_ends_yet_of_the_old
         assert!(ended || resource.data["status"]["ready"] != true, "{resource:?}");
         looks += 1;
     }
-    assert!(looks > 3, "{looks} looks");
+    assert!(looks > 0, "it had ended already");
     let ready = until_ready(&host, "", "echo").await;
     assert_eq!(ready.data["status"]["revision"], 1);
     until_event(&host, "PluginRemoved", "ClusterPlugin/echo is gone").await;

@@ -13,8 +13,8 @@ use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use wheelhouse_controller::{Controller, PluginStatus, Runtime};
+use wheelhouse_core::Spec;
 use wheelhouse_core::usage::Usage;
-use wheelhouse_core::{Grant, Spec};
 
 use crate::claims::{Claim, Claims};
 use crate::component_store::{ComponentStore, name_of};
@@ -97,6 +97,8 @@ pub(crate) struct Slot {
     pub(crate) step: Step,
     /// What its resource says, if it has one.
     pub(crate) ordered: Option<Arc<Ordered>>,
+    /// The resource that what runs, and what is prepared, is of. Its name may be another resource's by now.
+    pub(crate) uid: Option<String>,
     /// Which of the resource's generations all this is about.
     pub(crate) generation: Option<i64>,
     /// How many revisions the plugin had before its controller, which counts from 1 on.
@@ -237,17 +239,9 @@ impl Plugins {
                     match &wanted.ordered {
                         // Whatever its task is busy with, its terms count at once. What else follows is for it.
                         Some(ordered) => {
-                            // What runs yet of a resource that is gone has nothing of the new one's grant.
-                            let anothers = self.is_anothers(&id, &ordered.uid);
                             self.take_terms(&id, ordered);
-                            match self.controller(&id) {
-                                Some(controller) if anothers => {
-                                    controller.granted().set(Grant::nothing());
-                                }
-                                Some(controller) => {
-                                    let _ = self.uphold(&id, &controller);
-                                }
-                                None => {}
+                            if let Some(controller) = self.controller(&id) {
+                                let _ = self.uphold(&id, &controller);
                             }
                         }
                         None => self.update(&id, |slot| slot.phase = Phase::Loading),
@@ -480,12 +474,6 @@ impl Plugins {
     /// Why what its source wants does not run, if that is so.
     pub(crate) fn problem(&self, id: &PluginId) -> Option<Problem> {
         lock(&self.inner.slots).get(id).and_then(|slot| slot.problem.clone())
-    }
-
-    /// Whether what is in the slot is of another resource, which had the name before.
-    fn is_anothers(&self, id: &PluginId, uid: &str) -> bool {
-        let slots = lock(&self.inner.slots);
-        slots.get(id).and_then(|slot| slot.ordered.as_ref()).is_some_and(|ordered| ordered.uid != uid)
     }
 
     /// Whether a plugin of a resource may have its name and its kind by now. Files have that looked at when

@@ -7,7 +7,7 @@ use wheelhouse_core::{Grant, Granted};
 
 use crate::grants::{Grants, Terms};
 use crate::plugin_id::PluginId;
-use crate::plugins::{Plugins, lock};
+use crate::plugins::{Plugins, Slot, lock};
 
 impl Plugins {
     /// Has what runs do what it is granted by now, and nothing else.
@@ -73,7 +73,10 @@ impl Plugins {
         if let Some(file) = id.file() {
             return grants.terms(file, digest, host);
         }
-        let ordered = lock(&self.inner.slots).get(id).and_then(|slot| slot.ordered.clone());
+        let of = |slot: &Slot| Some((slot.ordered.clone()?, slot.uid.clone()?));
+        let of = lock(&self.inner.slots).get(id).and_then(of);
+        // What runs yet of a resource that is gone has nothing of what another under its name is granted.
+        let ordered = of.filter(|(ordered, uid)| ordered.uid == *uid).map(|(ordered, _)| ordered);
         let ordered = ordered.ok_or_else(|| "its resource is gone".to_owned())?;
         let limits = host.overridden(&ordered.limits).map_err(|error| format!("spec.limits: {error}"))?;
         let grant = ordered.grant.clone().unwrap_or_else(|| grants.otherwise());

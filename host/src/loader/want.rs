@@ -28,10 +28,10 @@ impl Loader {
             // Another resource has the name: nothing of the old one is its.
             self.forget().await;
         }
-        self.uid = uid;
+        self.uid = uid.clone();
         let (usage, door) = (Arc::clone(&self.shared.usage), self.door.clone());
         self.plugins.update(&self.id, |slot| {
-            (slot.usage, slot.orders, slot.artifact) = (Some(usage), Some(door), artifact);
+            (slot.uid, slot.usage, slot.orders, slot.artifact) = (uid, Some(usage), Some(door), artifact);
         });
         if let Some(ordered) = &ordered {
             self.take_order(ordered).await;

@@ -374,34 +374,6 @@ async fn what_was_rolled_back_by_itself_is_ready_again_when_its_spec_is_as_it_wa
 }
 
 #[tokio::test]
-async fn a_resource_that_is_created_anew_has_nothing_of_what_ends_yet_of_the_old_one() {
-    let host = host_with_echo().await;
-    let mut of = spec("echo", echo_of("default"));
-    of["config"]["takesMs"] = json!(60_000);
-    order(&host, "", "echo", of.clone()).await;
-    until_ready(&host, "", "echo").await;
-    host.create(json!({"apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": "one", "namespace": "default", "labels": {"echo": ""}}}))
-        .await;
-    let active = "controller_runtime_active_workers{controller=\"echo\"}";
-    eventually("it is at it", || async { (host.metric(active) == 1.0).then_some(()) }).await;
-    delete(&host, CLUSTER, "", "echo").await;
-    order(&host, "", "echo", of).await;
-    // For as long as its grace, the old one ends.
-    let mut looks = 0;
-    while !host.log().contains("stopped plugin=\"echo\"") {
-        let resource = get(&host, "", "echo").await;
-        let ended = host.log().contains("stopped plugin=\"echo\"");
-        assert!(ended || resource.data["status"]["ready"] != true, "{resource:?}");
-        looks += 1;
-    }
-    assert!(looks > 0, "it had ended already");
-    let ready = until_ready(&host, "", "echo").await;
-    assert_eq!(ready.data["status"]["revision"], 1);
-    until_event(&host, "PluginRemoved", "ClusterPlugin/echo is gone").await;
-}
-
-#[tokio::test]
 async fn a_rollback_is_in_the_status_and_the_next_change_of_the_configuration_undoes_it() {
     let host = host_with_echo().await;
     order(&host, "", "echo", spec("echo", echo_of("default"))).await;

@@ -27,6 +27,19 @@ pub(crate) struct Record {
     pub(crate) what: String,
 }
 
+/// All that was written down in these, in the order of the API server.
+pub(crate) async fn records(maps: &Api<DynamicObject>) -> Vec<Record> {
+    let list = maps.list(&ListParams::default()).await.unwrap();
+    let record = |map: DynamicObject| {
+        let text = |field: &str| map.data["data"][field].as_str().unwrap_or_default().to_owned();
+        let version = map.metadata.resource_version.as_deref().unwrap().parse().unwrap();
+        Record { version, key: text("key"), host: text("host"), run: text("run"), what: text("what") }
+    };
+    let mut records: Vec<Record> = list.items.into_iter().map(record).collect();
+    records.sort_by_key(|record| record.version);
+    records
+}
+
 impl Cluster {
     /// With what the witness needs, and a grant for it.
     pub(crate) async fn start() -> Self {
@@ -106,15 +119,7 @@ impl Cluster {
 
     /// All that was written down, in the order of the API server.
     pub(crate) async fn records(&self) -> Vec<Record> {
-        let list = self.api("v1/ConfigMap", "records").list(&ListParams::default()).await.unwrap();
-        let record = |map: DynamicObject| {
-            let text = |field: &str| map.data["data"][field].as_str().unwrap_or_default().to_owned();
-            let version = map.metadata.resource_version.as_deref().unwrap().parse().unwrap();
-            Record { version, key: text("key"), host: text("host"), run: text("run"), what: text("what") }
-        };
-        let mut records: Vec<Record> = list.items.into_iter().map(record).collect();
-        records.sort_by_key(|record| record.version);
-        records
+        records(&self.api("v1/ConfigMap", "records")).await
     }
 
     /// Waits for a record of that host.

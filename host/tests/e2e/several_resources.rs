@@ -218,3 +218,64 @@ async fn a_host_that_stands_by_writes_no_status() {
     let patches = standby.metric("rest_client_requests_total{code=\"200\",method=\"PATCH\"");
     assert_eq!(patches, 0.0, "{}", standby.admin("/metrics").1);
 }
+
+#[tokio::test]
+async fn a_resource_that_is_created_anew_has_nothing_of_what_ends_yet_of_the_old_one() {
+    let host = host_with_echo().await;
+    let mut of = spec("echo", echo_of("default"));
+    of["config"]["takesMs"] = json!(60_000);
+    order(&host, "", "echo", of.clone()).await;
+    until_ready(&host, "", "echo").await;
+    host.create(json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "one", "namespace": "default", "labels": {"echo": ""}}}))
+        .await;
+    let active = "controller_runtime_active_workers{controller=\"echo\"}";
+    eventually("it is at it", || async { (host.metric(active) == 1.0).then_some(()) }).await;
+    delete(&host, CLUSTER, "", "echo").await;
+    order(&host, "", "echo", of).await;
+    // For as long as its grace, the old one ends.
+    let mut looks = 0;
+    while !host.log().contains("stopped plugin=\"echo\"") {
+        let resource = get(&host, "", "echo").await;
+        let ended = host.log().contains("stopped plugin=\"echo\"");
+        assert!(ended || resource.data["status"]["ready"] != true, "{resource:?}");
+        looks += 1;
+    }
+    assert!(looks > 0, "it had ended already");
+    let ready = until_ready(&host, "", "echo").await;
+    assert_eq!(ready.data["status"]["revision"], 1);
+    until_event(&host, "PluginRemoved", "ClusterPlugin/echo is gone").await;
+}
+
+#[tokio::test]
+async fn hostile_a_grant_of_a_resource_is_nothing_to_what_runs_yet_of_another_under_its_name() {
+    let host = host_with_echo().await;
+    let mut of = spec("echo", echo_of("default"));
+    of["config"]["takesMs"] = json!(60_000);
+    of["grant"] = json!({"rules": [{"verbs": ["get", "list", "watch"], "kinds": ["v1/ConfigMap"], "namespaces": ["default"]}]});
+    order(&host, "", "echo", of.clone()).await;
+    until_ready(&host, "", "echo").await;
+    host.create(json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "one", "namespace": "default", "labels": {"echo": ""}}}))
+        .await;
+    let active = "controller_runtime_active_workers{controller=\"echo\"}";
+    eventually("it is at it", || async { (host.metric(active) == 1.0).then_some(()) }).await;
+    // A revision that waits for it keeps its task busy, for as long as the grace.
+    change(&host, "", "echo", json!({"config": {"failures": 0}})).await;
+    eventually("another revision is ready", || async {
+        let resource = get(&host, "", "echo").await;
+        (condition(&resource, "Synced")?["observedGeneration"] == 2).then_some(())
+    })
+    .await;
+    delete(&host, CLUSTER, "", "echo").await;
+    of["grant"]["rules"][0]["namespaces"] = json!(["*"]);
+    order(&host, "", "echo", of).await;
+    change(&host, "", "echo", json!({"revisionHistoryLimit": 3})).await;
+    host.logged("stopped plugin=\"echo\"").await;
+    let log = host.log();
+    let (before, _) = log.split_once("stopped plugin=\"echo\"").unwrap();
+    assert!(before.contains("did not end within the grace"), "its task was not busy: {log}");
+    assert!(!before.contains("its grant has changed"), "{log}");
+    let ready = until_ready(&host, "", "echo").await;
+    assert_eq!(ready.data["status"]["revision"], 1);
+}

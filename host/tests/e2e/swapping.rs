@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::plugin_resources::*;
-use crate::several::{Record, overlaps};
+use crate::several::{overlaps, records};
 use crate::support::{Host, eventually, with};
 
 const KEYS: usize = 12;
@@ -48,19 +48,6 @@ fn wanted(swap: usize, way: Option<&str>) -> Value {
 
 fn revision(report: &Value) -> u64 {
     report["plugin"]["revision"].as_u64().unwrap()
-}
-
-/// All that was written down, in the order of the API server.
-async fn records(host: &Host) -> Vec<Record> {
-    let list = host.api("v1/ConfigMap", "records").list(&ListParams::default()).await.unwrap();
-    let record = |map: DynamicObject| {
-        let text = |field: &str| map.data["data"][field].as_str().unwrap().to_owned();
-        let version = map.metadata.resource_version.as_deref().unwrap().parse().unwrap();
-        Record { version, key: text("key"), host: text("host"), run: text("run"), what: text("what") }
-    };
-    let mut records: Vec<Record> = list.items.into_iter().map(record).collect();
-    records.sort_by_key(|record| record.version);
-    records
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,7 +134,7 @@ async fn revisions_are_swapped_under_load_and_nothing_is_lost_cut_off_or_run_twi
         })
         .await;
     }
-    let records = records(&host).await;
+    let records = records(&host.api("v1/ConfigMap", "records")).await;
     assert_eq!(overlaps(&records, |_| false), Vec::<String>::new(), "no key is in two reconciles at once");
     let of = |what: &str| -> BTreeSet<&str> {
         records.iter().filter(|r| r.what == what).map(|r| r.run.as_str()).collect()

@@ -181,6 +181,9 @@ impl Reconciler for Hostile {
             "log-calls" => loop {
                 info!("again");
             },
+            "wasi-calls" => loop {
+                std::hint::black_box(wasip2::clocks::monotonic_clock::now());
+            },
             "large-string" => answered(objects::get(&"x".repeat(128 << 20), &request.key)),
             "handles" => {
                 // Each is a handle of the host's until it is dropped.

@@ -48,7 +48,7 @@ pub(crate) struct InstanceState {
     /// The kinds that the plugin named, so that a call does not make each anew.
     kinds: Vec<Kind>,
     authority: Authority,
-    /// Calls of the host in this call.
+    /// Calls of the host in this call, those of WASI among them.
     calls: u32,
     /// When the call began, and how long it may take.
     begun: Instant,
@@ -59,7 +59,9 @@ pub(crate) struct InstanceState {
 }
 
 impl WasiView for InstanceState {
+    /// Every function of WASI begins with it.
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.calls = self.calls.saturating_add(1);
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
@@ -144,6 +146,14 @@ impl InstanceState {
     /// A trap, if the guest has called the host too often in this call.
     fn enter(&mut self) -> wasmtime::Result<()> {
         self.calls = self.calls.saturating_add(1);
+        self.check_calls()
+    }
+
+    /// Looked at by each host function of the contract and, for those of WASI, which cannot, at each tick.
+    ///
+    /// # Errors
+    /// A trap, if the guest has called the host too often in this call.
+    pub(crate) fn check_calls(&self) -> wasmtime::Result<()> {
         if self.calls > self.limits.host_calls {
             let message = format!("more than {} calls of the host in one call", self.limits.host_calls);
             return Err(LimitHit::trap(Limit::HostCalls, message));

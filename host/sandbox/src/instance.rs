@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wasmtime::Store;
+use wasmtime::{Store, UpdateDeadline};
 use wheelhouse_core::limits::Limit;
 
 use crate::bindings::Plugin;
@@ -31,7 +31,10 @@ impl Instance {
         store.set_max_component_handles(handles);
         // At every tick the guest yields to the runtime, which then sees to deadlines and neighbours.
         store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
+        store.epoch_deadline_callback(|store| {
+            store.data().check_calls()?;
+            Ok(UpdateDeadline::Yield(1))
+        });
         let plugin = compiled.pre().instantiate_async(&mut store).await;
         let plugin = plugin.map_err(|error| failed(&store, &error))?;
         Ok(Self { store, plugin, calls: 0, alive: None })

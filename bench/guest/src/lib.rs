@@ -26,11 +26,13 @@ struct Reader {
     nodes: usize,
     /// Whether the host is to track what its reconciles read.
     tracks: bool,
+    /// Whether it wants to be asked again of each Pod at once.
+    floods: bool,
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { pods: 1, nodes: 1, tracks: false }
+        Self { pods: 1, nodes: 1, tracks: false, floods: false }
     }
 }
 
@@ -182,6 +184,7 @@ impl Reconciler for Reader {
         match scenario.as_str() {
             "nothing" => return Ok(Outcome::Done),
             "quiet" => return self.quiet(times),
+            "default" if self.floods => return Ok(Outcome::RequeueAfter(Duration::ZERO)),
             // A Pod that there is.
             "default" => return self.quiet(times.trim_start_matches("pod-")),
             "noise" => {

@@ -15,7 +15,7 @@ use crate::world::{World, nowhere};
 
 /// What the design allows a hot swap of a compiled revision.
 const SWAP: f64 = 20e6;
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// A plugin with all that a host gives it, and revisions of it.
 struct Hosted<'a> {
@@ -24,7 +24,8 @@ struct Hosted<'a> {
     world: &'a World,
     limits: Limits,
     shared: Shared,
-    tracks: bool,
+    /// Of its configuration, beside the world's.
+    options: serde_json::Map<String, serde_json::Value>,
     revisions: u32,
     controller: Option<Controller>,
     /// Of a reconcile.
@@ -36,8 +37,8 @@ struct Hosted<'a> {
 }
 
 impl<'a> Hosted<'a> {
-    fn new(sandbox: &Sandbox, compiled: &'a Compiled, world: &'a World, tracks: bool) -> Result<Self> {
-        let limits = crate::unhindered();
+    fn new(sandbox: &Sandbox, compiled: &'a Compiled, world: &'a World, limits: &Limits) -> Result<Self> {
+        let limits = limits.clone();
         let shared = Shared::new(&limits, Fence::open());
         Ok(Self {
             runtime: Runtime {
@@ -52,7 +53,7 @@ impl<'a> Hosted<'a> {
             world,
             limits,
             shared,
-            tracks,
+            options: Default::default(),
             revisions: 0,
             controller: None,
             reconciles: Samples::default(),
@@ -65,7 +66,7 @@ impl<'a> Hosted<'a> {
         self.revisions += 1;
         let mut config = self.world.config();
         if let Some(config) = config.as_object_mut() {
-            config.insert("tracks".to_owned(), self.tracks.into());
+            config.extend(self.options.clone());
             config.insert("revision".to_owned(), self.revisions.into());
         }
         let config = config.to_string();
@@ -118,6 +119,18 @@ impl<'a> Hosted<'a> {
     }
 }
 
+/// A controller whose plugin wants to be asked again of every Pod at once, with these limits.
+pub(crate) async fn flooding(
+    sandbox: &Sandbox,
+    compiled: &Compiled,
+    world: &World,
+    limits: &Limits,
+) -> Result<Controller> {
+    let mut hosted = Hosted::new(sandbox, compiled, world, limits)?;
+    hosted.options.insert("floods".to_owned(), true.into());
+    Ok(Controller::start(hosted.prepare().await?).await)
+}
+
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -134,9 +147,9 @@ pub(crate) async fn measure(
     world: &World,
     rounds: usize,
 ) -> Result<Vec<Row>> {
-    let mut plain = Hosted::new(sandbox, compiled, world, false)?;
-    let mut tracking = Hosted::new(sandbox, compiled, world, true)?;
-    let mut waiting = Hosted::new(sandbox, compiled, world, false)?;
+    let hosted = || Hosted::new(sandbox, compiled, world, &crate::unhindered());
+    let (mut plain, mut tracking, mut waiting) = (hosted()?, hosted()?, hosted()?);
+    tracking.options.insert("tracks".to_owned(), true.into());
     // The first two rounds warm up, and do not count.
     for round in 0..rounds + 2 {
         plain.round(true, round > 1).await?;

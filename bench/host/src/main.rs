@@ -7,7 +7,11 @@
 //! what else the machine does falls on all of them alike. Nothing is subtracted from any figure: an
 //! operation's time has one reading of the clock in it, whose cost is shown.
 
-#![allow(clippy::print_stdout, reason = "a command-line tool's results go to its terminal")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool's results go to its terminal"
+)]
 
 mod contention;
 mod hosted;
@@ -18,6 +22,7 @@ mod samples;
 mod world;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -67,8 +72,23 @@ enum Output {
     Json,
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     let args = Args::parse();
+    let Some(report) = report(&args)? else { return Ok(ExitCode::SUCCESS) };
+    match args.output {
+        Output::Table => println!("{}", report.text()),
+        Output::Json => println!("{:#}", report.json()),
+    }
+    let (missed, of) = report.missed();
+    if missed == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("{missed} of {of} budgets were missed; a machine that does something else besides misses some");
+    Ok(ExitCode::FAILURE)
+}
+
+/// What was asked for; none if it was a single scenario, which is no report.
+fn report(args: &Args) -> Result<Option<Report>> {
     if args.contention {
         let mut report = Report::default();
         for pods in [LISTED, args.pods] {
@@ -77,16 +97,14 @@ fn main() -> Result<()> {
                 contention::measure(pods)?,
             );
         }
-        println!("{}", report.text());
-        return Ok(());
+        return Ok(Some(report));
     }
     let component = std::fs::read(&args.component)
         .with_context(|| format!("cannot read {}", args.component.display()))?;
     if args.noise {
         let mut report = Report::default();
         report.section(NOISE, noise::measure(&component, LISTED)?);
-        println!("{}", report.text());
-        return Ok(());
+        return Ok(Some(report));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if args.hosted {
@@ -97,17 +115,12 @@ fn main() -> Result<()> {
         })?;
         let mut report = Report::default();
         report.section(HOSTED, rows);
-        println!("{}", report.text());
-        return Ok(());
+        return Ok(Some(report));
     }
-    let Some(mut report) = runtime.block_on(run(&args, &component))? else { return Ok(()) };
+    let Some(mut report) = runtime.block_on(run(args, &component))? else { return Ok(None) };
     drop(runtime);
     report.section(NOISE, noise::measure(&component, LISTED)?);
-    match args.output {
-        Output::Table => println!("{}", report.text()),
-        Output::Json => println!("{:#}", report.json()),
-    }
-    Ok(())
+    Ok(Some(report))
 }
 
 const HOSTED: &str = "the controller around a plugin of 1,000 Pods";

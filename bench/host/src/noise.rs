@@ -3,7 +3,8 @@
 //! The quiet one is asked to reconcile a thousand times a second, by a clock of its own: a time is from
 //! when it was asked to when it has answered. Beside it another plugin does its worst, with the limits
 //! that every plugin has. Both are at work as they are in a host: on a runtime with a thread for each
-//! processor, sixteen workers of the noisy one.
+//! processor, sixteen workers of the noisy one. The one that floods its queue has all of a controller, whose
+//! queue is full of a thousand Pods that want to be reconciled again at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +24,7 @@ use wheelhouse_core::trace::TARGET;
 use wheelhouse_devcluster::{DevCluster, DevClusterConfig};
 use wheelhouse_sandbox::{Sandbox, SandboxConfig};
 
+use crate::hosted;
 use crate::report::{Row, Unit};
 use crate::samples::Samples;
 use crate::world::{Plugin, World};
@@ -46,26 +48,26 @@ const MUST: f64 = 2.0;
 
 /// What the noisy one does.
 struct Kind {
-    scenario: &'static str,
-    argument: &'static str,
+    /// None floods its queue.
+    argument: Option<&'static str>,
     name: &'static str,
     /// It ends by itself, and rests between two calls.
     bursts: bool,
 }
 
-const fn kind(scenario: &'static str, argument: &'static str, name: &'static str) -> Kind {
-    Kind { scenario, argument, name, bursts: false }
+const fn kind(argument: &'static str, name: &'static str) -> Kind {
+    Kind { argument: Some(argument), name, bursts: false }
 }
 
 const KINDS: [Kind; 8] = [
-    kind("noise", "spin", "spinning"),
-    kind("noise", "allocate", "allocating"),
-    kind("nothing", "0", "flooding the queue"),
-    kind("noise", "list", "listing everything"),
-    kind("noise", "write", "writing at its quota"),
-    kind("noise", "log", "logging at its quota"),
-    Kind { bursts: true, ..kind("noise", "spin 100", "spinning now and then") },
-    Kind { bursts: true, ..kind("noise", "list 100", "listing everything now and then") },
+    kind("spin", "spinning"),
+    kind("allocate", "allocating"),
+    Kind { argument: None, name: "flooding the queue", bursts: false },
+    kind("list", "listing everything"),
+    kind("write", "writing at its quota"),
+    kind("log", "logging at its quota"),
+    Kind { bursts: true, ..kind("spin 100", "spinning now and then") },
+    Kind { bursts: true, ..kind("list 100", "listing everything now and then") },
 ];
 
 /// Measures all of it, with a store of so many Pods.
@@ -113,10 +115,23 @@ async fn measure_beside(component: &[u8], pods: usize, url: &str) -> Result<Vec<
         let (mut alone, mut beside, mut times) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let quietly = asked(&quiet, PHASE).await?.p99();
-            let noise = make_noise(&noisy, kind);
+            let mut workers = JoinSet::new();
+            let flooding = match kind.argument {
+                Some(argument) => {
+                    make_noise(&mut workers, &noisy, argument, kind.bursts);
+                    None
+                }
+                None => Some(hosted::flooding(&sandbox, &compiled, &world, &Limits::default()).await?),
+            };
             tokio::time::sleep(BEFORE).await;
             let disturbed = asked(&quiet, PHASE).await?.p99();
-            drop(noise);
+            drop(workers);
+            if let Some(controller) = flooding {
+                let record = controller.record();
+                controller.stop(hosted::GRACE).await;
+                let floods = record.is_some_and(|record| record.good > world.pods as u64);
+                anyhow::ensure!(floods, "it does not flood its queue: {record:?}");
+            }
             alone.push(quietly);
             beside.push(disturbed);
             times.push(disturbed / quietly);
@@ -159,24 +174,22 @@ async fn create_config_map(client: &kube::Client) -> Result<()> {
     Ok(())
 }
 
-/// All workers of the noisy plugin, at it again and again until this is dropped.
-fn make_noise(plugin: &Arc<Plugin>, kind: &'static Kind) -> JoinSet<()> {
-    let mut workers = JoinSet::new();
+/// All workers of the noisy plugin, at it again and again until they are dropped.
+fn make_noise(workers: &mut JoinSet<()>, plugin: &Arc<Plugin>, argument: &'static str, bursts: bool) {
     for _ in 0..WORKERS {
         let plugin = Arc::clone(plugin);
         workers.spawn(async move {
             loop {
                 // It is stopped again and again; how is not measured here.
-                if plugin.worker_turn(kind.scenario, kind.argument, !kind.bursts).await.is_err() {
+                if plugin.worker_turn("noise", argument, !bursts).await.is_err() {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-                if kind.bursts {
+                if bursts {
                     tokio::time::sleep(REST).await;
                 }
             }
         });
     }
-    workers
 }
 
 /// Asks the quiet plugin at its pace, for so long. How long each answer took.

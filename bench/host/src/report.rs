@@ -146,6 +146,13 @@ impl Report {
         self.notes.push(note.into());
     }
 
+    /// How many budgets were missed, of how many.
+    pub(crate) fn missed(&self) -> (usize, usize) {
+        let budgets =
+            || self.sections.iter().flat_map(|(_, rows)| rows).filter_map(|row| row.budget.as_ref());
+        (budgets().filter(|budget| !budget.kept).count(), budgets().count())
+    }
+
     pub(crate) fn json(&self) -> Value {
         let sections = self.sections.iter().map(
             |(title, rows)| json!({ "title": title, "rows": rows.iter().map(Row::json).collect::<Vec<_>>() }),
@@ -216,5 +223,6 @@ mod tests {
         let text = report.text();
         assert_eq!((text.matches(": ok").count(), text.matches(": MISSED").count()), (1, 1), "{text}");
         assert_eq!(report.json()["sections"][0]["rows"][1]["budget"]["kept"], false);
+        assert_eq!(report.missed(), (1, 2));
     }
 }

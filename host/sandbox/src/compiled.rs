@@ -7,8 +7,8 @@ use wheelhouse_core::usage::Usage;
 use wheelhouse_core::{Gate, Spec};
 
 use crate::bindings::PluginPre;
-use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
 use crate::call::{self, Allowance};
+use crate::convert;
 use crate::declared;
 use crate::digest::Digest;
 use crate::engine::Sandbox;
@@ -16,7 +16,7 @@ use crate::error::{CallError, DescribeError};
 use crate::host::{Authority, InstanceState};
 use crate::inspection::Inspection;
 use crate::instance::Instance;
-use crate::output::{LogContext, message};
+use crate::output::LogContext;
 use crate::revision::{Revision, RevisionSetup};
 
 /// Compiled code: no state, no authority. Cheap to clone.
@@ -106,7 +106,7 @@ impl Compiled {
             instance.state().begin(Authority::None, timeout, "", "");
             let described = instance.describe(&config).await?;
             // To make something of its answer is part of the call, and is measured as such.
-            Ok(described.map_or_else(rejected, declared::checked))
+            Ok(described.map_err(convert::rejected).and_then(declared::checked))
         });
         let allowance = Allowance {
             time: (timeout, Limit::DescribeTimeout),
@@ -124,8 +124,4 @@ impl Compiled {
     pub fn start(&self, setup: RevisionSetup) -> Revision {
         Revision::new(self.clone(), setup)
     }
-}
-
-fn rejected(error: wit::ConfigError) -> Result<Spec, DescribeError> {
-    Err(DescribeError::Config { field: message(&error.field), message: message(&error.message) })
 }

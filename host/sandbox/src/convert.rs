@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use wheelhouse_core::access::Page;
 use wheelhouse_core::encoding::{EncodeOptions, PageBuilder};
 use wheelhouse_core::error::Cause;
-use wheelhouse_core::limits::Limits;
+use wheelhouse_core::limits::{Limit, Limits};
 use wheelhouse_core::printable::{excerpt, printable};
 use wheelhouse_core::request::{Change, Consistency, IndexMatch, List, PatchType, Propagation, Write};
 use wheelhouse_core::{ApiError, Key, Kind, Object, Outcome, Value};
@@ -13,6 +13,7 @@ use wheelhouse_core::{ApiError, Key, Kind, Object, Outcome, Value};
 use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
 use crate::bindings::wheelhouse::controller::{client, logging, objects, types};
 use crate::declared;
+use crate::error::DescribeError;
 use crate::output::message;
 
 /// Indexes that one query may name.
@@ -38,6 +39,29 @@ pub(crate) fn possible_key(kind: &Kind, key: types::ObjectKey) -> Result<Key, Ap
 
 pub(crate) fn key_in(key: wit::ObjectKey) -> Key {
     Key { namespace: key.namespace, name: key.name }
+}
+
+/// What `map` has answered. What no object can be called is no object's key.
+pub(crate) fn mapped(keys: Vec<wit::ObjectKey>) -> Vec<Key> {
+    keys.into_iter().map(key_in).filter(Key::is_possible).collect()
+}
+
+/// What `index` has answered, if it is not more than so many bytes. A value costs its place besides its own.
+///
+/// # Errors
+/// What to say of it.
+pub(crate) fn indexed(values: Vec<String>, most: usize) -> Result<Vec<String>, String> {
+    let bytes = values.iter().map(|value| value.len() + size_of::<String>()).sum::<usize>();
+    if bytes <= most {
+        return Ok(values);
+    }
+    let (limit, count) = (Limit::IndexBytes, values.len());
+    Err(format!("limit {limit}: {count} values of {bytes} bytes, {most} are allowed"))
+}
+
+/// What `describe` says against its configuration.
+pub(crate) fn rejected(error: wit::ConfigError) -> DescribeError {
+    DescribeError::Config { field: message(&error.field), message: message(&error.message) }
 }
 
 pub(crate) fn key_out(key: Key) -> wit::ObjectKey {

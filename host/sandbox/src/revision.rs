@@ -294,8 +294,7 @@ impl Revision {
             };
             let keys = lease.instance.map(&watch, &event).await?;
             lease.give_back();
-            // What no object can be called is no object's key.
-            Ok(keys.into_iter().map(convert::key_in).filter(Key::is_possible).collect())
+            Ok(convert::mapped(keys))
         })
         .await
     }
@@ -313,21 +312,11 @@ impl Revision {
             lease.instance.state().begin(Authority::None, timeout, "", &object.key().to_string());
             let values = lease.instance.index(&name, &object.as_bytes().to_vec()).await?;
             lease.give_back();
-            // A value costs its place besides its bytes.
-            let bytes = values.iter().map(|value| value.len() + size_of::<String>()).sum::<usize>();
-            if bytes > most {
-                let reason = format!(
-                    "limit {}: {} values of {bytes} bytes, {most} are allowed",
-                    Limit::IndexBytes,
-                    values.len()
-                );
-                return Err(CallError::Trap {
-                    reason,
-                    backtrace: String::new(),
-                    limit: Some(Limit::IndexBytes),
-                });
-            }
-            Ok(values)
+            convert::indexed(values, most).map_err(|reason| CallError::Trap {
+                reason,
+                backtrace: String::new(),
+                limit: Some(Limit::IndexBytes),
+            })
         })
         .await
     }

@@ -2,6 +2,8 @@
 //! that this file knows nothing of fails its test.
 #![cfg(test)]
 
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,12 +12,13 @@ use wheelhouse_core::access::{BoxFuture, Page};
 use wheelhouse_core::event::RecordEvent;
 use wheelhouse_core::gate::{Permission, Verb};
 use wheelhouse_core::limits::Limits;
-use wheelhouse_core::outcome::Request;
 use wheelhouse_core::request::{Get, List, Synced, Write};
 use wheelhouse_core::usage::Usage;
-use wheelhouse_core::{ApiError, ClusterAccess, Gate, Key, Object, Outcome, Permitted};
-use wheelhouse_sandbox::{Compiled, RevisionSetup, Sandbox, SandboxConfig};
+use wheelhouse_core::{ApiError, ClusterAccess, Gate, Object, Outcome, Permitted};
+use wheelhouse_sandbox::{Compiled, RevisionSetup};
 use wit_parser::{Resolve, SourceMap, WorldItem, WorldKey};
+
+use crate::support::{Neighbour, compiled};
 
 /// What there is to know of a function.
 enum Door {
@@ -168,14 +171,7 @@ fn every_function_of_the_contract_is_known_here() {
     }
 }
 
-async fn compiled() -> Compiled {
-    let folder = std::env::var_os("WHEELHOUSE_PLUGINS_DIR")
-        .expect("WHEELHOUSE_PLUGINS_DIR names the built plugins: run `cargo xtask test`");
-    let bytes = std::fs::read(PathBuf::from(folder).join("hostile.wasm")).unwrap();
-    Sandbox::new(SandboxConfig::default()).unwrap().compile(Arc::from(bytes)).await.unwrap()
-}
-
-/// What becomes of an attack, and what the cluster is asked for it.
+/// What becomes of an attack beside a neighbour, and what the cluster is asked for it.
 async fn attack(compiled: &Compiled, attack: &str, gate: Gate) -> (String, Vec<String>) {
     let spec = Arc::new(compiled.describe("{}", &Limits::default()).await.unwrap());
     let cluster = Arc::new(Recorder::default());
@@ -189,16 +185,8 @@ async fn attack(compiled: &Compiled, attack: &str, gate: Gate) -> (String, Vec<S
         metrics: Arc::default(),
         limits,
     }));
-    let key = Key::new("default", attack);
-    let outcome = revision
-        .reconcile(Request {
-            key,
-            reconcile_id: "1".to_owned(),
-            attempt: 1,
-            first_seen: std::time::SystemTime::UNIX_EPOCH,
-        })
-        .await;
-    let outcome = match outcome {
+    let attacking = support::reconcile(&revision, attack);
+    let outcome = match Neighbour::of(compiled).await.beside(attacking).await {
         Ok(Outcome::Terminal(text)) => text,
         other => panic!("{attack}: {other:?}"),
     };

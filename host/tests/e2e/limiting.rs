@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::plugin_resources::{friend, until_greeted};
 use crate::support::{Host, eventually, plugin, wheelhouse, with};
 
 /// A host with the hostile plugin, granted what it declares, with these limits.
@@ -15,11 +16,25 @@ async fn limited(limits: &str) -> (Host, tempfile::TempDir) {
 /// Likewise, before the plugin comes.
 async fn without(limits: &str) -> (Host, tempfile::TempDir) {
     let grants = tempfile::tempdir().unwrap();
-    let output = wheelhouse().arg("inspect").arg(plugin("hostile")).arg("--grant").output().unwrap();
-    let grant = String::from_utf8(output.stdout).unwrap() + &format!("limits: {limits}\n");
-    std::fs::write(grants.path().join("hostile.yaml"), grant).unwrap();
+    for (name, more) in [("hostile", format!("limits: {limits}\n")), ("hello", String::new())] {
+        let output = wheelhouse().arg("inspect").arg(plugin(name)).arg("--grant").output().unwrap();
+        let grant = String::from_utf8(output.stdout).unwrap() + &more;
+        std::fs::write(grants.path().join(name).with_extension("yaml"), grant).unwrap();
+    }
     let flags = ["--grants", grants.path().to_str().unwrap()];
     (Host::start_in(with(&["hello"]), &flags).await, grants)
+}
+
+/// What the neighbour is asked for while an attack goes on is done.
+async fn neighbour_works(host: &Host, name: &str) {
+    host.create(friend("default", name)).await;
+    until_greeted(host, "default", name).await;
+    let failed = |result: &str| {
+        host.metric(&format!(
+            "controller_runtime_reconcile_total{{controller=\"hello\",result=\"{result}\"}}"
+        ))
+    };
+    assert_eq!([failed("error"), failed("trap")], [0.0, 0.0]);
 }
 
 fn breaches(host: &Host, limit: &str) -> f64 {
@@ -41,6 +56,7 @@ async fn hostile_keys_without_end_wait_for_room_in_the_queue_and_none_is_lost() 
             .await;
     }
     eventually("map has to wait", || async { (breaches(&host, "queuedKeys") >= 1.0).then_some(()) }).await;
+    neighbour_works(&host, "meanwhile").await;
     assert!(host.metric("workqueue_depth{name=\"hostile\",controller=\"hostile\",priority=\"0\"}") < 450.0);
     eventually("all are reconciled", || async {
         (reconciles(&host, "success") >= before + 600.0).then_some(())
@@ -74,6 +90,7 @@ async fn hostile_a_trap_is_told_of_once_with_the_plugins_own_frames() {
     host.create(map("panic-with-contents")).await;
     eventually("it traps again and again", || async { (reconciles(&host, "trap") >= 4.0).then_some(()) })
         .await;
+    neighbour_works(&host, "meanwhile").await;
     let log = host.log();
     let reports: Vec<&str> =
         log.lines().filter(|line| line.contains("reconcile failed, it is retried")).collect();

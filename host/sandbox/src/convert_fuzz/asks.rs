@@ -13,7 +13,8 @@ use wheelhouse_core::usage::Usage;
 use super::cluster::Witness;
 use super::texts::{body, kind, namespace, text, texts};
 use super::{cases, readable, soon};
-use crate::bindings::wheelhouse::controller::{client, events, metrics, objects, types};
+use crate::bindings::exports::wheelhouse::controller::reconciler as wit;
+use crate::bindings::wheelhouse::controller::{client, events, logging, metrics, objects, types};
 use crate::convert;
 use crate::host::{Authority, InstanceState};
 use crate::output::LogContext;
@@ -36,7 +37,7 @@ fn ask() -> impl Strategy<Value = Ask> {
     let more = prop::collection::vec(text(), 6..10);
     let buckets = prop::collection::vec(any::<f64>(), 0..100);
     let numbers = prop_oneof![(any::<u32>(), any::<f64>()), Just((u32::MAX, f64::MAX)), Just((0, f64::NAN))];
-    let place = (0_u8..18, kind(), namespace(), text());
+    let place = (0_u8..20, kind(), namespace(), text());
     (place, more, body(), any::<(bool, bool)>(), numbers, buckets).prop_map(
         |((call, kind, namespace, name), more, body, flags, numbers, buckets)| Ask {
             call,
@@ -51,6 +52,14 @@ fn ask() -> impl Strategy<Value = Ask> {
         },
     )
 }
+
+const LEVELS: [logging::Level; 5] = [
+    logging::Level::Trace,
+    logging::Level::Debug,
+    logging::Level::Info,
+    logging::Level::Warn,
+    logging::Level::Error,
+];
 
 fn state(cluster: &Arc<Witness>) -> InstanceState {
     let limits = Limits::default();
@@ -119,6 +128,7 @@ impl Ask {
     async fn of(self, state: &mut InstanceState) -> Result<(), types::Error> {
         use client::Host as _;
         use events::Host as _;
+        use logging::Host as _;
         use metrics::Host as _;
         use objects::Host as _;
         let (kind, key, body) = (self.kind.clone(), self.key(), self.body.clone());
@@ -168,6 +178,11 @@ impl Ask {
             }
             15 => state.counter_add(name, labels, number).unwrap(),
             16 => state.histogram_observe(name, labels, number).unwrap(),
+            17 => state.gauge_set(name, labels, number).unwrap(),
+            18 => {
+                state.log(LEVELS[self.numbers.0 as usize % LEVELS.len()], name, labels).unwrap();
+                Ok(())
+            }
             _ => state.remove(name, labels).unwrap(),
         }
     }
@@ -276,7 +291,7 @@ proptest! {
 
     #[test]
     fn hostile_an_outcome_is_an_outcome(text in text(), ms in prop_oneof![any::<u64>(), Just(u64::MAX)]) {
-        use crate::bindings::exports::wheelhouse::controller::reconciler::Outcome as Wit;
+        use wit::Outcome as Wit;
         use wheelhouse_core::Outcome;
         prop_assert_eq!(
             convert::outcome(Wit::RequeueAfter(ms)),
@@ -291,6 +306,31 @@ proptest! {
                 other => prop_assert!(false, "{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn hostile_keys_of_map_are_those_that_objects_can_have(namespaces in texts(20), names in texts(20)) {
+        let keys = namespaces.into_iter().zip(names);
+        let keys = keys.map(|(namespace, name)| wit::ObjectKey { namespace, name }).collect();
+        for key in soon(|| convert::mapped(keys))? {
+            readable(&key.to_string())?;
+            prop_assert!(!key.name.contains('/') && !key.namespace.contains('/') && !key.name.is_empty());
+        }
+    }
+
+    #[test]
+    fn hostile_values_of_an_index_are_no_more_than_their_limit(values in texts(20), most in 0_usize..20_000) {
+        match soon(|| convert::indexed(values, most))? {
+            Ok(values) => prop_assert!(values.iter().map(String::len).sum::<usize>() <= most),
+            Err(reason) => readable(&reason)?,
+        }
+    }
+
+    #[test]
+    fn hostile_what_is_said_against_a_configuration_is_two_lines(field in text(), message in text()) {
+        let error = soon(|| convert::rejected(wit::ConfigError { field, message }))?;
+        let said = error.to_string();
+        prop_assert!(said.len() <= 20_000 && !said.contains(char::is_control), "{said:?}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use wheelhouse_artifacts::{ComponentDigest, Resolved};
 
 use crate::plugin_id::PluginId;
+use crate::preparation::Mark;
 
 /// How a file's name ends, and what is before that.
 const ENTRY: &str = ".component";
@@ -62,6 +63,13 @@ struct Header {
     etag: Option<String>,
 }
 
+/// The configuration with which a component was good.
+#[derive(Serialize, Deserialize)]
+struct Config {
+    component: String,
+    config: String,
+}
+
 fn digest(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -89,6 +97,11 @@ impl ComponentStore {
     }
 
     fn read(&self, path: &Path, owner: &str) -> Option<Kept> {
+        self.read_any(path).filter(|(of, _)| *of == digest(owner)).map(|(_, kept)| kept)
+    }
+
+    /// And whose it is.
+    fn read_any(&self, path: &Path) -> Option<(String, Kept)> {
         let content = fs::read(path).ok()?;
         let end = content.iter().position(|byte| *byte == b'\n')?;
         let (header, component) = (content.get(..end)?, content.get(end.saturating_add(1)..)?);
@@ -104,7 +117,7 @@ impl ComponentStore {
         let size = Some(component.len() as u64);
         let manifest = header.manifest.and_then(|manifest| manifest.parse().ok());
         let resolved = Resolved { manifest, component: Some(found), size, etag: header.etag };
-        (header.owner == digest(owner)).then(|| Kept { component: component.into(), resolved })
+        Some((header.owner, Kept { component: component.into(), resolved }))
     }
 
     /// Keeps this, beside what was good last.
@@ -120,6 +133,16 @@ impl ComponentStore {
             etag: resolved.etag.clone(),
         };
         let path = self.path(name, NEW);
+        self.write(&path, |file| {
+            serde_json::to_writer(&mut *file, &header)?;
+            file.write_all(b"\n")?;
+            file.write_all(component)
+        })?;
+        self.make_room(&path)
+    }
+
+    /// It appears whole or not at all.
+    fn write(&self, path: &Path, content: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
         let number = self.written.fetch_add(1, Ordering::Relaxed);
         let part = self.folder.join(format!(".{}-{number}.part", std::process::id()));
         let written = OpenOptions::new()
@@ -129,29 +152,39 @@ impl ComponentStore {
             .mode(0o600)
             .open(&part)
             .and_then(|mut file| {
-                serde_json::to_writer(&mut file, &header)?;
-                file.write_all(b"\n")?;
-                file.write_all(component)?;
+                content(&mut file)?;
                 file.sync_all()
             })
-            .and_then(|()| fs::rename(&part, &path));
+            .and_then(|()| fs::rename(&part, path));
         if written.is_err() {
             let _ = fs::remove_file(&part);
-            return written;
         }
-        self.make_room(&path)
+        written
     }
 
-    /// What was kept last has proved itself, if it is this component.
-    pub(crate) fn prove(&self, name: &str, component: &str) {
+    /// This has proved itself: what was kept last is good, if it is that component.
+    pub(crate) fn prove(&self, name: &str, good: &Mark) {
         let new = self.path(name, NEW);
         let mut line = String::new();
         let read = File::open(&new).and_then(|file| BufReader::new(file).read_line(&mut line));
         let header = read.ok().and_then(|_| serde_json::from_str::<Header>(&line).ok());
-        if header.is_some_and(|header| header.component == component) {
+        if header.is_some_and(|header| header.component == good.digest) {
             // If that cannot be, the one before is what is good.
             let _ = fs::rename(&new, self.path(name, GOOD));
         }
+        let config = Config { component: good.digest.clone(), config: good.config.to_string() };
+        let written = self.write(&self.config_path(name), |file| Ok(serde_json::to_writer(file, &config)?));
+        if let Err(error) = written {
+            tracing::debug!("the configuration of what is good cannot be kept: {error}");
+        }
+    }
+
+    /// The component that proved itself last, with its configuration, wherever it was fetched from.
+    pub(crate) fn good(&self, name: &str) -> Option<(Arc<[u8]>, String)> {
+        let config = fs::read(self.config_path(name)).ok()?;
+        let Config { component, config } = serde_json::from_slice(&config).ok()?;
+        let (_, kept) = self.read_any(&self.path(name, GOOD))?;
+        (kept.resolved.component?.to_string() == component).then_some((kept.component, config))
     }
 
     /// Removes what was not used for the longest time, but for this, until the rest is small enough.
@@ -183,6 +216,11 @@ impl ComponentStore {
         for state in [GOOD, NEW] {
             let _ = fs::remove_file(self.path(name, state));
         }
+        let _ = fs::remove_file(self.config_path(name));
+    }
+
+    fn config_path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{}.config", digest(name)))
     }
 
     fn path(&self, name: &str, state: &str) -> PathBuf {
@@ -231,18 +269,27 @@ mod tests {
     #[test]
     fn what_was_good_last_counts_until_another_one_has_proved_itself() {
         let (_parent, store) = store();
-        let digest = |kept: &Kept| ComponentDigest::of(&kept.component).to_string();
+        let mark = |kept: &Kept, config: &str| Mark {
+            digest: ComponentDigest::of(&kept.component).to_string(),
+            config: config.into(),
+        };
+        assert_eq!(store.good("a"), None);
         let (one, two) = (kept(b"one"), kept(b"two"));
         store.put("a", "owner", &one).unwrap();
         assert_eq!(store.get("a", "owner"), Some(one.clone()), "there is no other");
-        store.prove("a", &digest(&one));
+        store.prove("a", &mark(&one, "{}"));
+        assert_eq!(store.good("a"), Some((one.component.clone(), "{}".to_owned())));
         store.put("a", "owner", &two).unwrap();
         assert_eq!(store.get("a", "owner"), Some(one.clone()));
-        store.prove("a", &digest(&one));
-        assert_eq!(store.get("a", "owner"), Some(one), "that was not about the new one");
-        store.prove("a", &digest(&two));
-        assert_eq!(store.get("a", "owner"), Some(two));
-        store.prove("b", "sha256:0");
+        store.prove("a", &mark(&one, "{\"b\":1}"));
+        assert_eq!(store.get("a", "owner"), Some(one.clone()), "that was not about the new one");
+        assert_eq!(store.good("a"), Some((one.component, "{\"b\":1}".to_owned())), "another configuration");
+        store.prove("a", &mark(&two, "{}"));
+        assert_eq!(store.get("a", "owner"), Some(two.clone()));
+        assert_eq!(store.good("a"), Some((two.component.clone(), "{}".to_owned())));
+        // One whose component could not be kept is none.
+        store.prove("a", &Mark { digest: "sha256:0".to_owned(), config: "{}".into() });
+        assert_eq!(store.good("a"), None);
         store.remove("a");
         assert_eq!(fs::read_dir(&store.folder).unwrap().count(), 0);
     }

@@ -74,6 +74,12 @@ impl Voice {
         self.say(id, EventType::Warning, reason, "Load", &format!("{}: {error}", id.name()));
     }
 
+    /// A revision has passed its probation.
+    pub(crate) fn proven(&self, id: &PluginId, plugin: &str, revision: u64) {
+        let note = format!("plugin {plugin}: revision {revision} has passed its probation");
+        self.say(id, EventType::Normal, "PluginProven", "Judge", &note);
+    }
+
     /// A revision did worse than the one before, which runs again.
     pub(crate) fn rolled_back(&self, id: &PluginId, plugin: &str, revision: u64, to: u64, why: &str) {
         let note =

@@ -22,7 +22,9 @@ use crate::history::{Entry, History, State};
 use crate::leader::Driven;
 use crate::plugin_id::PluginId;
 use crate::plugins::{Phase, Plugins, lock};
-use crate::preparation::{Content, From, Preparation, Prepares, Problem, ROLLED_BACK, Ready, Recipe, Step};
+use crate::preparation::{
+    Content, From, Mark, Preparation, Prepares, Problem, ROLLED_BACK, Ready, Recipe, Step,
+};
 use crate::source::Wanted;
 
 /// How often a revision on probation is looked at.
@@ -76,7 +78,9 @@ pub(crate) struct Loader {
     history: History<Recipe>,
     trial: Option<Trial>,
     /// What was rolled back.
-    rejected: Option<Recipe>,
+    rejected: Option<Mark>,
+    /// What did well before this host began is prepared first, for what its source wants was rolled back then.
+    restoring: bool,
     paused: bool,
     /// Whether the cluster has been told what runs.
     told: bool,
@@ -139,6 +143,7 @@ impl Loader {
             history,
             trial: None,
             rejected: None,
+            restoring: false,
             paused: false,
             told: true,
         }
@@ -239,10 +244,12 @@ impl Loader {
     /// Switches to a revision that is ready.
     async fn take_over(&mut self, ready: Ready) {
         let Ready { prepared, recipe, again } = ready;
+        self.plugins.begin(&self.id, Step::Run);
         let spec = Arc::clone(prepared.spec());
         let same =
             |old: &Arc<Controller>| old.reconciled() == spec.reconciles.kind && old.spec().name == spec.name;
         let old = self.controller().filter(same);
+        let mut reconciled_before = None;
         if old.is_none() {
             let claim = Claim::new(&self.id, &spec, self.plugins.shares_kind(&self.id));
             let free = lock(&self.plugins.inner.claims).check(&spec.name, &claim);
@@ -250,7 +257,7 @@ impl Loader {
                 return self.claim_refused(problem);
             }
             // Another kind or name is another plugin: the old one ends first, and has what it has until then.
-            self.make_way(&spec).await;
+            reconciled_before = self.make_way(&spec).await;
         }
         if let Err(problem) = self.claim(&spec) {
             return self.claim_refused(problem);
@@ -272,14 +279,15 @@ impl Loader {
                     _ => None,
                 };
             }
-            None => self.start(prepared).await,
+            None => self.start(prepared, reconciled_before).await,
         }
         self.trial = trial;
         match again {
+            None if self.restoring => {}
             None => self.rejected = None,
             Some(again) if again == self.number() => {}
             Some(_) => {
-                self.rejected = self.history.current().map(|current| current.recipe.clone());
+                self.rejected = self.history.current().map(|current| current.recipe.mark());
                 self.history.set_state(State::RolledBack("by its operator".to_owned()));
             }
         }
@@ -291,10 +299,15 @@ impl Loader {
         // What it is granted may have changed while it was made ready, and nobody was there to heed it.
         self.grants_changed().await;
         self.tell_what_is_denied();
+        if let (true, Some(content)) = (std::mem::take(&mut self.restoring), self.content.clone()) {
+            // Which says why that does not run.
+            self.prepare(From::Source(content));
+        }
     }
 
-    /// Ends what runs for a revision that is another plugin.
-    async fn make_way(&mut self, spec: &Spec) {
+    /// Ends what runs for a revision that is another plugin. The kind that it reconciled, if that is another.
+    async fn make_way(&mut self, spec: &Spec) -> Option<String> {
+        let mut before = None;
         if let Some(old) = self.controller() {
             let (old, new) = (old.status(), &spec.reconciles.kind);
             tracing::warn!(
@@ -303,11 +316,13 @@ impl Loader {
                 spec.name,
                 old.reconciles
             );
+            before = Some(old.reconciles).filter(|old| *old != new.to_string());
         }
         self.halt().await;
+        before
     }
 
-    async fn start(&mut self, prepared: Prepared) {
+    async fn start(&mut self, prepared: Prepared, reconciled_before: Option<String>) {
         let (spec, digest) = (Arc::clone(prepared.spec()), prepared.digest().to_owned());
         let controller = Arc::new(Controller::stand_by(prepared));
         if self.paused {
@@ -319,6 +334,7 @@ impl Loader {
         let before = self.number();
         self.plugins.update(&self.id, |slot| {
             (slot.controller, slot.candidate, slot.before) = (Some(controller), candidate, before);
+            (slot.drained, slot.reconciled_before) = (true, reconciled_before);
         });
         let (plugin, version) = (spec.name.as_str(), spec.version.as_str());
         tracing::info!(plugin, version, digest, reconciles = %spec.reconciles.kind, "{how}");
@@ -340,6 +356,9 @@ impl Loader {
                 "reconciles of the old revision did not end within the grace; they were stopped, and their objects requested again"
             );
         }
+        self.plugins.update(&self.id, |slot| {
+            (slot.drained, slot.reconciled_before) = (replaced.drained, None);
+        });
         tracing::info!(plugin, version, digest, "replaced in {:.1?}", replacing.elapsed());
         (replaced.old, replaced.before)
     }
@@ -375,14 +394,15 @@ impl Loader {
     }
 
     fn publish(&self) {
-        let (reports, rejected) = (self.history.reports(), self.rejected.is_some());
+        let reports = self.history.reports();
+        let rejected = self.rejected.as_ref().map(|rejected| rejected.digest.clone());
         self.plugins.update(&self.id, |slot| (slot.revisions, slot.rejected) = (reports, rejected));
     }
 
     /// What runs is good.
     fn prove(&self) {
         if let (Some(uid), Some(current)) = (&self.uid, self.history.current()) {
-            self.plugins.prove(&self.id, uid, &current.digest);
+            self.plugins.prove(&self.id, uid, current.recipe.mark());
         }
     }
 
@@ -395,6 +415,7 @@ impl Loader {
             Verdict::Open => {}
             Verdict::Passed => {
                 tracing::info!(plugin, revision = self.number(), "probation passed");
+                self.plugins.voice().proven(&self.id, &plugin, self.number());
                 self.trial = None;
                 self.history.set_state(State::Active);
                 self.publish();
@@ -410,7 +431,7 @@ impl Loader {
         let (plugin, failed) = (controller.spec().name.clone(), self.number());
         tracing::error!(plugin, revision = failed, to = number, "rolled back: {reason}");
         self.preparing.stop();
-        self.rejected = self.history.current().map(|current| current.recipe.clone());
+        self.rejected = self.history.current().map(|current| current.recipe.mark());
         self.history.set_state(State::RolledBack(reason.to_owned()));
         self.replace(controller, proven).await;
         self.note(recipe, Some(number), State::Active);

@@ -16,6 +16,7 @@ use wheelhouse_controller::{Controller, PluginStatus, Runtime};
 use wheelhouse_core::Spec;
 use wheelhouse_core::usage::Usage;
 
+use crate::binary::Binary;
 use crate::claims::{Claim, Claims};
 use crate::component_store::{ComponentStore, name_of};
 use crate::grants::Grants;
@@ -24,7 +25,7 @@ use crate::host_events::Voice;
 use crate::leader::{Candidate, Election, Standing};
 use crate::loader::{Loader, Order, What};
 use crate::plugin_id::PluginId;
-use crate::preparation::{Problem, Step};
+use crate::preparation::{Content, Mark, Problem, Step};
 use crate::source::{Change, Ordered, Wanted};
 
 /// A host is ready though components are still being fetched after so long.
@@ -105,13 +106,17 @@ pub(crate) struct Slot {
     pub(crate) before: u64,
     /// What was fetched for it, as people name it.
     pub(crate) artifact: Option<String>,
-    /// Whether what its source wants was rolled back.
-    pub(crate) rejected: bool,
+    /// The digest of what was rolled back, while it is what its source wants.
+    pub(crate) rejected: Option<String>,
     pub(crate) controller: Option<Arc<Controller>>,
     /// What the plugin, and preparing it, has used of its limits. None before it is looked at.
     pub(crate) usage: Option<Arc<Usage>>,
     /// For the lease that it runs under.
     pub(crate) candidate: Option<Arc<Candidate>>,
+    /// Whether the last switch was over within the grace.
+    pub(crate) drained: bool,
+    /// The kind that was reconciled before the last switch, if that was another.
+    pub(crate) reconciled_before: Option<String>,
     /// The newest first.
     pub(crate) revisions: Vec<RevisionReport>,
     /// Revisions that were rolled back by themselves.
@@ -464,11 +469,19 @@ impl Plugins {
         });
     }
 
-    /// A component of a resource does well.
-    pub(crate) fn prove(&self, id: &PluginId, uid: &str, digest: &str) {
+    /// A recipe of a resource does well.
+    pub(crate) fn prove(&self, id: &PluginId, uid: &str, good: Mark) {
         let Some(store) = self.inner.store.clone() else { return };
-        let (name, digest) = (name_of(id, uid), digest.to_owned());
-        tokio::task::spawn_blocking(move || store.prove(&name, &digest));
+        let name = name_of(id, uid);
+        tokio::task::spawn_blocking(move || store.prove(&name, &good));
+    }
+
+    /// What did well last of this very resource, before this host began.
+    pub(crate) async fn last_good(&self, id: &PluginId, uid: &str) -> Option<Content> {
+        let (store, name) = (self.inner.store.clone()?, name_of(id, uid));
+        let (component, config) = tokio::task::spawn_blocking(move || store.good(&name)).await.ok()??;
+        let config_at = format!("spec.config of {id}, as it was when it did well");
+        Some(Content { component: Binary::new(component), config, config_at })
     }
 
     /// Why what its source wants does not run, if that is so.

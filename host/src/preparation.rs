@@ -46,6 +46,10 @@ pub(crate) struct Content {
 }
 
 impl Content {
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { digest: self.component.digest().to_string(), config: self.config.as_str().into() }
+    }
+
     /// Whether it is the same.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.component == other.component && self.config == other.config
@@ -60,10 +64,17 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
-    /// Whether it is the same, whatever it is granted.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        self.compiled.digest() == other.compiled.digest() && self.config == other.config
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { digest: self.compiled.digest().to_owned(), config: Arc::clone(&self.config) }
     }
+}
+
+/// By what a recipe is known again, whatever it is granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Of the component.
+    pub(crate) digest: String,
+    pub(crate) config: Arc<str>,
 }
 
 /// What a revision is made from.
@@ -117,7 +128,7 @@ pub(crate) struct Preparation {
     pub(crate) shared: Shared,
     pub(crate) grants: watch::Receiver<Arc<Grants>>,
     /// What was rolled back, and is not to be tried again.
-    pub(crate) rejected: Option<Recipe>,
+    pub(crate) rejected: Option<Mark>,
 }
 
 impl Preparation {
@@ -138,7 +149,7 @@ impl Preparation {
                 tracing::info!(plugin = %self.id, "this is what runs already");
                 return Some(Prepares::Same);
             }
-            if self.rejected.as_ref().is_some_and(|rejected| rejected.is(&recipe)) {
+            if self.rejected == Some(recipe.mark()) {
                 self.report(&Problem::lasting(
                     Step::Run,
                     ROLLED_BACK,

@@ -69,6 +69,8 @@ pub(crate) struct Ordered {
     pub(crate) paused: bool,
     /// How many revisions are kept, if that is said.
     pub(crate) keep: Option<usize>,
+    /// The digest of the component that was rolled back with this very spec, as its status says.
+    pub(crate) rolled_back: Option<String>,
     /// Whether another plugin may reconcile the same kind in the same place.
     pub(crate) shares_kind: bool,
 }

@@ -36,6 +36,7 @@ impl Loader {
         if let Some(ordered) = &ordered {
             self.take_order(ordered).await;
         }
+        let rolled_back = ordered.as_ref().and_then(|ordered| ordered.rolled_back.clone());
         let generation = ordered.map(|ordered| ordered.generation);
         let begun = |step| {
             self.plugins.update(&self.id, |slot| {
@@ -48,14 +49,20 @@ impl Loader {
                 let content = Content { component, config, config_at };
                 // A file that has changed and changed back meanwhile is looked at all the same.
                 let same = self.content.as_ref().is_some_and(|before| before.is(&content));
+                let was_rolled_back = rolled_back == Some(content.component.digest().to_string());
                 if same && generation.is_some() {
                     self.grants_changed().await;
+                    if was_rolled_back {
+                        self.follow_roll_back(&content);
+                    }
                     self.plugins.update(&self.id, |slot| slot.generation = generation);
                     return;
                 }
                 begun(Step::Compile);
+                self.restoring = false;
                 self.content = Some(content.clone());
-                self.prepare(From::Source(content));
+                let first = if was_rolled_back { self.instead_of(&content).await } else { None };
+                self.prepare(From::Source(first.unwrap_or(content)));
             }
             Component::Coming => {
                 begun(Step::Fetch);
@@ -68,6 +75,36 @@ impl Loader {
                 self.preparing.stop();
                 self.plugins.report(&self.id, &problem);
             }
+        }
+    }
+
+    /// What another host has rolled back, or this one before it began anew, is not tried again: what did well last
+    /// is to run first, if it is known.
+    async fn instead_of(&mut self, content: &Content) -> Option<Content> {
+        if self.history.current().is_some() {
+            self.rejected = Some(content.mark());
+            return None;
+        }
+        let good = self.plugins.last_good(&self.id, self.uid.as_deref()?).await?;
+        if good.mark() == content.mark() {
+            return None;
+        }
+        tracing::warn!(plugin = %self.id, "what its resource wants was rolled back: what did well last is run instead");
+        (self.rejected, self.restoring) = (Some(content.mark()), true);
+        Some(good)
+    }
+
+    /// The host that leads has rolled back what this one, which stands by, has taken over as well.
+    fn follow_roll_back(&mut self, content: &Content) {
+        let leads = self.driven.as_ref().is_none_or(|driven| driven.candidate.standing().leads);
+        let Some(current) = self.history.current().filter(|_| !leads) else { return };
+        if current.recipe.mark() == content.mark() {
+            // Without another one, it is what there is.
+            let _ = self.roll_back_to(None);
+        } else if self.rejected.is_none() {
+            // It may be on its way.
+            self.rejected = Some(content.mark());
+            self.prepare(From::Source(content.clone()));
         }
     }
 
@@ -92,7 +129,7 @@ impl Loader {
         self.release();
         self.plugins.voice().removed(&self.id);
         self.history = History::new(self.plugins.inner.settings.revision_history_limit);
-        (self.rejected, self.paused) = (None, false);
+        (self.rejected, self.restoring, self.paused) = (None, false, false);
         (self.content, self.uid) = (None, None);
         self.plugins.forget(&self.id);
     }

@@ -25,6 +25,9 @@ use crate::preparation::{Problem, Step};
 const WITHIN: Duration = Duration::from_secs(15);
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 
+/// What each component begins with.
+const MAGIC: &[u8] = b"\0asm";
+
 /// Between two looks at a ConfigMap or a Secret.
 const LOOK: Duration = Duration::from_secs(3);
 
@@ -183,14 +186,19 @@ impl Fetcher {
 
     /// Keeps it for the next start.
     pub(crate) async fn keep(&self, id: &PluginId, uid: &str, pull: &Pull, looked: &Looked) {
-        let (Some(store), Version::Resolved(resolved), Ok(component)) =
-            (self.fetching.store.clone(), &looked.version, &looked.component)
-        else {
-            return;
+        let (Some(store), Ok(component)) = (self.fetching.store.clone(), &looked.component) else { return };
+        let resolved = match &looked.version {
+            Version::Resolved(resolved) => resolved.clone(),
+            // It is there whenever the cluster is, and kept for what a rollback has left behind.
+            Version::Object(_) => Resolved::default(),
         };
         let Form::Bytes(component) = component.form() else { return };
+        // Whatever else a Secret has does not get to the disk.
+        if !component.starts_with(MAGIC) {
+            return;
+        }
         let (name, owner) = (name_of(id, uid), owner(pull));
-        let kept = Kept { component, resolved: resolved.clone() };
+        let kept = Kept { component, resolved };
         let put = tokio::task::spawn_blocking(move || store.put(&name, &owner, &kept)).await;
         if let Ok(Err(error)) = put {
             tracing::warn!(plugin = %id, "its component cannot be kept for the next start: {error}");

@@ -108,6 +108,7 @@ pub(crate) fn read(id: &PluginId, object: &Object, before: Option<&Ordered>) -> 
                 paused,
                 keep: spec.revision_history_limit.and_then(|limit| usize::try_from(limit).ok()),
                 shares_kind: spec.allow_shared_kind,
+                rolled_back: rolled_back(object),
             };
             let wanted = Ok((pull, Value::Object(config).to_string()));
             Order { ordered: Arc::new(ordered), wanted }
@@ -117,6 +118,14 @@ pub(crate) fn read(id: &PluginId, object: &Object, before: Option<&Ordered>) -> 
             Order { ordered: Arc::new(Ordered { uid, generation, ..terms }), wanted: Err(problem) }
         }
     }
+}
+
+/// The digest of what was rolled back with the spec as it is, as the status says.
+pub(crate) fn rolled_back(object: &Object) -> Option<String> {
+    let status = object.value().get("status")?;
+    let observed = status.get("observedGeneration").and_then(|observed| observed.as_i64());
+    let digest = status.get("rolledBackDigest").and_then(|digest| digest.as_str())?;
+    (observed == Some(generation(object))).then(|| digest.to_owned())
 }
 
 fn parse(id: &PluginId, spec: Value) -> Result<(PluginSpec, Pull), Problem> {

@@ -113,7 +113,8 @@ impl Followers {
             }
             before => before,
         };
-        if before.as_ref().is_some_and(|before| before.generation == order::generation(object)) {
+        let (generation, rolled_back) = (order::generation(object), order::rolled_back(object));
+        if before.as_ref().is_some_and(|b| b.generation == generation && b.rolled_back == rolled_back) {
             return true;
         }
         let order = Arc::new(order::read(&id, object, before.as_deref()));

@@ -9,12 +9,13 @@ use crate::preparation::{Problem, Step};
 /// Bytes of a condition's message.
 const MESSAGE: usize = 1024;
 /// Each step that can fail has a condition.
-const STEPS: [(Step, &str); 5] = [
+const STEPS: [(Step, &str); 6] = [
     (Step::Fetch, "Fetched"),
     (Step::Compile, "Compiled"),
     (Step::Describe, "Described"),
     (Step::Grant, "Granted"),
     (Step::Sync, "Synced"),
+    (Step::Run, "Switched"),
 ];
 /// Digits of a digest that tell components apart.
 const SHORT: usize = 12;
@@ -30,8 +31,12 @@ pub(crate) struct Known {
     /// Which step is under way, or has failed.
     pub(crate) step: Step,
     pub(crate) problem: Option<Problem>,
-    /// Whether the newest spec was rolled back.
-    pub(crate) rejected: bool,
+    /// The digest of what was rolled back of the newest spec.
+    pub(crate) rejected: Option<String>,
+    /// Whether the reconciles of the revision before have ended within their grace.
+    pub(crate) drained: bool,
+    /// The kind that the revision before reconciled, if that was another.
+    pub(crate) reconciled_before: Option<String>,
     /// What runs.
     pub(crate) running: Option<wheelhouse_controller::PluginStatus>,
     pub(crate) paused: bool,
@@ -89,6 +94,7 @@ pub(crate) fn status(known: &Known, before: &[Condition], now: &str) -> PluginSt
         short_digest: digits.map(|digits| digits.chars().take(SHORT).collect()),
         digest,
         artifact: known.artifact.clone(),
+        rolled_back_digest: rolled_back(known).and_then(|_| known.rejected.clone()),
         reconciles: running.map(|running| running.reconciles.clone()),
         conditions: all.into_iter().map(condition).collect(),
     }
@@ -98,7 +104,7 @@ pub(crate) fn status(known: &Known, before: &[Condition], now: &str) -> PluginSt
 fn rolled_back(known: &Known) -> Option<&str> {
     match &known.problem {
         Some(problem) if problem.reason == "RolledBack" => Some(&problem.message),
-        None if known.rejected && known.phase != Phase::Loading => Some(
+        None if known.rejected.is_some() && known.phase != Phase::Loading => Some(
             "its operator has rolled it back: it is not tried again until its component or its configuration changes",
         ),
         _ => None,
@@ -108,15 +114,37 @@ fn rolled_back(known: &Known) -> Option<&str> {
 /// Those of the newest spec: what is done, what is under way or has failed, and what has not begun.
 fn steps(known: &Known) -> impl Iterator<Item = Said<'_>> {
     let done = known.problem.is_none() && !matches!(known.phase, Phase::Loading);
-    let at = if done { Step::Run } else { known.step };
-    STEPS.into_iter().map(move |(step, condition)| match (&known.problem, step.cmp(&at)) {
+    STEPS.into_iter().map(move |(step, condition)| match (&known.problem, step.cmp(&known.step)) {
+        (None, _) if done && step == Step::Run => switched(known, condition),
+        (None, _) if done => Said::new(condition, "True", "Done", ""),
         (_, std::cmp::Ordering::Less) => Said::new(condition, "True", "Done", ""),
+        (None, std::cmp::Ordering::Equal) if step == Step::Run => {
+            let message =
+                "the newest revision has taken over; reconciles of the one before end, within the grace";
+            Said::new(condition, "Unknown", "Draining", message)
+        }
         (Some(problem), std::cmp::Ordering::Equal) => {
             Said::new(condition, "False", problem.reason, &problem.message)
         }
         (None, std::cmp::Ordering::Equal) => Said::new(condition, "Unknown", "UnderWay", ""),
         (_, std::cmp::Ordering::Greater) => Said::new(condition, "Unknown", "NotBegun", ""),
     })
+}
+
+/// The newest spec runs: what has become of what ran before.
+fn switched<'a>(known: &Known, condition: &'a str) -> Said<'a> {
+    match (&known.reconciled_before, known.drained) {
+        (Some(before), _) => {
+            let message =
+                format!("the revision before reconciled {before}: what that was asked for has ended");
+            Said::new(condition, "True", "KindChanged", &message)
+        }
+        (None, true) => Said::new(condition, "True", "Done", ""),
+        (None, false) => {
+            let message = "reconciles of the revision before did not end within the grace: they were stopped, and their objects requested again";
+            Said::new(condition, "True", "GraceExceeded", message)
+        }
+    }
 }
 
 /// Whether the newest spec runs.
@@ -172,7 +200,9 @@ mod tests {
             phase,
             step,
             problem,
-            rejected: false,
+            rejected: None,
+            drained: true,
+            reconciled_before: None,
             running: None,
             paused: false,
         }
@@ -192,6 +222,7 @@ mod tests {
             ("Described", "False"),
             ("Granted", "Unknown"),
             ("Synced", "Unknown"),
+            ("Switched", "Unknown"),
             ("Ready", "False"),
         ];
         let found: Vec<(&str, &str)> =
@@ -221,7 +252,7 @@ mod tests {
     fn one_that_runs_has_every_step_behind_it() {
         let mut running_one = Known { running: Some(running()), ..known(Phase::Running, Step::Fetch, None) };
         let now = status(&running_one, &[], "t");
-        assert!(now.ready && now.conditions.len() == 6);
+        assert!(now.ready && now.conditions.len() == 7);
         assert!(now.conditions.iter().all(|condition| condition.status == "True"), "{:?}", now.conditions);
         (running_one.paused, running_one.phase) = (true, Phase::Paused);
         let now = status(&running_one, &[], "t");
@@ -238,11 +269,32 @@ mod tests {
         assert_eq!(condition(&status, "RolledBack"), Some(("True", "RolledBack")));
         assert_eq!(condition(&status, "Ready"), Some(("False", "RolledBack")));
         // By its operator: nothing is wrong with it.
-        let known = Known { rejected: true, problem: None, phase: Phase::Running, ..known };
+        let known =
+            Known { rejected: Some("sha256:1".to_owned()), problem: None, phase: Phase::Running, ..known };
         let status = super::status(&known, &[], "t");
         assert_eq!(condition(&status, "RolledBack"), Some(("True", "RolledBack")));
         assert_eq!(condition(&status, "Synced"), Some(("True", "Done")));
         assert!(!status.ready);
+        assert_eq!(status.rolled_back_digest.as_deref(), Some("sha256:1"));
+    }
+
+    #[test]
+    fn a_switch_is_told_from_its_begin_to_its_end() {
+        let draining = known(Phase::Loading, Step::Run, None);
+        let switched = |known: &Known| {
+            let status = super::status(known, &[], "t");
+            condition(&status, "Switched").map(|(status, reason)| format!("{status} {reason}"))
+        };
+        assert_eq!(switched(&draining).as_deref(), Some("Unknown Draining"));
+        let mut over = Known { phase: Phase::Running, ..draining };
+        assert_eq!(switched(&over).as_deref(), Some("True Done"));
+        over.drained = false;
+        assert_eq!(switched(&over).as_deref(), Some("True GraceExceeded"));
+        over.reconciled_before = Some("v1/Pod".to_owned());
+        assert_eq!(switched(&over).as_deref(), Some("True KindChanged"));
+        let status = super::status(&over, &[], "t");
+        let message = &status.conditions.iter().find(|c| c.condition == "Switched").unwrap().message;
+        assert!(message.contains("reconciled v1/Pod"), "{message}");
     }
 
     #[test]

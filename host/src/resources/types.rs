@@ -155,10 +155,14 @@ pub(crate) struct PluginStatus {
     /// What the newest spec's reference led to, pinned: registry/repository:tag@sha256:…, or the URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) artifact: Option<String>,
+    /// Of the component that was rolled back with the newest spec: no host tries it again until its component or its
+    /// configuration changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rolled_back_digest: Option<String>,
     /// The kind that it reconciles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reconciles: Option<String>,
-    /// Fetched, Compiled, Described, Granted and Synced, the steps of the newest spec; Ready, whether it
+    /// Fetched, Compiled, Described, Granted, Synced and Switched, the steps of the newest spec; Ready, whether it
     /// runs; RolledBack and Paused, where that is so.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

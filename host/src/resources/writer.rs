@@ -65,9 +65,21 @@ fn pages(plugins: &Plugins) -> Vec<Page> {
         let pen = pen(plugins, slot)?;
         let (phase, running, _) = slot.state();
         let paused = slot.ordered.as_ref().is_some_and(|ordered| ordered.paused);
-        let (step, problem, rejected) = (slot.step, slot.problem.clone(), slot.rejected);
+        let (step, problem, rejected) = (slot.step, slot.problem.clone(), slot.rejected.clone());
         let artifact = slot.artifact.clone();
-        let known = Known { generation, artifact, phase, step, problem, rejected, running, paused };
+        let (drained, reconciled_before) = (slot.drained, slot.reconciled_before.clone());
+        let known = Known {
+            generation,
+            artifact,
+            phase,
+            step,
+            problem,
+            rejected,
+            drained,
+            reconciled_before,
+            running,
+            paused,
+        };
         Some(Page { id: id.clone(), uid, known, pen, loaded: slot.controller.is_some() })
     };
     lock(&plugins.inner.slots).iter().filter_map(page).collect()

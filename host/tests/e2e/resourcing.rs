@@ -102,7 +102,7 @@ async fn another_configuration_is_another_revision_and_a_rejected_one_changes_no
         (&json!(1), &json!("echo"), &json!(1))
     );
     assert_eq!(status["reconciles"], "v1/ConfigMap");
-    for of in ["Fetched", "Compiled", "Described", "Granted", "Synced"] {
+    for of in ["Fetched", "Compiled", "Described", "Granted", "Synced", "Switched"] {
         let condition = condition(&first, of).unwrap();
         assert_eq!(
             (&condition["status"], &condition["observedGeneration"]),
@@ -156,6 +156,9 @@ async fn a_revision_that_reconciles_another_kind_is_another_plugin_and_that_is_s
         (&ready.data["status"]["revision"], &ready.data["status"]["reconciles"]),
         (&json!(2), &json!("v1/Namespace"))
     );
+    let switched = condition(&ready, "Switched").unwrap();
+    assert_eq!((&switched["status"], &switched["reason"]), (&json!("True"), &json!("KindChanged")));
+    assert!(message(&ready, "Switched").contains("reconciled v1/ConfigMap"), "{ready:?}");
     host.logged("reconciles v1/Namespace, where this one reconciles v1/ConfigMap").await;
     until_event(&host, "PluginReplaced", "as revision 2, and reconciles v1/Namespace").await;
     host.logged("asked for default, which is there").await;

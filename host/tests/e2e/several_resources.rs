@@ -125,7 +125,7 @@ async fn hostile_a_resource_takes_no_name_that_a_grant_is_for() {
 
 #[tokio::test]
 async fn each_transition_is_an_event_on_the_resource() {
-    let host = Host::start(&[]).await;
+    let host = Host::start_with(&[], &["--probation", "0.5"]).await;
     namespace(&host, "team-a").await;
     let mut of = namespaced(echo_of("team-a"));
     of["component"]["configMap"]["name"] = json!("echo");
@@ -153,6 +153,7 @@ async fn each_transition_is_an_event_on_the_resource() {
     event("PluginLoaded", "plugin team-a.echo").await;
     change(&host, "team-a", "echo", json!({"config": {"failures": 0}})).await;
     event("PluginReplaced", "as revision 2").await;
+    event("PluginProven", "revision 2").await;
     change(&host, "team-a", "echo", json!({"config": {"failurez": 0}})).await;
     event("PluginLoadFailed", "failurez").await;
     change(&host, "team-a", "echo", json!({"paused": true})).await;
@@ -264,7 +265,8 @@ async fn hostile_a_grant_of_a_resource_is_nothing_to_what_runs_yet_of_another_un
     change(&host, "", "echo", json!({"config": {"failures": 0}})).await;
     eventually("another revision is ready", || async {
         let resource = get(&host, "", "echo").await;
-        (condition(&resource, "Synced")?["observedGeneration"] == 2).then_some(())
+        let switched = condition(&resource, "Switched")?;
+        (switched["observedGeneration"] == 2 && switched["reason"] == "Draining").then_some(())
     })
     .await;
     delete(&host, CLUSTER, "", "echo").await;

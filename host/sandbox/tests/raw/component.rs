@@ -7,8 +7,8 @@ use std::path::Path;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::abi::{AbiVariant, WasmType};
 use wit_parser::{
-    Function, LiftLowerAbi, ManglingAndAbi, Resolve, WasmExport, WasmExportKind, WasmImport, WorldItem,
-    WorldKey,
+    Function, LiftLowerAbi, ManglingAndAbi, Resolve, WasmExport, WasmExportKind, WasmImport, WorldId,
+    WorldItem, WorldKey,
 };
 
 const MANGLING: ManglingAndAbi = ManglingAndAbi::Legacy(LiftLowerAbi::Sync);
@@ -32,48 +32,77 @@ pub(crate) struct Module<'a> {
 /// Where an answer is that is all zeros: the first case, empty lists and texts.
 pub(crate) const ZEROS: &str = "i32.const 1024";
 
+pub(crate) fn name_of(ty: WasmType) -> &'static str {
+    match ty {
+        WasmType::I64 | WasmType::PointerOrI64 => "i64",
+        WasmType::F32 => "f32",
+        WasmType::F64 => "f64",
+        WasmType::I32 | WasmType::Pointer | WasmType::Length => "i32",
+    }
+}
+
 fn types(keyword: &str, types: &[WasmType]) -> String {
     let mut text = String::new();
     for ty in types {
-        let ty = match ty {
-            WasmType::I64 | WasmType::PointerOrI64 => "i64",
-            WasmType::F32 => "f32",
-            WasmType::F64 => "f64",
-            WasmType::I32 | WasmType::Pointer | WasmType::Length => "i32",
-        };
-        write!(text, " ({keyword} {ty})").unwrap();
+        write!(text, " ({keyword} {})", name_of(*ty)).unwrap();
     }
     text
+}
+
+/// The contract, and the world of plugins in it.
+pub(crate) fn contract() -> (Resolve, WorldId) {
+    let mut resolve = Resolve::default();
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let (package, _) = resolve.push_dir(wit).unwrap();
+    let world = resolve.select_world(&[package], Some("plugin")).unwrap();
+    (resolve, world)
+}
+
+/// A function of an interface that the world imports or exports.
+pub(crate) struct Door {
+    key: WorldKey,
+    /// `logging.log`.
+    pub(crate) id: String,
+    pub(crate) function: Function,
+}
+
+fn doors<'a>(resolve: &Resolve, items: impl Iterator<Item = (&'a WorldKey, &'a WorldItem)>) -> Vec<Door> {
+    let mut doors = Vec::new();
+    for (key, item) in items {
+        let WorldItem::Interface { id, .. } = item else {
+            panic!("the world has something besides interfaces: {item:?}");
+        };
+        let interface = &resolve.interfaces[*id];
+        doors.extend(interface.functions.values().map(|function| Door {
+            key: key.clone(),
+            id: format!("{}.{}", interface.name.as_deref().unwrap_or_default(), function.name),
+            function: function.clone(),
+        }));
+    }
+    doors
+}
+
+pub(crate) fn imports(resolve: &Resolve, world: WorldId) -> Vec<Door> {
+    doors(resolve, resolve.worlds[world].imports.iter())
+}
+
+pub(crate) fn exports(resolve: &Resolve, world: WorldId) -> Vec<Door> {
+    doors(resolve, resolve.worlds[world].exports.iter())
 }
 
 impl Module<'_> {
     /// The component's bytes.
     pub(crate) fn component(&self) -> Vec<u8> {
-        let mut resolve = Resolve::default();
-        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-        let (package, _) = resolve.push_dir(wit).unwrap();
-        let world = resolve.select_world(&[package], Some("plugin")).unwrap();
+        let (resolve, world) = contract();
         let mut module = wat::parse_str(self.text(&resolve, world)).unwrap();
         let encoding = self.encoding.unwrap_or(StringEncoding::UTF8);
         embed_component_metadata(&mut module, &resolve, world, encoding).unwrap();
         ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
     }
 
-    fn text(&self, resolve: &Resolve, world: wit_parser::WorldId) -> String {
+    fn text(&self, resolve: &Resolve, world: WorldId) -> String {
         let mut text = "(module\n".to_owned();
-        let world = &resolve.worlds[world];
-        let functions = |key: &WorldKey, item: &WorldItem| match item {
-            WorldItem::Interface { id, .. } => {
-                let interface = &resolve.interfaces[*id];
-                let name = |function: &Function| {
-                    format!("{}.{}", interface.name.as_deref().unwrap_or_default(), function.name)
-                };
-                let of = interface.functions.values().cloned();
-                of.map(|function| (key.clone(), name(&function), function)).collect()
-            }
-            _ => Vec::<(WorldKey, String, Function)>::new(),
-        };
-        for (key, id, function) in world.imports.iter().flat_map(|(key, item)| functions(key, item)) {
+        for Door { key, id, function } in imports(resolve, world) {
             let signature = resolve.wasm_signature(AbiVariant::GuestImport, &function);
             let import = WasmImport::Func { interface: Some(&key), func: &function };
             let (module, name) = resolve.wasm_import_name(MANGLING, import);
@@ -87,7 +116,7 @@ impl Module<'_> {
         let name = export(WasmExport::Realloc);
         writeln!(text, "(func $realloc (export {name:?}) (param i32 i32 i32 i32) (result i32) {realloc})")
             .unwrap();
-        for (key, _, function) in world.exports.iter().flat_map(|(key, item)| functions(key, item)) {
+        for Door { key, function, .. } in exports(resolve, world) {
             let signature = resolve.wasm_signature(AbiVariant::GuestExport, &function);
             let of = |kind| WasmExport::Func { interface: Some(&key), func: &function, kind };
             let name = export(of(WasmExportKind::Normal));

@@ -4,6 +4,8 @@
 mod component;
 #[path = "../support/mod.rs"]
 mod support;
+mod texts;
+mod values;
 
 use std::sync::Arc;
 use std::time::Duration;

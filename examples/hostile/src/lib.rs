@@ -4,6 +4,7 @@
 
 #![allow(clippy::panic, clippy::print_stdout, clippy::disallowed_methods, reason = "it is here to misbehave")]
 
+mod ambient;
 mod say;
 mod writes;
 
@@ -224,6 +225,7 @@ impl Reconciler for Hostile {
                 let object = objects::get(CONFIG_MAP, &request.key)?;
                 panic!("{:?}", object.map(|object| object.to_json()))
             }
+            "ambient" => ambient::attack(),
             "log" => {
                 info!(field = "a\u{1b}[31m\nforged", "line one\nline two\u{7}");
                 println!("printed");

@@ -65,6 +65,23 @@ async fn hostile_an_exit_ends_the_instance_and_not_the_host() {
 }
 
 #[tokio::test]
+async fn hostile_there_are_no_files_variables_or_arguments() {
+    // Of all that, this process has some.
+    assert!(std::env::vars_os().count() > 0 && std::env::args_os().count() > 0);
+    assert!(std::fs::read_dir("/").is_ok() && std::fs::read("/etc/passwd").is_ok());
+    let (hostile, cluster) = start().await;
+    let Ok(Outcome::Terminal(got)) = attacked(&hostile, "ambient").await else { panic!("it was not told") };
+    assert_eq!(
+        got,
+        "variables [] [], arguments [], folder None, preopened [], list refused, list here refused, \
+         read refused, read above refused, look refused, write refused, write here refused, make refused, \
+         link refused, remove refused, input Ok(0) []"
+    );
+    assert!(cluster.asked.lock().unwrap().is_empty(), "{:?}", cluster.asked);
+    assert_eq!(hostile.traps(), 0);
+}
+
+#[tokio::test]
 async fn hostile_what_was_not_declared_is_denied_and_spelled_out() {
     let (revision, cluster) = start().await;
     for (attack, missing) in [

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod component;
+mod midway;
 #[path = "../support/mod.rs"]
 mod support;
 mod texts;

@@ -314,6 +314,24 @@ async fn an_instance_is_reused_until_it_is_dropped() {
 }
 
 #[tokio::test]
+async fn an_instance_is_used_for_so_many_calls_and_not_for_one_more() {
+    let (revision, ..) = start_with(Limits { instance_calls: 3, ..limits() }).await;
+    // How many calls the instance remembers, and how many of them are kept afterwards.
+    let mut remembered = Vec::new();
+    for _ in 0..7 {
+        let Ok(Outcome::Terminal(calls)) = reconcile(&revision, "remember").await else { panic!() };
+        remembered.push((calls, revision.instances()));
+    }
+    let expected = [("1", 1), ("2", 1), ("3", 0), ("1", 1), ("2", 1), ("3", 0), ("1", 1)];
+    assert_eq!(remembered, expected.map(|(calls, kept)| (calls.to_owned(), kept)));
+    // Calls of every kind count: a second and a third.
+    revision.map("services", service("web")).await.unwrap();
+    assert_eq!((revision.instances(), revision.instances_created()), (1, 3));
+    revision.index("own", &service("web").new.unwrap()).await.unwrap();
+    assert_eq!((revision.instances(), revision.instances_created()), (0, 3));
+}
+
+#[tokio::test]
 async fn hostile_log_lines_cannot_be_forged_and_carry_their_call() {
     let lines = Lines::default();
     let _guard = lines.subscribe();

@@ -23,6 +23,8 @@ pub(crate) struct Module<'a> {
     pub(crate) realloc: Option<&'a str>,
     /// The body of what is run when an answer of `reconcile` has been read.
     pub(crate) post_return: Option<&'a str>,
+    /// Imports of WASI, as text: `(import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))`.
+    pub(crate) wasi: &'a str,
     /// Whatever else the module is to have: tables, functions, `(start $f)`.
     pub(crate) more: &'a str,
     /// How it writes its texts; UTF-8 if it does not say.
@@ -56,6 +58,12 @@ pub(crate) fn contract() -> (Resolve, WorldId) {
     let (package, _) = resolve.push_dir(wit).unwrap();
     let world = resolve.select_world(&[package], Some("plugin")).unwrap();
     (resolve, world)
+}
+
+/// The world of plugins that import more of WASI than one needs.
+fn with_wasi(resolve: &mut Resolve) -> WorldId {
+    let package = resolve.push_str("wasi.wit", include_str!("wasi.wit")).unwrap();
+    resolve.select_world(&[package], Some("attacker")).unwrap()
 }
 
 /// A function of an interface that the world imports or exports.
@@ -93,8 +101,9 @@ pub(crate) fn exports(resolve: &Resolve, world: WorldId) -> Vec<Door> {
 impl Module<'_> {
     /// The component's bytes.
     pub(crate) fn component(&self) -> Vec<u8> {
-        let (resolve, world) = contract();
+        let (mut resolve, world) = contract();
         let mut module = wat::parse_str(self.text(&resolve, world)).unwrap();
+        let world = if self.wasi.is_empty() { world } else { with_wasi(&mut resolve) };
         let encoding = self.encoding.unwrap_or(StringEncoding::UTF8);
         embed_component_metadata(&mut module, &resolve, world, encoding).unwrap();
         ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
@@ -109,6 +118,7 @@ impl Module<'_> {
             let (params, results) = (types("param", &signature.params), types("result", &signature.results));
             writeln!(text, "(import {module:?} {name:?} (func ${id}{params}{results}))").unwrap();
         }
+        text += self.wasi;
         let export = |export: WasmExport<'_>| resolve.wasm_export_name(MANGLING, export);
         writeln!(text, "(memory (export {:?}) 16)", export(WasmExport::Memory)).unwrap();
         // Room is given in the upper half, from its start for each.

@@ -7,6 +7,7 @@ mod midway;
 mod support;
 mod texts;
 mod values;
+mod wasi;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,10 @@
-//! What there is of WASI.
+//! What there is of WASI, and handles of it that nobody gave.
 
+use wheelhouse_core::Outcome;
 use wheelhouse_sandbox::LoadError;
 
-use crate::component::Module;
-use crate::support::{Neighbour, sandbox};
+use crate::component::{Module, ZEROS};
+use crate::support::{Neighbour, limits, sandbox};
 
 /// One import of each interface, by which it is asked for: its name, and its parameters and results.
 type Interface = (&'static str, &'static str, &'static str);
@@ -70,4 +71,45 @@ async fn hostile_of_wasi_there_is_what_is_listed_and_nothing_else() {
         }
     };
     Neighbour::start().await.beside(attacking).await;
+}
+
+const HANDLES: &str = r#"
+    (import "wasi:cli/stdin@0.2.0" "get-stdin" (func $input (result i32)))
+    (import "wasi:io/streams@0.2.0" "[resource-drop]input-stream" (func $drop (param i32)))
+    (import "wasi:io/streams@0.2.0" "[method]input-stream.subscribe" (func $subscribe (param i32) (result i32)))
+    (import "wasi:io/streams@0.2.0" "[method]output-stream.write" (func $write (param i32 i32 i32 i32)))
+    (import "wasi:io/poll@0.2.0" "[method]pollable.ready" (func $ready (param i32) (result i32)))
+    (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
+    (import "wasi:io/poll@0.2.0" "poll" (func $poll (param i32 i32 i32)))
+"#;
+
+#[tokio::test]
+async fn hostile_handles_that_were_never_given_are_traps() {
+    let module = |body: &str| format!("(local i32) {body} {ZEROS}");
+    // What was given is there.
+    let given = "(local.set 8 (call $input)) (drop (call $ready (call $subscribe (local.get 8))))";
+    let body = module(given);
+    let honest = Module { bodies: &[("reconcile", &body)], wasi: HANDLES, ..Module::default() };
+    let revision = crate::start(&honest, limits()).await;
+    assert_eq!(crate::support::reconcile(&revision, "x").await, Ok(Outcome::Done));
+    for attack in [
+        "(call $drop (i32.const 7))",
+        "(call $drop (i32.const 0))",
+        "(call $block (i32.const 12345))",
+        "(call $block (i32.const -1))",
+        "(drop (call $ready (i32.const 1)))",
+        "(drop (call $subscribe (i32.const 0x7fffffff)))",
+        // One among those to wait for, which are in memory.
+        "(i32.store (i32.const 2048) (i32.const 77)) (call $poll (i32.const 2048) (i32.const 1) (i32.const 4096))",
+        // One of another type, one that was given back, and one that is given back twice.
+        "(call $write (call $input) (i32.const 0) (i32.const 0) (i32.const 2048))",
+        "(call $block (call $input))",
+        "(local.set 8 (call $input)) (call $drop (local.get 8)) (drop (call $subscribe (local.get 8)))",
+        "(local.set 8 (call $input)) (call $drop (local.get 8)) (call $drop (local.get 8))",
+    ] {
+        let body = module(attack);
+        let bodies = [("reconcile", &*body)];
+        let reason = crate::trapped(&Module { bodies: &bodies, wasi: HANDLES, ..Module::default() }).await;
+        assert!(reason.contains("handle index"), "{attack}: {reason}");
+    }
 }

@@ -133,7 +133,7 @@ async fn another_configuration_is_another_revision_and_a_rejected_one_changes_no
     );
 
     // Other limits are tried with what is wanted, and not with what runs.
-    change(&host, "", "echo", json!({"limits": {"memory": "64Mi"}})).await;
+    change(&host, "", "echo", json!({"limits": {"memory": "48Mi"}})).await;
     let rejected = until(&host, "", "echo", "Described", "False", "ConfigRejected").await;
     assert_eq!(condition(&rejected, "Ready").unwrap()["status"], "False");
     change(&host, "", "echo", json!({"limits": null})).await;

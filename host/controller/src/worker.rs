@@ -187,3 +187,6 @@ fn reconcile_id() -> String {
     static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
     format!("{:06x}-{:08x}", *PROCESS & 0xff_ffff, NEXT.fetch_add(1, Ordering::Relaxed))
 }
+
+#[cfg(test)]
+mod tests;

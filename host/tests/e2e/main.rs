@@ -29,5 +29,6 @@ mod several;
 mod several_resources;
 mod support;
 mod swapping;
+mod switching;
 mod telling;
 mod tracing;

@@ -8,11 +8,11 @@
 //! time makes room for what is new. Hosts of several clusters may share a folder.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -20,12 +20,13 @@ use sha2::{Digest as _, Sha256};
 use wheelhouse_artifacts::{ComponentDigest, Resolved};
 
 use crate::plugin_id::PluginId;
-use crate::preparation::Mark;
 
-/// How a file's name ends, and what is before that.
+/// How the name of a component's file ends.
 const ENTRY: &str = ".component";
-const GOOD: &str = "";
-const NEW: &str = ".new";
+/// And that of what says which was good.
+const GOOD: &str = ".good";
+/// Components of one resource that are kept: the good one, one that is on probation, one that comes.
+const KEEP: usize = 3;
 /// Bytes that are kept in all.
 const ROOM: u64 = 2 << 30;
 /// Permissions of others.
@@ -37,6 +38,8 @@ pub(crate) struct ComponentStore {
     folder: PathBuf,
     room: u64,
     written: AtomicU64,
+    /// Held while files come and go.
+    order: Mutex<()>,
 }
 
 /// By what the components of a resource are kept: no other cluster's has the same.
@@ -63,9 +66,10 @@ struct Header {
     etag: Option<String>,
 }
 
-/// The configuration with which a component was good.
+/// What proved itself last.
 #[derive(Serialize, Deserialize)]
-struct Config {
+struct Good {
+    /// The component's digest.
     component: String,
     config: String,
 }
@@ -87,21 +91,63 @@ impl ComponentStore {
                 "it is to be a folder that nobody else may use: run chmod 700, or name another",
             ));
         }
-        Ok(Self { folder: folder.to_owned(), room: ROOM, written: AtomicU64::new(0) })
+        Ok(Self {
+            folder: folder.to_owned(),
+            room: ROOM,
+            written: AtomicU64::new(0),
+            order: Mutex::default(),
+        })
     }
 
-    /// What was good last of what was kept under this name, or what has not proved itself yet if nothing has; if it is
-    /// `owner`'s: of the same resource, from the same place.
+    /// What was good last of what was kept under this name, or the newest if nothing was; if it is `owner`'s: of the
+    /// same resource, from the same place.
     pub(crate) fn get(&self, name: &str, owner: &str) -> Option<Kept> {
-        [GOOD, NEW].into_iter().find_map(|state| self.read(&self.path(name, state), owner))
+        let good = self.pointer(name).map(|good| self.path(name, &good.component));
+        let owner = digest(owner);
+        let all = good.into_iter().chain(self.all(name).into_iter().rev());
+        all.filter_map(|path| self.read(&path)).find(|(of, _)| *of == owner).map(|(_, kept)| kept)
     }
 
-    fn read(&self, path: &Path, owner: &str) -> Option<Kept> {
-        self.read_any(path).filter(|(of, _)| *of == digest(owner)).map(|(_, kept)| kept)
+    fn pointer(&self, name: &str) -> Option<Good> {
+        serde_json::from_slice(&fs::read(self.pointer_path(name)).ok()?).ok()
     }
 
-    /// And whose it is.
-    fn read_any(&self, path: &Path) -> Option<(String, Kept)> {
+    /// The components of a resource, the one that was not used for the longest time first.
+    fn all(&self, name: &str) -> Vec<PathBuf> {
+        let start = format!("{}.", digest(name));
+        let mut all = self.components().unwrap_or_default();
+        all.retain(|(_, _, path)| {
+            path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(&start))
+        });
+        all.into_iter().map(|(_, _, path)| path).collect()
+    }
+
+    /// All of them, likewise, with when they were used and their sizes.
+    fn components(&self) -> io::Result<Vec<(SystemTime, u64, PathBuf)>> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            // Another host may have removed it.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if entry.file_name().to_string_lossy().ends_with(ENTRY) {
+                all.push((metadata.modified()?, metadata.len(), entry.path()));
+            }
+        }
+        all.sort();
+        Ok(all)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn touch(path: &Path) {
+        // Only the order in which files make room depends on it.
+        let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+    }
+
+    /// What is in a file, and the digest of whose it is.
+    fn read(&self, path: &Path) -> Option<(String, Kept)> {
         let content = fs::read(path).ok()?;
         let end = content.iter().position(|byte| *byte == b'\n')?;
         let (header, component) = (content.get(..end)?, content.get(end.saturating_add(1)..)?);
@@ -112,8 +158,7 @@ impl ComponentStore {
             let _ = fs::remove_file(path);
             return None;
         }
-        // Only the order in which files make room depends on it.
-        let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+        Self::touch(path);
         let size = Some(component.len() as u64);
         let manifest = header.manifest.and_then(|manifest| manifest.parse().ok());
         let resolved = Resolved { manifest, component: Some(found), size, etag: header.etag };
@@ -132,13 +177,22 @@ impl ComponentStore {
             manifest: resolved.manifest.map(|manifest| manifest.to_string()),
             etag: resolved.etag.clone(),
         };
-        let path = self.path(name, NEW);
+        let _one_at_a_time = self.lock();
+        let path = self.path(name, &header.component);
         self.write(&path, |file| {
             serde_json::to_writer(&mut *file, &header)?;
             file.write_all(b"\n")?;
             file.write_all(component)
         })?;
-        self.make_room(&path)
+        let good = self.pointer(name).map(|good| self.path(name, &good.component));
+        let others: Vec<_> = self
+            .all(name)
+            .into_iter()
+            .filter(|other| *other != path && Some(other) != good.as_ref())
+            .collect();
+        let surplus = (others.len() + 2).saturating_sub(KEEP);
+        others.into_iter().take(surplus).for_each(|other| drop(fs::remove_file(other)));
+        self.make_room(&path, good.as_deref())
     }
 
     /// It appears whole or not at all.
@@ -162,70 +216,73 @@ impl ComponentStore {
         written
     }
 
-    /// This has proved itself: what was kept last is good, if it is that component.
-    pub(crate) fn prove(&self, name: &str, good: &Mark) {
-        let new = self.path(name, NEW);
-        let mut line = String::new();
-        let read = File::open(&new).and_then(|file| BufReader::new(file).read_line(&mut line));
-        let header = read.ok().and_then(|_| serde_json::from_str::<Header>(&line).ok());
-        if header.is_some_and(|header| header.component == good.digest) {
-            // If that cannot be, the one before is what is good.
-            let _ = fs::rename(&new, self.path(name, GOOD));
+    /// This component, with this configuration, has proved itself. What is not kept leaves what was good before.
+    pub(crate) fn prove(&self, name: &str, component: &str, config: &str) {
+        let _one_at_a_time = self.lock();
+        let path = self.path(name, component);
+        if !path.exists() {
+            return;
         }
-        let config = Config { component: good.digest.clone(), config: good.config.to_string() };
-        let written = self.write(&self.config_path(name), |file| Ok(serde_json::to_writer(file, &config)?));
+        Self::touch(&path);
+        let good = Good { component: component.to_owned(), config: config.to_owned() };
+        let written = self.write(&self.pointer_path(name), |file| Ok(serde_json::to_writer(file, &good)?));
         if let Err(error) = written {
-            tracing::debug!("the configuration of what is good cannot be kept: {error}");
+            tracing::warn!("which component was good cannot be kept: {error}");
         }
     }
 
     /// The component that proved itself last, with its configuration, wherever it was fetched from.
     pub(crate) fn good(&self, name: &str) -> Option<(Arc<[u8]>, String)> {
-        let config = fs::read(self.config_path(name)).ok()?;
-        let Config { component, config } = serde_json::from_slice(&config).ok()?;
-        let (_, kept) = self.read_any(&self.path(name, GOOD))?;
-        (kept.resolved.component?.to_string() == component).then_some((kept.component, config))
+        let Good { component, config } = self.pointer(name)?;
+        let (_, kept) = self.read(&self.path(name, &component))?;
+        Some((kept.component, config))
     }
 
-    /// Removes what was not used for the longest time, but for this, until the rest is small enough.
-    fn make_room(&self, keep: &Path) -> io::Result<()> {
-        let mut all = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            // Another host may have removed it.
-            let Ok(metadata) = entry.metadata() else { continue };
-            if entry.file_name().to_string_lossy().ends_with(ENTRY) {
-                all.push((metadata.modified()?, metadata.len(), entry.path()));
-            }
-        }
-        all.sort();
+    /// Removes what was not used for the longest time, but for these, until the rest is small enough; and what says
+    /// of a component that it was good, when that is gone.
+    fn make_room(&self, keep: &Path, good: Option<&Path>) -> io::Result<()> {
+        let all = self.components()?;
         let mut total: u64 = all.iter().map(|(_, size, _)| size).sum();
-        for (_, size, path) in all.into_iter().filter(|(_, _, path)| path != keep) {
+        for (_, size, path) in all.into_iter().filter(|(_, _, path)| path != keep && Some(&**path) != good) {
             if total <= self.room {
                 break;
             }
             // What cannot be removed costs room, and no more.
-            let _ = fs::remove_file(path);
+            let _ = fs::remove_file(&path);
             total = total.saturating_sub(size);
+            let name =
+                path.file_name().and_then(|file| file.to_str()).and_then(|file| file.split('.').next());
+            let Some(pointer) = name.map(|name| self.folder.join(format!("{name}{GOOD}"))) else { continue };
+            let of = |bytes: Vec<u8>| serde_json::from_slice::<Good>(&bytes).ok();
+            let was_good = fs::read(&pointer).ok().and_then(of);
+            if was_good.is_some_and(|good| path.to_string_lossy().contains(short(&good.component))) {
+                let _ = fs::remove_file(pointer);
+            }
         }
         Ok(())
     }
 
     /// Forgets one.
     pub(crate) fn remove(&self, name: &str) {
-        for state in [GOOD, NEW] {
-            let _ = fs::remove_file(self.path(name, state));
+        let _one_at_a_time = self.lock();
+        for path in self.all(name).into_iter().chain([self.pointer_path(name)]) {
+            let _ = fs::remove_file(path);
         }
-        let _ = fs::remove_file(self.config_path(name));
     }
 
-    fn config_path(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{}.config", digest(name)))
+    fn pointer_path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{}{GOOD}", digest(name)))
     }
 
-    fn path(&self, name: &str, state: &str) -> PathBuf {
-        self.folder.join(format!("{}{state}{ENTRY}", digest(name)))
+    fn path(&self, name: &str, component: &str) -> PathBuf {
+        self.folder.join(format!("{}.{}{ENTRY}", digest(name), short(component)))
     }
+}
+
+/// Digits of a digest that tell the components of a resource apart.
+fn short(digest: &str) -> &str {
+    let digits = digest.rsplit(':').next().unwrap_or_default();
+    digits.get(..24).unwrap_or(digits)
 }
 
 #[cfg(test)]
@@ -234,7 +291,7 @@ mod tests {
 
     use super::*;
 
-    fn kept(bytes: &'static [u8]) -> Kept {
+    fn kept(bytes: &[u8]) -> Kept {
         let resolved = Resolved {
             manifest: Some(wheelhouse_artifacts::ManifestDigest::of(b"manifest")),
             component: Some(ComponentDigest::of(bytes)),
@@ -260,7 +317,7 @@ mod tests {
         assert_eq!(again.get("a", "another"), None);
         assert_eq!(again.get("b", "owner"), None);
         again.put("a", "another", &kept(b"")).unwrap();
-        assert_eq!(again.get("a", "owner"), None, "it was not proved to be good");
+        assert_eq!(again.get("a", "owner"), Some(kept(b"one\ntwo")));
         assert_eq!(again.get("a", "another"), Some(kept(b"")));
         again.remove("a");
         assert_eq!(again.get("a", "another"), None);
@@ -269,27 +326,32 @@ mod tests {
     #[test]
     fn what_was_good_last_counts_until_another_one_has_proved_itself() {
         let (_parent, store) = store();
-        let mark = |kept: &Kept, config: &str| Mark {
-            digest: ComponentDigest::of(&kept.component).to_string(),
-            config: config.into(),
-        };
-        assert_eq!(store.good("a"), None);
+        let digest = |kept: &Kept| ComponentDigest::of(&kept.component).to_string();
+        let good = |kept: &Kept, config: &str| Some((kept.component.clone(), config.to_owned()));
         let (one, two) = (kept(b"one"), kept(b"two"));
+        assert_eq!(store.good("a"), None);
         store.put("a", "owner", &one).unwrap();
         assert_eq!(store.get("a", "owner"), Some(one.clone()), "there is no other");
-        store.prove("a", &mark(&one, "{}"));
-        assert_eq!(store.good("a"), Some((one.component.clone(), "{}".to_owned())));
+        store.prove("a", &digest(&one), "{}");
+        assert_eq!(store.good("a"), good(&one, "{}"));
         store.put("a", "owner", &two).unwrap();
         assert_eq!(store.get("a", "owner"), Some(one.clone()));
-        store.prove("a", &mark(&one, "{\"b\":1}"));
-        assert_eq!(store.get("a", "owner"), Some(one.clone()), "that was not about the new one");
-        assert_eq!(store.good("a"), Some((one.component, "{\"b\":1}".to_owned())), "another configuration");
-        store.prove("a", &mark(&two, "{}"));
-        assert_eq!(store.get("a", "owner"), Some(two.clone()));
-        assert_eq!(store.good("a"), Some((two.component.clone(), "{}".to_owned())));
-        // One whose component could not be kept is none.
-        store.prove("a", &Mark { digest: "sha256:0".to_owned(), config: "{}".into() });
-        assert_eq!(store.good("a"), None);
+        store.prove("a", &digest(&one), "{1}");
+        assert_eq!((store.get("a", "owner"), store.good("a")), (Some(one.clone()), good(&one, "{1}")));
+        store.prove("a", &digest(&two), "{}");
+        assert_eq!((store.get("a", "owner"), store.good("a")), (Some(two.clone()), good(&two, "{}")));
+        // The way back is there.
+        store.prove("a", &digest(&one), "{}");
+        assert_eq!(store.good("a"), good(&one, "{}"));
+        // What was not kept leaves what there is.
+        store.prove("a", "sha256:0", "{}");
+        store.prove("b", "sha256:0", "{}");
+        assert_eq!(store.good("a"), good(&one, "{}"));
+        // However many come.
+        for bytes in [&b"3"[..], b"4", b"5", b"6"] {
+            store.put("a", "owner", &kept(bytes)).unwrap();
+        }
+        assert_eq!((store.good("a"), store.all("a").len()), (good(&one, "{}"), KEEP));
         store.remove("a");
         assert_eq!(fs::read_dir(&store.folder).unwrap().count(), 0);
     }
@@ -297,16 +359,18 @@ mod tests {
     #[test]
     fn what_was_not_used_for_the_longest_time_makes_room() {
         let (_parent, mut store) = store();
+        let x = ComponentDigest::of(b"x").to_string();
         for (name, age) in [("a", 30), ("b", 20), ("c", 10)] {
             store.put(name, "owner", &kept(b"x")).unwrap();
             let then = SystemTime::now() - std::time::Duration::from_secs(age);
-            File::open(store.path(name, NEW)).unwrap().set_modified(then).unwrap();
+            File::open(store.path(name, &x)).unwrap().set_modified(then).unwrap();
         }
         assert!(store.get("a", "owner").is_some(), "which is a use");
-        store.room = fs::metadata(store.path("a", NEW)).unwrap().len() * 2;
+        store.room = fs::metadata(store.path("a", &x)).unwrap().len() * 2;
         store.put("d", "owner", &kept(b"x")).unwrap();
         let left = ["a", "b", "c", "d"].map(|name| store.get(name, "owner").is_some());
         assert_eq!(left, [true, false, false, true]);
+        store.prove("a", &x, "{}");
         store.room = 0;
         store.put("e", "owner", &kept(b"x")).unwrap();
         assert!(store.get("e", "owner").is_some(), "what is new is kept in any case");
@@ -317,7 +381,7 @@ mod tests {
     fn hostile_what_is_damaged_is_not_taken() {
         let (_parent, store) = store();
         store.put("a", "owner", &kept(b"component")).unwrap();
-        let path = store.path("a", NEW);
+        let path = store.path("a", &ComponentDigest::of(b"component").to_string());
         let whole = fs::read(&path).unwrap();
         for damaged in [
             whole.strip_suffix(b"t").unwrap().to_vec(),
@@ -346,6 +410,9 @@ mod tests {
         // Nor is anything in it anybody else's, or the name of a place that may have a secret in it.
         let (_parent, store) = store();
         store.put("a", "owner", &kept(b"x")).unwrap();
-        assert_eq!(fs::metadata(store.path("a", NEW)).unwrap().mode() & 0o777, 0o600);
+        store.prove("a", &ComponentDigest::of(b"x").to_string(), "{}");
+        let files = fs::read_dir(&store.folder).unwrap();
+        let modes: Vec<u32> = files.map(|file| file.unwrap().metadata().unwrap().mode() & 0o777).collect();
+        assert_eq!(modes, [0o600, 0o600]);
     }
 }

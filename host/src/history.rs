@@ -87,6 +87,11 @@ impl<R> History<R> {
         self.entries.last()
     }
 
+    /// Those before it, the oldest first.
+    pub(crate) fn former(&self) -> impl DoubleEndedIterator<Item = &Entry<R>> {
+        self.entries.split_last().into_iter().flat_map(|(_, former)| former)
+    }
+
     /// What is said of the one that runs.
     pub(crate) fn set_state(&mut self, state: State) {
         if let Some(current) = self.entries.last_mut() {

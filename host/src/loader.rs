@@ -21,7 +21,7 @@ use crate::grants::Grants;
 use crate::history::{Entry, History, State};
 use crate::leader::Driven;
 use crate::plugin_id::PluginId;
-use crate::plugins::{Phase, Plugins, lock};
+use crate::plugins::{Phase, Plugins, Slot, lock};
 use crate::preparation::{
     Content, From, Mark, Preparation, Prepares, Problem, ROLLED_BACK, Ready, Recipe, Step,
 };
@@ -79,8 +79,8 @@ pub(crate) struct Loader {
     trial: Option<Trial>,
     /// What was rolled back.
     rejected: Option<Mark>,
-    /// What did well before this host began is prepared first, for what its source wants was rolled back then.
-    restoring: bool,
+    /// What did well before this host began, while that is prepared: what its source wants was rolled back then.
+    restoring: Option<Content>,
     paused: bool,
     /// Whether the cluster has been told what runs.
     told: bool,
@@ -143,7 +143,7 @@ impl Loader {
             history,
             trial: None,
             rejected: None,
-            restoring: false,
+            restoring: None,
             paused: false,
             told: true,
         }
@@ -166,7 +166,7 @@ impl Loader {
                 prepared = self.preparing.ended() => match prepared {
                     Some(Prepares::Ready(ready)) => self.take_over(*ready).await,
                     Some(Prepares::Same) => self.runs_already(),
-                    None => {}
+                    None => self.restores_not(),
                 },
                 _ = look.tick(), if self.trial.is_some() => self.judge().await,
                 () = works(self.driven.as_ref()), if !self.told => self.tell(),
@@ -222,7 +222,7 @@ impl Loader {
     fn prepare_again(&mut self) {
         let failed = self.plugins.problem(&self.id).is_some_and(|problem| problem.reason != ROLLED_BACK);
         let from = match (self.history.current(), self.content.clone()) {
-            (None, Some(content)) => From::Source(content),
+            (None, Some(content)) => From::Source(self.restoring.clone().unwrap_or(content)),
             (Some(_), Some(content)) if failed => From::Source(content),
             (Some(current), _) => From::Kept(current.recipe.clone(), current.number),
             (None, None) => return,
@@ -244,7 +244,6 @@ impl Loader {
     /// Switches to a revision that is ready.
     async fn take_over(&mut self, ready: Ready) {
         let Ready { prepared, recipe, again } = ready;
-        self.plugins.begin(&self.id, Step::Run);
         let spec = Arc::clone(prepared.spec());
         let same =
             |old: &Arc<Controller>| old.reconciled() == spec.reconciles.kind && old.spec().name == spec.name;
@@ -262,9 +261,12 @@ impl Loader {
         if let Err(problem) = self.claim(&spec) {
             return self.claim_refused(problem);
         }
-        let mut trial = None;
+        let (restored, mut trial) = (self.restoring.take().is_some(), None);
+        let mut works = true;
         match old {
             Some(controller) => {
+                self.plugins.begin(&self.id, Step::Run);
+                works = controller.record().is_some();
                 let kept = self.trial.take();
                 let (number, old) = (self.number(), self.history.current().map(|old| old.recipe.clone()));
                 let (proven, before) = self.replace(&controller, prepared).await;
@@ -283,25 +285,39 @@ impl Loader {
         }
         self.trial = trial;
         match again {
-            None if self.restoring => {}
+            None if restored => {}
             None => self.rejected = None,
             Some(again) if again == self.number() => {}
             Some(_) => {
-                self.rejected = self.history.current().map(|current| current.recipe.mark());
+                // What its source wants is not what is to run; unless it is just that.
+                let wanted = self.content.as_ref().map(Content::mark);
+                let replaced = self.history.current().map(|current| current.recipe.mark());
+                self.rejected = wanted.or(replaced).filter(|mark| *mark != recipe.mark());
                 self.history.set_state(State::RolledBack("by its operator".to_owned()));
             }
         }
         let state = if self.trial.is_some() { State::OnProbation } else { State::Active };
         self.note(recipe, again, state);
-        if self.trial.is_none() && again.is_none() {
-            self.prove();
+        // One that stands by, or is paused, shows nothing of how it does.
+        if self.trial.is_none() && works {
+            self.prove().await;
         }
         // What it is granted may have changed while it was made ready, and nobody was there to heed it.
         self.grants_changed().await;
         self.tell_what_is_denied();
-        if let (true, Some(content)) = (std::mem::take(&mut self.restoring), self.content.clone()) {
-            // Which says why that does not run.
-            self.prepare(From::Source(content));
+        if restored {
+            self.plugins.report(&self.id, &Problem::not_again());
+        }
+    }
+
+    /// If it was to run what did well before, that cannot be prepared any more: what was rolled back is what there is.
+    fn restores_not(&mut self) {
+        if self.restoring.take().is_some() {
+            self.rejected = None;
+            self.publish();
+            if let Some(content) = self.content.clone() {
+                self.prepare(From::Source(content));
+            }
         }
     }
 
@@ -394,15 +410,15 @@ impl Loader {
     }
 
     fn publish(&self) {
-        let reports = self.history.reports();
-        let rejected = self.rejected.as_ref().map(|rejected| rejected.digest.clone());
+        let (reports, rejected) = (self.history.reports(), self.rejected.clone());
         self.plugins.update(&self.id, |slot| (slot.revisions, slot.rejected) = (reports, rejected));
     }
 
     /// What runs is good.
-    fn prove(&self) {
+    async fn prove(&self) {
         if let (Some(uid), Some(current)) = (&self.uid, self.history.current()) {
-            self.plugins.prove(&self.id, uid, current.recipe.mark());
+            let Recipe { compiled, config } = &current.recipe;
+            self.plugins.prove(&self.id, uid, compiled.digest(), config).await;
         }
     }
 
@@ -419,7 +435,7 @@ impl Loader {
                 self.trial = None;
                 self.history.set_state(State::Active);
                 self.publish();
-                self.prove();
+                self.prove().await;
             }
             Verdict::Failed(reason) => self.roll_back(&controller, &reason).await,
         }
@@ -433,20 +449,26 @@ impl Loader {
         self.preparing.stop();
         self.rejected = self.history.current().map(|current| current.recipe.mark());
         self.history.set_state(State::RolledBack(reason.to_owned()));
+        let problem = Problem {
+            step: Step::Run,
+            reason: ROLLED_BACK,
+            message: format!(
+                "revision {failed} was rolled back, and is not tried again until its component or its configuration changes: {reason}"
+            ),
+            waits: false,
+        };
+        let tell = |slot: &mut Slot| {
+            (slot.phase, slot.step, slot.problem) = (Phase::Failed, Step::Run, Some(problem.clone()));
+        };
+        // It is known before the other reconciles have ended, which may take as long as the grace.
+        self.publish();
+        self.plugins.update(&self.id, tell);
         self.replace(controller, proven).await;
         self.note(recipe, Some(number), State::Active);
         self.plugins.voice().rolled_back(&self.id, &plugin, failed, number, reason);
         self.plugins.update(&self.id, |slot| {
             slot.rollbacks += 1;
-            slot.phase = Phase::Failed;
-            slot.problem = Some(Problem {
-                step: Step::Run,
-                reason: ROLLED_BACK,
-                message: format!(
-                    "revision {failed} was rolled back, and is not tried again until its component or its configuration changes: {reason}"
-                ),
-                waits: false,
-            });
+            tell(slot);
         });
     }
 

@@ -106,8 +106,8 @@ pub(crate) struct Slot {
     pub(crate) before: u64,
     /// What was fetched for it, as people name it.
     pub(crate) artifact: Option<String>,
-    /// The digest of what was rolled back, while it is what its source wants.
-    pub(crate) rejected: Option<String>,
+    /// What was rolled back last, as long as nothing else has taken over.
+    pub(crate) rejected: Option<Mark>,
     pub(crate) controller: Option<Arc<Controller>>,
     /// What the plugin, and preparing it, has used of its limits. None before it is looked at.
     pub(crate) usage: Option<Arc<Usage>>,
@@ -469,11 +469,12 @@ impl Plugins {
         });
     }
 
-    /// A recipe of a resource does well.
-    pub(crate) fn prove(&self, id: &PluginId, uid: &str, good: Mark) {
+    /// A component of a resource does well with this configuration.
+    pub(crate) async fn prove(&self, id: &PluginId, uid: &str, component: &str, config: &str) {
         let Some(store) = self.inner.store.clone() else { return };
-        let name = name_of(id, uid);
-        tokio::task::spawn_blocking(move || store.prove(&name, &good));
+        let (name, component, config) = (name_of(id, uid), component.to_owned(), config.to_owned());
+        // What cannot be noted leaves what was good before.
+        let _ = tokio::task::spawn_blocking(move || store.prove(&name, &component, &config)).await;
     }
 
     /// What did well last of this very resource, before this host began.

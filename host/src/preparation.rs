@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use wheelhouse_controller::{PrepareError, Prepared, Shared};
 use wheelhouse_core::Spec;
@@ -47,7 +48,7 @@ pub(crate) struct Content {
 
 impl Content {
     pub(crate) fn mark(&self) -> Mark {
-        Mark { digest: self.component.digest().to_string(), config: self.config.as_str().into() }
+        Mark::new(&self.component.digest().to_string(), &self.config)
     }
 
     /// Whether it is the same.
@@ -65,7 +66,7 @@ pub(crate) struct Recipe {
 
 impl Recipe {
     pub(crate) fn mark(&self) -> Mark {
-        Mark { digest: self.compiled.digest().to_owned(), config: Arc::clone(&self.config) }
+        Mark::new(self.compiled.digest(), &self.config)
     }
 }
 
@@ -74,7 +75,16 @@ impl Recipe {
 pub(crate) struct Mark {
     /// Of the component.
     pub(crate) digest: String,
-    pub(crate) config: Arc<str>,
+    /// Of the configuration.
+    pub(crate) config: String,
+}
+
+impl Mark {
+    fn new(component: &str, config: &str) -> Self {
+        let digest = Sha256::digest(config);
+        let config = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        Self { digest: component.to_owned(), config: format!("sha256:{config}") }
+    }
 }
 
 /// What a revision is made from.
@@ -116,6 +126,13 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
+    /// What was rolled back.
+    pub(crate) fn not_again() -> Self {
+        let message =
+            "it was rolled back, and is not tried again until its component or its configuration changes";
+        Self::lasting(Step::Run, ROLLED_BACK, message)
+    }
+
     fn lasting(step: Step, reason: &'static str, message: impl ToString) -> Self {
         Self { step, reason, message: message.to_string(), waits: false }
     }
@@ -150,11 +167,7 @@ impl Preparation {
                 return Some(Prepares::Same);
             }
             if self.rejected == Some(recipe.mark()) {
-                self.report(&Problem::lasting(
-                    Step::Run,
-                    ROLLED_BACK,
-                    "it was rolled back, and is not tried again until its component or its configuration changes",
-                ));
+                self.report(&Problem::not_again());
                 return None;
             }
         }

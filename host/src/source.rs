@@ -9,7 +9,7 @@ use wheelhouse_core::access::BoxFuture;
 
 use crate::binary::Binary;
 use crate::plugin_id::PluginId;
-use crate::preparation::Problem;
+use crate::preparation::{Mark, Problem};
 
 /// Tells of plugins.
 pub(crate) trait Source: Send + 'static {
@@ -69,8 +69,10 @@ pub(crate) struct Ordered {
     pub(crate) paused: bool,
     /// How many revisions are kept, if that is said.
     pub(crate) keep: Option<usize>,
-    /// The digest of the component that was rolled back with this very spec, as its status says.
-    pub(crate) rolled_back: Option<String>,
+    /// What was rolled back, as its status says.
+    pub(crate) rolled_back: Option<Mark>,
+    /// The digest of what runs, likewise.
+    pub(crate) runs: Option<String>,
     /// Whether another plugin may reconcile the same kind in the same place.
     pub(crate) shares_kind: bool,
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::Loader;
 use crate::claims::Claim;
-use crate::history::History;
+use crate::history::{Entry, History};
 use crate::plugins::{Phase, lock};
-use crate::preparation::{Content, From, Problem, Step};
+use crate::preparation::{Content, From, Problem, Recipe, Step};
 use crate::source::{Component, Ordered, Wanted};
 
 impl Loader {
@@ -36,7 +36,9 @@ impl Loader {
         if let Some(ordered) = &ordered {
             self.take_order(ordered).await;
         }
-        let rolled_back = ordered.as_ref().and_then(|ordered| ordered.rolled_back.clone());
+        if let Some(ordered) = &ordered {
+            self.heed(ordered);
+        }
         let generation = ordered.map(|ordered| ordered.generation);
         let begun = |step| {
             self.plugins.update(&self.id, |slot| {
@@ -49,20 +51,16 @@ impl Loader {
                 let content = Content { component, config, config_at };
                 // A file that has changed and changed back meanwhile is looked at all the same.
                 let same = self.content.as_ref().is_some_and(|before| before.is(&content));
-                let was_rolled_back = rolled_back == Some(content.component.digest().to_string());
                 if same && generation.is_some() {
                     self.grants_changed().await;
-                    if was_rolled_back {
-                        self.follow_roll_back(&content);
-                    }
                     self.plugins.update(&self.id, |slot| slot.generation = generation);
                     return;
                 }
                 begun(Step::Compile);
-                self.restoring = false;
                 self.content = Some(content.clone());
-                let first = if was_rolled_back { self.instead_of(&content).await } else { None };
-                self.prepare(From::Source(first.unwrap_or(content)));
+                self.restoring = self.instead_of(&content).await;
+                let first = self.restoring.clone().unwrap_or(content);
+                self.prepare(From::Source(first));
             }
             Component::Coming => {
                 begun(Step::Fetch);
@@ -78,11 +76,37 @@ impl Loader {
         }
     }
 
-    /// What another host has rolled back, or this one before it began anew, is not tried again: what did well last
-    /// is to run first, if it is known.
-    async fn instead_of(&mut self, content: &Content) -> Option<Content> {
-        if self.history.current().is_some() {
-            self.rejected = Some(content.mark());
+    /// What the status says of a rollback: by another host, which leads, or by this one before it began.
+    fn heed(&mut self, ordered: &Ordered) {
+        let Some(mark) = ordered.rolled_back.clone() else { return };
+        let leads = self.driven.as_ref().is_none_or(|driven| driven.candidate.standing().leads);
+        let Some(current) = self.history.current() else {
+            // Its own word is newer.
+            self.rejected.get_or_insert(mark);
+            return self.publish();
+        };
+        if leads || self.rejected.as_ref() == Some(&mark) {
+            return;
+        }
+        if current.recipe.mark() == mark {
+            // To what the other runs, if that is there. Without another one, it is what there is.
+            let runs = |entry: &&Entry<Recipe>| Some(&entry.digest) == ordered.runs.as_ref();
+            let number = self.history.former().rev().find(runs).map(|entry| entry.number);
+            let _ = self.roll_back_to(number);
+            return;
+        }
+        let wanted = self.content.clone().filter(|content| content.mark() == mark);
+        self.rejected = Some(mark);
+        self.publish();
+        if let (Some(content), true) = (wanted, self.preparing.0.is_some()) {
+            // It is on its way.
+            self.prepare(From::Source(content));
+        }
+    }
+
+    /// What did well last, if it is known, and if what is wanted was rolled back before this host began.
+    async fn instead_of(&self, content: &Content) -> Option<Content> {
+        if self.history.current().is_some() || self.rejected != Some(content.mark()) {
             return None;
         }
         let good = self.plugins.last_good(&self.id, self.uid.as_deref()?).await?;
@@ -90,22 +114,7 @@ impl Loader {
             return None;
         }
         tracing::warn!(plugin = %self.id, "what its resource wants was rolled back: what did well last is run instead");
-        (self.rejected, self.restoring) = (Some(content.mark()), true);
         Some(good)
-    }
-
-    /// The host that leads has rolled back what this one, which stands by, has taken over as well.
-    fn follow_roll_back(&mut self, content: &Content) {
-        let leads = self.driven.as_ref().is_none_or(|driven| driven.candidate.standing().leads);
-        let Some(current) = self.history.current().filter(|_| !leads) else { return };
-        if current.recipe.mark() == content.mark() {
-            // Without another one, it is what there is.
-            let _ = self.roll_back_to(None);
-        } else if self.rejected.is_none() {
-            // It may be on its way.
-            self.rejected = Some(content.mark());
-            self.prepare(From::Source(content.clone()));
-        }
     }
 
     /// What its resource says beside what is to run.
@@ -129,7 +138,7 @@ impl Loader {
         self.release();
         self.plugins.voice().removed(&self.id);
         self.history = History::new(self.plugins.inner.settings.revision_history_limit);
-        (self.rejected, self.restoring, self.paused) = (None, false, false);
+        (self.rejected, self.restoring, self.paused) = (None, None, false);
         (self.content, self.uid) = (None, None);
         self.plugins.forget(&self.id);
     }
@@ -139,7 +148,8 @@ impl Loader {
         // A file is not tried again before it is another one.
         let waits = problem.waits && self.id.file().is_none();
         self.plugins.report(&self.id, &Problem { waits, ..problem });
-        if let (true, Some(content)) = (waits, self.content.clone()) {
+        let content = self.restoring.clone().or_else(|| self.content.clone());
+        if let (true, Some(content)) = (waits, content) {
             self.prepare(From::Source(content));
         }
     }

@@ -12,7 +12,7 @@ use wheelhouse_core::limits::Limits;
 use super::GROUP;
 use super::types::{ComponentSpec, KeyOf, PluginSpec, PullPolicy, SecretName};
 use crate::plugin_id::PluginId;
-use crate::preparation::{Problem, Step};
+use crate::preparation::{Mark, Problem, Step};
 use crate::source::Ordered;
 
 /// What a resource wants, as of a generation.
@@ -96,6 +96,7 @@ pub(super) fn generation(object: &Object) -> i64 {
 pub(crate) fn read(id: &PluginId, object: &Object, before: Option<&Ordered>) -> Order {
     let uid = object.uid().to_owned();
     let generation = generation(object);
+    let (rolled_back, runs) = verdict(object);
     let spec = object.value().get("spec").map(|spec| spec.to_value()).unwrap_or_default();
     match parse(id, spec) {
         Ok((spec, pull)) => {
@@ -108,24 +109,29 @@ pub(crate) fn read(id: &PluginId, object: &Object, before: Option<&Ordered>) -> 
                 paused,
                 keep: spec.revision_history_limit.and_then(|limit| usize::try_from(limit).ok()),
                 shares_kind: spec.allow_shared_kind,
-                rolled_back: rolled_back(object),
+                rolled_back,
+                runs,
             };
             let wanted = Ok((pull, Value::Object(config).to_string()));
             Order { ordered: Arc::new(ordered), wanted }
         }
         Err(problem) => {
             let terms = before.cloned().unwrap_or_default();
-            Order { ordered: Arc::new(Ordered { uid, generation, ..terms }), wanted: Err(problem) }
+            Order {
+                ordered: Arc::new(Ordered { uid, generation, rolled_back, runs, ..terms }),
+                wanted: Err(problem),
+            }
         }
     }
 }
 
-/// The digest of what was rolled back with the spec as it is, as the status says.
-pub(crate) fn rolled_back(object: &Object) -> Option<String> {
-    let status = object.value().get("status")?;
-    let observed = status.get("observedGeneration").and_then(|observed| observed.as_i64());
-    let digest = status.get("rolledBackDigest").and_then(|digest| digest.as_str())?;
-    (observed == Some(generation(object))).then(|| digest.to_owned())
+/// What was rolled back, and the digest of what runs, as the status says.
+pub(super) fn verdict(object: &Object) -> (Option<Mark>, Option<String>) {
+    let text = |path: &[&str]| object.value().at(path).and_then(|text| text.as_str()).map(str::to_owned);
+    let rolled_back = text(&["status", "rolledBack", "digest"])
+        .zip(text(&["status", "rolledBack", "configDigest"]))
+        .map(|(digest, config)| Mark { digest, config });
+    (rolled_back, text(&["status", "digest"]))
 }
 
 fn parse(id: &PluginId, spec: Value) -> Result<(PluginSpec, Pull), Problem> {

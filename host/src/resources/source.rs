@@ -113,7 +113,7 @@ impl Followers {
             }
             before => before,
         };
-        let (generation, rolled_back) = (order::generation(object), order::rolled_back(object));
+        let (generation, (rolled_back, _)) = (order::generation(object), order::verdict(object));
         if before.as_ref().is_some_and(|b| b.generation == generation && b.rolled_back == rolled_back) {
             return true;
         }

@@ -2,9 +2,9 @@
 
 use wheelhouse_core::printable::printable;
 
-use super::types::{Condition, PluginStatus};
+use super::types::{Condition, PluginStatus, RolledBack};
 use crate::plugins::Phase;
-use crate::preparation::{Problem, Step};
+use crate::preparation::{Mark, Problem, Step};
 
 /// Bytes of a condition's message.
 const MESSAGE: usize = 1024;
@@ -31,8 +31,8 @@ pub(crate) struct Known {
     /// Which step is under way, or has failed.
     pub(crate) step: Step,
     pub(crate) problem: Option<Problem>,
-    /// The digest of what was rolled back of the newest spec.
-    pub(crate) rejected: Option<String>,
+    /// What was rolled back last.
+    pub(crate) rejected: Option<Mark>,
     /// Whether the reconciles of the revision before have ended within their grace.
     pub(crate) drained: bool,
     /// The kind that the revision before reconciled, if that was another.
@@ -94,7 +94,10 @@ pub(crate) fn status(known: &Known, before: &[Condition], now: &str) -> PluginSt
         short_digest: digits.map(|digits| digits.chars().take(SHORT).collect()),
         digest,
         artifact: known.artifact.clone(),
-        rolled_back_digest: rolled_back(known).and_then(|_| known.rejected.clone()),
+        rolled_back: known
+            .rejected
+            .as_ref()
+            .map(|mark| RolledBack { digest: mark.digest.clone(), config_digest: mark.config.clone() }),
         reconciles: running.map(|running| running.reconciles.clone()),
         conditions: all.into_iter().map(condition).collect(),
     }
@@ -115,7 +118,10 @@ fn rolled_back(known: &Known) -> Option<&str> {
 fn steps(known: &Known) -> impl Iterator<Item = Said<'_>> {
     let done = known.problem.is_none() && !matches!(known.phase, Phase::Loading);
     STEPS.into_iter().map(move |(step, condition)| match (&known.problem, step.cmp(&known.step)) {
-        (None, _) if done && step == Step::Run => switched(known, condition),
+        (None, _) if done && step == Step::Run => match rolled_back(known) {
+            Some(why) => Said::new(condition, "False", "RolledBack", why),
+            None => switched(known, condition),
+        },
         (None, _) if done => Said::new(condition, "True", "Done", ""),
         (_, std::cmp::Ordering::Less) => Said::new(condition, "True", "Done", ""),
         (None, std::cmp::Ordering::Equal) if step == Step::Run => {
@@ -269,13 +275,18 @@ mod tests {
         assert_eq!(condition(&status, "RolledBack"), Some(("True", "RolledBack")));
         assert_eq!(condition(&status, "Ready"), Some(("False", "RolledBack")));
         // By its operator: nothing is wrong with it.
-        let known =
-            Known { rejected: Some("sha256:1".to_owned()), problem: None, phase: Phase::Running, ..known };
+        let mark = Mark { digest: "sha256:1".to_owned(), config: "sha256:2".to_owned() };
+        let known = Known { rejected: Some(mark), problem: None, phase: Phase::Running, ..known };
         let status = super::status(&known, &[], "t");
         assert_eq!(condition(&status, "RolledBack"), Some(("True", "RolledBack")));
         assert_eq!(condition(&status, "Synced"), Some(("True", "Done")));
         assert!(!status.ready);
-        assert_eq!(status.rolled_back_digest.as_deref(), Some("sha256:1"));
+        assert_eq!(condition(&status, "Switched"), Some(("False", "RolledBack")));
+        // Whatever is under way, it is on record.
+        let loading = Known { phase: Phase::Loading, ..known };
+        for status in [status, super::status(&loading, &[], "t")] {
+            assert_eq!(status.rolled_back.map(|rolled_back| rolled_back.digest).as_deref(), Some("sha256:1"));
+        }
     }
 
     #[test]

@@ -155,10 +155,9 @@ pub(crate) struct PluginStatus {
     /// What the newest spec's reference led to, pinned: registry/repository:tag@sha256:…, or the URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) artifact: Option<String>,
-    /// Of the component that was rolled back with the newest spec: no host tries it again until its component or its
-    /// configuration changes.
+    /// What was rolled back last, as long as nothing else has taken over since: no host tries it again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) rolled_back_digest: Option<String>,
+    pub(crate) rolled_back: Option<RolledBack>,
     /// The kind that it reconciles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reconciles: Option<String>,
@@ -167,6 +166,16 @@ pub(crate) struct PluginStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub(crate) conditions: Vec<Condition>,
+}
+
+/// A component with a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RolledBack {
+    /// Of the component.
+    pub(crate) digest: String,
+    /// Of the configuration, as JSON.
+    pub(crate) config_digest: String,
 }
 
 /// A condition, as all of Kubernetes has them.

@@ -90,7 +90,7 @@ async fn apply(host: &Host) {
 async fn break_it(host: &Host) {
     change(host, "", "echo", json!({"config": {"traps": true}})).await;
     let back = until(host, "", "echo", "Ready", "False", "RolledBack").await;
-    assert_eq!(back.data["status"]["rolledBackDigest"], back.data["status"]["digest"]);
+    assert_eq!(back.data["status"]["rolledBack"]["digest"], back.data["status"]["digest"]);
 }
 
 const SUCCESS: &str = "controller_runtime_reconcile_total{controller=\"echo\",result=\"success\"}";
@@ -120,12 +120,40 @@ async fn what_was_rolled_back_is_not_tried_again_after_a_restart_and_what_did_we
     eventually("it works", || async { (again.metric(SUCCESS) >= 4.0).then_some(()) }).await;
     assert_eq!(again.metric(TRAPS), 0.0, "{}", again.log());
     let resource = until(&again, "", "echo", "RolledBack", "True", "RolledBack").await;
-    assert_eq!(resource.data["status"]["rolledBackDigest"], resource.data["status"]["digest"]);
+    assert_eq!(resource.data["status"]["rolledBack"]["digest"], resource.data["status"]["digest"]);
     // Another configuration is tried.
     change(&again, "", "echo", json!({"config": {"traps": null, "failures": 0}})).await;
     let ready = until_ready(&again, "", "echo").await;
     let status = &ready.data["status"];
-    assert_eq!((&status["revision"], status.get("rolledBackDigest")), (&json!(2), None));
+    assert_eq!((&status["revision"], status.get("rolledBack")), (&json!(2), None));
+}
+
+#[tokio::test]
+async fn what_an_operator_has_rolled_back_stays_so_after_a_restart_whatever_else_of_the_spec_changes() {
+    let cache = tempfile::tempdir().unwrap();
+    let cache = cache.path().join("cache");
+    let flags = ["--leader-election=false", "--probation", "0", "--cache-dir", cache.to_str().unwrap()];
+    let mut first = Host::run(with(&[]), &flags).await;
+    apply(&first).await;
+    component(&first, "default", "other", &other(&wasm("echo"))).await;
+    let good = until_ready(&first, "", "echo").await.data["status"]["digest"].clone();
+    change(&first, "", "echo", json!({"component": {"configMap": {"name": "other"}}})).await;
+    let second = until_ready(&first, "", "echo").await;
+    assert_ne!(second.data["status"]["digest"], good);
+    let output =
+        wheelhouse().args(["rollback", "echo", "--admin-addr", first.admin_addr()]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let back = until(&first, "", "echo", "RolledBack", "True", "RolledBack").await;
+    assert_eq!(back.data["status"]["digest"], good);
+    first.signal("-TERM");
+    assert!(first.exit().await.success());
+
+    change(&first, "", "echo", json!({"revisionHistoryLimit": 5})).await;
+    let again = Host::join(first.server(), &first.file(".kubeconfig"), with(&[]), &flags).await;
+    again.logged("what did well last is run instead").await;
+    let resource = until(&again, "", "echo", "RolledBack", "True", "RolledBack").await;
+    assert_eq!(resource.data["status"]["digest"], good);
+    assert_eq!(resource.data["status"]["rolledBack"]["digest"], second.data["status"]["digest"]);
 }
 
 #[tokio::test]

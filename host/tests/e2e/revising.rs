@@ -100,16 +100,17 @@ async fn what_does_not_end_within_the_grace_is_stopped_and_asked_of_the_new_revi
     let host = echo(&["--grace", "0.5"]).await;
     configure(&host, json!({"takesMs": 60_000}));
     host.until("echo.wasm", "revision 2", |report| report["plugin"]["revision"] == 2).await;
-    create(&host, "slow").await;
+    // Every object is requested of it, and the first of them takes its time.
     let active = "controller_runtime_active_workers{controller=\"echo\"}";
     eventually("it takes its time", || async { (host.metric(active) >= 1.0).then_some(()) }).await;
+    let asked = || host.log().matches("asked for default/a, which is there").count();
+    eventually("it is asked for the first", || async { (asked() == 2).then_some(()) }).await;
     let before = host.metric(SUCCESSES);
     configure(&host, json!({"takesMs": 0}));
     host.logged("did not end within the grace; they were stopped").await;
     // All of them, that one among them.
-    let asked = || host.log().matches("asked for default/slow, which is there").count();
-    eventually("it is asked for again", || async { (asked() >= 2).then_some(()) }).await;
-    reconciled(&host, before + 7.0).await;
+    eventually("it is asked for again", || async { (asked() >= 3).then_some(()) }).await;
+    reconciled(&host, before + 6.0).await;
     eventually("none runs any more", || async { (host.metric(active) == 0.0).then_some(()) }).await;
 }
 

@@ -39,6 +39,10 @@ impl Cause {
         }
     }
 
+    pub(crate) fn forbidden(field: impl Into<String>, why: &str) -> Self {
+        Self { reason: "FieldValueForbidden", field: field.into(), message: format!("Forbidden: {why}") }
+    }
+
     pub(crate) fn wrong_type(field: impl Into<String>, found: &str, expected: &str) -> Self {
         Self {
             reason: "FieldValueTypeInvalid",
@@ -113,6 +117,35 @@ impl ApiError {
         let details = json!({ "name": name, "kind": kind.kind, "causes": causes_json(causes) });
         error.details = Some(with_group(details, kind));
         error
+    }
+
+    /// As the real server refuses an update before it looks at the object: the kind is the resource's name.
+    pub(crate) fn invalid_resource(kind: &Kind, name: &str, cause: &Cause) -> Self {
+        let message =
+            format!("{} \"{name}\" is invalid: {}: {}", kind.qualified(), cause.field, cause.message);
+        let mut error = Self::new(422, "Invalid", message).about(kind, name);
+        if let Some(details) = error.details.as_mut().and_then(Value::as_object_mut) {
+            details.insert("causes".into(), causes_json(std::slice::from_ref(cause)));
+        }
+        error
+    }
+
+    /// The options of a request, rather than an object, are invalid.
+    pub(crate) fn invalid_options(options: &str, causes: &[Cause]) -> Self {
+        let lines: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
+        let why = match lines.as_slice() {
+            [only] => only.clone(),
+            several => format!("[{}]", several.join(", ")),
+        };
+        let mut error = Self::new(422, "Invalid", format!("{options}.meta.k8s.io \"\" is invalid: {why}"));
+        error.details =
+            Some(json!({ "group": "meta.k8s.io", "kind": options, "causes": causes_json(causes) }));
+        error
+    }
+
+    /// A failure that the real server gives no reason for.
+    pub(crate) fn unclassified(message: impl Into<String>) -> Self {
+        Self::new(500, "", message)
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -199,7 +232,9 @@ impl ApiError {
         status.insert("metadata".into(), json!({}));
         status.insert("status".into(), "Failure".into());
         status.insert("message".into(), self.message.clone().into());
-        status.insert("reason".into(), self.reason.into());
+        if !self.reason.is_empty() {
+            status.insert("reason".into(), self.reason.into());
+        }
         if let Some(details) = &self.details {
             status.insert("details".into(), details.clone());
         }

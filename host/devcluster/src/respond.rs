@@ -75,7 +75,8 @@ pub(crate) fn written(kind: &Kind, written: &Written, form: Form, include: Inclu
     response
 }
 
-fn add_warnings(response: &mut Response, warnings: &[String]) {
+/// Tells the client what it should know though it got what it asked for.
+pub(crate) fn add_warnings(response: &mut Response, warnings: &[String]) {
     for warning in warnings {
         let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {

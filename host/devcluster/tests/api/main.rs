@@ -12,12 +12,16 @@ mod support;
 
 mod apply;
 mod custom_resources;
+mod deletes;
 mod discovery;
 mod garbage;
+mod immutable;
 mod kube_client;
 mod lists;
+mod managers;
 mod objects;
 mod patches;
 mod server;
+mod updates;
 mod watches;
 mod workloads;

@@ -22,6 +22,7 @@ mod managers;
 mod objects;
 mod patches;
 mod server;
+mod tables;
 mod updates;
 mod watches;
 mod workloads;

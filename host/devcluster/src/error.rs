@@ -15,6 +15,8 @@ pub(crate) struct ApiError {
     pub(crate) reason: &'static str,
     pub(crate) message: String,
     pub(crate) details: Option<Value>,
+    /// Where a list goes on that expired.
+    continue_token: Option<String>,
 }
 
 /// One reason why an object is invalid.
@@ -63,7 +65,7 @@ impl Cause {
 
 impl ApiError {
     fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None }
+        Self { code, reason, message: message.into(), details: None, continue_token: None }
     }
 
     fn about(mut self, kind: &Kind, name: &str) -> Self {
@@ -198,13 +200,14 @@ impl ApiError {
         Self::new(410, "Expired", format!("too old resource version: {asked} ({oldest})"))
     }
 
-    pub(crate) fn continue_expired() -> Self {
-        Self::new(
-            410,
-            "Expired",
-            "The provided continue parameter is too old to display a consistent list result. You must start a new \
-             list without the continue parameter.",
-        )
+    /// A list cannot go on as of its version; with this token it can as of now.
+    pub(crate) fn continue_expired(token: String) -> Self {
+        let message = "The provided continue parameter is too old to display a consistent list result. You can start \
+                       a new list without the continue parameter, or use the continue token in this response to \
+                       retrieve the remainder of the results. Continuing with the provided token results in an \
+                       inconsistent list - objects that were created, modified, or deleted between the time the \
+                       first chunk was returned and now may show up in the list.";
+        Self { continue_token: Some(token), ..Self::new(410, "Expired", message) }
     }
 
     /// The version that a list asked for has not happened yet.
@@ -229,7 +232,11 @@ impl ApiError {
         let mut status = Json::new();
         status.insert("kind".into(), "Status".into());
         status.insert("apiVersion".into(), "v1".into());
-        status.insert("metadata".into(), json!({}));
+        let metadata = match &self.continue_token {
+            Some(token) => json!({ "continue": token }),
+            None => json!({}),
+        };
+        status.insert("metadata".into(), metadata);
         status.insert("status".into(), "Failure".into());
         status.insert("message".into(), self.message.clone().into());
         if !self.reason.is_empty() {

@@ -35,10 +35,14 @@ pub(crate) async fn handle(State(cluster): State<Arc<Cluster>>, request: Request
         }
         _ => Err(ApiError::method_not_allowed("the requested path")),
     };
-    result.unwrap_or_else(|error| {
+    let response = result.unwrap_or_else(|error| {
         tracing::debug!(method = %parts.method, uri = %parts.uri, code = error.code, %error, "refused");
         respond::error(&error)
-    })
+    });
+    match accept::wants_yaml(&parts.headers) {
+        true => respond::in_yaml(response).await,
+        false => response,
+    }
 }
 
 fn document(
@@ -165,6 +169,9 @@ impl Call<'_> {
     }
 
     fn watch(&self) -> Result<Response, ApiError> {
+        if accept::wants_yaml(self.headers) {
+            return Err(ApiError::not_acceptable());
+        }
         let request = self.params.watch(&self.target, self.form()?)?;
         let stream = watch::watch(self.cluster.clone(), self.target.kind.clone(), request)?;
         Ok(respond::bytes(StatusCode::OK, respond::JSON, Body::from_stream(stream)))

@@ -10,7 +10,7 @@ use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::list::ListRequest;
 use crate::route::Target;
-use crate::selector::{FieldSelector, LabelSelector, Selector};
+use crate::selector::{self, FieldSelector, LabelSelector, Selector};
 use crate::table::Include;
 use crate::watch::WatchRequest;
 use crate::write::FieldValidation;
@@ -146,7 +146,7 @@ impl Params {
         let labels = LabelSelector::parse(self.get("labelSelector"))
             .map_err(|why| ApiError::bad_request(format!("unable to parse label selector: {why}")))?;
         let mut fields = self.get("fieldSelector").to_owned();
-        if let Some(name) = name {
+        if let Some(name) = name.map(selector::escape) {
             fields = if fields.is_empty() {
                 format!("metadata.name={name}")
             } else {
@@ -163,6 +163,8 @@ impl Params {
     }
 
     pub(crate) fn list(&self, target: &Target) -> Result<ListRequest, ApiError> {
+        // No list takes long enough to be cut off.
+        self.number("timeoutSeconds")?;
         Ok(ListRequest {
             namespace: target.namespace.clone(),
             selector: self.selector(&target.kind, None)?,

@@ -10,6 +10,7 @@
 
 mod support;
 
+mod answers;
 mod apply;
 mod custom_resources;
 mod deletes;

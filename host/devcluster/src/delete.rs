@@ -12,7 +12,7 @@ use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json, Object};
 use crate::store::{Key, Rejected};
-use crate::{collector, crd};
+use crate::{collector, crd, params};
 
 const ATTEMPTS: usize = 32;
 /// The namespaces that no cluster can do without.
@@ -62,10 +62,19 @@ impl DeleteOptions {
         };
         options.grace = body.get("gracePeriodSeconds").and_then(Value::as_i64);
         let orphan = body.get("orphanDependents").and_then(Value::as_bool);
-        options.propagation = policy(object::text(body, &["propagationPolicy"]), orphan)
-            .map_err(|cause| ApiError::invalid_options("DeleteOptions", &[cause]))?;
-        options.dry_run = body.get("dryRun").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-        Ok(options)
+        let mut causes = Vec::new();
+        let given = body.get("dryRun").and_then(Value::as_array).into_iter().flatten();
+        let dry_run: Vec<&str> = given.filter_map(Value::as_str).collect();
+        options.dry_run = !dry_run.is_empty();
+        match policy(object::text(body, &["propagationPolicy"]), orphan) {
+            Ok(propagation) => options.propagation = propagation,
+            Err(cause) => causes.push(cause),
+        }
+        causes.extend(params::dry_run_problem(&dry_run));
+        match causes.is_empty() {
+            true => Ok(options),
+            false => Err(ApiError::invalid_options("DeleteOptions", &causes)),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::accept::Form;
 use crate::cluster::Cluster;
-use crate::error::ApiError;
+use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json, Object};
 use crate::selector::Selector;
@@ -34,6 +34,7 @@ pub(crate) fn list(
     request: &ListRequest,
     form: Form,
 ) -> Result<Bytes, ApiError> {
+    check_match(request)?;
     let start = match request.continue_token.as_str() {
         "" => None,
         token => Some(decode_token(token)?),
@@ -123,21 +124,42 @@ pub(crate) fn metadata_only(json: &Json) -> Json {
     partial
 }
 
+/// Whether a version match goes with the rest of the request.
+fn check_match(request: &ListRequest) -> Result<(), ApiError> {
+    const FIELD: &str = "resourceVersionMatch";
+    let wanted = request.version_match.as_str();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let mut causes = Vec::new();
+    if request.resource_version.is_empty() {
+        let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+        causes.push(Cause::forbidden(FIELD, why));
+    }
+    if !request.continue_token.is_empty() {
+        causes.push(Cause::forbidden(FIELD, "resourceVersionMatch is forbidden when continue is provided"));
+    }
+    match wanted {
+        "Exact" if request.resource_version == "0" => {
+            let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+            causes.push(Cause::forbidden(FIELD, why));
+        }
+        "Exact" | "NotOlderThan" => {}
+        other => {
+            let supported = ["Exact", "NotOlderThan", ""].map(Value::from);
+            causes.push(Cause::unsupported(FIELD, &other.into(), &supported));
+        }
+    }
+    match causes.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::invalid_options("ListOptions", &causes)),
+    }
+}
+
 /// The version that a list must be of exactly, if the request wants one; 504 for one in the future.
 fn exact_version(cluster: &Cluster, request: &ListRequest) -> Result<Option<u64>, ApiError> {
-    let exact = match request.version_match.as_str() {
-        "Exact" => true,
-        "" | "NotOlderThan" => false,
-        other => {
-            return Err(ApiError::bad_request(format!(
-                "invalid resourceVersionMatch {other:?}: expected Exact or NotOlderThan"
-            )));
-        }
-    };
+    let exact = request.version_match == "Exact";
     let version = parse_version(&request.resource_version)?;
-    if exact && version == 0 {
-        return Err(ApiError::bad_request("resourceVersionMatch Exact needs a resourceVersion other than 0"));
-    }
     let current = cluster.store.version();
     if version > current {
         return Err(ApiError::version_too_large(version, current));

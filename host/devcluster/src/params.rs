@@ -102,10 +102,9 @@ impl Params {
     }
 
     fn dry_run_problem(&self) -> Option<Cause> {
-        let dry_run = self.get("dryRun");
-        let message = format!("Unsupported value: []string{{{dry_run:?}}}: supported values: \"All\"");
-        let is_bad = !matches!(dry_run, "" | "All");
-        is_bad.then(|| Cause { reason: "FieldValueNotSupported", field: "dryRun".to_owned(), message })
+        let dry_run: Vec<&str> =
+            Some(self.get("dryRun")).filter(|text| !text.is_empty()).into_iter().collect();
+        dry_run_problem(&dry_run)
     }
 
     pub(crate) fn field_validation(&self) -> Result<FieldValidation, ApiError> {
@@ -209,4 +208,12 @@ impl Params {
             }
         }
     }
+}
+
+/// What is wrong with what a dry run is to be of, if anything.
+pub(crate) fn dry_run_problem(dry_run: &[&str]) -> Option<Cause> {
+    let given: Vec<String> = dry_run.iter().map(|text| format!("{text:?}")).collect();
+    let message = format!("Unsupported value: []string{{{}}}: supported values: \"All\"", given.join(", "));
+    let is_bad = dry_run.iter().any(|text| *text != "All");
+    is_bad.then(|| Cause { reason: "FieldValueNotSupported", field: "dryRun".to_owned(), message })
 }

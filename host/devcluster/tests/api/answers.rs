@@ -76,3 +76,33 @@ async fn answers_come_in_yaml_to_who_asks_for_it() {
     let missing = server.get_as(&format!("{CONFIG_MAPS}/x"), "application/yaml").await;
     assert!(missing.body.as_str().unwrap().contains("reason: NotFound"), "{}", missing.body);
 }
+
+#[tokio::test]
+async fn a_version_match_needs_a_version_that_it_can_be_of() {
+    let server = start().await;
+    for name in ["a", "b"] {
+        server.config_map(name, json!({})).await;
+    }
+    let first = server.get(&format!("{CONFIG_MAPS}?limit=1")).await.ok();
+    let token = first["metadata"]["continue"].as_str().unwrap();
+    for (query, why) in [
+        (
+            "resourceVersionMatch=Exact".to_owned(),
+            "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
+        (
+            "resourceVersionMatch=Exact&resourceVersion=0".to_owned(),
+            "Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+        ),
+        (
+            format!("resourceVersionMatch=NotOlderThan&resourceVersion=0&continue={token}"),
+            "Forbidden: resourceVersionMatch is forbidden when continue is provided",
+        ),
+    ] {
+        let status = server.get(&format!("{CONFIG_MAPS}?{query}")).await.refused(422, "Invalid");
+        assert_eq!(
+            status["message"],
+            format!("ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: {why}")
+        );
+    }
+}

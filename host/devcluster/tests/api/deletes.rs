@@ -119,3 +119,45 @@ async fn a_namespace_that_cannot_go_says_what_it_waits_for() {
     server.merge(&format!("{path}/held"), json!({ "metadata": { "finalizers": [] } })).await.ok();
     server.eventually_gone("/api/v1/namespaces/team").await;
 }
+
+#[tokio::test]
+async fn a_namespace_waits_for_no_grace_period_of_its_pods() {
+    let server = start().await;
+    server.post("/api/v1/namespaces", json!({ "metadata": { "name": "team" } })).await.ok();
+    let pods = "/api/v1/namespaces/team/pods";
+    for name in ["runs", "ends"] {
+        let mut body = pod(name);
+        body["spec"]["nodeName"] = json!("n1");
+        server.post(pods, body).await.ok();
+    }
+    server.delete(&format!("{pods}/ends")).await.ok();
+    server.get(&format!("{pods}/ends")).await.ok();
+    server.delete("/api/v1/namespaces/team").await.ok();
+    server.eventually_gone("/api/v1/namespaces/team").await;
+    server.get(&format!("{pods}/runs")).await.refused(404, "NotFound");
+}
+
+#[tokio::test]
+async fn a_pod_with_a_finalizer_and_a_grace_period_waits_for_both() {
+    let server = start().await;
+    let mut body = pod("p");
+    body["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    body["spec"]["nodeName"] = json!("n1");
+    server.post(PODS, body).await.ok();
+    let path = format!("{PODS}/p");
+    server.delete(&path).await.ok();
+    server.merge(&path, json!({ "metadata": { "finalizers": [] } })).await.ok();
+    server.get(&path).await.ok();
+    server.delete(&format!("{path}?gracePeriodSeconds=0")).await.ok();
+    server.get(&path).await.refused(404, "NotFound");
+}
+
+#[tokio::test]
+async fn a_dry_run_in_the_body_is_of_all_or_refused() {
+    let server = start().await;
+    server.config_map("a", json!({})).await;
+    let path = format!("{CONFIG_MAPS}/a");
+    delete_with(&server, &path, json!({ "dryRun": ["Some"] })).await.refused(422, "Invalid");
+    delete_with(&server, &path, json!({ "dryRun": ["All"] })).await.ok();
+    server.get(&path).await.ok();
+}

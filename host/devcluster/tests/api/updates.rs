@@ -82,3 +82,13 @@ async fn a_patch_of_the_uid_is_invalid() {
     assert_eq!(cause["field"], "metadata.uid");
     assert_eq!(cause["message"], "Invalid value: \"other\": field is immutable");
 }
+
+#[tokio::test]
+async fn a_patch_that_takes_the_version_from_a_custom_resource_is_refused() {
+    let server = start().await;
+    server.post(CRDS, widget_definition()).await.ok();
+    server.post(WIDGETS, widget("w", json!({ "size": "s" }))).await.ok();
+    let patch = json!({ "metadata": { "resourceVersion": null }, "spec": { "size": "m" } });
+    let status = server.merge(&format!("{WIDGETS}/w"), patch).await.refused(422, "Invalid");
+    assert!(status["message"].as_str().unwrap().ends_with(NO_VERSION), "{status}");
+}

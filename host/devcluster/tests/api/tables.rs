@@ -161,3 +161,73 @@ async fn a_job_says_how_long_it_took_and_a_service_where_it_is_reached() {
     server.merge(&format!("{services}/s/status"), json!({ "status": status })).await.ok();
     assert_eq!(cell(&server, &format!("{services}/s"), "External-IP").await, "192.0.2.7");
 }
+
+#[tokio::test]
+async fn the_cells_of_other_kinds_are_as_kubectl_prints_them() {
+    let server = start().await;
+    let template = json!({ "metadata": { "labels": { "a": "b" } },
+        "spec": { "restartPolicy": "Never", "containers": [{ "name": "c", "image": "i" }] } });
+    let of = |name: &str, mut body: Value| {
+        body["metadata"]["name"] = json!(name);
+        body
+    };
+    for (list, body, expected) in [
+        (
+            "/apis/batch/v1/namespaces/default/cronjobs",
+            json!({ "spec": { "schedule": "0 * * * *", "jobTemplate": { "spec": { "template": template } } } }),
+            json!(["x", "0 * * * *", "<none>", "False", 0, "<none>", null, "c", "i", "<none>"]),
+        ),
+        (
+            "/apis/networking.k8s.io/v1/namespaces/default/ingresses",
+            json!({ "spec": { "ingressClassName": "n", "tls": [{}], "rules": [{ "host": "a.b" }] } }),
+            json!(["x", "n", "a.b", "", "80, 443", null]),
+        ),
+        (
+            "/apis/policy/v1/namespaces/default/poddisruptionbudgets",
+            json!({ "spec": { "minAvailable": "50%", "selector": {} } }),
+            json!(["x", "50%", "N/A", 0, null]),
+        ),
+        (
+            "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings",
+            json!({ "roleRef": { "kind": "Role", "name": "r", "apiGroup": "rbac.authorization.k8s.io" },
+                "subjects": [{ "kind": "User", "name": "u" },
+                    { "kind": "ServiceAccount", "namespace": "n", "name": "s" }] }),
+            json!(["x", "Role/r", null, "u", "", "n/s"]),
+        ),
+        (
+            "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
+            json!({ "addressType": "IPv4", "ports": [{ "port": 80 }],
+                "endpoints": [{ "addresses": ["10.0.0.1"] }, { "addresses": ["10.0.0.2"] }] }),
+            json!(["x", "IPv4", "80", "10.0.0.1,10.0.0.2", null]),
+        ),
+        (
+            "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers",
+            json!({ "spec": { "maxReplicas": 4, "scaleTargetRef": { "kind": "Deployment", "name": "web" },
+                "metrics": [{ "type": "Resource", "resource": { "name": "cpu",
+                    "target": { "type": "Utilization", "averageUtilization": 80 } } }] } }),
+            json!(["x", "Deployment/web", "cpu: <unknown>/80%", "<unset>", "4", "0", null]),
+        ),
+        (
+            "/api/v1/persistentvolumes",
+            json!({ "spec": { "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteMany", "ReadWriteOnce"],
+                "persistentVolumeReclaimPolicy": "Retain" } }),
+            json!(["x", "1Gi", "RWO,RWX", "Retain", "Pending", "", "", "<unset>", "", null, "<unset>"]),
+        ),
+        (
+            "/apis/storage.k8s.io/v1/storageclasses",
+            json!({ "provisioner": "p", "metadata": { "annotations": {
+                "storageclass.kubernetes.io/is-default-class": "true" } } }),
+            json!(["x (default)", "p", "Delete", "Immediate", false, null]),
+        ),
+    ] {
+        server.post(list, of("x", body)).await.ok();
+        let table = server.get_as(&format!("{list}/x"), TABLE).await.ok();
+        let mut cells = table["rows"][0]["cells"].clone();
+        let columns = table["columnDefinitions"].as_array().unwrap();
+        let age = columns.iter().position(|column| column["name"] == "Age").unwrap();
+        assert!(cells[age].as_str().unwrap().ends_with('s'), "{list}: {cells}");
+        cells[age] = Value::Null;
+        assert_eq!(cells, expected, "{list}");
+        assert_eq!(columns.len(), expected.as_array().unwrap().len(), "{list}");
+    }
+}

@@ -5,6 +5,8 @@ use http::header::ACCEPT;
 
 use crate::error::ApiError;
 
+pub(crate) const YAML: &str = "application/yaml";
+
 /// A form of objects and lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -47,24 +49,35 @@ fn is_json(media_type: &str) -> bool {
     matches!(media_type, "" | "*/*" | "application/*" | "application/json")
 }
 
-/// The first form that the client accepts and the server has.
-pub(crate) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
+/// The first form that the client accepts and the server has, and whether it is to be in YAML.
+fn negotiated(headers: &HeaderMap) -> Option<(Form, bool)> {
     let ranges = ranges(headers);
     if ranges.is_empty() {
-        return Ok(Form::Full);
+        return Some((Form::Full, false));
     }
-    ranges
-        .iter()
-        .filter(|range| is_json(range.media_type))
-        .find_map(|range| match (range.kind, range.group, range.version) {
-            ("", _, _) => Some(Form::Full),
-            ("Table", "meta.k8s.io", "v1") => Some(Form::Table),
-            ("PartialObjectMetadata" | "PartialObjectMetadataList", "meta.k8s.io", "v1") => {
-                Some(Form::Metadata)
-            }
-            _ => None,
-        })
-        .ok_or_else(ApiError::not_acceptable)
+    ranges.iter().find_map(|range| {
+        let is_yaml = range.media_type == YAML;
+        if !is_yaml && !is_json(range.media_type) {
+            return None;
+        }
+        let form = match (range.kind, range.group, range.version) {
+            ("", _, _) => Form::Full,
+            ("Table", "meta.k8s.io", "v1") => Form::Table,
+            ("PartialObjectMetadata" | "PartialObjectMetadataList", "meta.k8s.io", "v1") => Form::Metadata,
+            _ => return None,
+        };
+        Some((form, is_yaml))
+    })
+}
+
+/// The form in which the client wants objects.
+pub(crate) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
+    negotiated(headers).map(|(form, _)| form).ok_or_else(ApiError::not_acceptable)
+}
+
+/// Whether the client prefers YAML to JSON.
+pub(crate) fn wants_yaml(headers: &HeaderMap) -> bool {
+    negotiated(headers).is_some_and(|(_, is_yaml)| is_yaml)
 }
 
 /// The version of aggregated discovery that the client prefers to the plain documents.

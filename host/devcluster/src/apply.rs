@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use crate::associative;
 use crate::error::{ApiError, Cause};
 use crate::fields::{Difference, FieldSet, Step};
 use crate::kind::Kind;
@@ -22,9 +23,13 @@ pub(crate) fn apply(
     force: bool,
 ) -> Result<Json, ApiError> {
     let shape = Shape::of(kind);
+    associative::check(kind, applied, &shape)?;
     let mut set = FieldSet::of(&managed::ownable(applied), &shape);
     set.member = false;
     let mut managers = live.map(managed::entries).unwrap_or_default();
+    if let (true, Some(live)) = (managers.is_empty(), live) {
+        managers.push(managed::before_first_apply(kind, live, &writer.subresource));
+    }
     let before = Value::Object(live.cloned().unwrap_or_default());
     let mut merged = before.clone();
     merge(&mut merged, &Value::Object(applied.clone()), &shape);

@@ -55,7 +55,7 @@ impl Cluster {
             if json == current.json {
                 return;
             }
-            let result = match object::is_deleting(&json) && !object::has_finalizers(&json) {
+            let result = match object::may_go(&json) {
                 true => self.store.remove(storage, key, current.version, json),
                 false => self.store.replace(storage, key, current.version, json),
             };

@@ -1,26 +1,25 @@
-//! The controllers without which an API server is no cluster: garbage collection by owner references,
-//! namespace deletion, and the removal of a definition's objects.
+//! The controllers without which an API server is no cluster: garbage collection by owner references
+//! and (in `emptying`) the removal of what is in a namespace or of a definition.
 //!
 //! One task works through every committed change in order. It promises what the real garbage collector
 //! does: a dependent goes when its last owner is gone (or goes in the foreground), never before.
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::cluster::Cluster;
 use crate::delete::{self, DeleteOptions, Propagation};
 use crate::history::{Change, Event};
 use crate::object::{self, Json, Object};
-use crate::store::{Key, Place};
-use crate::{crd, kind};
+use crate::store::Place;
+use crate::{crd, emptying};
 
 /// Holds an owner back until its dependents are gone.
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 /// Holds an owner back until its dependents have forgotten it.
 pub(crate) const ORPHAN: &str = "orphan";
-const NAMESPACES: &str = "namespaces";
 
 /// Works until the cluster is dropped or stops.
 pub(crate) async fn run(cluster: Arc<Cluster>, mut events: UnboundedReceiver<Arc<Event>>) {
@@ -48,8 +47,8 @@ fn handle(cluster: &Cluster, event: &Event) {
         if object::is_deleting(json) {
             judge_owner(cluster, &place, json);
             match &*event.storage {
-                NAMESPACES => empty_namespace(cluster, &event.key.name),
-                crd::STORAGE => empty_definition(cluster, &event.key, json),
+                emptying::NAMESPACES => emptying::namespace(cluster, &event.key.name),
+                crd::STORAGE => emptying::definition(cluster, &event.key, json),
                 _ => {}
             }
         }
@@ -64,9 +63,7 @@ fn handle(cluster: &Cluster, event: &Event) {
             }
         }
     }
-    if event.change == Change::Deleted {
-        continue_emptying(cluster, event);
-    }
+    emptying::follow(cluster, event);
 }
 
 /// Deletes a dependent that has no owner left, or drops the owners that are gone from its references.
@@ -144,65 +141,18 @@ fn drop_owners(json: &mut Json, uids: &[String]) {
     });
 }
 
-fn delete_place(cluster: &Cluster, (storage, key): &Place, uid: &str, propagation: Option<Propagation>) {
+/// Deletes an object for the server's own reasons; without a grace period, as no kubelet would end it.
+pub(crate) fn delete_place(
+    cluster: &Cluster,
+    (storage, key): &Place,
+    uid: &str,
+    propagation: Option<Propagation>,
+) {
     let Some(kind) = cluster.kind_of(storage) else { return };
-    let options = DeleteOptions { uid: Some(uid.to_owned()), propagation, ..DeleteOptions::default() };
+    let options =
+        DeleteOptions { uid: Some(uid.to_owned()), propagation, grace: Some(0), ..DeleteOptions::default() };
     if let Err(error) = delete::delete(cluster, &kind, key, &options) {
         // Somebody else deleted or replaced it: its own event brings whatever is left to do.
         tracing::debug!(%error, storage = &**storage, name = key.name, "not collected");
-    }
-}
-
-/// Deletes what is in a terminating namespace, and the namespace once nothing is.
-fn empty_namespace(cluster: &Cluster, name: &str) {
-    let mut remaining = 0_usize;
-    let served = cluster.registry.served();
-    for kind in served.storages().filter(|kind| kind.namespaced) {
-        for object in in_namespace(cluster, &kind.storage, name) {
-            remaining = remaining.saturating_add(1);
-            if !object::is_deleting(&object.json) {
-                let place = (kind.storage.clone(), Key::of(&object.json));
-                delete_place(cluster, &place, object::uid(&object.json), Some(Propagation::Background));
-            }
-        }
-    }
-    if remaining == 0 {
-        cluster.edit(&NAMESPACES.into(), &Key::new("", name), |json| {
-            object::set(json, &["spec", "finalizers"], json!([]));
-        });
-    }
-}
-
-fn in_namespace(cluster: &Cluster, storage: &str, namespace: &str) -> Vec<Arc<Object>> {
-    let extent = crate::store::Extent { namespace: Some(namespace), ..Default::default() };
-    cluster.store.snapshot(storage, extent).map(|snapshot| snapshot.objects).unwrap_or_default()
-}
-
-/// Deletes the objects of a definition that is being deleted, and the definition once none is left.
-fn empty_definition(cluster: &Cluster, key: &Key, definition: &Json) {
-    let storage = crd::storage_of(definition);
-    let objects = cluster.store.list_all(&storage);
-    for object in objects.iter().filter(|object| !object::is_deleting(&object.json)) {
-        let place = (storage.clone(), Key::of(&object.json));
-        delete_place(cluster, &place, object::uid(&object.json), Some(Propagation::Background));
-    }
-    if objects.is_empty() {
-        cluster.edit(&kind::resource_id("apiextensions.k8s.io", "customresourcedefinitions"), key, |json| {
-            delete::set_finalizer(json, crd::FINALIZER, false);
-        });
-    }
-}
-
-/// An object is gone: perhaps it was the last one that its namespace or definition waited for.
-fn continue_emptying(cluster: &Cluster, event: &Event) {
-    let is_terminating = |storage: &str, name: &str| {
-        cluster.store.get(storage, &Key::new("", name)).filter(|object| object::is_deleting(&object.json))
-    };
-    let namespace = &event.key.namespace;
-    if !namespace.is_empty() && is_terminating(NAMESPACES, namespace).is_some() {
-        empty_namespace(cluster, namespace);
-    }
-    if let Some(definition) = is_terminating(crd::STORAGE, &event.storage) {
-        empty_definition(cluster, &Key::new("", &event.storage), &definition.json);
     }
 }

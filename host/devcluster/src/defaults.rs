@@ -199,7 +199,7 @@ pub(crate) fn validate(kind: &Kind, json: &Json, old: Option<&Json>) -> Result<(
             if old.is_some_and(|old| old.get("immutable") == Some(&Value::Bool(true))) {
                 for field in ["data", "binaryData", "immutable"] {
                     if old.and_then(|old| old.get(field)) != json.get(field) {
-                        causes.push(forbidden(field, "field is immutable when `immutable` is set"));
+                        causes.push(Cause::forbidden(field, "field is immutable when `immutable` is set"));
                     }
                 }
             }
@@ -216,10 +216,6 @@ pub(crate) fn validate(kind: &Kind, json: &Json, old: Option<&Json>) -> Result<(
         true => Ok(()),
         false => Err(ApiError::invalid(kind, object::name(json), &causes)),
     }
-}
-
-fn forbidden(field: &str, why: &str) -> Cause {
-    Cause { reason: "FieldValueForbidden", field: field.to_owned(), message: format!("Forbidden: {why}") }
 }
 
 fn unchanged(json: &Json, old: Option<&Json>, path: &[&str], causes: &mut Vec<Cause>) {

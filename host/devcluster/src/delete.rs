@@ -1,19 +1,22 @@
-//! Deletion: preconditions, finalizers, propagation policies.
+//! Deletion: preconditions, grace periods, finalizers, propagation policies.
 //!
-//! An object without finalizers goes at once, with no regard to a grace period: no kubelet would end it.
+//! Only a Pod has a grace period, and only once it is bound to a node. As no kubelet ends it, it stays
+//! until it is deleted again with a grace period of 0.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-use crate::error::ApiError;
+use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json, Object};
 use crate::store::{Key, Rejected};
-use crate::{collector, crd};
+use crate::{collector, crd, params};
 
 const ATTEMPTS: usize = 32;
+/// The namespaces that no cluster can do without.
+const PROTECTED: &[&str] = &["default", "kube-public", "kube-system"];
 
 /// What happens to the dependents of a deleted object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,6 +34,8 @@ pub(crate) enum Propagation {
 pub(crate) struct DeleteOptions {
     pub(crate) uid: Option<String>,
     pub(crate) resource_version: Option<String>,
+    /// Seconds that a Pod may take to end.
+    pub(crate) grace: Option<i64>,
     pub(crate) propagation: Option<Propagation>,
     pub(crate) dry_run: bool,
 }
@@ -55,28 +60,50 @@ impl DeleteOptions {
             resource_version: precondition("resourceVersion"),
             ..Self::default()
         };
-        match object::text(body, &["propagationPolicy"]) {
-            "" => {}
-            policy => options.propagation = Some(parse_policy(policy)?),
+        options.grace = body.get("gracePeriodSeconds").and_then(Value::as_i64);
+        let orphan = body.get("orphanDependents").and_then(Value::as_bool);
+        let mut causes = Vec::new();
+        let given = body.get("dryRun").and_then(Value::as_array).into_iter().flatten();
+        let dry_run: Vec<&str> = given.filter_map(Value::as_str).collect();
+        options.dry_run = !dry_run.is_empty();
+        match policy(object::text(body, &["propagationPolicy"]), orphan) {
+            Ok(propagation) => options.propagation = propagation,
+            Err(cause) => causes.push(cause),
         }
-        if let Some(orphan) = body.get("orphanDependents").and_then(Value::as_bool) {
-            let policy = if orphan { Propagation::Orphan } else { Propagation::Background };
-            options.propagation.get_or_insert(policy);
+        causes.extend(params::dry_run_problem(&dry_run));
+        match causes.is_empty() {
+            true => Ok(options),
+            false => Err(ApiError::invalid_options("DeleteOptions", &causes)),
         }
-        options.dry_run = body.get("dryRun").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-        Ok(options)
     }
 }
 
-pub(crate) fn parse_policy(text: &str) -> Result<Propagation, ApiError> {
-    match text {
-        "Background" => Ok(Propagation::Background),
-        "Foreground" => Ok(Propagation::Foreground),
-        "Orphan" => Ok(Propagation::Orphan),
-        other => Err(ApiError::bad_request(format!(
-            "invalid propagationPolicy {other:?}: expected Background, Foreground or Orphan"
-        ))),
+/// The policy that a client asks for in one of the two ways to say it.
+pub(crate) fn policy(text: &str, orphan: Option<bool>) -> Result<Option<Propagation>, Cause> {
+    if !text.is_empty() && orphan.is_some() {
+        let why = "orphanDependents and deletionPropagation cannot be both set";
+        return Err(Cause::invalid("propagationPolicy", &text.into(), why));
     }
+    match (text, orphan) {
+        ("Background", _) | ("", Some(false)) => Ok(Some(Propagation::Background)),
+        ("Foreground", _) => Ok(Some(Propagation::Foreground)),
+        ("Orphan", _) | ("", Some(true)) => Ok(Some(Propagation::Orphan)),
+        ("", None) => Ok(None),
+        (other, _) => {
+            let supported = ["Foreground", "Background", "Orphan", "nil"].map(Value::from);
+            Err(Cause::unsupported("propagationPolicy", &other.into(), &supported))
+        }
+    }
+}
+
+/// What a client is told that leaves the policy open where this is likely to surprise.
+pub(crate) fn warning(kind: &Kind, options: &DeleteOptions) -> Option<String> {
+    let is_surprising = kind.is("batch", "jobs") && options.propagation.is_none();
+    is_surprising.then(|| {
+        "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them \
+         or set propagationPolicy=Orphan to suppress this warning"
+            .to_owned()
+    })
 }
 
 /// Deletes an object, or marks it for deletion while finalizers hold it.
@@ -86,12 +113,15 @@ pub(crate) fn delete(
     key: &Key,
     options: &DeleteOptions,
 ) -> Result<Deleted, ApiError> {
+    if kind.is("", "namespaces") && PROTECTED.contains(&key.name.as_str()) {
+        return Err(ApiError::forbidden(kind, &key.name, "this namespace may not be deleted"));
+    }
     for _ in 0..ATTEMPTS {
         let current =
             cluster.store.get(&kind.storage, key).ok_or_else(|| ApiError::not_found(kind, &key.name))?;
         check_preconditions(kind, key, &current, options)?;
-        let json = marked(kind, &current.json, options.propagation);
-        let gone = !object::has_finalizers(&json);
+        let json = marked(kind, &current.json, options);
+        let gone = !object::has_finalizers(&json) && grace_of(&json) == 0;
         if !gone && json == current.json {
             return Ok(Deleted::Pending(current));
         }
@@ -137,23 +167,28 @@ fn check_preconditions(
 }
 
 /// The object as it waits for deletion.
-fn marked(kind: &Kind, current: &Json, propagation: Option<Propagation>) -> Json {
+fn marked(kind: &Kind, current: &Json, options: &DeleteOptions) -> Json {
     let mut json = current.clone();
-    if let Some(policy) = propagation {
+    if let Some(policy) = options.propagation.or_else(|| default_policy(kind, current)) {
         for (finalizer, wanted) in
             [(collector::FOREGROUND, Propagation::Foreground), (collector::ORPHAN, Propagation::Orphan)]
         {
             set_finalizer(&mut json, finalizer, policy == wanted);
         }
     }
-    if crd::is_definition(kind) && !object::is_deleting(&json) && !crd::kinds(&json).is_empty() {
+    if object::is_deleting(&json) {
+        shorten_grace(&mut json, options.grace);
+        return json;
+    }
+    if crd::is_definition(kind) && !crd::kinds(&json).is_empty() {
         set_finalizer(&mut json, crd::FINALIZER, true);
     }
-    if object::has_finalizers(&json) && !object::is_deleting(&json) {
+    let grace = if kind.is("", "pods") { pod_grace(&json, options.grace) } else { 0 };
+    if object::has_finalizers(&json) || grace > 0 {
         let generation = object::meta(&json, "generation").and_then(Value::as_u64);
         object::edit_meta(&mut json, |meta| {
-            meta.insert("deletionTimestamp".to_owned(), object::now().into());
-            meta.insert("deletionGracePeriodSeconds".to_owned(), 0.into());
+            meta.insert("deletionTimestamp".to_owned(), object::seconds_from_now(grace).into());
+            meta.insert("deletionGracePeriodSeconds".to_owned(), grace.into());
             if let Some(generation) = generation {
                 meta.insert("generation".to_owned(), generation.saturating_add(1).into());
             }
@@ -163,6 +198,48 @@ fn marked(kind: &Kind, current: &Json, propagation: Option<Propagation>) -> Json
         }
     }
     json
+}
+
+/// The kinds whose dependents stay unless a client says otherwise, as they have done since before there
+/// were policies.
+fn default_policy(kind: &Kind, current: &Json) -> Option<Propagation> {
+    let keeps = kind.is("", "replicationcontrollers") || kind.is("batch", "jobs");
+    let is_decided = object::finalizers(current)
+        .any(|finalizer| matches!(finalizer, collector::FOREGROUND | collector::ORPHAN));
+    (keeps && !is_decided && !object::is_deleting(current)).then_some(Propagation::Orphan)
+}
+
+/// The grace period that a deletion waits for, in seconds.
+pub(crate) fn grace_of(json: &Json) -> i64 {
+    object::meta(json, "deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0)
+}
+
+/// How long a Pod may take to end: as asked or as it says itself, and not at all if it does not run.
+fn pod_grace(pod: &Json, asked: Option<i64>) -> i64 {
+    let own = || object::at(pod, &["spec", "terminationGracePeriodSeconds"]).and_then(Value::as_i64);
+    let has_ended = matches!(object::text(pod, &["status", "phase"]), "Failed" | "Succeeded");
+    if object::text(pod, &["spec", "nodeName"]).is_empty() || has_ended {
+        return 0;
+    }
+    match asked.or_else(own).unwrap_or(0) {
+        ..0 => 1,
+        seconds => seconds,
+    }
+}
+
+/// A second deletion can only make the first one faster.
+fn shorten_grace(json: &mut Json, asked: Option<i64>) {
+    let before = grace_of(json);
+    let Some(asked) = asked.map(|asked| if asked < 0 { 1 } else { asked }).filter(|asked| *asked < before)
+    else {
+        return;
+    };
+    let stamp =
+        object::seconds_after(object::meta_text(json, "deletionTimestamp"), asked.saturating_sub(before));
+    object::edit_meta(json, |meta| {
+        meta.insert("deletionTimestamp".to_owned(), stamp.into());
+        meta.insert("deletionGracePeriodSeconds".to_owned(), asked.into());
+    });
 }
 
 pub(crate) fn set_finalizer(json: &mut Json, finalizer: &str, wanted: bool) {

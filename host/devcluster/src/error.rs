@@ -15,6 +15,8 @@ pub(crate) struct ApiError {
     pub(crate) reason: &'static str,
     pub(crate) message: String,
     pub(crate) details: Option<Value>,
+    /// Where a list goes on that expired.
+    continue_token: Option<String>,
 }
 
 /// One reason why an object is invalid.
@@ -39,6 +41,10 @@ impl Cause {
         }
     }
 
+    pub(crate) fn forbidden(field: impl Into<String>, why: &str) -> Self {
+        Self { reason: "FieldValueForbidden", field: field.into(), message: format!("Forbidden: {why}") }
+    }
+
     pub(crate) fn wrong_type(field: impl Into<String>, found: &str, expected: &str) -> Self {
         Self {
             reason: "FieldValueTypeInvalid",
@@ -59,7 +65,7 @@ impl Cause {
 
 impl ApiError {
     fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None }
+        Self { code, reason, message: message.into(), details: None, continue_token: None }
     }
 
     fn about(mut self, kind: &Kind, name: &str) -> Self {
@@ -115,6 +121,35 @@ impl ApiError {
         error
     }
 
+    /// As the real server refuses an update before it looks at the object: the kind is the resource's name.
+    pub(crate) fn invalid_resource(kind: &Kind, name: &str, cause: &Cause) -> Self {
+        let message =
+            format!("{} \"{name}\" is invalid: {}: {}", kind.qualified(), cause.field, cause.message);
+        let mut error = Self::new(422, "Invalid", message).about(kind, name);
+        if let Some(details) = error.details.as_mut().and_then(Value::as_object_mut) {
+            details.insert("causes".into(), causes_json(std::slice::from_ref(cause)));
+        }
+        error
+    }
+
+    /// The options of a request, rather than an object, are invalid.
+    pub(crate) fn invalid_options(options: &str, causes: &[Cause]) -> Self {
+        let lines: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
+        let why = match lines.as_slice() {
+            [only] => only.clone(),
+            several => format!("[{}]", several.join(", ")),
+        };
+        let mut error = Self::new(422, "Invalid", format!("{options}.meta.k8s.io \"\" is invalid: {why}"));
+        error.details =
+            Some(json!({ "group": "meta.k8s.io", "kind": options, "causes": causes_json(causes) }));
+        error
+    }
+
+    /// A failure that the real server gives no reason for.
+    pub(crate) fn unclassified(message: impl Into<String>) -> Self {
+        Self::new(500, "", message)
+    }
+
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)
     }
@@ -165,13 +200,14 @@ impl ApiError {
         Self::new(410, "Expired", format!("too old resource version: {asked} ({oldest})"))
     }
 
-    pub(crate) fn continue_expired() -> Self {
-        Self::new(
-            410,
-            "Expired",
-            "The provided continue parameter is too old to display a consistent list result. You must start a new \
-             list without the continue parameter.",
-        )
+    /// A list cannot go on as of its version; with this token it can as of now.
+    pub(crate) fn continue_expired(token: String) -> Self {
+        let message = "The provided continue parameter is too old to display a consistent list result. You can start \
+                       a new list without the continue parameter, or use the continue token in this response to \
+                       retrieve the remainder of the results. Continuing with the provided token results in an \
+                       inconsistent list - objects that were created, modified, or deleted between the time the \
+                       first chunk was returned and now may show up in the list.";
+        Self { continue_token: Some(token), ..Self::new(410, "Expired", message) }
     }
 
     /// The version that a list asked for has not happened yet.
@@ -196,10 +232,16 @@ impl ApiError {
         let mut status = Json::new();
         status.insert("kind".into(), "Status".into());
         status.insert("apiVersion".into(), "v1".into());
-        status.insert("metadata".into(), json!({}));
+        let metadata = match &self.continue_token {
+            Some(token) => json!({ "continue": token }),
+            None => json!({}),
+        };
+        status.insert("metadata".into(), metadata);
         status.insert("status".into(), "Failure".into());
         status.insert("message".into(), self.message.clone().into());
-        status.insert("reason".into(), self.reason.into());
+        if !self.reason.is_empty() {
+            status.insert("reason".into(), self.reason.into());
+        }
         if let Some(details) = &self.details {
             status.insert("details".into(), details.clone());
         }

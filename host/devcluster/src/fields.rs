@@ -45,6 +45,19 @@ impl Step {
         }
     }
 
+    /// The step as paths show it: `.image`, `[name="web"]`, `[="x"]`.
+    pub(crate) fn readable(&self) -> String {
+        match self {
+            Self::Field(name) => format!(".{name}"),
+            Self::Value(value) => format!("[={value}]"),
+            Self::Key(key) => {
+                let key: Json = serde_json::from_str(key).unwrap_or_default();
+                let fields: Vec<String> = key.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                format!("[{}]", fields.join(","))
+            }
+        }
+    }
+
     fn decode(text: &str) -> Option<Self> {
         let canonical = |json: &str| Some(serde_json::from_str::<Value>(json).ok()?.to_string());
         match text.split_once(':')? {
@@ -163,16 +176,7 @@ impl FieldSet {
             paths.push(prefix.to_owned());
         }
         for (step, set) in &self.children {
-            let path = match step {
-                Step::Field(name) => format!("{prefix}.{name}"),
-                Step::Value(value) => format!("{prefix}[={value}]"),
-                Step::Key(key) => {
-                    let key: Json = serde_json::from_str(key).unwrap_or_default();
-                    let fields: Vec<String> =
-                        key.iter().map(|(name, value)| format!("{name}={value}")).collect();
-                    format!("{prefix}[{}]", fields.join(","))
-                }
-            };
+            let path = format!("{prefix}{}", step.readable());
             set.collect_paths(&path, paths);
         }
     }

@@ -35,10 +35,14 @@ pub(crate) async fn handle(State(cluster): State<Arc<Cluster>>, request: Request
         }
         _ => Err(ApiError::method_not_allowed("the requested path")),
     };
-    result.unwrap_or_else(|error| {
+    let response = result.unwrap_or_else(|error| {
         tracing::debug!(method = %parts.method, uri = %parts.uri, code = error.code, %error, "refused");
         respond::error(&error)
-    })
+    });
+    match accept::wants_yaml(&parts.headers) {
+        true => respond::in_yaml(response).await,
+        false => response,
+    }
 }
 
 fn document(
@@ -133,14 +137,16 @@ impl Call<'_> {
         if known && is_complete { Ok(()) } else { Err(ApiError::no_such_path()) }
     }
 
-    fn write(&self) -> Result<Write, ApiError> {
+    /// The write that this request asks for, with the kind of its options.
+    fn write(&self, options: &str) -> Result<Write, ApiError> {
         self.check_subresource()?;
+        self.params.check_write(options, self.media_type() == patch::APPLY)?;
         let manager = self.params.field_manager(self.headers);
         Ok(Write {
             kind: self.target.kind.clone(),
             key: self.key(),
             writer: Writer { manager, subresource: self.target.subresource.clone() },
-            dry_run: self.params.dry_run()?,
+            dry_run: self.params.dry_run(),
             validation: self.params.field_validation()?,
         })
     }
@@ -163,6 +169,9 @@ impl Call<'_> {
     }
 
     fn watch(&self) -> Result<Response, ApiError> {
+        if accept::wants_yaml(self.headers) {
+            return Err(ApiError::not_acceptable());
+        }
         let request = self.params.watch(&self.target, self.form()?)?;
         let stream = watch::watch(self.cluster.clone(), self.target.kind.clone(), request)?;
         Ok(respond::bytes(StatusCode::OK, respond::JSON, Body::from_stream(stream)))
@@ -190,13 +199,13 @@ impl Call<'_> {
         if kind.is_virtual {
             return Ok(respond::json(StatusCode::CREATED, &virtual_kinds::review(kind, json)));
         }
-        let written = write::create(self.cluster, &self.write()?, json)?;
+        let written = write::create(self.cluster, &self.write("CreateOptions")?, json)?;
         self.written(&written)
     }
 
     fn create_subresource(&self, bytes: &[u8]) -> Result<Response, ApiError> {
         let json = body::decode_object(bytes, &self.media_type())?;
-        let write = self.write()?;
+        let write = self.write("CreateOptions")?;
         match self.target.subresource.as_str() {
             "eviction" => {
                 let inner = json.get("deleteOptions").and_then(Value::as_object).cloned().unwrap_or_default();
@@ -233,9 +242,11 @@ impl Call<'_> {
 
     fn update(&self, bytes: &[u8]) -> Result<Response, ApiError> {
         let json = body::decode_object(bytes, &self.media_type())?;
-        let write = self.write()?;
+        let write = self.write("UpdateOptions")?;
         if self.target.subresource == "scale" {
-            return self.change_scale(&write, |_| Ok(json.clone()));
+            let paths = scale::paths(&write.kind)?;
+            let written = scale::change(self.cluster, &write, paths, |_| Ok(json.clone()))?;
+            return Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)));
         }
         let written = write::update(self.cluster, &write, json)?;
         self.written(&written)
@@ -243,53 +254,23 @@ impl Call<'_> {
 
     fn patch(&self, bytes: &[u8]) -> Result<Response, ApiError> {
         let media_type = self.media_type();
-        let write = self.write()?;
+        let write = self.write("PatchOptions")?;
         let force = self.params.force()?;
-        if media_type == patch::APPLY && self.params.get("fieldManager").is_empty() {
-            return Err(ApiError::bad_request("fieldManager: Required value: is required for apply patch"));
-        }
-        if media_type != patch::APPLY && force {
-            return Err(ApiError::bad_request("force: Forbidden: may not be specified for non-apply patch"));
-        }
         let body = body::decode(bytes, &media_type)?;
         if self.target.subresource == "scale" {
-            return self.change_scale(&write, |scale| {
-                let mut value = Value::Object(scale.clone());
-                match media_type.as_str() {
-                    patch::JSON => {
-                        let operations = serde_json::from_value(body.clone()).map_err(|error| {
-                            ApiError::bad_request(format!("error decoding patch: {error}"))
-                        })?;
-                        let applied: json_patch::Patch = operations;
-                        json_patch::patch(&mut value, &applied)
-                            .map_err(|error| ApiError::bad_request(error.to_string()))?;
-                    }
-                    // A Scale has no lists, so that the other three kinds of patch mean the same.
-                    _ => json_patch::merge(&mut value, &body),
-                }
-                value.as_object().cloned().ok_or_else(|| ApiError::bad_request("the patch leaves no Scale"))
-            });
+            let paths = scale::paths(&write.kind)?;
+            let written = scale::patch(self.cluster, &write, paths, &media_type, &body, force)?;
+            return Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)));
         }
         let written = patch::patch(self.cluster, &write, &media_type, body, force)?;
         self.written(&written)
     }
 
-    fn change_scale(
-        &self,
-        write: &Write,
-        change: impl Fn(&Json) -> Result<Json, ApiError>,
-    ) -> Result<Response, ApiError> {
-        let paths = scale::paths(&write.kind)?;
-        let written = scale::change(self.cluster, write, paths, change)?;
-        Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)))
-    }
-
     fn delete_options(&self, bytes: &[u8]) -> Result<DeleteOptions, ApiError> {
-        let options = match bytes.is_empty() {
-            true => DeleteOptions::default(),
-            false => DeleteOptions::parse(&body::decode_object(bytes, &self.media_type())?)?,
-        };
-        self.params.delete_options(options)
+        match bytes.is_empty() {
+            true => self.params.delete_options(),
+            false => DeleteOptions::parse(&body::decode_object(bytes, &self.media_type())?),
+        }
     }
 
     fn delete(&self, bytes: &[u8]) -> Result<Response, ApiError> {
@@ -298,15 +279,18 @@ impl Call<'_> {
             return Err(ApiError::method_not_allowed("the requested resource"));
         }
         let kind = &self.target.kind;
-        match delete::delete(self.cluster, kind, &self.key(), &self.delete_options(bytes)?)? {
+        let options = self.delete_options(bytes)?;
+        let mut response = match delete::delete(self.cluster, kind, &self.key(), &options)? {
             Deleted::Gone(object) if !returns_deleted(kind) => {
                 let status = error::deleted_status(kind, self.name(), object::uid(&object.json));
-                Ok(respond::json(StatusCode::OK, &status))
+                respond::json(StatusCode::OK, &status)
             }
             Deleted::Gone(object) | Deleted::Pending(object) => {
-                Ok(respond::one(StatusCode::OK, kind, &object, self.form()?, self.params.include()?))
+                respond::one(StatusCode::OK, kind, &object, self.form()?, self.params.include()?)
             }
-        }
+        };
+        respond::add_warnings(&mut response, delete::warning(kind, &options).as_slice());
+        Ok(response)
     }
 
     fn delete_collection(&self, bytes: &[u8]) -> Result<Response, ApiError> {

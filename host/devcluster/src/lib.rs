@@ -11,6 +11,7 @@
 
 mod accept;
 mod apply;
+mod associative;
 mod body;
 mod builtin;
 mod cluster;
@@ -20,10 +21,13 @@ mod crd;
 mod defaults;
 mod delete;
 mod discovery;
+mod emptying;
 mod error;
 mod fields;
 mod handler;
 mod history;
+mod identity;
+mod immutable;
 mod kind;
 mod list;
 mod managed;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::accept::Form;
 use crate::cluster::Cluster;
-use crate::error::ApiError;
+use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json, Object};
 use crate::selector::Selector;
@@ -34,12 +34,17 @@ pub(crate) fn list(
     request: &ListRequest,
     form: Form,
 ) -> Result<Bytes, ApiError> {
+    check_match(request)?;
     let start = match request.continue_token.as_str() {
         "" => None,
         token => Some(decode_token(token)?),
     };
+    if start.is_some() && !matches!(request.resource_version.as_str(), "" | "0") {
+        let why = "specifying resource version is not allowed when using continue";
+        return Err(ApiError::bad_request(why));
+    }
     let at = match &start {
-        Some((version, _)) => Some(*version),
+        Some((version, _)) => *version,
         None => exact_version(cluster, request)?,
     };
     let extent = Extent {
@@ -47,9 +52,9 @@ pub(crate) fn list(
         namespace: Some(request.namespace.as_str()).filter(|namespace| !namespace.is_empty()),
         after: start.as_ref().map(|(_, key)| key),
     };
-    let snapshot = cluster.store.snapshot(&kind.storage, extent).map_err(|compacted| match at {
-        Some(version) if start.is_none() => ApiError::expired(version, compacted.0),
-        _ => ApiError::continue_expired(),
+    let snapshot = cluster.store.snapshot(&kind.storage, extent).map_err(|compacted| match &start {
+        None => ApiError::expired(at.unwrap_or_default(), compacted.0),
+        Some((_, key)) => ApiError::continue_expired(encode_token(None, key)),
     })?;
     let mut objects: Vec<_> = snapshot.objects;
     if !request.selector.is_empty() {
@@ -60,7 +65,7 @@ pub(crate) fn list(
         let remaining = objects.len().saturating_sub(request.limit);
         objects.truncate(request.limit);
         if let (Some(last), Some(metadata)) = (objects.last(), metadata.as_object_mut()) {
-            let token = encode_token(snapshot.version, &Key::of(&last.json));
+            let token = encode_token(Some(snapshot.version), &Key::of(&last.json));
             metadata.insert("continue".to_owned(), token.into());
             if request.selector.is_empty() {
                 metadata.insert("remainingItemCount".to_owned(), remaining.into());
@@ -119,21 +124,42 @@ pub(crate) fn metadata_only(json: &Json) -> Json {
     partial
 }
 
+/// Whether a version match goes with the rest of the request.
+fn check_match(request: &ListRequest) -> Result<(), ApiError> {
+    const FIELD: &str = "resourceVersionMatch";
+    let wanted = request.version_match.as_str();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let mut causes = Vec::new();
+    if request.resource_version.is_empty() {
+        let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+        causes.push(Cause::forbidden(FIELD, why));
+    }
+    if !request.continue_token.is_empty() {
+        causes.push(Cause::forbidden(FIELD, "resourceVersionMatch is forbidden when continue is provided"));
+    }
+    match wanted {
+        "Exact" if request.resource_version == "0" => {
+            let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+            causes.push(Cause::forbidden(FIELD, why));
+        }
+        "Exact" | "NotOlderThan" => {}
+        other => {
+            let supported = ["Exact", "NotOlderThan", ""].map(Value::from);
+            causes.push(Cause::unsupported(FIELD, &other.into(), &supported));
+        }
+    }
+    match causes.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::invalid_options("ListOptions", &causes)),
+    }
+}
+
 /// The version that a list must be of exactly, if the request wants one; 504 for one in the future.
 fn exact_version(cluster: &Cluster, request: &ListRequest) -> Result<Option<u64>, ApiError> {
-    let exact = match request.version_match.as_str() {
-        "Exact" => true,
-        "" | "NotOlderThan" => false,
-        other => {
-            return Err(ApiError::bad_request(format!(
-                "invalid resourceVersionMatch {other:?}: expected Exact or NotOlderThan"
-            )));
-        }
-    };
+    let exact = request.version_match == "Exact";
     let version = parse_version(&request.resource_version)?;
-    if exact && version == 0 {
-        return Err(ApiError::bad_request("resourceVersionMatch Exact needs a resourceVersion other than 0"));
-    }
     let current = cluster.store.version();
     if version > current {
         return Err(ApiError::version_too_large(version, current));
@@ -149,17 +175,25 @@ pub(crate) fn parse_version(text: &str) -> Result<u64, ApiError> {
     }
 }
 
-fn encode_token(version: u64, key: &Key) -> String {
+/// What a token says of the version if the rest of the list is to be as it is then.
+const ANY_VERSION: i64 = -1;
+
+fn encode_token(version: Option<u64>, key: &Key) -> String {
+    let version = version.map_or_else(|| json!(ANY_VERSION), |version| json!(version));
     let token = json!({ "v": "meta.k8s.io/v1", "rv": version, "namespace": key.namespace, "name": key.name });
     URL_SAFE_NO_PAD.encode(token.to_string())
 }
 
-fn decode_token(token: &str) -> Result<(u64, Key), ApiError> {
+fn decode_token(token: &str) -> Result<(Option<u64>, Key), ApiError> {
     let decoded = URL_SAFE_NO_PAD.decode(token).ok();
     let json: Option<Value> = decoded.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let read = |json: Value| {
         let text = |field: &str| json.get(field).and_then(Value::as_str).map(str::to_owned);
-        Some((json.get("rv")?.as_u64()?, Key { namespace: text("namespace")?, name: text("name")? }))
+        let key = Key { namespace: text("namespace")?, name: text("name")? };
+        match json.get("rv")? {
+            version if version.as_i64() == Some(ANY_VERSION) => Some((None, key)),
+            version => Some((Some(version.as_u64()?), key)),
+        }
     };
     json.and_then(read).ok_or_else(|| ApiError::bad_request("continue key is not valid"))
 }

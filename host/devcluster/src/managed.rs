@@ -22,6 +22,10 @@ const SERVER_OWNED: &[&str] = &[
     "managedFields",
 ];
 
+/// How many managers that do not apply are told apart, and who stands for the older ones.
+const MOST_UPDATERS: usize = 10;
+const ANCIENT: &str = "ancient-changes";
+
 /// One entry of `metadata.managedFields`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
@@ -56,11 +60,20 @@ impl Entry {
         self.manager == writer.manager && self.subresource == writer.subresource && self.is_apply == is_apply
     }
 
+    /// Reads an entry; `None` for one that no server would write.
     fn decode(value: &Value) -> Option<Self> {
         let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let is_apply = match text("operation").as_str() {
+            "Apply" => true,
+            "Update" => false,
+            _ => return None,
+        };
+        if text("fieldsType") != "FieldsV1" || text("apiVersion").is_empty() {
+            return None;
+        }
         Some(Self {
             manager: text("manager"),
-            is_apply: text("operation") == "Apply",
+            is_apply,
             api_version: text("apiVersion"),
             subresource: text("subresource"),
             time: text("time"),
@@ -73,12 +86,13 @@ impl Entry {
             "manager": self.manager,
             "operation": if self.is_apply { "Apply" } else { "Update" },
             "apiVersion": self.api_version,
-            "time": self.time,
             "fieldsType": "FieldsV1",
             "fieldsV1": self.set.encode(),
         });
-        if let (false, Some(map)) = (self.subresource.is_empty(), entry.as_object_mut()) {
-            map.insert("subresource".to_owned(), self.subresource.clone().into());
+        for (field, text) in [("time", &self.time), ("subresource", &self.subresource)] {
+            if let (false, Some(map)) = (text.is_empty(), entry.as_object_mut()) {
+                map.insert(field.to_owned(), text.clone().into());
+            }
         }
         entry
     }
@@ -93,8 +107,11 @@ pub(crate) fn entries(json: &Json) -> Vec<Entry> {
 /// Records the managers of an object; those that own nothing are left out.
 pub(crate) fn store(json: &mut Json, mut entries: Vec<Entry>) {
     entries.retain(|entry| !entry.set.is_empty());
-    // Appliers first, then the order in which they came, as the real server sorts them.
-    entries.sort_by_key(|entry| !entry.is_apply);
+    // Appliers first, then by time and name, as the real server sorts them.
+    entries.sort_by(|a, b| {
+        let key = |entry: &Entry| (!entry.is_apply, entry.time.clone(), entry.manager.clone());
+        key(a).cmp(&key(b))
+    });
     let list: Vec<Value> = entries.iter().map(Entry::encode).collect();
     object::edit_meta(json, |meta| match list.is_empty() {
         true => meta.remove("managedFields"),
@@ -116,33 +133,87 @@ pub(crate) fn ownable(json: &Json) -> Value {
     Value::Object(json)
 }
 
+/// The managers that a client wrote into an object itself; none if it wrote no valid ones.
+fn written(json: &Json) -> Option<Vec<Entry>> {
+    let list = object::meta(json, "managedFields")?.as_array()?;
+    // `[]` and `[{}]` ask for a fresh start.
+    let is_reset = |entry: &Value| entry.as_object().is_some_and(Json::is_empty);
+    if list.iter().all(is_reset) {
+        return Some(Vec::new());
+    }
+    list.iter().map(Entry::decode).collect()
+}
+
 /// Records a create, update or patch: the writer owns what it changed, and nobody owns what is gone.
 pub(crate) fn record(kind: &Kind, old: Option<&Json>, new: &mut Json, writer: &Writer) {
-    let is_reset = object::meta(new, "managedFields").and_then(Value::as_array).is_some_and(|list| {
-        list.is_empty() || list.iter().all(|entry| entry.as_object().is_some_and(Json::is_empty))
-    });
-    let mut managers = old.map(entries).unwrap_or_default();
-    if is_reset && old.is_some() {
-        return store(new, Vec::new());
+    // Through a subresource nobody hands on what others own.
+    let written = if writer.subresource.is_empty() { written(new) } else { None };
+    let mut managers = written.unwrap_or_else(|| old.map(entries).unwrap_or_default());
+    if old.is_some() && managers.is_empty() {
+        // What nobody keeps track of stays so until it is applied.
+        return store(new, managers);
     }
     let before = old.map_or_else(|| Value::Object(Json::new()), ownable);
     let Difference { mut changed, removed } = Difference::between(&before, &ownable(new), &Shape::of(kind));
     changed.member = false;
+    let api_version = kind.api_version();
+    let is_mine = |entry: &Entry| entry.is_of(writer, false) && entry.api_version == api_version;
     for entry in &mut managers {
         entry.set.prune(&removed);
-        if !entry.is_of(writer, false) {
+        if !is_mine(entry) {
             entry.set.subtract(&changed);
         }
     }
     if !changed.is_empty() {
-        match managers.iter_mut().find(|entry| entry.is_of(writer, false)) {
+        match managers.iter_mut().find(|entry| is_mine(entry)) {
             Some(mine) => {
                 mine.set.union(&changed);
                 mine.time = object::now();
-                mine.api_version = kind.api_version();
             }
             None => managers.push(Entry::new(writer, false, kind, changed)),
         }
     }
-    store(new, managers);
+    managers.retain(|entry| !entry.set.is_empty());
+    store(new, capped(managers));
+}
+
+/// The managers with the oldest updaters merged, by API version, while there are too many.
+fn capped(managers: Vec<Entry>) -> Vec<Entry> {
+    let (mut kept, mut updaters): (Vec<Entry>, Vec<Entry>) =
+        managers.into_iter().partition(|entry| entry.is_apply);
+    updaters.sort_by(|a, b| {
+        let key = |entry: &Entry| (entry.manager != ANCIENT, entry.time.clone(), entry.manager.clone());
+        key(a).cmp(&key(b))
+    });
+    let mut excess = updaters.len().saturating_sub(MOST_UPDATERS);
+    let mut oldest: Vec<Entry> = Vec::new();
+    for entry in updaters {
+        let bucket = oldest.iter_mut().find(|bucket| excess > 0 && bucket.api_version == entry.api_version);
+        match bucket {
+            Some(bucket) => {
+                bucket.manager = ANCIENT.to_owned();
+                bucket.subresource = String::new();
+                bucket.set.union(&entry.set);
+                bucket.time = entry.time;
+                excess = excess.saturating_sub(1);
+            }
+            None if excess > 0 => oldest.push(entry),
+            None => kept.push(entry),
+        }
+    }
+    kept.append(&mut oldest);
+    kept
+}
+
+/// The owner of all that an object has when it is first applied and nobody owned a part of it.
+pub(crate) fn before_first_apply(kind: &Kind, live: &Json, subresource: &str) -> Entry {
+    let mut owned = ownable(live);
+    if let (true, Some(map)) = (kind.has_status, owned.as_object_mut()) {
+        map.retain(|field, _| (field == "status") == (subresource == "status"));
+    }
+    let nothing = Value::Object(Json::new());
+    let mut set = Difference::between(&nothing, &owned, &Shape::of(kind)).changed;
+    set.member = false;
+    let writer = Writer { manager: "before-first-apply".to_owned(), subresource: subresource.to_owned() };
+    Entry::new(&writer, false, kind, set)
 }

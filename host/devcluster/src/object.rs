@@ -127,6 +127,11 @@ pub(crate) fn has_finalizers(json: &Json) -> bool {
     finalizers(json).next().is_some() || of_spec()
 }
 
+/// Whether an object that is being deleted waits for nothing any more.
+pub(crate) fn may_go(json: &Json) -> bool {
+    is_deleting(json) && crate::delete::grace_of(json) == 0 && !has_finalizers(json)
+}
+
 /// One entry of `metadata.ownerReferences`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OwnerRef<'a> {
@@ -145,5 +150,22 @@ pub(crate) fn owners(json: &Json) -> impl Iterator<Item = OwnerRef<'_>> {
 
 /// The current time as Kubernetes writes it: RFC 3339, UTC, whole seconds.
 pub(crate) fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    write_time(jiff::Timestamp::now())
+}
+
+pub(crate) fn seconds_from_now(seconds: i64) -> String {
+    write_time(later(jiff::Timestamp::now(), seconds))
+}
+
+/// So many seconds after (or before) a written time, or after now if it cannot be read.
+pub(crate) fn seconds_after(stamp: &str, seconds: i64) -> String {
+    write_time(later(stamp.parse().unwrap_or_else(|_| jiff::Timestamp::now()), seconds))
+}
+
+fn later(time: jiff::Timestamp, seconds: i64) -> jiff::Timestamp {
+    time.saturating_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(time)
+}
+
+fn write_time(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -6,14 +6,16 @@ use http::{HeaderMap, Uri, header::USER_AGENT};
 
 use crate::accept::Form;
 use crate::delete::{self, DeleteOptions};
-use crate::error::ApiError;
+use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::list::ListRequest;
 use crate::route::Target;
-use crate::selector::{FieldSelector, LabelSelector, Selector};
+use crate::selector::{self, FieldSelector, LabelSelector, Selector};
 use crate::table::Include;
 use crate::watch::WatchRequest;
 use crate::write::FieldValidation;
+
+const LONGEST_MANAGER: usize = 128;
 
 /// The parameters of a request.
 #[derive(Debug, Default)]
@@ -53,6 +55,15 @@ impl Params {
         }
     }
 
+    fn integer(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        match self.get(name) {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(|_| {
+                ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+            }),
+        }
+    }
+
     pub(crate) fn is_watch(&self) -> Result<bool, ApiError> {
         Ok(self.flag("watch")?.unwrap_or(false))
     }
@@ -61,12 +72,39 @@ impl Params {
         Ok(self.flag("force")?.unwrap_or(false))
     }
 
-    pub(crate) fn dry_run(&self) -> Result<bool, ApiError> {
-        match self.get("dryRun") {
-            "" => Ok(false),
-            "All" => Ok(true),
-            other => Err(ApiError::bad_request(format!("invalid dryRun {other:?}: expected All"))),
+    pub(crate) fn dry_run(&self) -> bool {
+        self.get("dryRun") == "All"
+    }
+
+    /// Checks what every write may ask for; `options` is the kind that holds it, such as `PatchOptions`.
+    pub(crate) fn check_write(&self, options: &str, is_apply: bool) -> Result<(), ApiError> {
+        let mut causes = Vec::new();
+        if options == "PatchOptions" && !is_apply && self.force()? {
+            causes.push(Cause::forbidden("force", "may not be specified for non-apply patch"));
         }
+        let manager = self.get("fieldManager");
+        if is_apply && manager.is_empty() {
+            causes.push(Cause::required("fieldManager", "is required for apply patch"));
+        }
+        if manager.len() > LONGEST_MANAGER {
+            let message = format!("Too long: may not be more than {LONGEST_MANAGER} bytes");
+            causes.push(Cause { reason: "FieldValueTooLong", field: "fieldManager".to_owned(), message });
+        }
+        if let Some((index, bad)) = manager.char_indices().find(|(_, c)| c.is_control()) {
+            let why = format!("invalid character U+{:04X} (at position {index})", u32::from(bad));
+            causes.push(Cause::invalid("fieldManager", &manager.into(), &why));
+        }
+        causes.extend(self.dry_run_problem());
+        match causes.is_empty() {
+            true => Ok(()),
+            false => Err(ApiError::invalid_options(options, &causes)),
+        }
+    }
+
+    fn dry_run_problem(&self) -> Option<Cause> {
+        let dry_run: Vec<&str> =
+            Some(self.get("dryRun")).filter(|text| !text.is_empty()).into_iter().collect();
+        dry_run_problem(&dry_run)
     }
 
     pub(crate) fn field_validation(&self) -> Result<FieldValidation, ApiError> {
@@ -107,7 +145,7 @@ impl Params {
         let labels = LabelSelector::parse(self.get("labelSelector"))
             .map_err(|why| ApiError::bad_request(format!("unable to parse label selector: {why}")))?;
         let mut fields = self.get("fieldSelector").to_owned();
-        if let Some(name) = name {
+        if let Some(name) = name.map(selector::escape) {
             fields = if fields.is_empty() {
                 format!("metadata.name={name}")
             } else {
@@ -124,6 +162,8 @@ impl Params {
     }
 
     pub(crate) fn list(&self, target: &Target) -> Result<ListRequest, ApiError> {
+        // No list takes long enough to be cut off.
+        self.number("timeoutSeconds")?;
         Ok(ListRequest {
             namespace: target.namespace.clone(),
             selector: self.selector(&target.kind, None)?,
@@ -149,13 +189,31 @@ impl Params {
         })
     }
 
-    /// The options of a deletion: the body's, and what the query says beside.
-    pub(crate) fn delete_options(&self, mut options: DeleteOptions) -> Result<DeleteOptions, ApiError> {
-        let policy = self.get("propagationPolicy");
-        if !policy.is_empty() {
-            options.propagation = Some(delete::parse_policy(policy)?);
+    /// The options of a deletion that has no body.
+    pub(crate) fn delete_options(&self) -> Result<DeleteOptions, ApiError> {
+        let given = |name: &str| Some(self.get(name)).filter(|text| !text.is_empty()).map(str::to_owned);
+        let options = DeleteOptions {
+            uid: given("uid"),
+            resource_version: given("resourceVersion"),
+            grace: self.integer("gracePeriodSeconds")?,
+            propagation: None,
+            dry_run: self.dry_run(),
+        };
+        let policy = delete::policy(self.get("propagationPolicy"), self.flag("orphanDependents")?);
+        match (policy, self.dry_run_problem()) {
+            (Ok(propagation), None) => Ok(DeleteOptions { propagation, ..options }),
+            (policy, problem) => {
+                let causes: Vec<Cause> = policy.err().into_iter().chain(problem).collect();
+                Err(ApiError::invalid_options("DeleteOptions", &causes))
+            }
         }
-        options.dry_run |= self.dry_run()?;
-        Ok(options)
     }
+}
+
+/// What is wrong with what a dry run is to be of, if anything.
+pub(crate) fn dry_run_problem(dry_run: &[&str]) -> Option<Cause> {
+    let given: Vec<String> = dry_run.iter().map(|text| format!("{text:?}")).collect();
+    let message = format!("Unsupported value: []string{{{}}}: supported values: \"All\"", given.join(", "));
+    let is_bad = dry_run.iter().any(|text| *text != "All");
+    is_bad.then(|| Cause { reason: "FieldValueNotSupported", field: "dryRun".to_owned(), message })
 }

@@ -7,7 +7,7 @@ use http::header::{CONTENT_TYPE, WARNING};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-use crate::accept::Form;
+use crate::accept::{self, Form};
 use crate::error::ApiError;
 use crate::kind::Kind;
 use crate::list;
@@ -75,7 +75,32 @@ pub(crate) fn written(kind: &Kind, written: &Written, form: Form, include: Inclu
     response
 }
 
-fn add_warnings(response: &mut Response, warnings: &[String]) {
+/// The same answer in YAML; what is not JSON stays as it is.
+pub(crate) async fn in_yaml(response: Response) -> Response {
+    if response.headers().get(CONTENT_TYPE).is_none_or(|media_type| media_type != JSON) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let internal = |why: String| error(&ApiError::internal(why));
+    let bytes = match axum::body::to_bytes(body, usize::MAX).await {
+        Ok(bytes) => bytes,
+        Err(why) => return internal(why.to_string()),
+    };
+    let json: Value = match serde_json::from_slice(&bytes) {
+        Ok(json) => json,
+        Err(why) => return internal(why.to_string()),
+    };
+    match serde_saphyr::to_string(&json) {
+        Ok(text) => {
+            parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(accept::YAML));
+            Response::from_parts(parts, Body::from(text))
+        }
+        Err(why) => internal(why.to_string()),
+    }
+}
+
+/// Tells the client what it should know though it got what it asked for.
+pub(crate) fn add_warnings(response: &mut Response, warnings: &[String]) {
     for warning in warnings {
         let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {

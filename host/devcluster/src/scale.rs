@@ -6,6 +6,7 @@ use crate::cluster::Cluster;
 use crate::error::{ApiError, Cause};
 use crate::kind::{Kind, ScalePaths};
 use crate::object::{self, Json};
+use crate::patch;
 use crate::write::{self, Write, Written};
 
 /// The Scale of an object.
@@ -42,10 +43,7 @@ pub(crate) fn change(
     write::change(cluster, write, |current| {
         let scale = change(&of(paths, current))?;
         let replicas = object::at(&scale, &["spec", "replicas"]).cloned().unwrap_or_else(|| json!(0));
-        if replicas.as_i64().is_none_or(|replicas| replicas < 0) {
-            let cause = Cause::invalid("spec.replicas", &replicas, "must be greater than or equal to 0");
-            return Err(ApiError::invalid(&write.kind, object::name(current), &[cause]));
-        }
+        check_count(write, &replicas)?;
         let mut json = current.clone();
         let path: Vec<&str> = paths.spec.iter().map(String::as_str).collect();
         object::set(&mut json, &path, replicas);
@@ -55,6 +53,70 @@ pub(crate) fn change(
         }
         Ok(json)
     })
+}
+
+/// Changes a replica count by a patch of the Scale.
+pub(crate) fn patch(
+    cluster: &Cluster,
+    write: &Write,
+    paths: &ScalePaths,
+    media_type: &str,
+    body: &Value,
+    force: bool,
+) -> Result<Written, ApiError> {
+    match media_type {
+        patch::APPLY => write::apply(cluster, write, applied(write, paths, body)?, force),
+        patch::JSON => {
+            let operations: json_patch::Patch = serde_json::from_value(body.clone())
+                .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
+            change(cluster, write, paths, |scale| {
+                let mut value = Value::Object(scale.clone());
+                json_patch::patch(&mut value, &operations)
+                    .map_err(|error| ApiError::bad_request(error.to_string()))?;
+                map(value)
+            })
+        }
+        // A Scale has no lists, so that the other two kinds of patch mean the same.
+        _ => change(cluster, write, paths, |scale| {
+            let mut value = Value::Object(scale.clone());
+            json_patch::merge(&mut value, body);
+            map(value)
+        }),
+    }
+}
+
+fn map(value: Value) -> Result<Json, ApiError> {
+    value.as_object().cloned().ok_or_else(|| ApiError::bad_request("the patch leaves no Scale"))
+}
+
+/// What an applied Scale says about the object itself.
+fn applied(write: &Write, paths: &ScalePaths, scale: &Value) -> Result<Json, ApiError> {
+    let scale = scale.as_object().ok_or_else(|| ApiError::bad_request("the body must be an object"))?;
+    if object::text(scale, &["kind"]) != "Scale" {
+        return Err(ApiError::bad_request("the body must be a Scale"));
+    }
+    let mut json = Json::new();
+    json.insert("apiVersion".to_owned(), write.kind.api_version().into());
+    json.insert("kind".to_owned(), write.kind.kind.clone().into());
+    for field in ["name", "namespace", "resourceVersion", "uid"] {
+        if let Some(value) = object::meta(scale, field) {
+            object::set(&mut json, &["metadata", field], value.clone());
+        }
+    }
+    if let Some(replicas) = object::at(scale, &["spec", "replicas"]) {
+        check_count(write, replicas)?;
+        let path: Vec<&str> = paths.spec.iter().map(String::as_str).collect();
+        object::set(&mut json, &path, replicas.clone());
+    }
+    Ok(json)
+}
+
+fn check_count(write: &Write, replicas: &Value) -> Result<(), ApiError> {
+    if replicas.as_i64().is_some_and(|replicas| replicas >= 0) {
+        return Ok(());
+    }
+    let cause = Cause::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
+    Err(ApiError::invalid(&write.kind, &write.key.name, &[cause]))
 }
 
 /// The scale paths of a kind, or the 404 of a kind without.

@@ -145,27 +145,76 @@ fn check_value(value: &str) -> Result<(), String> {
 }
 
 impl FieldSelector {
-    /// Parses `a=b,c!=d`; the error says which field the kind does not support.
+    /// Parses `a=b,c!=d`, where values write `,`, `=` and `\\` with a backslash before them.
     pub(crate) fn parse(text: &str, kind: &Kind) -> Result<Self, String> {
         let mut terms = Vec::new();
-        for part in text.split(',').filter(|part| !part.trim().is_empty()) {
+        for part in split_unescaped(text).into_iter().filter(|part| !part.is_empty()) {
             let operators = [("!=", false), ("==", true), ("=", true)];
-            let found =
-                operators.iter().find_map(|(op, equal)| part.split_once(op).map(|(k, v)| (k, v, *equal)));
-            let (field, value, equal) = found.ok_or_else(|| {
-                format!("invalid field selector {part:?}: expected field=value or field!=value")
-            })?;
+            let found = part.char_indices().find_map(|(index, _)| {
+                let (field, rest) = part.split_at_checked(index)?;
+                operators.iter().find_map(|(op, equal)| Some((field, rest.strip_prefix(op)?, *equal)))
+            });
+            let (field, value, equal) =
+                found.ok_or_else(|| format!("invalid selector: '{text}'; can't understand '{part}'"))?;
             let field = field.trim();
+            let value = unescaped(value)?;
             if !supports_field(kind, field) {
                 return Err(format!("field label not supported: {field}"));
             }
-            terms.push((field.to_owned(), value.trim().to_owned(), equal));
+            terms.push((stored_field(kind, field).into_owned(), value, equal));
         }
         Ok(Self(terms))
     }
 
     pub(crate) fn matches(&self, json: &Json) -> bool {
         self.0.iter().all(|(field, wanted, equal)| (field_value(json, field) == *wanted) == *equal)
+    }
+}
+
+/// Writes a value so that a field selector reads it as one.
+pub(crate) fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=")
+}
+
+/// Splits at the commas that have no backslash before them.
+fn split_unescaped(text: &str) -> Vec<&str> {
+    let mut is_escaped = false;
+    text.split(move |c| {
+        let splits = c == ',' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        splits
+    })
+    .collect()
+}
+
+fn unescaped(value: &str) -> Result<String, String> {
+    let mut plain = String::new();
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some(c @ ('\\' | ',' | '=')) => plain.push(c),
+                next => {
+                    let next = next.map(String::from).unwrap_or_default();
+                    return Err(format!("invalid field selector: invalid escape sequence: \\{next}"));
+                }
+            },
+            ',' | '=' => return Err(format!("invalid field selector: unescaped character in value: {c}")),
+            c => plain.push(c),
+        }
+    }
+    Ok(plain)
+}
+
+/// The stored field that a kind means by a name of its own: both event APIs are one storage.
+fn stored_field<'a>(kind: &Kind, field: &'a str) -> std::borrow::Cow<'a, str> {
+    if !kind.is("events.k8s.io", "events") {
+        return field.into();
+    }
+    match field.strip_prefix("regarding.") {
+        Some(rest) => format!("involvedObject.{rest}").into(),
+        None if field == "reportingController" => "reportingComponent".into(),
+        None => field.into(),
     }
 }
 
@@ -202,6 +251,18 @@ fn supports_field(kind: &Kind, field: &str) -> bool {
             "reason",
             "reportingComponent",
             "source",
+            "type",
+        ],
+        ("events.k8s.io", "Event") => &[
+            "regarding.kind",
+            "regarding.namespace",
+            "regarding.name",
+            "regarding.uid",
+            "regarding.apiVersion",
+            "regarding.resourceVersion",
+            "regarding.fieldPath",
+            "reason",
+            "reportingController",
             "type",
         ],
         ("apps", "ReplicaSet") | ("", "ReplicationController") => &["status.replicas"],

@@ -57,6 +57,8 @@ struct Inner {
     resources: HashMap<ResourceId, Resource>,
     places: HashMap<String, Place>,
     dependents: HashMap<String, BTreeSet<Place>>,
+    /// How many objects there are in each namespace that has any.
+    counts: HashMap<String, usize>,
     subscribers: Vec<mpsc::UnboundedSender<Arc<Event>>>,
 }
 
@@ -140,6 +142,14 @@ impl Store {
     pub(crate) fn list_all(&self, storage: &str) -> Vec<Arc<Object>> {
         let inner = self.lock();
         inner.resources.get(storage).map(|r| r.objects.values().cloned().collect()).unwrap_or_default()
+    }
+
+    pub(crate) fn is_empty(&self, storage: &str) -> bool {
+        self.lock().resources.get(storage).is_none_or(|resource| resource.objects.is_empty())
+    }
+
+    pub(crate) fn is_namespace_empty(&self, namespace: &str) -> bool {
+        !self.lock().counts.contains_key(namespace)
     }
 
     /// The objects of an extent, as of one version, sorted by key.
@@ -292,6 +302,17 @@ impl Inner {
             Change::Added | Change::Modified => resource.objects.insert(key.clone(), object.clone()),
         };
         let place: Place = (storage.clone(), key.clone());
+        if !key.namespace.is_empty() {
+            let before = self.counts.remove(&key.namespace).unwrap_or(0);
+            let count = match (change, &previous) {
+                (Change::Deleted, Some(_)) => before.saturating_sub(1),
+                (Change::Added, None) => before.saturating_add(1),
+                _ => before,
+            };
+            if count > 0 {
+                self.counts.insert(key.namespace.clone(), count);
+            }
+        }
         if let Some(previous) = &previous {
             self.places.remove(object::uid(&previous.json));
             for owner in object::owners(&previous.json) {

@@ -76,9 +76,14 @@ pub(crate) fn check_finalizers(kind: &Kind, current: &Json, new: &Json) -> Resul
     Err(ApiError::invalid(kind, object::name(current), &[cause]))
 }
 
-/// Whether anything but metadata and status differs.
-pub(crate) fn spec_changed(old: &Json, new: &Json) -> bool {
-    let is_spec = |field: &str| !matches!(field, "metadata" | "status" | "apiVersion" | "kind");
+/// Whether anything differs but metadata, and status where that is no part of the specification.
+pub(crate) fn spec_changed(kind: &Kind, old: &Json, new: &Json) -> bool {
+    let counts_status = kind.is_custom() && !kind.has_status;
+    let is_spec = |field: &str| match field {
+        "metadata" | "apiVersion" | "kind" => false,
+        "status" => counts_status,
+        _ => true,
+    };
     let fields = |json: &Json| json.keys().filter(|field| is_spec(field)).count();
     fields(old) != fields(new)
         || new.iter().any(|(field, value)| is_spec(field) && old.get(field) != Some(value))

@@ -13,7 +13,7 @@ use crate::kind::Kind;
 use crate::managed::{self, Writer};
 use crate::object::{self, Json, Object};
 use crate::store::{Key, Rejected};
-use crate::{apply, crd, defaults, transition, validate, view};
+use crate::{apply, crd, defaults, immutable, transition, validate, view};
 
 /// How often a patch is tried again when somebody else wrote in between.
 const ATTEMPTS: usize = 32;
@@ -69,51 +69,6 @@ impl Write {
                 ApiError::namespace_terminating(&self.kind, name, &self.key.namespace)
             }
         }
-    }
-
-    /// Checks that a body is of the kind and in the place that its address says, and says so in it.
-    fn check_identity(&self, json: &mut Json) -> Result<(), ApiError> {
-        let (api_version, kind) = (self.kind.api_version(), &self.kind.kind);
-        for (field, expected) in [("apiVersion", api_version.as_str()), ("kind", kind.as_str())] {
-            match object::text(json, &[field]) {
-                "" if self.kind.is_custom() => {
-                    return Err(ApiError::bad_request(format!(
-                        "Object '{field}' is missing: expected {expected:?}"
-                    )));
-                }
-                "" => {
-                    json.insert(field.to_owned(), expected.into());
-                }
-                found if found == expected => {}
-                found => {
-                    return Err(ApiError::bad_request(format!(
-                        "the {field} in the data ({found}) does not match the expected {field} ({expected})"
-                    )));
-                }
-            }
-        }
-        let namespace = object::namespace(json);
-        if !namespace.is_empty() && namespace != self.key.namespace {
-            return Err(ApiError::bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request",
-            ));
-        }
-        let name = object::name(json);
-        if !self.key.name.is_empty() && !name.is_empty() && name != self.key.name {
-            return Err(ApiError::bad_request(format!(
-                "the name of the object ({name}) does not match the name on the URL ({})",
-                self.key.name
-            )));
-        }
-        object::edit_meta(json, |meta| {
-            if !self.key.namespace.is_empty() {
-                meta.insert("namespace".to_owned(), self.key.namespace.clone().into());
-            }
-            if !self.key.name.is_empty() {
-                meta.insert("name".to_owned(), self.key.name.clone().into());
-            }
-        });
-        Ok(())
     }
 
     /// Prunes, fills in defaults and validates; returns warnings.
@@ -209,9 +164,6 @@ fn create_once(
         {
             meta.remove(field);
         }
-        if managers == Managers::Record {
-            meta.remove("managedFields");
-        }
         meta.insert("uid".to_owned(), uuid::Uuid::new_v4().to_string().into());
         meta.insert("creationTimestamp".to_owned(), object::now().into());
         if kind.has_generation {
@@ -251,6 +203,7 @@ fn generated_name(prefix: &str) -> String {
 
 /// Replaces an object, or the part of it that the subresource covers.
 pub(crate) fn update(cluster: &Cluster, write: &Write, mut json: Json) -> Result<Written, ApiError> {
+    write.check_name(&json)?;
     write.check_identity(&mut json)?;
     // A Lease's strategy has `AllowCreateOnUpdate`. One that expects a version expects an object.
     if write.kind.is("coordination.k8s.io", "leases")
@@ -259,7 +212,7 @@ pub(crate) fn update(cluster: &Cluster, write: &Write, mut json: Json) -> Result
     {
         return create(cluster, write, json);
     }
-    change(cluster, write, |_| Ok(json.clone()))
+    change(cluster, write, |shown| write.check_uid(shown, &json).map(|()| json.clone()))
 }
 
 /// Makes a new state of the current one, again if somebody else wrote in between.
@@ -272,6 +225,7 @@ pub(crate) fn change(
         let current = cluster.store.get(&write.kind.storage, &write.key).ok_or_else(|| write.not_found())?;
         let shown = view::present(&write.kind, &current.json);
         let mut new = change(&shown)?;
+        write.check_name(&new)?;
         write.check_identity(&mut new)?;
         if let Some(written) = commit(cluster, write, &current, &shown, new, Managers::Record)? {
             return Ok(written);
@@ -352,30 +306,23 @@ fn commit(
 ) -> Result<Option<Written>, ApiError> {
     let kind = &write.kind;
     let name = &write.key.name;
-    let asked = object::meta_text(&new, "resourceVersion");
-    if !asked.is_empty() && asked != object::meta_text(shown, "resourceVersion") {
-        return Err(ApiError::modified(kind, name));
-    }
-    let (uid, expected) = (object::uid(&new), object::uid(shown));
-    if !uid.is_empty() && uid != expected {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {expected}");
-        return Err(ApiError::conflict(kind, name, &why));
-    }
+    write.check_origin(shown, &new)?;
     let mut new = transition::confine(kind, &write.writer.subresource, shown, new);
     transition::keep_metadata(shown, &mut new);
     transition::check_finalizers(kind, shown, &new)?;
     let warnings = write.admit(cluster, &mut new, Some(shown))?;
+    immutable::check(kind, &write.writer.subresource, shown, &new)?;
     if managers == Managers::Record {
         managed::record(kind, Some(shown), &mut new, &write.writer);
     }
-    if kind.has_generation && transition::spec_changed(shown, &new) {
+    if kind.has_generation && transition::spec_changed(kind, shown, &new) {
         let generation = object::meta(shown, "generation").and_then(Value::as_u64).unwrap_or_default();
         object::set(&mut new, &["metadata", "generation"], generation.saturating_add(1).into());
     }
     if new == *shown {
         return Ok(Some(Written { object: current.clone(), created: false, warnings }));
     }
-    let is_last = object::is_deleting(&new) && !object::has_finalizers(&new);
+    let is_last = object::may_go(&new);
     let json = view::stored(kind, new);
     let result = match (write.dry_run, is_last) {
         (true, _) => Ok(Arc::new(Object::new(json, current.version))),

@@ -303,3 +303,46 @@ async fn api_resources_and_can_i_answer() {
     assert!(kubectl.run("version").await.contains("wheelhouse"));
     kubectl.done().await;
 }
+
+#[tokio::test]
+async fn apply_moves_from_the_client_to_the_server_and_takes_its_fields_along() {
+    let kubectl = Kubectl::start().await;
+    kubectl.with("apply -f -", WEB).await;
+    let managers = "get deploy web --show-managed-fields -o jsonpath={.metadata.managedFields[*].manager}";
+    assert!(kubectl.run(managers).await.contains("kubectl-client-side-apply"));
+    kubectl.with("apply --server-side -f -", WEB).await;
+    let after = kubectl.run(managers).await;
+    assert!(!after.contains("kubectl-client-side-apply") && after.contains("kubectl"), "{after}");
+    let without_label = WEB.replace("metadata: {name: web, labels: {app: web}}", "metadata: {name: web}");
+    kubectl.with("apply --server-side -f -", &without_label).await;
+    assert_eq!(kubectl.run("get deploy web -o jsonpath={.metadata.labels.app}").await, "");
+    kubectl.done().await;
+}
+
+#[tokio::test]
+async fn get_prints_events_and_wide_tables_as_people_know_them() {
+    let kubectl = Kubectl::start().await;
+    let event = "{apiVersion: v1, kind: Event, metadata: {name: e}, type: Normal, reason: Tested, message: hello, \
+                 involvedObject: {kind: Pod, name: p, namespace: default}}";
+    kubectl.with("create -f -", event).await;
+    let table = kubectl.run("get events").await;
+    let words: Vec<&str> = table.split_whitespace().collect();
+    assert_eq!(words[..6], ["LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"], "{table}");
+    assert_eq!(words[7..], ["Normal", "Tested", "pod/p", "hello"], "{table}");
+    kubectl.with("apply -f -", WEB).await;
+    let wide = kubectl.run("get deploy web -o wide").await;
+    assert!(wide.contains("CONTAINERS   IMAGES    SELECTOR"), "{wide}");
+    assert!(wide.contains("web          nginx:1   app=web"), "{wide}");
+    kubectl.done().await;
+}
+
+#[tokio::test]
+async fn what_the_cluster_needs_is_not_deleted() {
+    let kubectl = Kubectl::start().await;
+    let refused = kubectl.fails("delete namespace default", "").await;
+    assert!(
+        refused.contains("namespaces \"default\" is forbidden: this namespace may not be deleted"),
+        "{refused}"
+    );
+    kubectl.done().await;
+}

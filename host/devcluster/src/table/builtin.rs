@@ -1,140 +1,141 @@
-//! The columns of the built-in kinds that people look at, and name and age for all others.
+//! The rows of the built-in kinds, and name and age for all others.
 
 use serde_json::{Value, json};
 
+use super::text::{age_of, containers, field, human, items, labels, number, or_none, selector, text_or};
+use super::{network, pod, storage, workload};
 use crate::kind::Kind;
 use crate::object::{self, Json};
 
-/// The columns after the name, with their priorities.
-pub(super) fn columns(kind: &Kind) -> &'static [(&'static str, i64)] {
-    match (kind.group.as_str(), kind.kind.as_str()) {
-        ("", "Pod") => &[("Ready", 0), ("Status", 0), ("Restarts", 0), ("Age", 0), ("IP", 1), ("Node", 1)],
-        ("", "Service") => {
-            &[("Type", 0), ("Cluster-IP", 0), ("External-IP", 0), ("Port(s)", 0), ("Age", 0), ("Selector", 1)]
+/// The cells of an object, in the order of its kind's columns.
+pub(super) fn row(kind: &Kind, json: &Json) -> Vec<Value> {
+    let created = object::meta_text(json, "creationTimestamp");
+    let age = json!(age_of(created));
+    let at = |path: &[&str]| object::at(json, path);
+    let text = |path: &[&str]| json!(object::text(json, path));
+    let cells = match (kind.group.as_str(), kind.kind.as_str()) {
+        _ if kind.is_custom() => vec![age],
+        ("" | "events.k8s.io", "Event") => return event(json),
+        ("storage.k8s.io", "StorageClass") => return storage::class(json, age),
+        ("", "Pod") => pod::cells(json, age),
+        ("", "PodTemplate") => {
+            let [names, images] = containers(json, &["template", "spec"]);
+            vec![names, images, labels(at(&["template", "metadata", "labels"]))]
         }
-        ("", "Node") => &[("Status", 0), ("Roles", 0), ("Age", 0), ("Version", 0)],
-        ("", "Namespace") => &[("Status", 0), ("Age", 0)],
-        ("", "ConfigMap") => &[("Data", 0), ("Age", 0)],
-        ("", "Secret") => &[("Type", 0), ("Data", 0), ("Age", 0)],
-        ("" | "events.k8s.io", "Event") => {
-            &[("Last Seen", 0), ("Type", 0), ("Reason", 0), ("Object", 0), ("Message", 0)]
-        }
-        ("apps", "Deployment") => &[("Ready", 0), ("Up-to-date", 0), ("Available", 0), ("Age", 0)],
-        ("apps", "ReplicaSet") => &[("Desired", 0), ("Current", 0), ("Ready", 0), ("Age", 0)],
-        ("apps", "StatefulSet") => &[("Ready", 0), ("Age", 0)],
-        ("batch", "Job") => &[("Status", 0), ("Completions", 0), ("Age", 0)],
-        ("coordination.k8s.io", "Lease") => &[("Holder", 0), ("Age", 0)],
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => &[("Created At", 0)],
-        _ => &[("Age", 0)],
-    }
-}
-
-/// The cells of those columns.
-pub(super) fn cells(kind: &Kind, json: &Json) -> Vec<Value> {
-    let age = json!(age_of(object::meta_text(json, "creationTimestamp")));
-    let number = |path: &[&str]| object::at(json, path).and_then(Value::as_i64).unwrap_or(0);
-    let word = |path: &[&str]| json!(or_none(object::text(json, path)));
-    let ready = |total: i64| json!(format!("{}/{total}", number(&["status", "readyReplicas"])));
-    match (kind.group.as_str(), kind.kind.as_str()) {
-        ("", "Pod") => pod(json, age),
-        ("", "Service") => service(json, age),
-        ("", "Node") => {
-            vec![
-                json!(node_status(json)),
-                json!(node_roles(json)),
-                age,
-                word(&["status", "nodeInfo", "kubeletVersion"]),
-            ]
-        }
-        ("", "Namespace") => vec![word(&["status", "phase"]), age],
+        ("", "Service") => network::service(json, age),
+        ("", "Node") => node(json, age),
+        ("", "Namespace") => vec![text_or(json, &["status", "phase"], "<none>"), age],
         ("", "ConfigMap") => vec![json!(count(json, "data").saturating_add(count(json, "binaryData"))), age],
-        ("", "Secret") => vec![word(&["type"]), json!(count(json, "data")), age],
-        ("" | "events.k8s.io", "Event") => event(json),
-        ("apps", "Deployment") => vec![
-            ready(number(&["spec", "replicas"])),
-            json!(number(&["status", "updatedReplicas"])),
-            json!(number(&["status", "availableReplicas"])),
+        ("", "Secret") => vec![text(&["type"]), json!(count(json, "data")), age],
+        ("", "ServiceAccount") => vec![json!(items(json, &["secrets"]).len()), age],
+        ("", "Endpoints") => network::endpoints(json, age),
+        ("", "ReplicationController") => workload::replica_set(json, age, true),
+        ("", "PersistentVolume") => storage::volume(json, age),
+        ("", "PersistentVolumeClaim") => storage::claim(json, age),
+        ("", "ResourceQuota") => quota(json, age),
+        ("apps", "Deployment") => workload::deployment(json, age),
+        ("apps", "ReplicaSet") => workload::replica_set(json, age, false),
+        ("apps", "StatefulSet") => workload::stateful_set(json, age),
+        ("apps", "DaemonSet") => workload::daemon_set(json, age),
+        ("batch", "Job") => workload::job(json, age),
+        ("batch", "CronJob") => workload::cron_job(json, age),
+        ("autoscaling", "HorizontalPodAutoscaler") => workload::autoscaler(json, age),
+        ("policy", "PodDisruptionBudget") => workload::disruption_budget(json, age),
+        ("networking.k8s.io", "Ingress") => network::ingress(json, age),
+        ("networking.k8s.io", "IngressClass") => network::ingress_class(json, age),
+        ("networking.k8s.io", "NetworkPolicy") => vec![selector(at(&["spec", "podSelector"])), age],
+        ("discovery.k8s.io", "EndpointSlice") => network::endpoint_slice(json, age),
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole")
+        | ("apiextensions.k8s.io", "CustomResourceDefinition") => vec![json!(created)],
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => binding(json, age),
+        ("certificates.k8s.io", "CertificateSigningRequest") => signing_request(json, age),
+        ("scheduling.k8s.io", "PriorityClass") => vec![
+            json!(number(json, &["value"])),
+            json!(at(&["globalDefault"]) == Some(&Value::Bool(true))),
             age,
+            text_or(json, &["preemptionPolicy"], "PreemptLowerPriority"),
         ],
-        ("apps", "ReplicaSet") => vec![
-            json!(number(&["spec", "replicas"])),
-            json!(number(&["status", "replicas"])),
-            json!(number(&["status", "readyReplicas"])),
-            age,
-        ],
-        ("apps", "StatefulSet") => vec![ready(number(&["spec", "replicas"])), age],
-        ("batch", "Job") => {
-            let done = number(&["status", "succeeded"]);
-            let wanted = number(&["spec", "completions"]);
-            let status = if done >= wanted { "Complete" } else { "Running" };
-            vec![json!(status), json!(format!("{done}/{wanted}")), age]
-        }
-        ("coordination.k8s.io", "Lease") => vec![word(&["spec", "holderIdentity"]), age],
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
-            vec![json!(object::meta_text(json, "creationTimestamp"))]
-        }
+        ("node.k8s.io", "RuntimeClass") => vec![text(&["handler"]), age],
+        ("coordination.k8s.io", "Lease") => vec![text(&["spec", "holderIdentity"]), age],
         _ => vec![age],
-    }
-}
-
-fn or_none(text: &str) -> &str {
-    if text.is_empty() { "<none>" } else { text }
+    };
+    std::iter::once(json!(object::name(json))).chain(cells).collect()
 }
 
 fn count(json: &Json, field: &str) -> usize {
     json.get(field).and_then(Value::as_object).map_or(0, Json::len)
 }
 
-fn items<'a>(json: &'a Json, path: &[&str]) -> &'a [Value] {
-    object::at(json, path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+/// Used and allowed amounts: requests and counts, then limits.
+fn quota(json: &Json, age: Value) -> Vec<Value> {
+    let hard = object::at(json, &["status", "hard"]).and_then(Value::as_object);
+    let (mut requests, mut limits) = (Vec::new(), Vec::new());
+    for (resource, allowed) in hard.into_iter().flatten() {
+        let used = object::text(json, &["status", "used", resource]);
+        let used = if used.is_empty() { "0" } else { used };
+        let line = format!("{resource}: {used}/{}", allowed.as_str().unwrap_or_default());
+        if resource.starts_with("limits.") { limits.push(line) } else { requests.push(line) }
+    }
+    vec![json!(requests.join(", ")), json!(limits.join(", ")), age]
 }
 
-fn pod(json: &Json, age: Value) -> Vec<Value> {
-    let statuses = items(json, &["status", "containerStatuses"]);
-    let ready = statuses.iter().filter(|status| status.get("ready") == Some(&Value::Bool(true))).count();
-    let restarts: i64 =
-        statuses.iter().filter_map(|status| status.get("restartCount").and_then(Value::as_i64)).sum();
-    let total = items(json, &["spec", "containers"]).len();
-    let status = match (object::is_deleting(json), object::text(json, &["status", "reason"])) {
-        (true, _) => "Terminating",
-        (false, "") => object::text(json, &["status", "phase"]),
-        (false, reason) => reason,
+fn binding(json: &Json, age: Value) -> Vec<Value> {
+    let role = |name: &str| object::text(json, &["roleRef", name]);
+    let subjects = |kind: &str| {
+        let of_kind = items(json, &["subjects"]).iter().filter(|subject| field(subject, "kind") == kind);
+        let name = |subject: &Value| match kind {
+            "ServiceAccount" => format!("{}/{}", field(subject, "namespace"), field(subject, "name")),
+            _ => field(subject, "name").to_owned(),
+        };
+        let names: Vec<String> = of_kind.map(name).collect();
+        json!(names.join(", "))
     };
+    let role = json!(format!("{}/{}", role("kind"), role("name")));
+    vec![role, age, subjects("User"), subjects("Group"), subjects("ServiceAccount")]
+}
+
+fn signing_request(json: &Json, age: Value) -> Vec<Value> {
+    let has = |of_type: &str| {
+        items(json, &["status", "conditions"]).iter().any(|condition| field(condition, "type") == of_type)
+    };
+    let mut status = match (has("Approved"), has("Denied")) {
+        (_, true) => "Denied",
+        (true, false) => "Approved",
+        (false, false) => "Pending",
+    }
+    .to_owned();
+    if has("Failed") {
+        status.push_str(",Failed");
+    }
+    if !object::text(json, &["status", "certificate"]).is_empty() {
+        status.push_str(",Issued");
+    }
+    let duration = object::at(json, &["spec", "expirationSeconds"]).and_then(Value::as_i64);
     vec![
-        json!(format!("{ready}/{total}")),
-        json!(status),
-        json!(restarts.to_string()),
         age,
-        json!(or_none(object::text(json, &["status", "podIP"]))),
-        json!(or_none(object::text(json, &["spec", "nodeName"]))),
+        text_or(json, &["spec", "signerName"], "<none>"),
+        json!(object::text(json, &["spec", "username"])),
+        json!(duration.map_or_else(|| "<none>".to_owned(), human)),
+        json!(status),
     ]
 }
 
-fn service(json: &Json, age: Value) -> Vec<Value> {
-    let ports: Vec<String> = items(json, &["spec", "ports"])
-        .iter()
-        .map(|port| {
-            let number = |field: &str| port.get(field).and_then(Value::as_i64);
-            let protocol = port.get("protocol").and_then(Value::as_str).unwrap_or("TCP");
-            match number("nodePort") {
-                Some(node) => format!("{}:{node}/{protocol}", number("port").unwrap_or(0)),
-                None => format!("{}/{protocol}", number("port").unwrap_or(0)),
-            }
-        })
-        .collect();
-    let selector = object::at(json, &["spec", "selector"]).and_then(Value::as_object);
-    let selector: Vec<String> = selector
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
-        .collect();
+fn node(json: &Json, age: Value) -> Vec<Value> {
+    let info = |field: &str| text_or(json, &["status", "nodeInfo", field], "<unknown>");
+    let address = |of_type: &str| {
+        let found = items(json, &["status", "addresses"]).iter().find(|a| field(a, "type") == of_type);
+        json!(or_none(found.map(|found| field(found, "address")).unwrap_or_default()))
+    };
     vec![
-        json!(or_none(object::text(json, &["spec", "type"]))),
-        json!(or_none(object::text(json, &["spec", "clusterIP"]))),
-        json!(or_none(object::text(json, &["spec", "externalName"]))),
-        json!(or_none(&ports.join(","))),
+        json!(node_status(json)),
+        json!(node_roles(json)),
         age,
-        json!(or_none(&selector.join(","))),
+        json!(object::text(json, &["status", "nodeInfo", "kubeletVersion"])),
+        address("InternalIP"),
+        address("ExternalIP"),
+        info("osImage"),
+        info("kernelVersion"),
+        info("containerRuntimeVersion"),
     ]
 }
 
@@ -177,54 +178,23 @@ fn event(json: &Json) -> Vec<Value> {
         &["eventTime"],
         &["metadata", "creationTimestamp"],
     ]);
+    let source = |field: &str| first(&[&["source", field], &["deprecatedSource", field]]);
+    let reporter = first(&[&["reportingComponent"], &["reportingController"]]);
+    let component = if source("component").is_empty() { reporter } else { source("component") };
+    let from: Vec<String> = [component, source("host")].into_iter().filter(|text| !text.is_empty()).collect();
+    let begun = first(&[&["firstTimestamp"], &["deprecatedFirstTimestamp"], &["eventTime"]]);
+    let counts: [&[&str]; 3] = [&["series", "count"], &["count"], &["deprecatedCount"]];
+    let count = counts.iter().map(|path| number(json, path)).find(|count| *count > 0);
     vec![
         json!(age_of(&seen)),
         json!(first(&[&["type"]])),
         json!(first(&[&["reason"]])),
         json!(format!("{}/{}", about("kind").to_lowercase(), about("name"))),
+        json!(about("fieldPath")),
+        json!(from.join(", ")),
         json!(first(&[&["message"], &["note"]])),
+        json!(age_of(if begun.is_empty() { &seen } else { &begun })),
+        json!(count.unwrap_or(1)),
+        json!(object::name(json)),
     ]
-}
-
-/// How long ago a time was, as kubectl writes it: `45s`, `5m10s`, `3h`, `12d`.
-pub(super) fn age_of(stamp: &str) -> String {
-    let Ok(then) = stamp.parse::<jiff::Timestamp>() else { return "<unknown>".to_owned() };
-    human(jiff::Timestamp::now().as_second().saturating_sub(then.as_second()).max(0))
-}
-
-fn human(seconds: i64) -> String {
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    let pair = |big: i64, unit: &str, small: i64, small_unit: &str| match small {
-        0 => format!("{big}{unit}"),
-        small => format!("{big}{unit}{small}{small_unit}"),
-    };
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..600 => pair(minutes, "m", seconds % 60, "s"),
-        600..10_800 => format!("{minutes}m"),
-        10_800..28_800 => pair(hours, "h", minutes % 60, "m"),
-        28_800..172_800 => format!("{hours}h"),
-        172_800..691_200 => pair(days, "d", hours % 24, "h"),
-        _ => format!("{days}d"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::human;
-
-    #[test]
-    fn ages_are_written_as_kubectl_writes_them() {
-        for (seconds, expected) in [
-            (5, "5s"),
-            (119, "119s"),
-            (310, "5m10s"),
-            (600, "10m"),
-            (7200, "120m"),
-            (90_000, "25h"),
-            (864_000, "10d"),
-        ] {
-            assert_eq!(human(seconds), expected);
-        }
-    }
 }

@@ -1,7 +1,13 @@
 //! The `Table` form of objects, which is what `kubectl get` prints.
 
 mod builtin;
+mod columns;
 mod json_path;
+mod network;
+mod pod;
+mod storage;
+mod text;
+mod workload;
 
 use serde_json::{Value, json};
 
@@ -67,30 +73,24 @@ pub(crate) fn table<'a>(
 }
 
 fn columns(kind: &Kind) -> Vec<Column> {
+    let Some(custom) = kind.custom.as_ref().filter(|custom| !custom.columns.is_empty()) else {
+        return columns::of(kind);
+    };
     let mut columns = vec![Column::new("Name", "string", 0)];
-    match &kind.custom {
-        Some(custom) if !custom.columns.is_empty() => {
-            columns.extend(custom.columns.iter().map(|column| {
-                let text = |field: &str| column.get(field).and_then(Value::as_str).unwrap_or_default();
-                let priority = column.get("priority").and_then(Value::as_i64).unwrap_or(0);
-                Column::new(text("name"), text("type"), priority)
-            }));
-        }
-        _ => columns.extend(
-            builtin::columns(kind).iter().map(|(name, priority)| Column::new(name, "string", *priority)),
-        ),
-    }
+    columns.extend(custom.columns.iter().map(|column| {
+        let text = |field: &str| column.get(field).and_then(Value::as_str).unwrap_or_default();
+        let priority = column.get("priority").and_then(Value::as_i64).unwrap_or(0);
+        Column::new(text("name"), text("type"), priority)
+    }));
     columns
 }
 
 fn cells(kind: &Kind, json: &Json) -> Vec<Value> {
+    let Some(custom) = kind.custom.as_ref().filter(|custom| !custom.columns.is_empty()) else {
+        return builtin::row(kind, json);
+    };
     let mut cells = vec![Value::from(object::name(json))];
-    match &kind.custom {
-        Some(custom) if !custom.columns.is_empty() => {
-            cells.extend(custom.columns.iter().map(|column| custom_cell(column, json)));
-        }
-        _ => cells.extend(builtin::cells(kind, json)),
-    }
+    cells.extend(custom.columns.iter().map(|column| custom_cell(column, json)));
     cells
 }
 
@@ -99,7 +99,7 @@ fn custom_cell(column: &Value, json: &Json) -> Value {
     let root = Value::Object(json.clone());
     let Some(value) = json_path::find(&root, path) else { return Value::Null };
     match (column.get("type").and_then(Value::as_str), value) {
-        (Some("date"), Value::String(stamp)) => builtin::age_of(stamp).into(),
+        (Some("date"), Value::String(stamp)) => text::age_of(stamp).into(),
         (Some("string"), Value::String(_)) | (Some("integer" | "number" | "boolean"), _) => value.clone(),
         (_, Value::String(text)) => text.clone().into(),
         (_, other) => other.to_string().into(),

@@ -39,7 +39,7 @@ async fn apply_takes_yaml_and_needs_a_manager() {
     let path = format!("{CONFIG_MAPS}/y");
     let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata: {a: \"1\"}\n";
     let apply = [("content-type", "application/apply-patch+yaml")];
-    server.send("PATCH", &path, &apply, yaml).await.refused(400, "BadRequest");
+    server.send("PATCH", &path, &apply, yaml).await.refused(422, "Invalid");
     let answer = server.send("PATCH", &format!("{path}?fieldManager=m"), &apply, yaml).await;
     assert_eq!(answer.ok()["data"]["a"], "1");
 }

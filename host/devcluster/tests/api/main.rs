@@ -10,14 +10,20 @@
 
 mod support;
 
+mod answers;
 mod apply;
 mod custom_resources;
+mod deletes;
 mod discovery;
 mod garbage;
+mod immutable;
 mod kube_client;
 mod lists;
+mod managers;
 mod objects;
 mod patches;
 mod server;
+mod tables;
+mod updates;
 mod watches;
 mod workloads;

@@ -189,7 +189,7 @@ async fn a_dry_run_answers_and_changes_nothing() {
     server.apply(&path, "m", config_map("a", json!({ "n": "1" }))).await.ok();
     server.delete(&path).await.ok();
     assert_eq!(server.get(&format!("{CONFIG_MAPS}/a")).await.ok(), before);
-    server.delete(&format!("{CONFIG_MAPS}/a?dryRun=Some")).await.refused(400, "BadRequest");
+    server.delete(&format!("{CONFIG_MAPS}/a?dryRun=Some")).await.refused(422, "Invalid");
 }
 
 #[tokio::test]
@@ -254,6 +254,10 @@ async fn evicting_a_pod_deletes_it_and_binding_sets_its_node() {
     assert_eq!(server.get(&format!("{PODS}/p")).await.ok()["spec"]["nodeName"], "n1");
     server.post(&format!("{PODS}/p/binding"), binding).await.refused(409, "Conflict");
     server.post(&format!("{PODS}/p/eviction"), json!({})).await.ok();
+    let pending = server.get(&format!("{PODS}/p")).await.ok();
+    assert_eq!(pending["metadata"]["deletionGracePeriodSeconds"], 30);
+    let now = json!({ "deleteOptions": { "gracePeriodSeconds": 0 } });
+    server.post(&format!("{PODS}/p/eviction"), now).await.ok();
     server.get(&format!("{PODS}/p")).await.refused(404, "NotFound");
 }
 

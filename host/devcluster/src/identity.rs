@@ -1,0 +1,126 @@
+//! Whether a body is of the kind, name and namespace that its address says, and which state it replaces.
+
+use crate::error::{ApiError, Cause};
+use crate::kind::Kind;
+use crate::object::{self, Json};
+use crate::write::Write;
+
+/// The built-in kinds, by group, that are replaced only by who knows their version; all custom
+/// resources are too.
+const VERSIONED: &[(&str, &[&str])] = &[
+    ("admissionregistration.k8s.io", &[]),
+    ("apiextensions.k8s.io", &[]),
+    ("apiregistration.k8s.io", &[]),
+    ("coordination.k8s.io", &[]),
+    ("flowcontrol.apiserver.k8s.io", &[]),
+    ("policy", &[]),
+    ("storage.k8s.io", &["CSIDriver", "CSINode", "CSIStorageCapacity", "VolumeAttachment"]),
+];
+
+impl Write {
+    /// Checks that a body is of the kind and in the place that its address says, and says so in it.
+    pub(crate) fn check_identity(&self, json: &mut Json) -> Result<(), ApiError> {
+        let (api_version, kind) = (self.kind.api_version(), &self.kind.kind);
+        for (field, expected) in [("apiVersion", api_version.as_str()), ("kind", kind.as_str())] {
+            match object::text(json, &[field]) {
+                "" if self.kind.is_custom() => {
+                    return Err(ApiError::bad_request(format!(
+                        "Object '{field}' is missing: expected {expected:?}"
+                    )));
+                }
+                "" => {
+                    json.insert(field.to_owned(), expected.into());
+                }
+                found if found == expected => {}
+                found => {
+                    return Err(ApiError::bad_request(format!(
+                        "the {field} in the data ({found}) does not match the expected {field} ({expected})"
+                    )));
+                }
+            }
+        }
+        let (namespace, name) = (object::namespace(json), object::name(json));
+        let (expected, url_name) = (&self.key.namespace, &self.key.name);
+        if !url_name.is_empty() && !name.is_empty() && name != url_name {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({name}) does not match the name on the URL ({url_name})"
+            )));
+        }
+        if !namespace.is_empty() && namespace != expected {
+            return Err(ApiError::bad_request(match url_name.is_empty() {
+                true => {
+                    "the namespace of the provided object does not match the namespace sent on the request"
+                        .to_owned()
+                }
+                false => format!(
+                    "the namespace of the object ({namespace}) does not match the namespace on the request \
+                     ({expected})"
+                ),
+            }));
+        }
+        object::edit_meta(json, |meta| {
+            if !self.key.namespace.is_empty() {
+                meta.insert("namespace".to_owned(), self.key.namespace.clone().into());
+            }
+            if !self.key.name.is_empty() {
+                meta.insert("name".to_owned(), self.key.name.clone().into());
+            }
+        });
+        Ok(())
+    }
+
+    /// A new state of an existing object names it.
+    pub(crate) fn check_name(&self, json: &Json) -> Result<(), ApiError> {
+        match object::name(json).is_empty() {
+            true => Err(ApiError::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                self.key.name
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    /// A new state is of the object that the client saw, at the version that it saw.
+    pub(crate) fn check_origin(&self, shown: &Json, new: &Json) -> Result<(), ApiError> {
+        let (kind, name) = (&self.kind, &self.key.name);
+        match object::meta_text(new, "resourceVersion") {
+            "" if !may_be_blind(kind) => {
+                let cause = Cause {
+                    reason: "FieldValueInvalid",
+                    field: "metadata.resourceVersion".to_owned(),
+                    message: "Invalid value: 0x0: must be specified for an update".to_owned(),
+                };
+                return Err(ApiError::invalid_resource(kind, name, &cause));
+            }
+            "" => {}
+            asked if asked != object::meta_text(shown, "resourceVersion") => {
+                return Err(ApiError::modified(kind, name));
+            }
+            _ => {}
+        }
+        let uid = object::uid(new);
+        if !uid.is_empty() && uid != object::uid(shown) {
+            let cause = Cause::invalid("metadata.uid", &uid.into(), "field is immutable");
+            return Err(ApiError::invalid(kind, name, &[cause]));
+        }
+        Ok(())
+    }
+
+    /// Whoever replaces an object and names a uid means no other object.
+    pub(crate) fn check_uid(&self, shown: &Json, new: &Json) -> Result<(), ApiError> {
+        let (uid, expected) = (object::uid(new), object::uid(shown));
+        if uid.is_empty() || uid == expected {
+            return Ok(());
+        }
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {expected}");
+        Err(ApiError::conflict(&self.kind, &self.key.name, &why))
+    }
+}
+
+/// Whether an object may be replaced by who does not say which version of it.
+fn may_be_blind(kind: &Kind) -> bool {
+    let is_versioned = |(group, kinds): &(&str, &[&str])| {
+        *group == kind.group && (kinds.is_empty() || kinds.contains(&kind.kind.as_str()))
+    };
+    !kind.is_custom() && !VERSIONED.iter().any(is_versioned)
+}

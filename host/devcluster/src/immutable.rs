@@ -1,0 +1,221 @@
+//! The fields of the built-in kinds that no update changes.
+
+use serde_json::{Value, json};
+
+use crate::error::{ApiError, Cause};
+use crate::kind::Kind;
+use crate::object::{self, Json};
+
+const POD: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
+                   `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to \
+                   existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was \
+                   previously negative)";
+const STATEFUL_SET: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
+                            'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and \
+                            'minReadySeconds' are forbidden";
+const CLAIM: &str = "spec is immutable after creation except resources.requests and volumeAttributesClassName for \
+                     bound claims";
+const IMMUTABLE: &str = "field is immutable";
+
+/// Refuses a new state that differs from the old one where it must not. Subresources have their own rules.
+pub(crate) fn check(kind: &Kind, subresource: &str, old: &Json, new: &Json) -> Result<(), ApiError> {
+    if !subresource.is_empty() {
+        return Ok(());
+    }
+    let mut causes = Vec::new();
+    let mut same = |paths: &[&[&str]]| {
+        for path in paths {
+            let found = object::at(new, path);
+            if found != object::at(old, path) {
+                causes.push(Cause::invalid(path.join("."), found.unwrap_or(&Value::Null), IMMUTABLE));
+            }
+        }
+    };
+    match (kind.group.as_str(), kind.kind.as_str()) {
+        ("", "Pod") => causes.extend(pod(old, new)),
+        ("", "Service") => causes.extend(service(old, new)),
+        ("", "PersistentVolumeClaim") => causes.extend(claim(old, new)),
+        ("batch", "Job") => {
+            same(&[&["spec", "completions"], &["spec", "selector"], &["spec", "completionMode"]]);
+            same(&[&["spec", "podFailurePolicy"], &["spec", "backoffLimitPerIndex"]]);
+            causes.extend(job_template(old, new));
+        }
+        ("apps", "StatefulSet") => causes.extend(stateful_set(old, new)),
+        ("storage.k8s.io", "StorageClass") => {
+            same(&[&["volumeBindingMode"]]);
+            for field in ["parameters", "provisioner", "reclaimPolicy"] {
+                if old.get(field) != new.get(field) {
+                    causes.push(Cause::forbidden(field, &format!("updates to {field} are forbidden.")));
+                }
+            }
+        }
+        ("scheduling.k8s.io", "PriorityClass") => {
+            same(&[&["preemptionPolicy"]]);
+            if old.get("value") != new.get("value") {
+                causes.push(Cause::forbidden("value", "may not be changed in an update."));
+            }
+        }
+        ("node.k8s.io", "RuntimeClass") => same(&[&["handler"]]),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            same(&[&["spec", "group"], &["spec", "scope"]]);
+            same(&[&["spec", "names", "kind"], &["spec", "names", "plural"]]);
+        }
+        _ => {}
+    }
+    match causes.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::invalid(kind, object::name(new), &causes)),
+    }
+}
+
+fn spec(json: &Json) -> Json {
+    json.get("spec").and_then(Value::as_object).cloned().unwrap_or_default()
+}
+
+fn list<'a>(json: &'a Json, field: &str) -> &'a [Value] {
+    json.get(field).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Of a Pod only the images change, and what lets it end or be scheduled in more places.
+fn pod(old: &Json, new: &Json) -> Option<Cause> {
+    let (old, mut new) = (spec(old), spec(new));
+    let mut fixed = old.clone();
+    for field in ["containers", "initContainers"] {
+        if list(&old, field).len() != list(&new, field).len() {
+            return Some(Cause::forbidden("spec", "pod updates may not add or remove containers"));
+        }
+        for spec in [&mut fixed, &mut new] {
+            for container in spec.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten() {
+                if let Some(container) = container.as_object_mut() {
+                    container.remove("image");
+                }
+            }
+        }
+    }
+    let keeps = |field: &str| list(&old, field).iter().all(|item| list(&new, field).contains(item));
+    let deadline = |spec: &Json| spec.get("activeDeadlineSeconds").and_then(Value::as_i64);
+    let shortens = deadline(&new).is_some_and(|new| deadline(&old).is_none_or(|old| new <= old));
+    // Gates may only go.
+    let opens = list(&new, "schedulingGates").iter().all(|gate| list(&old, "schedulingGates").contains(gate));
+    let grace = |spec: &Json| spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64);
+    let corrects = grace(&new) == Some(1) && grace(&old).is_some_and(|seconds| seconds < 0);
+    for (field, may_change) in [
+        ("tolerations", keeps("tolerations")),
+        ("activeDeadlineSeconds", shortens),
+        ("schedulingGates", opens),
+        ("terminationGracePeriodSeconds", corrects),
+    ] {
+        if may_change {
+            fixed.remove(field);
+            new.remove(field);
+        }
+    }
+    (fixed != new).then(|| Cause::forbidden("spec", POD))
+}
+
+/// A Service keeps its address while it has one of its own.
+fn service(old: &Json, new: &Json) -> Option<Cause> {
+    let external = |json: &Json| object::text(json, &["spec", "type"]) == "ExternalName";
+    let address = |json: &Json| object::text(json, &["spec", "clusterIP"]).to_owned();
+    if external(old) || external(new) || address(old).is_empty() || address(old) == address(new) {
+        return None;
+    }
+    let message = format!("Invalid value: []string{{{:?}}}: may not change once set", address(new));
+    Some(Cause { reason: "FieldValueInvalid", field: "spec.clusterIPs[0]".to_owned(), message })
+}
+
+/// A claim keeps its specification, but for the size once it is bound, and for the volume that binds it.
+fn claim(old: &Json, new: &Json) -> Option<Cause> {
+    const SIZE: &[&str] = &["spec", "resources", "requests", "storage"];
+    let (mut before, mut after) = (old.clone(), new.clone());
+    let is_bound = object::text(old, &["status", "phase"]) == "Bound";
+    if is_bound {
+        object::remove(&mut before, SIZE);
+        object::remove(&mut after, SIZE);
+        object::remove(&mut before, &["spec", "volumeAttributesClassName"]);
+        object::remove(&mut after, &["spec", "volumeAttributesClassName"]);
+    }
+    if object::text(old, &["spec", "volumeName"]).is_empty() {
+        object::remove(&mut before, &["spec", "volumeName"]);
+        object::remove(&mut after, &["spec", "volumeName"]);
+    }
+    if before.get("spec") != after.get("spec") {
+        return Some(Cause::forbidden("spec", CLAIM));
+    }
+    let size = |json: &Json, path: &[&str]| quantity(object::text(json, path));
+    let (asked, had) = (size(new, SIZE), size(old, SIZE));
+    let given = size(old, &["status", "capacity", "storage"]);
+    let shrinks = asked < had && asked <= given;
+    shrinks.then(|| {
+        Cause::forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
+    })
+}
+
+/// A quantity in thousandths; `None` if it is none.
+fn quantity(text: &str) -> Option<i128> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, suffix) = text.split_at_checked(end)?;
+    let factor: i128 = match suffix {
+        "m" => 1,
+        "" => 1_000,
+        "k" => 1_000_000,
+        "M" => 1_000_000_000,
+        "G" => 1_000_000_000_000,
+        "T" => 1_000_000_000_000_000,
+        "P" => 1_000_000_000_000_000_000,
+        "Ki" => 1_000 << 10,
+        "Mi" => 1_000 << 20,
+        "Gi" => 1_000 << 30,
+        "Ti" => 1_000 << 40,
+        "Pi" => 1_000 << 50,
+        _ => return None,
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let scale = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
+    digits.checked_mul(factor)?.checked_div(scale)
+}
+
+/// The template of a Job stays; one that was suspended before it began may still say where its pods go.
+fn job_template(old: &Json, new: &Json) -> Option<Cause> {
+    const TEMPLATE: &[&str] = &["spec", "template"];
+    let fixed = |json: &Json| {
+        let mut json = json.clone();
+        let waits = object::at(old, &["spec", "suspend"]) == Some(&json!(true))
+            && object::at(old, &["status", "startTime"]).is_none();
+        let scheduling: [&[&str]; 6] = [
+            &["spec", "template", "metadata", "labels"],
+            &["spec", "template", "metadata", "annotations"],
+            &["spec", "template", "spec", "nodeSelector"],
+            &["spec", "template", "spec", "affinity"],
+            &["spec", "template", "spec", "tolerations"],
+            &["spec", "template", "spec", "schedulingGates"],
+        ];
+        for path in scheduling.iter().filter(|_| waits) {
+            object::remove(&mut json, path);
+        }
+        object::at(&json, TEMPLATE).cloned().unwrap_or_default()
+    };
+    let found = object::at(new, TEMPLATE).unwrap_or(&Value::Null);
+    (fixed(old) != fixed(new)).then(|| Cause::invalid("spec.template", found, IMMUTABLE))
+}
+
+fn stateful_set(old: &Json, new: &Json) -> Option<Cause> {
+    const FREE: &[&str] = &[
+        "replicas",
+        "ordinals",
+        "template",
+        "updateStrategy",
+        "revisionHistoryLimit",
+        "persistentVolumeClaimRetentionPolicy",
+        "minReadySeconds",
+        // Refused with its own cause.
+        "selector",
+    ];
+    let fixed = |json: &Json| {
+        let mut spec = spec(json);
+        spec.retain(|field, _| !FREE.contains(&field.as_str()));
+        spec
+    };
+    (fixed(old) != fixed(new)).then(|| Cause::forbidden("spec", STATEFUL_SET))
+}

@@ -1,0 +1,101 @@
+//! The columns of the built-in kinds.
+
+use crate::kind::Kind;
+use crate::table::Column;
+
+/// Group, kind, and the columns after the name: a star makes one part of wide tables alone.
+const COLUMNS: &[(&str, &str, &str)] = &[
+    ("", "Pod", "Ready|Status|Restarts|Age|IP*|Node*|Nominated Node*|Readiness Gates*"),
+    ("", "PodTemplate", "Containers|Images|Pod Labels"),
+    ("", "Service", "Type|Cluster-IP|External-IP|Port(s)|Age|Selector*"),
+    (
+        "",
+        "Node",
+        "Status|Roles|Age|Version|Internal-IP*|External-IP*|OS-Image*|Kernel-Version*|Container-Runtime*",
+    ),
+    ("", "Namespace", "Status|Age"),
+    ("", "ConfigMap", "Data:integer|Age"),
+    ("", "Secret", "Type|Data:integer|Age"),
+    ("", "ServiceAccount", "Secrets:integer|Age"),
+    ("", "Endpoints", "Endpoints|Age"),
+    (
+        "",
+        "ReplicationController",
+        "Desired:integer|Current:integer|Ready:integer|Age|Containers*|Images*|Selector*",
+    ),
+    (
+        "",
+        "PersistentVolume",
+        "Capacity|Access Modes|Reclaim Policy|Status|Claim|StorageClass|VolumeAttributesClass|Reason|Age|VolumeMode*",
+    ),
+    (
+        "",
+        "PersistentVolumeClaim",
+        "Status|Volume|Capacity|Access Modes|StorageClass|VolumeAttributesClass|Age|VolumeMode*",
+    ),
+    ("", "ResourceQuota", "Request|Limit|Age"),
+    ("", "Event", EVENT),
+    ("events.k8s.io", "Event", EVENT),
+    ("apps", "Deployment", "Ready|Up-to-date:integer|Available:integer|Age|Containers*|Images*|Selector*"),
+    ("apps", "ReplicaSet", "Desired:integer|Current:integer|Ready:integer|Age|Containers*|Images*|Selector*"),
+    ("apps", "StatefulSet", "Ready|Age|Containers*|Images*"),
+    (
+        "apps",
+        "DaemonSet",
+        "Desired:integer|Current:integer|Ready:integer|Up-to-date:integer|Available:integer|Node Selector|Age|\
+         Containers*|Images*|Selector*",
+    ),
+    ("batch", "Job", "Status|Completions|Duration|Age|Containers*|Images*|Selector*"),
+    (
+        "batch",
+        "CronJob",
+        "Schedule|Timezone|Suspend:boolean|Active:integer|Last Schedule|Age|Containers*|Images*|Selector*",
+    ),
+    ("autoscaling", "HorizontalPodAutoscaler", "Reference|Targets|MinPods|MaxPods|Replicas|Age"),
+    ("networking.k8s.io", "Ingress", "Class|Hosts|Address|Ports|Age"),
+    ("networking.k8s.io", "IngressClass", "Controller|Parameters|Age"),
+    ("networking.k8s.io", "NetworkPolicy", "Pod-Selector|Age"),
+    ("discovery.k8s.io", "EndpointSlice", "AddressType|Ports|Endpoints|Age"),
+    ("policy", "PodDisruptionBudget", "Min Available|Max Unavailable|Allowed Disruptions:integer|Age"),
+    ("rbac.authorization.k8s.io", "Role", "Created At"),
+    ("rbac.authorization.k8s.io", "ClusterRole", "Created At"),
+    ("rbac.authorization.k8s.io", "RoleBinding", "Role|Age|Users*|Groups*|ServiceAccounts*"),
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding", "Role|Age|Users*|Groups*|ServiceAccounts*"),
+    (
+        "storage.k8s.io",
+        "StorageClass",
+        "Provisioner|ReclaimPolicy|VolumeBindingMode|AllowVolumeExpansion:boolean|Age",
+    ),
+    (
+        "certificates.k8s.io",
+        "CertificateSigningRequest",
+        "Age|SignerName|Requestor|RequestedDuration|Condition",
+    ),
+    ("scheduling.k8s.io", "PriorityClass", "Value:integer|Global-Default:boolean|Age|PreemptionPolicy"),
+    ("node.k8s.io", "RuntimeClass", "Handler|Age"),
+    ("coordination.k8s.io", "Lease", "Holder|Age"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition", "Created At"),
+];
+
+const EVENT: &str =
+    "Last Seen|Type|Reason|Object|Subobject*|Source*|Message|First Seen*|Count:integer*|Name*";
+
+/// The columns of a kind; name and age where nothing else is known.
+pub(super) fn of(kind: &Kind) -> Vec<Column> {
+    let known = COLUMNS.iter().find(|(group, name, _)| *group == kind.group && *name == kind.kind);
+    let text = known.filter(|_| !kind.is_custom()).map_or("Age", |(_, _, text)| text);
+    let column = |text: &str| {
+        let (text, priority) = match text.strip_suffix('*') {
+            Some(text) => (text, 1),
+            None => (text, 0),
+        };
+        let (name, of_type) = text.split_once(':').unwrap_or((text, "string"));
+        Column::new(name, of_type, priority)
+    };
+    let mut columns: Vec<Column> = text.split('|').map(column).collect();
+    // An event is told apart by what it says, so that its name comes last.
+    if kind.kind != "Event" || kind.is_custom() {
+        columns.insert(0, column("Name"));
+    }
+    columns
+}

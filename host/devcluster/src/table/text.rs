@@ -1,0 +1,141 @@
+//! How cells are written: ages, labels, selectors, lists of names.
+
+use serde_json::{Value, json};
+
+use crate::object::{self, Json};
+
+pub(super) fn or_none(text: &str) -> &str {
+    if text.is_empty() { "<none>" } else { text }
+}
+
+/// The text at a path, or a word for its absence.
+pub(super) fn text_or(json: &Json, path: &[&str], absent: &str) -> Value {
+    match object::text(json, path) {
+        "" => json!(absent),
+        text => json!(text),
+    }
+}
+
+pub(super) fn number(json: &Json, path: &[&str]) -> i64 {
+    object::at(json, path).and_then(Value::as_i64).unwrap_or(0)
+}
+
+pub(super) fn items<'a>(json: &'a Json, path: &[&str]) -> &'a [Value] {
+    object::at(json, path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The field of a list item as text, or "".
+pub(super) fn field<'a>(item: &'a Value, name: &str) -> &'a str {
+    item.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A map as `a=b,c=d`.
+pub(super) fn labels(map: Option<&Value>) -> Value {
+    let pairs = map.and_then(Value::as_object).into_iter().flatten();
+    let pairs: Vec<String> =
+        pairs.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+    json!(or_none(&pairs.join(",")))
+}
+
+/// A label selector with labels and expressions.
+pub(super) fn selector(selector: Option<&Value>) -> Value {
+    let Some(selector) = selector.and_then(Value::as_object) else { return json!("<none>") };
+    let matched = selector.get("matchLabels").and_then(Value::as_object);
+    let mut parts: Vec<String> = matched
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+        .collect();
+    for expression in items(selector, &["matchExpressions"]) {
+        let values = expression.get("values").and_then(Value::as_array);
+        let values: Vec<&str> = values.into_iter().flatten().filter_map(Value::as_str).collect();
+        let (key, values) = (field(expression, "key"), values.join(","));
+        parts.push(match field(expression, "operator") {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "DoesNotExist" => format!("!{key}"),
+            _ => key.to_owned(),
+        });
+    }
+    parts.sort();
+    json!(or_none(&parts.join(",")))
+}
+
+/// Names and images of the containers of a pod specification.
+pub(super) fn containers(json: &Json, path: &[&str]) -> [Value; 2] {
+    let path: Vec<&str> = path.iter().copied().chain(["containers"]).collect();
+    let list = |name: &str| {
+        let texts: Vec<&str> = items(json, &path).iter().map(|container| field(container, name)).collect();
+        json!(texts.join(","))
+    };
+    [list("name"), list("image")]
+}
+
+/// The first three of a list, and how many more there are.
+pub(super) fn few(list: &[String], absent: &str) -> String {
+    let more = list.len().saturating_sub(3);
+    let first: Vec<&str> = list.iter().take(3).map(String::as_str).collect();
+    match (list.is_empty(), more) {
+        (true, _) => absent.to_owned(),
+        (false, 0) => first.join(","),
+        (false, more) => format!("{} + {more} more...", first.join(",")),
+    }
+}
+
+/// Whether a condition of this type is true.
+pub(super) fn has_condition(json: &Json, of_type: &str) -> bool {
+    items(json, &["status", "conditions"])
+        .iter()
+        .any(|condition| field(condition, "type") == of_type && field(condition, "status") == "True")
+}
+
+/// The age that a stamp at a path has, or a word for its absence.
+pub(super) fn since(json: &Json, path: &[&str], absent: &str) -> Value {
+    match object::text(json, path) {
+        "" => json!(absent),
+        stamp => json!(age_of(stamp)),
+    }
+}
+
+/// How long ago a time was, as kubectl writes it: `45s`, `5m10s`, `3h`, `12d`.
+pub(super) fn age_of(stamp: &str) -> String {
+    let Ok(then) = stamp.parse::<jiff::Timestamp>() else { return "<unknown>".to_owned() };
+    human(jiff::Timestamp::now().as_second().saturating_sub(then.as_second()).max(0))
+}
+
+pub(super) fn human(seconds: i64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    let pair = |big: i64, unit: &str, small: i64, small_unit: &str| match small {
+        0 => format!("{big}{unit}"),
+        small => format!("{big}{unit}{small}{small_unit}"),
+    };
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..600 => pair(minutes, "m", seconds % 60, "s"),
+        600..10_800 => format!("{minutes}m"),
+        10_800..28_800 => pair(hours, "h", minutes % 60, "m"),
+        28_800..172_800 => format!("{hours}h"),
+        172_800..691_200 => pair(days, "d", hours % 24, "h"),
+        _ => format!("{days}d"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::human;
+
+    #[test]
+    fn ages_are_written_as_kubectl_writes_them() {
+        for (seconds, expected) in [
+            (5, "5s"),
+            (119, "119s"),
+            (310, "5m10s"),
+            (600, "10m"),
+            (7200, "120m"),
+            (90_000, "25h"),
+            (864_000, "10d"),
+        ] {
+            assert_eq!(human(seconds), expected);
+        }
+    }
+}

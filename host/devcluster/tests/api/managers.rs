@@ -1,0 +1,127 @@
+//! `metadata.managedFields` as clients see and write it.
+
+use serde_json::{Value, json};
+
+use crate::support::{CONFIG_MAPS, DEPLOYMENTS, Server, config_map, deployment, start};
+
+fn managers(object: &Value) -> Vec<String> {
+    let entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+    let text = |entry: &Value, field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+    entries.iter().map(|e| format!("{} {}", text(e, "manager"), text(e, "operation"))).collect()
+}
+
+async fn reset(server: &Server, path: &str) {
+    let body = json!({ "metadata": { "managedFields": [{}] } });
+    assert!(managers(&server.merge(path, body).await.ok()).is_empty());
+}
+
+fn replicas(count: i64) -> Value {
+    json!({ "apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": { "name": "web" },
+        "spec": { "replicas": count } })
+}
+
+#[tokio::test]
+async fn managed_fields_that_a_client_writes_are_kept_and_broken_ones_are_ignored() {
+    let server = start().await;
+    let path = format!("{CONFIG_MAPS}/a");
+    let created =
+        server.post(&format!("{CONFIG_MAPS}?fieldManager=old"), config_map("a", json!({ "k": "1" }))).await;
+    let mut entries = created.ok()["metadata"]["managedFields"].clone();
+    entries[0]["manager"] = json!("new");
+    entries[0]["operation"] = json!("Apply");
+    let patch = json!([{ "op": "replace", "path": "/metadata/managedFields", "value": entries }]);
+    let migrated = server.patch(&path, "json-patch+json", patch).await.ok();
+    assert_eq!(managers(&migrated), ["new Apply"]);
+    entries[0]["operation"] = json!("Guess");
+    let patch = json!([{ "op": "replace", "path": "/metadata/managedFields", "value": entries }]);
+    let kept = server.patch(&path, "json-patch+json", patch).await.ok();
+    assert_eq!(managers(&kept), ["new Apply"]);
+}
+
+#[tokio::test]
+async fn an_object_without_managers_stays_so_until_it_is_applied() {
+    let server = start().await;
+    server.config_map("a", json!({ "k": "1" })).await;
+    let path = format!("{CONFIG_MAPS}/a");
+    reset(&server, &path).await;
+    let changed = server.merge(&path, json!({ "data": { "n": "2" } })).await.ok();
+    assert!(managers(&changed).is_empty(), "{changed}");
+    let conflict = server.apply(&path, "m", config_map("a", json!({ "k": "other" }))).await;
+    let status = conflict.refused(409, "Conflict");
+    assert!(status["message"].as_str().unwrap().contains("before-first-apply"), "{status}");
+    let applied = server.apply(&path, "m", config_map("a", json!({ "k": "1" }))).await.ok();
+    assert_eq!(managers(&applied), ["m Apply", "before-first-apply Update"]);
+}
+
+#[tokio::test]
+async fn no_more_than_ten_updaters_are_told_apart() {
+    let server = start().await;
+    server.post(&format!("{CONFIG_MAPS}?fieldManager=m00"), config_map("a", json!({ "m00": "" }))).await.ok();
+    let mut last = Value::Null;
+    for n in 1..12 {
+        let path = format!("{CONFIG_MAPS}/a?fieldManager=m{n:02}");
+        last = server.merge(&path, json!({ "data": { format!("m{n:02}"): "" } })).await.ok();
+    }
+    let managers = managers(&last);
+    assert_eq!(managers.len(), 10, "{managers:?}");
+    assert!(managers.contains(&"ancient-changes Update".to_owned()), "{managers:?}");
+    assert!(!managers.contains(&"m00 Update".to_owned()) && managers.contains(&"m11 Update".to_owned()));
+}
+
+#[tokio::test]
+async fn a_field_manager_is_short_and_printable() {
+    let server = start().await;
+    server.config_map("a", json!({})).await;
+    let long = format!("{CONFIG_MAPS}/a?fieldManager={}", "m".repeat(129));
+    let status = server.merge(&long, json!({})).await.refused(422, "Invalid");
+    assert_eq!(
+        status["message"],
+        "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Too long: may not be more than 128 bytes"
+    );
+    let status = server.post(&format!("{CONFIG_MAPS}?fieldManager=a%0Ab"), config_map("b", json!({}))).await;
+    let message = status.refused(422, "Invalid")["message"].as_str().unwrap().to_owned();
+    assert!(message.starts_with("CreateOptions.meta.k8s.io \"\" is invalid: fieldManager: Invalid value:"));
+    assert!(message.ends_with("invalid character U+000A (at position 1)"), "{message}");
+}
+
+#[tokio::test]
+async fn an_applied_list_may_not_name_a_key_twice_or_not_at_all() {
+    let server = start().await;
+    let path = format!("{DEPLOYMENTS}/web");
+    let mut twice = deployment("web");
+    twice["spec"]["template"]["spec"]["containers"] =
+        json!([{ "name": "app", "image": "a" }, { "name": "app", "image": "b" }]);
+    let answer = server.apply(&path, "m", twice).await;
+    assert_eq!(answer.code, 500, "{}", answer.body);
+    assert_eq!(
+        answer.body["message"],
+        "failed to create typed patch object (default/web; apps/v1, Kind=Deployment): \
+         .spec.template.spec.containers: duplicate entries for key [name=\"app\"]"
+    );
+    let mut nameless = deployment("web");
+    nameless["spec"]["template"]["spec"]["containers"] = json!([{ "image": "a" }]);
+    let answer = server.apply(&path, "m", nameless).await;
+    let message = answer.body["message"].as_str().unwrap();
+    assert!(message.ends_with(
+        ".spec.template.spec.containers: element 0: associative list with keys has an element that omits \
+         key field \"name\" (and doesn't have default value)"
+    ));
+}
+
+#[tokio::test]
+async fn applying_a_scale_owns_the_replicas() {
+    let server = start().await;
+    let path = format!("{DEPLOYMENTS}/web");
+    server.apply(&path, "owner", deployment("web")).await.ok();
+    let scale = format!("{path}/scale");
+    server.apply(&scale, "scaler", replicas(7)).await.refused(409, "Conflict");
+    let forced = server.apply(&format!("{scale}?force=true"), "scaler", replicas(7)).await.ok();
+    assert_eq!((&forced["kind"], &forced["spec"]["replicas"]), (&json!("Scale"), &json!(7)));
+    let live = server.get(&path).await.ok();
+    assert_eq!(managers(&live), ["owner Apply", "scaler Apply"]);
+    let entries = live["metadata"]["managedFields"].as_array().unwrap();
+    let mine = entries.iter().find(|entry| entry["manager"] == "scaler").unwrap();
+    assert_eq!(mine["subresource"], "scale");
+    assert_eq!(mine["fieldsV1"], json!({ "f:spec": { "f:replicas": {} } }));
+    server.apply(&path, "owner", deployment("web")).await.refused(409, "Conflict");
+}

@@ -146,7 +146,7 @@ fn marked(kind: &Kind, current: &Json, propagation: Option<Propagation>) -> Json
             set_finalizer(&mut json, finalizer, policy == wanted);
         }
     }
-    if crd::is_definition(kind) && !object::is_deleting(&json) && !crd::kinds(&json).is_empty() {
+    if crd::is_definition(kind) && !object::is_deleting(&json) && crd::is_established(&json) {
         set_finalizer(&mut json, crd::FINALIZER, true);
     }
     if object::has_finalizers(&json) && !object::is_deleting(&json) {

@@ -58,7 +58,7 @@ pub(crate) fn one(
 ) -> Response {
     let body = match form {
         Form::Table => {
-            let json = view::present(kind, &object.json);
+            let json = view::present(kind, object);
             let metadata = json!({ "resourceVersion": object.version.to_string() });
             object::to_bytes(&table::table(kind, std::iter::once(&*json), metadata, include))
         }
@@ -72,6 +72,14 @@ pub(crate) fn written(kind: &Kind, written: &Written, form: Form, include: Inclu
     let status = if written.created { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = one(status, kind, &written.object, form, include);
     add_warnings(&mut response, &written.warnings);
+    response
+}
+
+/// Warns whoever uses a version that is deprecated.
+pub(crate) fn deprecated(kind: &Kind, mut response: Response) -> Response {
+    if let Some(warning) = kind.deprecation() {
+        add_warnings(&mut response, &[warning.to_owned()]);
+    }
     response
 }
 

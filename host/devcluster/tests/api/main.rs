@@ -11,13 +11,19 @@
 mod support;
 
 mod apply;
+mod cel;
 mod custom_resources;
 mod discovery;
+mod formats;
 mod garbage;
 mod kube_client;
 mod lists;
+mod names;
 mod objects;
 mod patches;
+mod ratcheting;
 mod server;
+mod stored_shapes;
+mod structural;
 mod watches;
 mod workloads;

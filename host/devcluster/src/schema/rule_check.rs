@@ -242,6 +242,8 @@ pub(super) struct Loops {
     widest: u64,
     /// Texts become lists.
     splits: bool,
+    /// How deep any parts are nested: whoever walks the expression needs as much stack.
+    pub(super) nesting: u32,
 }
 
 impl Loops {
@@ -258,7 +260,7 @@ impl Loops {
     }
 
     fn measure(expr: &IdedExpr) -> Self {
-        let own = Self { size: 1, ..Self::default() };
+        let own = Self { size: 1, nesting: 1, ..Self::default() };
         match &expr.expr {
             Expr::Select(select) => own.and(&select.operand),
             Expr::Call(call) => {
@@ -289,6 +291,7 @@ impl Loops {
             depth: self.depth.max(part.depth),
             widest: self.widest.max(part.widest),
             splits: false,
+            nesting: self.nesting.max(part.nesting.saturating_add(1)),
         }
     }
 

@@ -18,6 +18,11 @@ const MOST_STEPS: u64 = 10_000_000;
 /// How long the text that a `messageExpression` makes may be.
 const LONGEST_MESSAGE: usize = 5 * 1024;
 
+/// How deep an expression may be nested.
+const MOST_NESTED: u32 = 128;
+/// Only what is used of it becomes memory.
+const PARSER_STACK: usize = 256 * 1024 * 1024;
+
 /// The rules at one level of a schema, and those below.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
@@ -43,13 +48,22 @@ struct Rule {
 }
 
 /// Compiles an expression; the error says what is wrong with it.
+///
+/// The parser recurses as deep as the expression is nested (`1 + 1 + 1` is, too), before anybody can say that this
+/// is too deep. So it gets a thread with a stack that lasts for the longest expression.
 pub(super) fn compile(expression: &str) -> Result<Program, String> {
-    // The parser is generated code: what it does with odd input must not end the server's task.
-    match catch_unwind(AssertUnwindSafe(|| Program::compile(expression))) {
-        Ok(Ok(program)) => Ok(program),
-        Ok(Err(errors)) => Err(errors.to_string()),
-        Err(_) => Err("ERROR: <input>:1:1: the expression cannot be parsed".to_owned()),
-    }
+    let failed = || "ERROR: <input>:1:1: the expression cannot be parsed".to_owned();
+    std::thread::scope(|scope| {
+        let parse = || match Program::compile(expression) {
+            Ok(program) if rule_check::Loops::of(&program).nesting > MOST_NESTED => {
+                Err(format!("ERROR: <input>:1:1: expression is nested more than {MOST_NESTED} levels deep"))
+            }
+            Ok(program) => Ok(program),
+            Err(errors) => Err(errors.to_string()),
+        };
+        let thread = std::thread::Builder::new().stack_size(PARSER_STACK).spawn_scoped(scope, parse);
+        thread.map_or_else(|_| Err(failed()), |thread| thread.join().unwrap_or_else(|_| Err(failed())))
+    })
 }
 
 impl Rules {

@@ -103,6 +103,8 @@ async fn rules_have_the_functions_and_types_of_kubernetes() {
         json!({ "t": "2024-06-01T00:00:00Z", "d": "2h" }),
     )
     .await;
+    let long = format!("self.max{} > 100", " + 1".repeat(100));
+    fits(replicas(), &long, json!({ "max": 1 }), json!({ "max": 0 })).await;
     let map = json!({ "m": { "type": "object", "additionalProperties": { "type": "integer" } } });
     fits(map, "self.m.all(k, self.m[k] > 0)", json!({ "m": { "a-b": 1 } }), json!({ "m": { "a-b": 0 } }))
         .await;
@@ -199,7 +201,9 @@ async fn rules_that_cannot_work_are_refused_with_the_definition() {
         (json!({ "rule": "self.list.all(x, x.unknown > 1)" }), "rule"),
         (json!({ "rule": "" }), "rule"),
         (json!({ "rule": format!("self.max > 0{}", " || true".repeat(5000)) }), "rule"),
-        (json!({ "rule": format!("{}self.max > 0{}", "(".repeat(3000), ")".repeat(3000)) }), "rule"),
+        (json!({ "rule": format!("{}self.max > 0{}", "(".repeat(8000), ")".repeat(8000)) }), "rule"),
+        (json!({ "rule": format!("self.max > 0{}", " + 1".repeat(4000)) }), "rule"),
+        (json!({ "rule": format!("self{} > 0", ".max".repeat(4000)) }), "rule"),
         (json!({ "rule": "true", "messageExpression": "'a' +" }), "messageExpression"),
         (json!({ "rule": "true", "message": " " }), "message"),
         (json!({ "rule": "true", "reason": "Whim" }), "reason"),

@@ -44,6 +44,17 @@ impl Cluster {
         if !still_there {
             self.store.close(&crd::storage_of(&object.json));
         }
+        self.judge_names_again();
+    }
+
+    /// Definitions that did not get their names get them once whoever had them gives them up.
+    fn judge_names_again(&self) {
+        let definitions = self.store.list_all(crd::STORAGE);
+        for definition in definitions.iter().filter(|definition| !crd::is_accepted(&definition.json)) {
+            self.edit(&crd::STORAGE.into(), &Key::of(&definition.json), |json| {
+                crd::set_status(json, &self.store.list_all(crd::STORAGE));
+            });
+        }
     }
 
     /// A write by the server itself, which no manager is recorded for. Retried until it fits; the

@@ -180,7 +180,7 @@ fn marked(kind: &Kind, current: &Json, options: &DeleteOptions) -> Json {
         shorten_grace(&mut json, options.grace);
         return json;
     }
-    if crd::is_definition(kind) && !crd::kinds(&json).is_empty() {
+    if crd::is_definition(kind) && crd::is_established(&json) {
         set_finalizer(&mut json, crd::FINALIZER, true);
     }
     let grace = if kind.is("", "pods") { pod_grace(&json, options.grace) } else { 0 };

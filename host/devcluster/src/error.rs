@@ -41,16 +41,34 @@ impl Cause {
         }
     }
 
-    pub(crate) fn forbidden(field: impl Into<String>, why: &str) -> Self {
-        Self { reason: "FieldValueForbidden", field: field.into(), message: format!("Forbidden: {why}") }
-    }
-
-    pub(crate) fn wrong_type(field: impl Into<String>, found: &str, expected: &str) -> Self {
+    /// A value of another type than the schema says.
+    pub(crate) fn wrong_type(field: &str, found: &str, expected: &str) -> Self {
         Self {
             reason: "FieldValueTypeInvalid",
             field: field.into(),
-            message: format!("Invalid value: \"{found}\": must be of type {expected}: \"{found}\""),
+            message: format!(
+                "Invalid value: {found:?}: {field} in body must be of type {expected}: {found:?}"
+            ),
         }
+    }
+
+    pub(crate) fn too_long(field: &str, most: u64) -> Self {
+        let message = format!("Too long: may not be more than {most} bytes");
+        Self { reason: "FieldValueTooLong", field: field.into(), message }
+    }
+
+    pub(crate) fn too_many(field: &str, count: u64, most: u64) -> Self {
+        let message = format!("Too many: {count}: must have at most {most} items");
+        Self { reason: "FieldValueTooMany", field: field.into(), message }
+    }
+
+    pub(crate) fn duplicate(field: &str, value: &Value) -> Self {
+        let message = format!("Duplicate value: {value}");
+        Self { reason: "FieldValueDuplicate", field: field.into(), message }
+    }
+
+    pub(crate) fn forbidden(field: impl Into<String>, why: &str) -> Self {
+        Self { reason: "FieldValueForbidden", field: field.into(), message: format!("Forbidden: {why}") }
     }
 
     pub(crate) fn unsupported(field: impl Into<String>, value: &Value, supported: &[Value]) -> Self {

@@ -19,7 +19,7 @@ use crate::params::Params;
 use crate::route::{self, Route, Target};
 use crate::store::{Extent, Key};
 use crate::write::{self, Write};
-use crate::{body, discovery, list, openapi, patch, respond, scale, virtual_kinds, watch};
+use crate::{body, discovery, list, openapi, patch, respond, scale, view, virtual_kinds, watch};
 
 const V2_DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
@@ -29,20 +29,26 @@ pub(crate) async fn handle(State(cluster): State<Arc<Cluster>>, request: Request
     let served = cluster.registry.served();
     let Some(route) = route::parse(parts.uri.path(), &served) else { return respond::no_such_path() };
     let result = match route {
-        Route::Resource(target) => resource(&cluster, target, &parts, request_body).await,
+        Route::Resource(target) => {
+            let kind = target.kind.clone();
+            let result = resource(&cluster, target, &parts, request_body).await;
+            return respond::deprecated(&kind, result.unwrap_or_else(|error| refused(&parts, &error)));
+        }
         route if parts.method == Method::GET || parts.method == Method::HEAD => {
             Ok(document(&cluster, &served, &route, &parts.headers))
         }
         _ => Err(ApiError::method_not_allowed("the requested path")),
     };
-    let response = result.unwrap_or_else(|error| {
-        tracing::debug!(method = %parts.method, uri = %parts.uri, code = error.code, %error, "refused");
-        respond::error(&error)
-    });
+    let response = result.unwrap_or_else(|error| refused(&parts, &error));
     match accept::wants_yaml(&parts.headers) {
         true => respond::in_yaml(response).await,
         false => response,
     }
+}
+
+fn refused(parts: &Parts, error: &ApiError) -> Response {
+    tracing::debug!(method = %parts.method, uri = %parts.uri, code = error.code, %error, "refused");
+    respond::error(error)
 }
 
 fn document(
@@ -184,7 +190,8 @@ impl Call<'_> {
         }
         let object = self.stored()?;
         if self.target.subresource == "scale" {
-            let scale = scale::of(scale::paths(&self.target.kind)?, &object.json);
+            let scale =
+                scale::of(scale::paths(&self.target.kind)?, &view::shaped(&self.target.kind, &object));
             return Ok(respond::json(StatusCode::OK, &scale));
         }
         Ok(respond::one(StatusCode::OK, &self.target.kind, &object, self.form()?, self.params.include()?))
@@ -304,7 +311,7 @@ impl Call<'_> {
             .snapshot(&kind.storage, Extent { namespace, ..Extent::default() })
             .map_err(|compacted| ApiError::expired(0, compacted.0))?;
         let mut deleted = Vec::new();
-        for object in snapshot.objects.iter().filter(|object| selector.matches(&object.json)) {
+        for object in snapshot.objects.iter().filter(|object| selector.matches(&view::shaped(kind, object))) {
             match delete::delete(self.cluster, kind, &Key::of(&object.json), &options) {
                 Ok(Deleted::Gone(object) | Deleted::Pending(object)) => deleted.push(object),
                 // Somebody else was faster.

@@ -42,6 +42,8 @@ pub(crate) struct Custom {
     pub(crate) selectable: Vec<String>,
     /// The definition is being deleted: objects may only go.
     pub(crate) terminating: bool,
+    /// What those are warned of who still use this version.
+    pub(crate) deprecation: Option<String>,
 }
 
 /// Where the replica counts of a scalable kind are, as field names below the root.
@@ -75,6 +77,21 @@ impl Kind {
 
     pub(crate) fn schema(&self) -> Option<&Schema> {
         self.custom.as_ref()?.schema.as_deref()
+    }
+
+    pub(crate) fn deprecation(&self) -> Option<&str> {
+        self.custom.as_ref()?.deprecation.as_deref()
+    }
+
+    /// Whether another state of this kind shows its objects in the same way.
+    pub(crate) fn shows_as(&self, other: &Self) -> bool {
+        let columns = |kind: &Self| kind.custom.as_ref().map(|custom| custom.columns.clone());
+        let selectable = |kind: &Self| kind.custom.as_ref().map(|custom| custom.selectable.clone());
+        self.kind == other.kind
+            && self.list_kind == other.list_kind
+            && self.schema().map(Schema::id) == other.schema().map(Schema::id)
+            && columns(self) == columns(other)
+            && selectable(self) == selectable(other)
     }
 
     pub(crate) fn is_custom(&self) -> bool {

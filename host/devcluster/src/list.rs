@@ -58,7 +58,7 @@ pub(crate) fn list(
     })?;
     let mut objects: Vec<_> = snapshot.objects;
     if !request.selector.is_empty() {
-        objects.retain(|object| request.selector.matches(&object.json));
+        objects.retain(|object| request.selector.matches(&view::shaped(kind, object)));
     }
     let mut metadata = json!({ "resourceVersion": snapshot.version.to_string() });
     if request.limit > 0 && objects.len() > request.limit {
@@ -87,7 +87,7 @@ pub(crate) fn render<'a>(
         Form::Full => (kind.list_kind.as_str(), kind.api_version()),
         Form::Metadata => ("PartialObjectMetadataList", "meta.k8s.io/v1".to_owned()),
         Form::Table => {
-            let objects: Vec<_> = objects.map(|object| view::present(kind, &object.json)).collect();
+            let objects: Vec<_> = objects.map(|object| view::present(kind, object)).collect();
             let table = table::table(kind, objects.iter().map(|json| &**json), metadata.clone(), include);
             return object::to_bytes(&table);
         }
@@ -108,7 +108,7 @@ pub(crate) fn render<'a>(
 
 /// One object in a form other than a table, serialised at most once where it is shown as stored.
 pub(crate) fn object_bytes(kind: &Kind, object: &Object, form: Form) -> Bytes {
-    match (form, view::present(kind, &object.json)) {
+    match (form, view::present(kind, object)) {
         (Form::Metadata, json) => object::to_bytes(&metadata_only(&json)),
         (_, std::borrow::Cow::Borrowed(_)) => object.bytes(),
         (_, std::borrow::Cow::Owned(json)) => object::to_bytes(&json),

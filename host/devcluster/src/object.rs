@@ -4,9 +4,12 @@
 //! an unexpected shape; a field of the wrong type reads as absent.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
+
+use crate::schema::Schema;
 
 /// A JSON object.
 pub(crate) type Json = Map<String, Value>;
@@ -18,11 +21,25 @@ pub(crate) struct Object {
     /// The resource version as a number.
     pub(crate) version: u64,
     bytes: OnceLock<Bytes>,
+    /// The schema that was last found to leave the object as it is; 0 for none.
+    settled: AtomicU64,
 }
 
 impl Object {
     pub(crate) fn new(json: Json, version: u64) -> Self {
-        Self { json, version, bytes: OnceLock::new() }
+        Self { json, version, bytes: OnceLock::new(), settled: AtomicU64::new(0) }
+    }
+
+    /// Whether the schema leaves the object as it is: looked at once per schema.
+    pub(crate) fn is_settled(&self, schema: &Schema) -> bool {
+        if self.settled.load(Ordering::Relaxed) == schema.id() {
+            return true;
+        }
+        let is_settled = schema.is_settled(&self.json);
+        if is_settled {
+            self.settled.store(schema.id(), Ordering::Relaxed);
+        }
+        is_settled
     }
 
     /// The object as stored, serialised.

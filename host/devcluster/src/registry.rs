@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::sync::watch;
+
 use crate::kind::Kind;
 use crate::store::Store;
 use crate::{builtin, crd};
@@ -65,13 +67,15 @@ impl Served {
 pub(crate) struct Registry {
     builtin: Vec<Arc<Kind>>,
     served: RwLock<Arc<Served>>,
+    /// Tells of every change of what is served.
+    changes: watch::Sender<u64>,
 }
 
 impl Registry {
     pub(crate) fn new() -> Self {
         let builtin: Vec<Arc<Kind>> = builtin::kinds().into_iter().map(Arc::new).collect();
         let served = RwLock::new(Arc::new(Served::new(builtin.clone(), 1)));
-        Self { builtin, served }
+        Self { builtin, served, changes: watch::Sender::new(1) }
     }
 
     pub(crate) fn served(&self) -> Arc<Served> {
@@ -85,9 +89,21 @@ impl Registry {
         let definitions = store.list_all(crd::STORAGE);
         let mut kinds = self.builtin.clone();
         for definition in &definitions {
-            kinds.extend(crd::kinds(&definition.json).into_iter().map(Arc::new));
+            kinds.extend(crd::kinds(&definition.json, &served).into_iter().map(Arc::new));
         }
         let generation = served.generation.saturating_add(1);
         *served = Arc::new(Served::new(kinds, generation));
+        self.changes.send_replace(generation);
+    }
+
+    /// Wakes whoever depends on a kind whenever there may be another state of it.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Whether a kind is still served, and as it was.
+    pub(crate) fn still_serves(&self, kind: &Kind) -> bool {
+        let now = self.served().find(&kind.group, &kind.version, &kind.plural);
+        now.is_some_and(|now| now.shows_as(kind))
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn one(
 ) -> Response {
     let body = match form {
         Form::Table => {
-            let json = view::present(kind, &object.json);
+            let json = view::present(kind, object);
             let metadata = json!({ "resourceVersion": object.version.to_string() });
             object::to_bytes(&table::table(kind, std::iter::once(&*json), metadata, include))
         }
@@ -97,6 +97,14 @@ pub(crate) async fn in_yaml(response: Response) -> Response {
         }
         Err(why) => internal(why.to_string()),
     }
+}
+
+/// Warns whoever uses a version that is deprecated.
+pub(crate) fn deprecated(kind: &Kind, mut response: Response) -> Response {
+    if let Some(warning) = kind.deprecation() {
+        add_warnings(&mut response, &[warning.to_owned()]);
+    }
+    response
 }
 
 /// Tells the client what it should know though it got what it asked for.

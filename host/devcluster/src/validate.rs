@@ -42,6 +42,19 @@ pub(crate) fn metadata(kind: &Kind, json: &Json) -> Result<(), ApiError> {
     }
 }
 
+/// Checks the metadata of an object within an object, which need not have a name.
+pub(crate) fn embedded_metadata(json: &Json) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let name = object::name(json);
+    if name == "." || name == ".." || name.contains(['/', '%']) {
+        let why = "may not be '.' or '..' and may not contain '/' or '%'";
+        causes.push(Cause::invalid("metadata.name", &json!(name), why));
+    }
+    labels(json, &mut causes);
+    annotations(json, &mut causes);
+    causes
+}
+
 fn labels(json: &Json, causes: &mut Vec<Cause>) {
     for (key, value) in object::meta(json, "labels").and_then(Value::as_object).into_iter().flatten() {
         if let Some(problem) = label_key_problem(key) {

@@ -60,6 +60,8 @@ struct Watcher {
     cursor: u64,
     wake: watch::Receiver<u64>,
     stopping: watch::Receiver<bool>,
+    /// Wakes when the kind may have changed.
+    kinds: watch::Receiver<u64>,
     deadline: Instant,
     next_bookmark: Instant,
     is_over: bool,
@@ -91,6 +93,9 @@ pub(crate) fn watch(
         (Vec::new(), if asked == 0 { cluster.store.version() } else { asked })
     };
     let now = Instant::now();
+    let mut kinds = cluster.registry.changes();
+    // The kind may have changed since the request found it.
+    kinds.mark_changed();
     let watcher = Watcher {
         stopping: cluster.stopping.subscribe(),
         owes_end_mark: request.send_initial_events == Some(true),
@@ -98,6 +103,7 @@ pub(crate) fn watch(
         next_bookmark: now + cluster.config.bookmark_interval.clamp(SHORTEST, LONGEST),
         initial: initial.into_iter(),
         is_over: false,
+        kinds,
         cluster,
         kind,
         request,
@@ -150,7 +156,7 @@ impl Watcher {
 
     fn send_initial(&mut self, chunk: &mut BytesMut) {
         for object in self.initial.by_ref().take(BATCH) {
-            if self.request.selector.matches(&object.json) {
+            if self.request.selector.matches(&view::shaped(&self.kind, &object)) {
                 write_event(&self.kind, &self.request, "ADDED", &object, chunk);
             }
         }
@@ -182,9 +188,9 @@ impl Watcher {
         if !request.namespace.is_empty() && event.key.namespace != request.namespace {
             return;
         }
-        let matched =
-            event.previous.as_ref().is_some_and(|previous| request.selector.matches(&previous.json));
-        let matches = event.change != Change::Deleted && request.selector.matches(&event.object.json);
+        let fits = |object: &Object| request.selector.matches(&view::shaped(&self.kind, object));
+        let matched = event.previous.as_ref().is_some_and(|previous| fits(previous));
+        let matches = event.change != Change::Deleted && fits(&event.object);
         match (matched, matches, &event.previous) {
             (false, true, _) => write_event(&self.kind, request, "ADDED", &event.object, chunk),
             (true, true, _) => write_event(&self.kind, request, "MODIFIED", &event.object, chunk),
@@ -229,18 +235,21 @@ impl Watcher {
         enum Woken {
             Changed,
             Closed,
+            KindsChanged,
             Stopping,
             Deadline,
             Bookmark,
         }
         let woken = tokio::select! {
             changed = self.wake.changed() => if changed.is_ok() { Woken::Changed } else { Woken::Closed },
+            changed = self.kinds.changed() => if changed.is_ok() { Woken::KindsChanged } else { Woken::Closed },
             _ = self.stopping.wait_for(|stop| *stop) => Woken::Stopping,
             () = tokio::time::sleep_until(self.deadline) => Woken::Deadline,
             () = tokio::time::sleep_until(self.next_bookmark), if self.request.bookmarks => Woken::Bookmark,
         };
         match woken {
             Woken::Changed => {}
+            Woken::KindsChanged if self.cluster.registry.still_serves(&self.kind) => {}
             Woken::Bookmark => self.send_bookmark(false, chunk),
             Woken::Stopping => self.is_over = true,
             Woken::Deadline => {
@@ -249,8 +258,8 @@ impl Watcher {
                 }
                 self.is_over = true;
             }
-            // The resource is no longer served, once its last events are sent.
-            Woken::Closed => {
+            // The resource is no longer served, or not in this shape, once its last events are sent.
+            Woken::Closed | Woken::KindsChanged => {
                 self.send_events(chunk);
                 self.is_over = true;
             }
@@ -261,7 +270,7 @@ impl Watcher {
 fn write_event(kind: &Kind, request: &WatchRequest, event_type: &str, object: &Object, chunk: &mut BytesMut) {
     let bytes = match request.form {
         Form::Table => {
-            let json = view::present(kind, &object.json);
+            let json = view::present(kind, object);
             let metadata = json!({ "resourceVersion": object.version.to_string() });
             object::to_bytes(&table::table(kind, std::iter::once(&*json), metadata, request.include))
         }

@@ -77,7 +77,7 @@ impl Write {
         if let Some(schema) = self.kind.schema() {
             warnings = self.judge_unknown(schema.prune(json))?;
             schema.default(json);
-            let causes = schema.validate(json);
+            let causes = schema.validate(json, old);
             if !causes.is_empty() {
                 return Err(ApiError::invalid(&self.kind, object::name(json), &causes));
             }
@@ -86,8 +86,8 @@ impl Write {
         }
         if crd::is_definition(&self.kind) {
             crd::default(json);
-            crd::validate(&self.kind, json)?;
-            crd::set_status(json, &cluster.registry.served());
+            crd::validate(&self.kind, json, old)?;
+            crd::set_status(json, &cluster.store.list_all(crd::STORAGE));
         }
         validate::metadata(&self.kind, json)?;
         defaults::validate(&self.kind, json, old)?;
@@ -223,7 +223,7 @@ pub(crate) fn change(
 ) -> Result<Written, ApiError> {
     for _ in 0..ATTEMPTS {
         let current = cluster.store.get(&write.kind.storage, &write.key).ok_or_else(|| write.not_found())?;
-        let shown = view::present(&write.kind, &current.json);
+        let shown = view::present(&write.kind, &current);
         let mut new = change(&shown)?;
         write.check_name(&new)?;
         write.check_identity(&mut new)?;
@@ -285,7 +285,7 @@ pub(crate) fn apply(
             written.warnings.append(&mut warnings);
             return Ok(written);
         };
-        let shown = view::present(&write.kind, &current.json);
+        let shown = view::present(&write.kind, &current);
         let new = apply::apply(&write.kind, Some(&shown), &applied, &write.writer, force)?;
         if let Some(mut written) = commit(cluster, write, &current, &shown, new, Managers::Recorded)? {
             written.warnings.append(&mut warnings);

@@ -239,8 +239,8 @@ fn version(name: &str, storage: bool) -> Value {
             "status": { "type": "object", "properties": {
                 "replicas": { "type": "integer" },
                 "conditions": { "type": "array", "x-kubernetes-list-type": "map",
-                    "x-kubernetes-list-map-keys": ["type"], "items": { "type": "object", "properties": {
-                        "type": { "type": "string" }, "status": { "type": "string" } } } },
+                    "x-kubernetes-list-map-keys": ["type"], "items": { "type": "object", "required": ["type"],
+                        "properties": { "type": { "type": "string" }, "status": { "type": "string" } } } },
             } },
         } } },
     })

@@ -1,0 +1,171 @@
+//! CustomResourceDefinitions: what they are checked for, the status that they get, the kinds they make.
+
+mod names;
+mod structural;
+mod structural_lists;
+mod validate;
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::kind::{Custom, Kind, ScalePaths, resource_id};
+use crate::object::{self, Json};
+use crate::registry::Served;
+use crate::schema::Schema;
+
+pub(crate) use names::{is_accepted, set_status};
+pub(crate) use validate::validate;
+
+/// Where the definitions themselves are stored.
+pub(crate) const STORAGE: &str = "customresourcedefinitions.apiextensions.k8s.io";
+/// Holds a definition back until its objects are gone.
+pub(crate) const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+pub(crate) fn is_definition(kind: &Kind) -> bool {
+    &*kind.storage == STORAGE
+}
+
+/// The storage of the objects that a definition defines.
+pub(crate) fn storage_of(definition: &Json) -> crate::kind::ResourceId {
+    resource_id(
+        object::text(definition, &["spec", "group"]),
+        object::text(definition, &["spec", "names", "plural"]),
+    )
+}
+
+/// Fills in the names that a definition left out.
+pub(crate) fn default(definition: &mut Json) {
+    let kind = object::text(definition, &["spec", "names", "kind"]).to_owned();
+    for (field, value) in [("singular", kind.to_lowercase()), ("listKind", format!("{kind}List"))] {
+        if object::text(definition, &["spec", "names", field]).is_empty() {
+            object::set(definition, &["spec", "names", field], value.into());
+        }
+    }
+    if object::at(definition, &["spec", "conversion"]).is_none() {
+        object::set(definition, &["spec", "conversion"], json!({ "strategy": "None" }));
+    }
+}
+
+/// Whether the objects of a definition are served at all.
+pub(crate) fn is_established(definition: &Json) -> bool {
+    names::condition(definition, "Established")
+        .is_some_and(|condition| condition.get("status") == Some(&json!("True")))
+}
+
+/// The kinds that an established definition serves, one per served version, preferred first.
+/// Schemas that have not changed are taken from those served before.
+pub(crate) fn kinds(definition: &Json, before: &Served) -> Vec<Kind> {
+    if !is_established(definition) {
+        return Vec::new();
+    }
+    let mut served: Vec<&Value> =
+        versions(definition).iter().filter(|version| is_true(version, "served")).collect();
+    served.sort_by_key(|version| std::cmp::Reverse(version_priority(text(version, "name"))));
+    served.into_iter().map(|version| kind(definition, version, before)).collect()
+}
+
+fn kind(definition: &Json, version: &Value, before: &Served) -> Kind {
+    let name = |field: &str| object::text(definition, &["status", "acceptedNames", field]).to_owned();
+    let names = |field: &str| strings(object::at(definition, &["status", "acceptedNames", field]));
+    let subresource = |field: &str| version.get("subresources").and_then(|all| all.get(field));
+    let list = |field: &str| version.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
+    let selectable = list("selectableFields");
+    let (group, version_name) = (object::text(definition, &["spec", "group"]), text(version, "name"));
+    let plural = name("plural");
+    let schema = version.get("schema").and_then(|schema| schema.get("openAPIV3Schema")).map(|schema| {
+        let previous = before.find(group, version_name, &plural);
+        let previous = previous.and_then(|kind| kind.custom.as_ref()?.schema.clone());
+        let same = previous.filter(|previous| previous.json() == schema);
+        same.unwrap_or_else(|| Arc::new(Schema::new(schema.clone())))
+    });
+    Kind {
+        group: group.to_owned(),
+        version: version_name.to_owned(),
+        kind: name("kind"),
+        list_kind: name("listKind"),
+        plural,
+        singular: name("singular"),
+        short_names: names("shortNames"),
+        categories: names("categories"),
+        namespaced: object::text(definition, &["spec", "scope"]) == "Namespaced",
+        storage: storage_of(definition),
+        has_status: subresource("status").is_some(),
+        has_generation: true,
+        scale: subresource("scale").map(scale_paths),
+        extra: &[],
+        is_virtual: false,
+        custom: Some(Custom {
+            schema,
+            columns: list("additionalPrinterColumns"),
+            selectable: selectable.iter().map(|field| text(field, "jsonPath").to_owned()).collect(),
+            terminating: object::is_deleting(definition),
+            deprecation: is_true(version, "deprecated").then(|| {
+                let usual = || format!("{group}/{version_name} {} is deprecated", name("kind"));
+                let own = version.get("deprecationWarning").and_then(Value::as_str);
+                own.map_or_else(usual, str::to_owned)
+            }),
+        }),
+    }
+}
+
+fn scale_paths(scale: &Value) -> ScalePaths {
+    let path = |field: &str| -> Vec<String> {
+        text(scale, field).split('.').filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    };
+    let selector = path("labelSelectorPath");
+    ScalePaths {
+        spec: path("specReplicasPath"),
+        status: path("statusReplicasPath"),
+        selector: (!selector.is_empty()).then_some(selector),
+    }
+}
+
+/// Sorts versions as Kubernetes does: v2 before v1, v1 before v1beta2, before v1alpha1, before others.
+pub(crate) fn version_priority(version: &str) -> (u8, u64, u64) {
+    let parsed = version.strip_prefix('v').and_then(|rest| {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (major, stage) = rest.split_at_checked(digits)?;
+        let major = major.parse().ok()?;
+        let (rank, minor) = match (stage.strip_prefix("beta"), stage.strip_prefix("alpha")) {
+            _ if stage.is_empty() => return Some((3, major, 0)),
+            (Some(minor), _) => (2, minor),
+            (_, Some(minor)) => (1, minor),
+            _ => return None,
+        };
+        Some((rank, major, minor.parse().ok()?))
+    });
+    parsed.unwrap_or((0, 0, 0))
+}
+
+fn versions(definition: &Json) -> &[Value] {
+    object::at(definition, &["spec", "versions"])
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+}
+
+fn is_true(value: &Value, field: &str) -> bool {
+    value.get(field).and_then(Value::as_bool).unwrap_or(false)
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn strings(value: Option<&Value>) -> Vec<String> {
+    let list = value.and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_priority;
+
+    #[test]
+    fn stable_versions_come_before_beta_before_alpha_before_others() {
+        let mut versions = ["v1alpha1", "foo", "v1", "v2beta1", "v10", "v1beta2", "v2"];
+        versions.sort_by_key(|version| std::cmp::Reverse(version_priority(version)));
+        assert_eq!(versions, ["v10", "v2", "v1", "v2beta1", "v1beta2", "v1alpha1", "foo"]);
+    }
+}

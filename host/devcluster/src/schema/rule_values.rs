@@ -1,0 +1,180 @@
+//! How values look to the rules of a schema: field names that are no identifiers are escaped, and texts of
+//! some formats are points in time, durations or bytes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kube_cel::cel::objects::{Key, Map};
+use kube_cel::cel::{Context, ExecutionError, Value as CelValue};
+use serde_json::Value;
+
+use super::{field_schema, is_true, text};
+use crate::object::Json;
+
+/// Words of the language, which fields may have as names.
+const RESERVED: &[&str] = &[
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+];
+
+/// The name that rules have for a field.
+pub(super) fn escape(name: &str) -> String {
+    if RESERVED.contains(&name) {
+        return format!("__{name}__");
+    }
+    name.replace("__", "__underscores__")
+        .replace('.', "__dot__")
+        .replace('-', "__dash__")
+        .replace('/', "__slash__")
+}
+
+/// A value as the rules see it.
+pub(super) fn convert(value: &Value, schema: &Value, is_root: bool) -> CelValue {
+    match value {
+        Value::Null => CelValue::Null,
+        Value::Bool(value) => CelValue::Bool(*value),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(integer), _) if text(schema, "type") != "number" => CelValue::Int(integer),
+            (None, Some(integer)) if text(schema, "type") != "number" => CelValue::UInt(integer),
+            _ => CelValue::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::String(value) => convert_text(value, schema),
+        Value::Array(items) => {
+            let schema = schema.get("items").unwrap_or(&Value::Null);
+            CelValue::List(Arc::new(items.iter().map(|item| convert(item, schema, false)).collect()))
+        }
+        Value::Object(map) => {
+            let is_object = is_root || is_true(schema, "x-kubernetes-embedded-resource");
+            convert_map(map, schema, is_object)
+        }
+    }
+}
+
+fn convert_map(map: &Json, schema: &Value, is_object: bool) -> CelValue {
+    // The keys of a map are data, and are not escaped.
+    let is_map = schema.get("additionalProperties").is_some_and(|extra| extra != &Value::Bool(false));
+    let mut converted = HashMap::with_capacity(map.len());
+    for (name, value) in map {
+        let value = match name.as_str() {
+            // Of the metadata, rules only see the names.
+            "metadata" if is_object => {
+                let fields = value.as_object().into_iter().flatten();
+                let names = fields.filter(|(name, _)| matches!(name.as_str(), "name" | "generateName"));
+                let names = names.map(|(name, value)| (name.clone(), value.clone())).collect();
+                convert(&Value::Object(names), &Value::Null, false)
+            }
+            _ => convert(value, field_schema(schema, name).unwrap_or(&Value::Null), false),
+        };
+        let name = if is_map { name.clone() } else { escape(name) };
+        converted.insert(Key::String(Arc::new(name)), value);
+    }
+    CelValue::Map(Map { map: Arc::new(converted) })
+}
+
+fn convert_text(value: &str, schema: &Value) -> CelValue {
+    let is_mixed = is_true(schema, "x-kubernetes-int-or-string");
+    let converted = match text(schema, "format") {
+        _ if is_mixed => None,
+        "date-time" => chrono::DateTime::parse_from_rfc3339(value).ok().map(CelValue::Timestamp),
+        "date" => {
+            let start = format!("{value}T00:00:00Z");
+            chrono::DateTime::parse_from_rfc3339(&start).ok().map(CelValue::Timestamp)
+        }
+        "duration" => duration(value).map(CelValue::Duration),
+        "byte" => STANDARD.decode(value).ok().map(|bytes| CelValue::Bytes(Arc::new(bytes))),
+        _ => None,
+    };
+    converted.unwrap_or_else(|| CelValue::String(Arc::new(value.to_owned())))
+}
+
+/// A duration as Go writes it, such as `1h30m`.
+fn duration(text: &str) -> Option<chrono::Duration> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let mut total = chrono::Duration::zero();
+    while !rest.is_empty() && rest != "0" {
+        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at_checked(number_end)?;
+        let unit_end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at_checked(unit_end)?;
+        let nanos: i64 = match unit {
+            "ns" => 1,
+            "us" | "µs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            _ => return None,
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let mut part = whole.parse::<i64>().ok()?.checked_mul(nanos)?;
+        let mut place = nanos;
+        for digit in fraction.chars() {
+            place = place.checked_div(10)?;
+            part = part.checked_add(place.checked_mul(digit.to_digit(10)?.into())?)?;
+        }
+        total = total.checked_add(&chrono::Duration::nanoseconds(part))?;
+        rest = after;
+    }
+    total.checked_mul(sign)
+}
+
+/// What `type(x)` gives, and what it is compared with: the crate that evaluates rules has no types as values,
+/// so that their names stand for them.
+pub(super) fn add_types(context: &mut Context<'_>) {
+    context.add_function("type", |value: CelValue| -> Result<CelValue, ExecutionError> {
+        let name = match value.type_of().to_string().as_str() {
+            "float" => "double".to_owned(),
+            "null" => "null_type".to_owned(),
+            other => other.to_owned(),
+        };
+        Ok(CelValue::String(Arc::new(name)))
+    });
+    for name in ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"] {
+        context.add_variable_from_value(name, CelValue::String(Arc::new(name.to_owned())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_no_identifiers_are_escaped() {
+        for (name, escaped) in [
+            ("foo_bar", "foo_bar"),
+            ("namespace", "__namespace__"),
+            ("a.b-c/d", "a__dot__b__dash__c__slash__d"),
+            ("a__b", "a__underscores__b"),
+        ] {
+            assert_eq!(escape(name), escaped);
+        }
+    }
+
+    #[test]
+    fn durations_add_up_their_parts() {
+        assert_eq!(duration("1h30m").map(|d| d.num_seconds()), Some(5400));
+        assert_eq!(duration("-1.5s").map(|d| d.num_milliseconds()), Some(-1500));
+        assert_eq!(duration("2 days"), None);
+    }
+}

@@ -20,4 +20,5 @@ mod objects;
 mod patches;
 mod server;
 mod watches;
+mod workload_kinds;
 mod workloads;

@@ -18,6 +18,9 @@ pub struct DevClusterConfig {
     /// StatefulSets, DaemonSets and Jobs get Pods that become ready on a Node `dev`, though no container
     /// runs. Default off.
     pub workloads: bool,
+    /// Serve `/faults`, where faults can be had over HTTP as they can from
+    /// [`DevCluster::faults`](crate::DevCluster::faults). Default off.
+    pub faults: bool,
 }
 
 impl Default for DevClusterConfig {
@@ -27,6 +30,7 @@ impl Default for DevClusterConfig {
             watch_history: 4096,
             bookmark_interval: Duration::from_secs(60),
             workloads: false,
+            faults: false,
         }
     }
 }

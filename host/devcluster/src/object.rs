@@ -143,7 +143,4 @@ pub(crate) fn owners(json: &Json) -> impl Iterator<Item = OwnerRef<'_>> {
     })
 }
 
-/// The current time as Kubernetes writes it: RFC 3339, UTC, whole seconds.
-pub(crate) fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
+pub(crate) use crate::clock::now;

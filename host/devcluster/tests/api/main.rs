@@ -13,6 +13,7 @@ mod support;
 mod apply;
 mod custom_resources;
 mod discovery;
+mod faults;
 mod garbage;
 mod kube_client;
 mod lists;

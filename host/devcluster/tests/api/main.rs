@@ -8,6 +8,7 @@
     reason = "what a test's support cannot do fails the test"
 )]
 
+mod foreign;
 mod support;
 
 mod apply;

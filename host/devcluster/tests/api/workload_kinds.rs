@@ -188,3 +188,23 @@ async fn a_pod_made_by_hand_is_left_alone_until_it_is_on_the_node() {
     server.post(PODS, pod("later")).await.ok();
     assert_eq!(server.get(&path).await.ok()["status"]["phase"], "Failed");
 }
+
+#[tokio::test]
+async fn a_job_whose_pods_fail_too_often_fails() {
+    let server = alive().await;
+    let mut body = job("sum", json!({ "backoffLimit": 1 }));
+    // Held back, so that it is the test that says what becomes of the Pods.
+    body["spec"]["template"]["spec"]["schedulingGates"] = json!([{ "name": "example.com/hold" }]);
+    server.post(JOBS, body).await.ok();
+    for failed in 1..=2 {
+        let pending = |pods: &Value| pods["items"].as_array().unwrap().len() == failed;
+        let pods = until(&server, PODS, pending).await;
+        let all = pods["items"].as_array().unwrap();
+        let open = all.iter().find(|pod| pod["status"]["phase"] == "Pending").unwrap();
+        let path = format!("{PODS}/{}/status", open["metadata"]["name"].as_str().unwrap());
+        server.merge(&path, json!({ "status": { "phase": "Failed" } })).await.ok();
+    }
+    let job = until(&server, &format!("{JOBS}/sum"), |job| !condition(job, "Failed").is_null()).await;
+    assert_eq!(condition(&job, "Failed")["reason"], "BackoffLimitExceeded");
+    assert_eq!(job["status"]["failed"], 2);
+}

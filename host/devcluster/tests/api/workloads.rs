@@ -257,3 +257,21 @@ async fn a_replica_set_whose_name_is_taken_gets_another() {
     let deployment = rolled_out(&server, "web").await;
     assert_eq!(deployment["status"]["collisionCount"], 1);
 }
+
+#[tokio::test]
+async fn a_new_deployment_adopts_what_an_orphaning_deletion_left() {
+    let server = alive().await;
+    server.post(DEPLOYMENTS, deployment("web")).await.ok();
+    rolled_out(&server, "web").await;
+    let uids =
+        |pods: &[Value]| -> Vec<Value> { pods.iter().map(|pod| pod["metadata"]["uid"].clone()).collect() };
+    let (sets, pods) = (list(&server, REPLICA_SETS).await, list(&server, PODS).await);
+    server.delete(&format!("{}?propagationPolicy=Orphan", at("web"))).await.ok();
+    server.eventually_gone(&at("web")).await;
+    server.post(DEPLOYMENTS, deployment("web")).await.ok();
+    let deployment = rolled_out(&server, "web").await;
+    let after = list(&server, REPLICA_SETS).await;
+    assert_eq!(uids(&after), uids(&sets));
+    assert_eq!(after[0]["metadata"]["ownerReferences"][0]["uid"], deployment["metadata"]["uid"]);
+    assert_eq!(uids(&list(&server, PODS).await), uids(&pods));
+}

@@ -230,7 +230,8 @@ pub(crate) struct ServerArgs {
     /// Write a kubeconfig for the server to this file.
     #[arg(long, value_name = "FILE", env = "WHEELHOUSE_KUBECONFIG_OUT")]
     pub(crate) kubeconfig_out: Option<PathBuf>,
-    /// Leave Deployments alone; otherwise their status says soon that all replicas are ready.
+    /// Leave workloads alone. Otherwise Deployments, StatefulSets, DaemonSets and Jobs get Pods that look as if they
+    /// ran on a node called dev, though no container does.
     #[arg(long, env = "WHEELHOUSE_NO_WORKLOADS", value_parser = BoolishValueParser::new())]
     pub(crate) no_workloads: bool,
 }

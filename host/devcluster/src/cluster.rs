@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::config::DevClusterConfig;
 use crate::kind::Kind;
 use crate::object::{Json, Object};
 use crate::registry::Registry;
 use crate::store::{Key, Store};
-use crate::{crd, object};
+use crate::{crd, faults, object};
 
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) store: Store,
     pub(crate) registry: Registry,
     pub(crate) config: DevClusterConfig,
+    pub(crate) clock: Clock,
+    pub(crate) faults: faults::State,
     /// Tells documents of this server apart from those of one that ran on the same port before.
     pub(crate) instance: String,
     /// Becomes true when the server stops.
@@ -28,6 +31,8 @@ impl Cluster {
             store: Store::new(config.watch_history),
             registry: Registry::new(),
             config,
+            clock: Clock::default(),
+            faults: faults::State::default(),
             instance: uuid::Uuid::new_v4().simple().to_string(),
             stopping: watch::Sender::new(false),
         };

@@ -14,9 +14,13 @@ pub struct DevClusterConfig {
     pub watch_history: usize,
     /// How often a watch that asked for bookmarks gets one while nothing happens. Default 60 s.
     pub bookmark_interval: Duration,
-    /// Run the stand-in workload controllers: a Deployment becomes available soon after each change,
-    /// though no pod runs. Default off.
+    /// Run stand-ins for the scheduler, the kubelet and the workload controllers: Deployments,
+    /// StatefulSets, DaemonSets and Jobs get Pods that become ready on a Node `dev`, though no container
+    /// runs. Default off.
     pub workloads: bool,
+    /// Serve `/faults`, where faults can be had over HTTP as they can from
+    /// [`DevCluster::faults`](crate::DevCluster::faults). Default off.
+    pub faults: bool,
 }
 
 impl Default for DevClusterConfig {
@@ -26,6 +30,7 @@ impl Default for DevClusterConfig {
             watch_history: 4096,
             bookmark_interval: Duration::from_secs(60),
             workloads: false,
+            faults: false,
         }
     }
 }

@@ -60,7 +60,12 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
             template(spec);
         }),
         ("apps", "DaemonSet") => object::edit(json, "spec", template),
-        ("batch", "Job") => object::edit(json, "spec", job_spec),
+        ("batch", "Job") => {
+            object::edit(json, "spec", job_spec);
+            if old.is_none() {
+                select_own_pods(json);
+            }
+        }
         ("batch", "CronJob") => object::edit(json, "spec", |spec| {
             default(spec, "concurrencyPolicy", json!("Allow"));
             default(spec, "suspend", json!(false));
@@ -122,6 +127,24 @@ fn job_spec(spec: &mut Json) {
     }
     default(spec, "parallelism", json!(1));
     template(spec);
+}
+
+/// A Job selects the Pods that carry its uid, unless it says itself what it selects.
+fn select_own_pods(json: &mut Json) {
+    if object::at(json, &["spec", "manualSelector"]) == Some(&Value::Bool(true)) {
+        return;
+    }
+    let (uid, name) = (object::uid(json).to_owned(), object::name(json).to_owned());
+    let label = "batch.kubernetes.io/controller-uid";
+    object::set(json, &["spec", "selector", "matchLabels", label], uid.clone().into());
+    for (label, value) in [
+        (label, &uid),
+        ("controller-uid", &uid),
+        ("batch.kubernetes.io/job-name", &name),
+        ("job-name", &name),
+    ] {
+        object::set(json, &["spec", "template", "metadata", "labels", label], value.clone().into());
+    }
 }
 
 fn service(json: &mut Json, old: Option<&Json>) {

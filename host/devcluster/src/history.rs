@@ -36,6 +36,8 @@ pub(crate) struct Compacted(pub(crate) u64);
 pub(crate) struct History {
     events: VecDeque<Arc<Event>>,
     compacted: u64,
+    /// What was before this version is not told any more, though nothing of it need be lost.
+    forgotten: u64,
 }
 
 impl History {
@@ -48,6 +50,21 @@ impl History {
         }
     }
 
+    /// Drops all events: they are up to this version.
+    pub(crate) fn forget(&mut self, version: u64) {
+        if let Some(last) = self.events.back() {
+            self.compacted = last.object.version;
+        }
+        self.events.clear();
+        self.forgotten = version;
+    }
+
+    /// Whether a reader may begin at a version; one that is reading already has lost only what it has
+    /// not read.
+    pub(crate) fn begins(&self, version: u64) -> Result<(), Compacted> {
+        if version < self.forgotten { Err(Compacted(self.forgotten)) } else { self.reaches(version) }
+    }
+
     /// The events after a version, oldest first, at most `max`.
     pub(crate) fn after(&self, version: u64, max: usize) -> Result<Vec<Arc<Event>>, Compacted> {
         self.reaches(version)?;
@@ -57,7 +74,7 @@ impl History {
 
     /// What each object that changed after a version was at that version (`None`: not there).
     pub(crate) fn undone(&self, version: u64) -> Result<BTreeMap<Key, Option<Arc<Object>>>, Compacted> {
-        self.reaches(version)?;
+        self.begins(version)?;
         let changed = self.events.iter().rev().take_while(|event| event.object.version > version);
         Ok(changed.map(|event| (event.key.clone(), event.previous.clone())).collect())
     }

@@ -165,18 +165,15 @@ pub(crate) fn owners(json: &Json) -> impl Iterator<Item = OwnerRef<'_>> {
     })
 }
 
-/// The current time as Kubernetes writes it: RFC 3339, UTC, whole seconds.
-pub(crate) fn now() -> String {
-    write_time(jiff::Timestamp::now())
-}
+pub(crate) use crate::clock::now;
 
 pub(crate) fn seconds_from_now(seconds: i64) -> String {
-    write_time(later(jiff::Timestamp::now(), seconds))
+    write_time(later(crate::clock::timestamp(), seconds))
 }
 
 /// So many seconds after (or before) a written time, or after now if it cannot be read.
 pub(crate) fn seconds_after(stamp: &str, seconds: i64) -> String {
-    write_time(later(stamp.parse().unwrap_or_else(|_| jiff::Timestamp::now()), seconds))
+    write_time(later(stamp.parse().unwrap_or_else(|_| crate::clock::timestamp()), seconds))
 }
 
 fn later(time: jiff::Timestamp, seconds: i64) -> jiff::Timestamp {

@@ -12,10 +12,11 @@ use tokio::task::JoinHandle;
 
 use crate::cluster::Cluster;
 use crate::config::{DevClusterConfig, DevClusterError};
+use crate::faults::Faults;
 use crate::managed::Writer;
 use crate::store::Key;
 use crate::write::{self, FieldValidation, Write};
-use crate::{collector, handler, workloads};
+use crate::{collector, faults, workloads};
 
 /// How long open requests may take to end once the server stops.
 const GRACE: Duration = Duration::from_millis(800);
@@ -50,15 +51,17 @@ impl DevCluster {
         let runs_workloads = config.workloads;
 
         let cluster = Cluster::new(config);
-        let mut controllers = vec![tokio::spawn(collector::run(cluster.clone(), cluster.store.subscribe()))];
+        let collector = collector::run(cluster.clone(), cluster.store.subscribe());
+        let mut controllers = vec![tokio::spawn(cluster.clock.scope(collector))];
         if runs_workloads {
-            controllers.push(tokio::spawn(workloads::run(cluster.clone(), cluster.store.subscribe())));
+            let workloads = workloads::run(cluster.clone(), cluster.store.subscribe());
+            controllers.push(tokio::spawn(cluster.clock.scope(workloads)));
         }
         for name in NAMESPACES {
             create_namespace(&cluster, name);
         }
 
-        let app = axum::Router::new().fallback(handler::handle).with_state(cluster.clone());
+        let app = axum::Router::new().fallback(faults::handle).with_state(cluster.clone());
         let listener = listener.tap_io(|stream| {
             // Without this a small event waits for the acknowledgement of the one before.
             if let Err(error) = stream.set_nodelay(true) {
@@ -101,6 +104,12 @@ impl DevCluster {
              wheelhouse-dev\n    namespace: default\n    user: wheelhouse-dev\nusers:\n- name: wheelhouse-dev\n  \
              user: {{}}\n"
         )
+    }
+
+    /// Has faults happen, for tests of what a client does about them.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        Faults::new(self.cluster.clone())
     }
 
     /// Stops the server: watches end, requests in flight may finish, and whatever is still open after

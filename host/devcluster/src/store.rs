@@ -202,6 +202,18 @@ impl Store {
         Ok((events, informed))
     }
 
+    /// Whether a watch may begin at a version.
+    pub(crate) fn begins(&self, storage: &str, version: u64) -> Result<(), Compacted> {
+        self.lock().resources.get(storage).map_or(Ok(()), |resource| resource.history.begins(version))
+    }
+
+    /// Forgets what happened up to now.
+    pub(crate) fn compact(&self) {
+        let mut inner = self.lock();
+        let version = inner.version;
+        inner.resources.values_mut().for_each(|resource| resource.history.forget(version));
+    }
+
     /// Changes whenever the resource does; closes when the resource is no longer served.
     pub(crate) fn wake(&self, storage: &ResourceId) -> watch::Receiver<u64> {
         self.lock().resources.entry(storage.clone()).or_default().wake.subscribe()

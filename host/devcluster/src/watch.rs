@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use crate::accept::Form;
 use crate::cluster::Cluster;
 use crate::error::ApiError;
-use crate::history::{Change, Event};
+use crate::faults::WatchState;
+use crate::history::{Change, Compacted, Event};
 use crate::kind::Kind;
 use crate::list;
 use crate::object::{self, Json, Object};
@@ -59,6 +60,11 @@ struct Watcher {
     /// The reader knows everything up to this version.
     cursor: u64,
     wake: watch::Receiver<u64>,
+    faults: watch::Receiver<WatchState>,
+    /// How often the watches of the resource had been dropped when this one began.
+    drops: u64,
+    /// The start is before what is remembered.
+    refused: Option<Compacted>,
     stopping: watch::Receiver<bool>,
     /// Wakes when the kind may have changed.
     kinds: watch::Receiver<u64>,
@@ -92,6 +98,10 @@ pub(crate) fn watch(
     } else {
         (Vec::new(), if asked == 0 { cluster.store.version() } else { asked })
     };
+    let refused = cluster.store.begins(&kind.storage, cursor).err();
+    let faults = cluster.faults.watches();
+    let drops = faults.borrow().drops(&kind.plural);
+    let clock = cluster.clock.clone();
     let now = Instant::now();
     let mut kinds = cluster.registry.changes();
     // The kind may have changed since the request found it.
@@ -109,10 +119,15 @@ pub(crate) fn watch(
         request,
         cursor,
         wake,
+        faults,
+        drops,
+        refused,
     };
-    Ok(futures::stream::unfold(watcher, |mut watcher| async move {
-        let chunk = watcher.next().await?;
-        Some((Ok(chunk), watcher))
+    Ok(futures::stream::unfold(watcher, move |mut watcher| {
+        clock.scope(async move {
+            let chunk = watcher.next().await?;
+            Some((Ok(chunk), watcher))
+        })
     }))
 }
 
@@ -132,7 +147,7 @@ impl Watcher {
     /// The next chunk of events; `None` ends the stream.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if self.is_over {
+            if self.is_over || !self.passes().await {
                 return None;
             }
             let mut chunk = BytesMut::new();
@@ -154,6 +169,20 @@ impl Watcher {
         }
     }
 
+    /// Waits while watches are silent; false if this one is dropped, or ends.
+    async fn passes(&mut self) -> bool {
+        let plural = self.kind.plural.as_str();
+        let goes_on = |faults: &WatchState| faults.drops(plural) != self.drops || !faults.is_silent(plural);
+        tokio::select! {
+            biased;
+            faults = self.faults.wait_for(goes_on) => {
+                faults.is_ok_and(|faults| faults.drops(plural) == self.drops)
+            }
+            _ = self.stopping.wait_for(|stop| *stop) => false,
+            () = tokio::time::sleep_until(self.deadline) => false,
+        }
+    }
+
     fn send_initial(&mut self, chunk: &mut BytesMut) {
         for object in self.initial.by_ref().take(BATCH) {
             if self.request.selector.matches(&view::shaped(&self.kind, &object)) {
@@ -167,10 +196,18 @@ impl Watcher {
     }
 
     fn send_events(&mut self, chunk: &mut BytesMut) {
-        match self.cluster.store.events(&self.kind.storage, self.cursor, BATCH) {
+        let events = match self.refused {
+            Some(compacted) => Err(compacted),
+            None => self.cluster.store.events(&self.kind.storage, self.cursor, BATCH),
+        };
+        match events {
             Ok((events, informed)) => {
                 for event in events {
+                    let before = chunk.len();
                     self.send_event(&event, chunk);
+                    if chunk.len() > before && self.cluster.faults.takes_duplicate(&self.kind.plural) {
+                        self.send_event(&event, chunk);
+                    }
                 }
                 self.cursor = informed;
             }
@@ -230,10 +267,20 @@ impl Watcher {
         self.next_bookmark = Instant::now() + interval;
     }
 
+    /// Keeps what changed to itself for as long as events are to be delayed.
+    async fn hold_back(&mut self) {
+        let Some(delay) = self.faults.borrow().delay(&self.kind.plural) else { return };
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            _ = self.stopping.wait_for(|stop| *stop) => self.is_over = true,
+        }
+    }
+
     /// Waits until something changes or is due.
     async fn wait(&mut self, chunk: &mut BytesMut) {
         enum Woken {
             Changed,
+            Faults,
             Closed,
             KindsChanged,
             Stopping,
@@ -243,13 +290,17 @@ impl Watcher {
         let woken = tokio::select! {
             changed = self.wake.changed() => if changed.is_ok() { Woken::Changed } else { Woken::Closed },
             changed = self.kinds.changed() => if changed.is_ok() { Woken::KindsChanged } else { Woken::Closed },
+            // The cluster has the other end.
+            _ = self.faults.changed() => Woken::Faults,
             _ = self.stopping.wait_for(|stop| *stop) => Woken::Stopping,
             () = tokio::time::sleep_until(self.deadline) => Woken::Deadline,
             () = tokio::time::sleep_until(self.next_bookmark), if self.request.bookmarks => Woken::Bookmark,
         };
         match woken {
-            Woken::Changed => {}
             Woken::KindsChanged if self.cluster.registry.still_serves(&self.kind) => {}
+            Woken::Changed => self.hold_back().await,
+            // They are looked at before anything is sent.
+            Woken::Faults => {}
             Woken::Bookmark => self.send_bookmark(false, chunk),
             Woken::Stopping => self.is_over = true,
             Woken::Deadline => {

@@ -100,7 +100,7 @@ pub(super) fn since(json: &Json, path: &[&str], absent: &str) -> Value {
 /// How long ago a time was, as kubectl writes it: `45s`, `5m10s`, `3h`, `12d`.
 pub(super) fn age_of(stamp: &str) -> String {
     let Ok(then) = stamp.parse::<jiff::Timestamp>() else { return "<unknown>".to_owned() };
-    human(jiff::Timestamp::now().as_second().saturating_sub(then.as_second()).max(0))
+    human(crate::clock::timestamp().as_second().saturating_sub(then.as_second()).max(0))
 }
 
 pub(super) fn human(seconds: i64) -> String {

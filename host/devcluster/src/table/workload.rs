@@ -67,8 +67,9 @@ pub(super) fn job(json: &Json, age: Value) -> Vec<Value> {
         None => format!("{done}/1"),
     };
     let start = object::text(json, &["status", "startTime"]).parse::<jiff::Timestamp>().ok();
-    let end =
-        object::text(json, &["status", "completionTime"]).parse().unwrap_or_else(|_| jiff::Timestamp::now());
+    let end = object::text(json, &["status", "completionTime"])
+        .parse()
+        .unwrap_or_else(|_| crate::clock::timestamp());
     let duration = start.map(|start| human(end.as_second().saturating_sub(start.as_second()).max(0)));
     let cells = vec![json!(job_status(json)), json!(completions), json!(duration.unwrap_or_default()), age];
     with_pods(json, cells)

@@ -8,6 +8,7 @@
     reason = "what a test's support cannot do fails the test"
 )]
 
+mod foreign;
 mod support;
 
 mod answers;
@@ -16,6 +17,7 @@ mod cel;
 mod custom_resources;
 mod deletes;
 mod discovery;
+mod faults;
 mod formats;
 mod garbage;
 mod immutable;
@@ -32,4 +34,5 @@ mod structural;
 mod tables;
 mod updates;
 mod watches;
+mod workload_kinds;
 mod workloads;

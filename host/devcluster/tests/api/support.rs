@@ -1,5 +1,6 @@
-//! A cluster per test, and a client that sees raw status codes and JSON.
+//! A cluster per test (or a part of a foreign one: see `foreign`), and a client that sees raw status codes and JSON.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{AsyncBufReadExt, StreamExt, stream::BoxStream};
@@ -7,11 +8,33 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use wheelhouse_devcluster::{DevCluster, DevClusterConfig};
 
+use crate::foreign::{self, Sandbox};
+
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Server {
-    pub(crate) cluster: DevCluster,
+    pub(crate) cluster: Embedded,
     pub(crate) client: kube::Client,
+    sandbox: Option<Arc<Sandbox>>,
+}
+
+/// The embedded server of a test that has one.
+pub(crate) struct Embedded(Option<DevCluster>);
+
+const NOT_LISTED: &str = "a test that needs the embedded server is to be listed in foreign.rs";
+
+impl std::ops::Deref for Embedded {
+    type Target = DevCluster;
+
+    fn deref(&self) -> &DevCluster {
+        self.0.as_ref().expect(NOT_LISTED)
+    }
+}
+
+impl Embedded {
+    pub(crate) async fn shutdown(self) {
+        self.0.expect(NOT_LISTED).shutdown().await;
+    }
 }
 
 pub(crate) struct Answer {
@@ -43,15 +66,28 @@ impl Answer {
 }
 
 pub(crate) async fn start() -> Server {
-    start_with(DevClusterConfig::default()).await
+    let Some(file) = foreign::kubeconfig() else { return embedded(DevClusterConfig::default()).await };
+    let (sandbox, config) = Sandbox::new(file).await;
+    let client = kube::Client::try_from(config).unwrap();
+    Server { client, cluster: Embedded(None), sandbox: Some(Arc::new(sandbox)) }
 }
 
+/// What only the embedded server can be asked for.
 pub(crate) async fn start_with(config: DevClusterConfig) -> Server {
+    assert!(foreign::kubeconfig().is_none(), "{NOT_LISTED}");
+    embedded(config).await
+}
+
+async fn embedded(config: DevClusterConfig) -> Server {
     let cluster = DevCluster::start(config).await.unwrap();
     let mut config = kube::Config::new(cluster.url().parse().unwrap());
     // The tests are to see every refusal.
     config.default_retry = false;
-    Server { client: kube::Client::try_from(config).unwrap(), cluster }
+    Server {
+        client: kube::Client::try_from(config).unwrap(),
+        cluster: Embedded(Some(cluster)),
+        sandbox: None,
+    }
 }
 
 impl Server {
@@ -62,17 +98,24 @@ impl Server {
         headers: &[(&str, &str)],
         body: impl Into<Vec<u8>>,
     ) -> Answer {
-        let mut request = http::Request::builder().method(method).uri(path);
+        let mut request = http::Request::builder().method(method).uri(self.outward(path));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Body::from(body.into())).unwrap();
+        let mut body: Vec<u8> = body.into();
+        // What is no text names nothing.
+        if let Ok(text) = std::str::from_utf8(&body) {
+            body = self.outward(text).into_bytes();
+        }
+        let request = request.body(Body::from(body)).unwrap();
         let response = tokio::time::timeout(DEADLINE, self.client.send(request)).await.unwrap().unwrap();
         let code = response.status().as_u16();
         let warnings =
             response.headers().get_all("warning").iter().map(|v| v.to_str().unwrap().to_owned()).collect();
         let bytes = response.into_body().collect_bytes().await.unwrap();
-        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
+        let text = String::from_utf8_lossy(&bytes);
+        let text = self.sandbox.as_ref().map_or(text.to_string(), |sandbox| sandbox.inward(&text));
+        let body = serde_json::from_str(&text).unwrap_or_else(|_| json!(text));
         Answer { code, body, warnings }
     }
 
@@ -115,16 +158,24 @@ impl Server {
         self.post(CONFIG_MAPS, config_map(name, data)).await.ok()
     }
 
+    fn outward(&self, text: &str) -> String {
+        self.sandbox.as_ref().map_or_else(|| text.to_owned(), |sandbox| sandbox.outward(text))
+    }
+
     pub(crate) async fn watch(&self, path: &str) -> Watch {
-        let request = http::Request::builder().uri(path).body(Vec::new()).unwrap();
+        let request = http::Request::builder().uri(self.outward(path)).body(Vec::new()).unwrap();
         let reader = self.client.request_stream(request).await.unwrap();
-        Watch { lines: reader.lines().boxed() }
+        Watch { lines: reader.lines().boxed(), sandbox: self.sandbox.clone() }
     }
 
     pub(crate) async fn watch_as(&self, path: &str, accept: &str) -> Watch {
-        let request = http::Request::builder().uri(path).header("accept", accept).body(Vec::new()).unwrap();
+        let request = http::Request::builder()
+            .uri(self.outward(path))
+            .header("accept", accept)
+            .body(Vec::new())
+            .unwrap();
         let reader = self.client.request_stream(request).await.unwrap();
-        Watch { lines: reader.lines().boxed() }
+        Watch { lines: reader.lines().boxed(), sandbox: self.sandbox.clone() }
     }
 
     /// Asks again until the answer is as it should be.
@@ -152,13 +203,16 @@ impl Server {
 
 pub(crate) struct Watch {
     lines: BoxStream<'static, std::io::Result<String>>,
+    sandbox: Option<Arc<Sandbox>>,
 }
 
 impl Watch {
     /// The next event; `None` when the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         let line = tokio::time::timeout(DEADLINE, self.lines.next()).await.expect("an event in time")?;
-        Some(serde_json::from_str(&line.unwrap()).unwrap())
+        let line = line.unwrap();
+        let line = self.sandbox.as_ref().map_or(line.clone(), |sandbox| sandbox.inward(&line));
+        Some(serde_json::from_str(&line).unwrap())
     }
 
     /// Type and name of the next event.

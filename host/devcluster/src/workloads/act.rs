@@ -1,0 +1,143 @@
+//! The writes of the stand-ins: made as any client's, under the names that the real controllers have, so
+//! that managed fields, generations and versions come out as they do in a cluster.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::delete::{self, DeleteOptions};
+use crate::error::ApiError;
+use crate::managed::Writer;
+use crate::object::{self, Json, Object};
+use crate::store::{Key, Place};
+use crate::write::{self, FieldValidation, Write};
+
+pub(super) const CONTROLLER: &str = "kube-controller-manager";
+
+/// An object that is looked at, as it was when the look began.
+pub(super) struct Subject<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) place: &'a Place,
+    pub(super) json: &'a Json,
+}
+
+impl Subject<'_> {
+    pub(super) fn namespace(&self) -> &str {
+        &self.place.1.namespace
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.place.1.name
+    }
+
+    pub(super) fn uid(&self) -> &str {
+        object::uid(self.json)
+    }
+
+    pub(super) fn generation(&self) -> Value {
+        object::meta(self.json, "generation").cloned().unwrap_or_else(|| json!(1))
+    }
+
+    /// `spec.replicas`, as defaulted.
+    pub(super) fn replicas(&self) -> i64 {
+        number(self.json, &["spec", "replicas"], 1)
+    }
+
+    /// Replaces the status, if it is another one.
+    pub(super) fn set_status(&self, manager: &str, status: Json) {
+        let status = Value::Object(status);
+        if self.json.get("status") == Some(&status) {
+            return;
+        }
+        change(self.cluster, self.place, self.uid(), (manager, "status"), |json| {
+            json.insert("status".to_owned(), status.clone());
+        });
+    }
+
+    /// Edits everything but the status.
+    pub(super) fn edit(&self, edit: impl Fn(&mut Json)) {
+        change(self.cluster, self.place, self.uid(), (CONTROLLER, ""), edit);
+    }
+
+    /// Creates a dependent in the subject's namespace.
+    pub(super) fn create(&self, storage: &str, mut dependent: Json) -> Result<Arc<Object>, ApiError> {
+        let owner = self.reference();
+        object::edit_meta(&mut dependent, |meta| {
+            meta.insert("ownerReferences".to_owned(), json!([owner]));
+        });
+        let key = Key::new(self.namespace(), object::name(&dependent));
+        let write = write_of(self.cluster, storage, key, (CONTROLLER, ""))?;
+        write::create(self.cluster, &write, dependent).map(|written| written.object)
+    }
+
+    /// Creates a dependent; why that fails is nobody's business but the log's: a later event tries again.
+    pub(super) fn try_create(&self, storage: &str, dependent: Json) {
+        if let Err(error) = self.create(storage, dependent) {
+            tracing::debug!(%error, storage, owner = self.name(), "not created");
+        }
+    }
+
+    /// The owner reference that a dependent of the subject has.
+    pub(super) fn reference(&self) -> Value {
+        json!({ "apiVersion": object::text(self.json, &["apiVersion"]),
+            "kind": object::text(self.json, &["kind"]), "name": self.name(), "uid": self.uid(),
+            "controller": true, "blockOwnerDeletion": true })
+    }
+
+    /// Deletes an object that is still the one that was looked at.
+    pub(super) fn delete(&self, storage: &str, json: &Json) {
+        let Some(kind) = self.cluster.kind_of(storage) else { return };
+        let options = DeleteOptions { uid: Some(object::uid(json).to_owned()), ..DeleteOptions::default() };
+        if let Err(error) = delete::delete(self.cluster, &kind, &Key::of(json), &options) {
+            tracing::debug!(%error, storage, name = object::name(json), "not deleted");
+        }
+    }
+}
+
+/// The number at a path, or what it is by default.
+pub(super) fn number(json: &Json, path: &[&str], default: i64) -> i64 {
+    object::at(json, path).and_then(Value::as_i64).unwrap_or(default)
+}
+
+/// How many of something there are, as it is written into a status.
+pub(super) fn count<T>(items: impl Iterator<Item = T>) -> i64 {
+    i64::try_from(items.count()).unwrap_or(i64::MAX)
+}
+
+/// Edits an object as a manager, unless it has been replaced by another one.
+pub(super) fn change(
+    cluster: &Cluster,
+    (storage, key): &Place,
+    uid: &str,
+    writer: (&str, &str),
+    edit: impl Fn(&mut Json),
+) {
+    let result = write_of(cluster, storage, key.clone(), writer).and_then(|write| {
+        write::change(cluster, &write, |current| {
+            let mut json = current.clone();
+            if object::uid(current) == uid {
+                edit(&mut json);
+            }
+            Ok(json)
+        })
+    });
+    if let Err(error) = result {
+        tracing::debug!(%error, storage = &**storage, name = key.name, "not changed");
+    }
+}
+
+fn write_of(
+    cluster: &Cluster,
+    storage: &str,
+    key: Key,
+    (manager, subresource): (&str, &str),
+) -> Result<Write, ApiError> {
+    Ok(Write {
+        kind: cluster.kind_of(storage).ok_or_else(ApiError::no_such_path)?,
+        key,
+        writer: Writer { manager: manager.to_owned(), subresource: subresource.to_owned() },
+        dry_run: false,
+        validation: FieldValidation::Ignore,
+    })
+}

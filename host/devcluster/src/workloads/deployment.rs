@@ -1,0 +1,184 @@
+//! Deployments: a ReplicaSet for each template, a rollout from one to the next, and their status.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::act::{self, CONTROLLER, Subject};
+use super::rollout::{self, recreates, reported, spec_replicas, sum};
+use super::template::{self, HASH_LABEL};
+use super::{REPLICA_SETS, claim, revision, status};
+use crate::object::{self, Json, Object};
+use crate::store::{Key, Place};
+
+pub(super) fn reconcile(deployment: &Subject<'_>) {
+    let (new, old) = sets(deployment);
+    if object::at(deployment.json, &["spec", "paused"]) == Some(&Value::Bool(true)) {
+        scale_paused(deployment, new.as_ref(), &old);
+        return report(deployment, false);
+    }
+    let is_created = match &new {
+        Some(new) => {
+            number(deployment, new, &old);
+            rollout::step(deployment, new, &old);
+            false
+        }
+        None => create(deployment, &old),
+    };
+    report(deployment, is_created);
+}
+
+/// The ReplicaSet of the current template, and those of earlier ones.
+fn sets(deployment: &Subject<'_>) -> (Option<Arc<Object>>, Vec<Arc<Object>>) {
+    let mut sets = claim::claim(deployment, REPLICA_SETS);
+    let wanted = template::of(deployment.json);
+    let found = sets.iter().position(|set| without_hash(template::of(&set.json)) == wanted);
+    (found.map(|index| sets.remove(index)), sets)
+}
+
+fn without_hash(mut template: Value) -> Value {
+    if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+        labels.remove(HASH_LABEL);
+    }
+    template
+}
+
+/// Adds the ReplicaSet of the current template; tells whether there is one now.
+fn create(deployment: &Subject<'_>, old: &[Arc<Object>]) -> bool {
+    let collisions = act::number(deployment.json, &["status", "collisionCount"], 0);
+    let template = template::of(deployment.json);
+    let hash = template::hash(&template, collisions);
+    let replicas = match recreates(deployment) && !old.is_empty() {
+        true => 0,
+        false => rollout::next_replicas(deployment, 0, sum(old, spec_replicas)),
+    };
+    let mut set = Json::new();
+    set.insert("apiVersion".to_owned(), "apps/v1".into());
+    set.insert("kind".to_owned(), "ReplicaSet".into());
+    let labels = template.pointer("/metadata/labels").cloned().unwrap_or_else(|| json!({}));
+    let name = format!("{}-{hash}", deployment.name());
+    set.insert("metadata".to_owned(), json!({ "name": name, "labels": labels }));
+    let selector = object::at(deployment.json, &["spec", "selector"]).cloned().unwrap_or_default();
+    set.insert(
+        "spec".to_owned(),
+        json!({ "replicas": replicas, "selector": selector, "template": template }),
+    );
+    for path in [
+        &["metadata", "labels", HASH_LABEL][..],
+        &["spec", "selector", "matchLabels", HASH_LABEL],
+        &["spec", "template", "metadata", "labels", HASH_LABEL],
+    ] {
+        object::set(&mut set, path, hash.clone().into());
+    }
+    if let Some(seconds) = object::at(deployment.json, &["spec", "minReadySeconds"]) {
+        object::set(&mut set, &["spec", "minReadySeconds"], seconds.clone());
+    }
+    let revision = revision::next(old);
+    let bounds = rollout::bounds(deployment);
+    revision::annotate(&mut set, deployment.json, revision, (bounds.wanted, bounds.at_most));
+    match deployment.create(REPLICA_SETS, set) {
+        Ok(_) => {
+            revision::publish(deployment, revision);
+            true
+        }
+        // The name is that of another template, or of a Deployment that is gone: the next one is free.
+        Err(error) if error.reason == "AlreadyExists" => {
+            let uid = deployment.uid();
+            act::change(deployment.cluster, deployment.place, uid, (CONTROLLER, "status"), |json| {
+                object::set(json, &["status", "collisionCount"], collisions.saturating_add(1).into());
+            });
+            false
+        }
+        Err(error) => {
+            tracing::debug!(%error, deployment = deployment.name(), "no replica set");
+            false
+        }
+    }
+}
+
+/// Gives the current ReplicaSet the highest revision, and the annotations of the Deployment.
+fn number(deployment: &Subject<'_>, new: &Arc<Object>, old: &[Arc<Object>]) {
+    let revision = revision::next(old).max(revision::of(&new.json));
+    let bounds = rollout::bounds(deployment);
+    let place: Place = (REPLICA_SETS.into(), Key::of(&new.json));
+    act::change(deployment.cluster, &place, object::uid(&new.json), (CONTROLLER, ""), |set| {
+        revision::annotate(set, deployment.json, revision, (bounds.wanted, bounds.at_most));
+    });
+    revision::publish(deployment, revision);
+}
+
+/// A paused Deployment rolls nothing out, but can be scaled.
+fn scale_paused(deployment: &Subject<'_>, new: Option<&Arc<Object>>, old: &[Arc<Object>]) {
+    let mut active = old.iter().chain(new).filter(|set| spec_replicas(set) > 0);
+    match (active.next(), active.next()) {
+        (Some(only), None) => rollout::scale(deployment, only, deployment.replicas()),
+        (None, _) => {
+            if let Some(set) = new.or(old.last()) {
+                rollout::scale(deployment, set, deployment.replicas());
+            }
+        }
+        (Some(_), Some(_)) => {}
+    }
+}
+
+fn report(deployment: &Subject<'_>, is_created: bool) {
+    // What this step wrote is to be seen, but for what somebody else made of the Deployment since.
+    let Some(current) = deployment.cluster.store.get(&deployment.place.0, &deployment.place.1) else {
+        return;
+    };
+    if object::uid(&current.json) != deployment.uid() {
+        return;
+    }
+    let (new, old) = sets(deployment);
+    let all = || new.iter().chain(&old);
+    let wanted = deployment.replicas();
+    let total = sum(all(), |set| reported(set, "replicas"));
+    let updated = sum(&new, |set| reported(set, "replicas"));
+    let available = sum(all(), |set| reported(set, "availableReplicas"));
+    let specified = sum(all(), spec_replicas);
+    let mut result = Json::new();
+    result.insert("observedGeneration".to_owned(), deployment.generation());
+    status::counts(
+        &mut result,
+        &[
+            ("replicas", total),
+            ("updatedReplicas", updated),
+            ("readyReplicas", sum(all(), |set| reported(set, "readyReplicas"))),
+            ("availableReplicas", available),
+            ("unavailableReplicas", specified.saturating_sub(available).max(0)),
+            ("collisionCount", act::number(&current.json, &["status", "collisionCount"], 0)),
+        ],
+    );
+    let is_complete = new.is_some() && updated == wanted && total == wanted && available == wanted;
+    let name = new.as_ref().map(|set| object::name(&set.json)).unwrap_or_default();
+    let (ends, continues, begins) = (
+        format!("ReplicaSet \"{name}\" has successfully progressed."),
+        format!("ReplicaSet \"{name}\" is progressing."),
+        format!("Created new replica set \"{name}\""),
+    );
+    let available_condition = match available >= rollout::bounds(deployment).available_at_least {
+        true => ("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability."),
+        false => (
+            "Available",
+            "False",
+            "MinimumReplicasUnavailable",
+            "Deployment does not have minimum availability.",
+        ),
+    };
+    let is_paused = object::at(deployment.json, &["spec", "paused"]) == Some(&Value::Bool(true));
+    let progressing = match (is_paused, is_complete, is_created) {
+        (true, ..) => Some(("Progressing", "Unknown", "DeploymentPaused", "Deployment is paused")),
+        (_, true, _) => Some(("Progressing", "True", "NewReplicaSetAvailable", ends.as_str())),
+        (_, _, true) => Some(("Progressing", "True", "NewReplicaSetCreated", begins.as_str())),
+        _ if new.is_none() => None,
+        _ => Some(("Progressing", "True", "ReplicaSetUpdated", continues.as_str())),
+    };
+    let wanted_conditions: Vec<status::Wanted<'_>> =
+        [Some(available_condition), progressing].into_iter().flatten().collect();
+    result.insert("conditions".to_owned(), status::conditions(&current.json, &wanted_conditions, true));
+    let subject = Subject { json: &current.json, ..*deployment };
+    subject.set_status(CONTROLLER, result);
+    if is_complete {
+        revision::clean_up(deployment, &old);
+    }
+}

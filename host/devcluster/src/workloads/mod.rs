@@ -1,0 +1,143 @@
+//! Stand-ins for the scheduler, the kubelet and the workload controllers, opt-in: no container runs, but
+//! the objects go through the states that they have in a healthy cluster, each state in a write of its
+//! own, so that an operator's readiness logic can be seen at work.
+//!
+//! Deployments, ReplicaSets, StatefulSets, DaemonSets and Jobs get their Pods; a Pod that a controller
+//! owns is placed on the only Node, `dev`, and becomes ready there. A Pod that somebody made by hand is
+//! run if it names that node, and is otherwise left to whoever made it. CronJobs and
+//! ReplicationControllers are left alone, and nothing takes time: `minReadySeconds`,
+//! `progressDeadlineSeconds` and `ttlSecondsAfterFinished` have no effect.
+
+mod act;
+mod claim;
+mod daemon_set;
+mod deployment;
+mod job;
+mod node;
+mod pods;
+mod replica_set;
+mod revision;
+mod rollout;
+mod selector;
+mod stateful_set;
+mod status;
+mod template;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::cluster::Cluster;
+use crate::delete;
+use crate::history::{Change, Event};
+use crate::object::{self, Json};
+use crate::store::{Extent, Place};
+
+const PODS: &str = "pods";
+const DEPLOYMENTS: &str = "deployments.apps";
+const REPLICA_SETS: &str = "replicasets.apps";
+const STATEFUL_SETS: &str = "statefulsets.apps";
+const DAEMON_SETS: &str = "daemonsets.apps";
+const JOBS: &str = "jobs.batch";
+/// What owns Pods, and may adopt one.
+const POD_OWNERS: &[&str] = &[REPLICA_SETS, STATEFUL_SETS, DAEMON_SETS, JOBS];
+
+/// Works until the cluster is dropped or stops.
+pub(crate) async fn run(cluster: Arc<Cluster>, mut events: UnboundedReceiver<Arc<Event>>) {
+    let mut stopping = cluster.stopping.subscribe();
+    node::register(&cluster);
+    loop {
+        let first = tokio::select! {
+            event = events.recv() => event,
+            _ = stopping.wait_for(|stop| *stop) => None,
+        };
+        let Some(first) = first else { return };
+        // What happened together is looked at once: a hundred new Pods are one change of their owner.
+        let mut queue = Queue::default();
+        queue.add(&cluster, &first);
+        while let Ok(event) = events.try_recv() {
+            queue.add(&cluster, &event);
+        }
+        for place in &queue.places {
+            reconcile(&cluster, place);
+        }
+    }
+}
+
+/// What is to be looked at, each place once, in the order in which it came up.
+#[derive(Default)]
+struct Queue {
+    places: Vec<Place>,
+    known: HashSet<Place>,
+}
+
+impl Queue {
+    fn push(&mut self, place: Place) {
+        if self.known.insert(place.clone()) {
+            self.places.push(place);
+        }
+    }
+
+    fn add(&mut self, cluster: &Cluster, event: &Event) {
+        if !is_ours(&event.storage) {
+            return;
+        }
+        if event.change != Change::Deleted {
+            self.push((event.storage.clone(), event.key.clone()));
+        }
+        let states = event.previous.iter().map(|previous| &previous.json).chain([&event.object.json]);
+        for json in states {
+            match claim::controller(json) {
+                Some(uid) => {
+                    if let Some((place, _)) = cluster.store.by_uid(uid) {
+                        self.push(place);
+                    }
+                }
+                None => self.add_adopters(cluster, event, json),
+            }
+        }
+    }
+
+    /// An object that nobody controls may be just what somebody's selector looks for.
+    fn add_adopters(&mut self, cluster: &Cluster, event: &Event, json: &Json) {
+        let adopters: &[&str] = match &*event.storage {
+            PODS => POD_OWNERS,
+            REPLICA_SETS => &[DEPLOYMENTS],
+            _ => return,
+        };
+        for storage in adopters {
+            let extent = Extent { namespace: Some(object::namespace(json)), ..Extent::default() };
+            let Ok(snapshot) = cluster.store.snapshot(storage, extent) else { continue };
+            for owner in snapshot.objects.iter().filter(|owner| selector::selects(&owner.json, json)) {
+                self.push(((*storage).into(), crate::store::Key::of(&owner.json)));
+            }
+        }
+    }
+}
+
+fn is_ours(storage: &str) -> bool {
+    storage == PODS || storage == DEPLOYMENTS || POD_OWNERS.contains(&storage)
+}
+
+/// Brings an object one step closer to what it should be; the events of that bring the next step.
+fn reconcile(cluster: &Cluster, place: &Place) {
+    let Some(object) = cluster.store.get(&place.0, &place.1) else { return };
+    // What is being deleted is the garbage collector's; a Pod is first the kubelet's, whatever its node is called.
+    if object::is_deleting(&object.json) {
+        if &*place.0 == PODS && delete::grace_of(&object.json) > 0 {
+            pods::end(cluster, &place.1, &object.json);
+        }
+        return;
+    }
+    let subject = act::Subject { cluster, place, json: &object.json };
+    match &*place.0 {
+        PODS => pods::reconcile(&subject),
+        DEPLOYMENTS => deployment::reconcile(&subject),
+        REPLICA_SETS => replica_set::reconcile(&subject),
+        STATEFUL_SETS => stateful_set::reconcile(&subject),
+        DAEMON_SETS => daemon_set::reconcile(&subject),
+        JOBS => job::reconcile(&subject),
+        _ => {}
+    }
+}

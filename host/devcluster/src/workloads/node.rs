@@ -1,0 +1,82 @@
+//! The only Node: there for Pods to have a place.
+
+use serde_json::{Value, json};
+
+use super::act;
+use crate::cluster::Cluster;
+use crate::managed::Writer;
+use crate::object::{self, Json};
+use crate::store::{Key, Place};
+use crate::write::{self, FieldValidation, Write};
+
+pub(super) const NAME: &str = "dev";
+pub(super) const ADDRESS: &str = "192.0.2.1";
+const NODES: &str = "nodes";
+const KUBELET: &str = "kubelet";
+
+/// Adds the Node, and says that it is ready.
+pub(super) fn register(cluster: &Cluster) {
+    let Some(kind) = cluster.kind_of(NODES) else { return };
+    let place: Place = (NODES.into(), Key::new("", NAME));
+    let write = Write {
+        kind,
+        key: place.1.clone(),
+        writer: Writer { manager: KUBELET.to_owned(), subresource: String::new() },
+        dry_run: false,
+        validation: FieldValidation::Ignore,
+    };
+    let node = json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": { "name": NAME, "labels": labels() },
+        "spec": { "podCIDR": "10.244.0.0/16", "podCIDRs": ["10.244.0.0/16"] },
+    });
+    let created = write::create(cluster, &write, node.as_object().cloned().unwrap_or_default());
+    match created {
+        Ok(node) => {
+            act::change(cluster, &place, object::uid(&node.object.json), (KUBELET, "status"), |json| {
+                json.insert("status".to_owned(), status());
+            })
+        }
+        Err(error) => tracing::error!(%error, "cannot add the node"),
+    }
+}
+
+/// Whether Pods of a template may run on the Node, as far as their node selector says.
+pub(super) fn suits(json: &Json) -> bool {
+    let wanted = object::at(json, &["spec", "template", "spec", "nodeSelector"]).and_then(Value::as_object);
+    let labels = labels();
+    wanted.into_iter().flatten().all(|(label, value)| labels.get(label) == Some(value))
+}
+
+fn labels() -> Value {
+    json!({ "kubernetes.io/hostname": NAME, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
+        "beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": "amd64" })
+}
+
+fn status() -> Value {
+    let now = object::now();
+    let condition = |of_type: &str, status: &str, reason: &str, message: &str| {
+        json!({ "type": of_type, "status": status, "reason": reason, "message": message,
+            "lastHeartbeatTime": now, "lastTransitionTime": now })
+    };
+    let resources = json!({ "cpu": "64", "memory": "256Gi", "ephemeral-storage": "1Ti", "pods": "10000" });
+    json!({
+        "capacity": resources, "allocatable": resources,
+        "addresses": [
+            { "type": "InternalIP", "address": ADDRESS }, { "type": "Hostname", "address": NAME },
+        ],
+        "conditions": [
+            condition("MemoryPressure", "False", "KubeletHasSufficientMemory",
+                "kubelet has sufficient memory available"),
+            condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+            condition("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+            condition("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+        ],
+        "daemonEndpoints": { "kubeletEndpoint": { "Port": 10250 } },
+        "nodeInfo": {
+            "architecture": "amd64", "operatingSystem": "linux", "osImage": "Wheelhouse development cluster",
+            "kubeletVersion": "v1.32.0", "kubeProxyVersion": "v1.32.0", "kernelVersion": "none",
+            "containerRuntimeVersion": "none://0", "machineID": "", "systemUUID": "", "bootID": "",
+        },
+    })
+}

@@ -1,0 +1,208 @@
+//! The scheduler and the kubelet: a Pod is placed, prepared, started, ready, and if it is a Job's, done.
+//! Each state is a write of its own. What somebody else makes of a Pod that is ready is left as it is.
+
+use serde_json::{Value, json};
+
+use super::act::{self, Subject};
+use super::{JOBS, claim, node, status};
+use crate::cluster::Cluster;
+use crate::delete::{self, DeleteOptions};
+use crate::object::{self, Json};
+use crate::store::Key;
+
+const KUBELET: &str = "kubelet";
+
+pub(super) fn reconcile(pod: &Subject<'_>) {
+    let json = pod.json;
+    match object::text(json, &["spec", "nodeName"]) {
+        "" if is_to_be_placed(json) => {
+            act::change(pod.cluster, pod.place, pod.uid(), ("kube-scheduler", "binding"), |json| {
+                object::set(json, &["spec", "nodeName"], node::NAME.into());
+            });
+        }
+        node::NAME => {
+            if let Some(status) = next_status(pod) {
+                pod.set_status(KUBELET, status);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Somebody controls it, and nothing asks to wait.
+fn is_to_be_placed(json: &Json) -> bool {
+    let gates = object::at(json, &["spec", "schedulingGates"]).and_then(Value::as_array);
+    let scheduler = object::text(json, &["spec", "schedulerName"]);
+    claim::controller(json).is_some()
+        && gates.is_none_or(Vec::is_empty)
+        && matches!(scheduler, "" | "default-scheduler")
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Creating,
+    Started,
+    Ready,
+    Completed,
+}
+
+/// The status after the one that the Pod has.
+fn next_status(pod: &Subject<'_>) -> Option<Json> {
+    let state = match object::text(pod.json, &["status", "phase"]) {
+        "" | "Pending" if object::text(pod.json, &["status", "startTime"]).is_empty() => State::Creating,
+        "" | "Pending" => State::Started,
+        "Running" if !are_started(pod.json) => State::Ready,
+        "Running" if is_of_job(pod) => State::Completed,
+        _ => return None,
+    };
+    Some(status_in(pod.json, state))
+}
+
+fn are_started(json: &Json) -> bool {
+    let statuses = object::at(json, &["status", "containerStatuses"]).and_then(Value::as_array);
+    let is_waiting = |status: &Value| status.get("started") == Some(&Value::Bool(false));
+    !statuses.into_iter().flatten().any(is_waiting)
+}
+
+fn is_of_job(pod: &Subject<'_>) -> bool {
+    let owner = claim::controller(pod.json).and_then(|uid| pod.cluster.store.by_uid(uid));
+    owner.is_some_and(|((storage, _), _)| &*storage == JOBS)
+}
+
+fn status_in(json: &Json, state: State) -> Json {
+    let mut new = match json.get("status") {
+        Some(Value::Object(status)) => status.clone(),
+        _ => Json::new(),
+    };
+    let containers: Vec<&Value> = containers(json, "containers").collect();
+    let names: Vec<&str> = containers.iter().filter_map(|container| text(container, "name")).collect();
+    let unready = format!("containers with unready status: [{}]", names.join(" "));
+    let (status, reason, message) = match state {
+        State::Creating | State::Started => ("False", "ContainersNotReady", unready.as_str()),
+        State::Ready => ("True", "", ""),
+        State::Completed => ("False", "PodCompleted", ""),
+    };
+    let initialized = if state == State::Completed { "PodCompleted" } else { "" };
+    let conditions = status::conditions(
+        json,
+        &[
+            (
+                "PodReadyToStartContainers",
+                if state == State::Started || state == State::Ready { "True" } else { "False" },
+                "",
+                "",
+            ),
+            ("Initialized", "True", initialized, ""),
+            ("Ready", status, reason, message),
+            ("ContainersReady", status, reason, message),
+            ("PodScheduled", "True", "", ""),
+        ],
+        false,
+    );
+    let phase = match state {
+        State::Creating => "Pending",
+        State::Started | State::Ready => "Running",
+        State::Completed => "Succeeded",
+    };
+    new.insert("phase".to_owned(), phase.into());
+    new.insert("conditions".to_owned(), conditions);
+    new.insert("hostIP".to_owned(), node::ADDRESS.into());
+    new.insert("hostIPs".to_owned(), json!([{ "ip": node::ADDRESS }]));
+    new.insert("qosClass".to_owned(), qos_class(json).into());
+    if state == State::Creating {
+        new.insert("startTime".to_owned(), object::now().into());
+    } else {
+        let address = address(object::uid(json));
+        new.insert("podIPs".to_owned(), json!([{ "ip": address }]));
+        new.insert("podIP".to_owned(), address.into());
+    }
+    let statuses = containers.iter().map(|container| container_status(json, container, state)).collect();
+    new.insert("containerStatuses".to_owned(), Value::Array(statuses));
+    let before: Vec<Value> = self::containers(json, "initContainers")
+        .map(|container| {
+            let state = if state == State::Creating { state } else { State::Completed };
+            let mut status = container_status(json, container, state);
+            if let (State::Completed, Some(status)) = (state, status.as_object_mut()) {
+                status.insert("ready".to_owned(), true.into());
+            }
+            status
+        })
+        .collect();
+    if !before.is_empty() {
+        new.insert("initContainerStatuses".to_owned(), Value::Array(before));
+    }
+    new
+}
+
+fn containers<'a>(json: &'a Json, field: &str) -> impl Iterator<Item = &'a Value> {
+    object::at(json, &["spec", field]).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
+    value.get(field).and_then(Value::as_str)
+}
+
+fn container_status(json: &Json, container: &Value, state: State) -> Value {
+    let name = text(container, "name").unwrap_or_default();
+    let image = text(container, "image").unwrap_or_default();
+    let id = format!("none://{}/{name}", object::uid(json));
+    let now = object::now();
+    let since = object::at(json, &["status", "startTime"]).cloned().unwrap_or_else(|| now.clone().into());
+    let detail = match state {
+        State::Creating => json!({ "waiting": { "reason": "ContainerCreating" } }),
+        State::Started | State::Ready => json!({ "running": { "startedAt": since } }),
+        State::Completed => json!({ "terminated": { "exitCode": 0, "reason": "Completed", "containerID": id,
+            "startedAt": since, "finishedAt": now } }),
+    };
+    let mut status = json!({ "name": name, "image": image, "imageID": "", "restartCount": 0, "lastState": {},
+        "ready": state == State::Ready, "started": state == State::Ready, "state": detail });
+    if let (true, Some(status)) = (state != State::Creating, status.as_object_mut()) {
+        status.insert("containerID".to_owned(), id.into());
+    }
+    status
+}
+
+/// Guaranteed if each container is limited to what it requests, BestEffort if none asks for anything.
+pub(super) fn qos_class(json: &Json) -> &'static str {
+    let all: Vec<&Value> = containers(json, "containers").chain(containers(json, "initContainers")).collect();
+    let amount = |container: &Value, kind: &str, resource: &str| {
+        container.pointer(&format!("/resources/{kind}/{resource}")).cloned()
+    };
+    let resources = ["cpu", "memory"];
+    let asks = |container: &&Value| {
+        ["requests", "limits"]
+            .iter()
+            .any(|kind| resources.iter().any(|resource| amount(container, kind, resource).is_some()))
+    };
+    let is_exact = |container: &&Value| {
+        resources.iter().all(|resource| {
+            let limit = amount(container, "limits", resource);
+            // What is limited and not requested is requested as limited.
+            let request = amount(container, "requests", resource).or_else(|| limit.clone());
+            limit.is_some() && limit == request
+        })
+    };
+    match (all.iter().any(asks), all.iter().all(is_exact)) {
+        (false, _) => "BestEffort",
+        (true, true) => "Guaranteed",
+        (true, false) => "Burstable",
+    }
+}
+
+/// An address of the Pod network, as random as the uid that it is made from.
+fn address(uid: &str) -> String {
+    let id = uuid::Uuid::parse_str(uid).unwrap_or_default().as_u128();
+    let (high, low) = ((id >> 8) & 0xff, (id & 0xff).clamp(1, 254));
+    format!("10.244.{high}.{low}")
+}
+
+/// Its containers have ended, and so it need not wait any longer.
+pub(super) fn end(cluster: &Cluster, key: &Key, json: &Json) {
+    let Some(kind) = cluster.kind_of(super::PODS) else { return };
+    let uid = Some(object::uid(json).to_owned());
+    let options = DeleteOptions { uid, grace: Some(0), ..DeleteOptions::default() };
+    if let Err(error) = delete::delete(cluster, &kind, key, &options) {
+        // It has gone meanwhile, or is another one.
+        tracing::debug!(%error, name = key.name, "not ended");
+    }
+}

@@ -1,0 +1,143 @@
+//! The same tests against another server, to see that what they say of this one holds there too.
+//!
+//! With `WHEELHOUSE_TEST_KUBECONFIG` set to the kubeconfig of a cluster that is there for tests (over
+//! plain HTTP: `kubectl proxy` makes any cluster one), each test has namespaces and an API group of its
+//! own there, which are deleted when it ends. The tests are written as if they were alone: names are
+//! replaced on their way out, and put back on their way in.
+
+use std::path::PathBuf;
+
+use kube::client::Body;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::json;
+
+pub(crate) const VARIABLE: &str = "WHEELHOUSE_TEST_KUBECONFIG";
+
+/// What runs against the embedded server whatever the variable says, and why: a module or a test.
+pub(crate) const EMBEDDED_ONLY: &[(&str, &str)] = &[
+    ("apply::applying_the_same_again_keeps_the_version", "a cluster's controllers change a Deployment"),
+    ("faults", "a foreign server has no faults on demand"),
+    (
+        "objects::methods_and_media_types_that_fit_nothing_are_refused",
+        "a proxy cannot hand on the refusal of a body that is too large",
+    ),
+    ("server", "the embedded server's own start and shutdown"),
+    ("workloads", "the stand-ins; a real cluster would pull images"),
+    ("workload_kinds", "the stand-ins; a real cluster would pull images"),
+    (
+        "lists::a_continue_token_from_before_the_window_expires_and_nonsense_is_refused",
+        "sets the history's length",
+    ),
+    ("lists::a_list_is_of_its_namespace_and_knows_its_version", "counts what is in all namespaces"),
+    ("watches::bookmarks_come_while_nothing_happens_to_who_asked_for_them", "sets the interval"),
+    ("watches::a_version_that_fell_out_of_the_window_is_gone", "sets the history's length"),
+    ("watches::a_watch_that_nobody_reads_holds_up_no_writer", "sets the history's length"),
+];
+
+/// The kubeconfig that this test is to use, if it is to use a foreign cluster.
+pub(crate) fn kubeconfig() -> Option<PathBuf> {
+    let file = std::env::var_os(VARIABLE)?;
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    let module = test.split("::").next().unwrap_or_default();
+    let listed = EMBEDDED_ONLY.iter().find(|(name, _)| *name == test || *name == module);
+    if let Some((name, reason)) = listed {
+        eprintln!("{test} runs against the embedded server ({name}: {reason})");
+        return None;
+    }
+    Some(file.into())
+}
+
+/// A test's own place in a foreign cluster.
+pub(crate) struct Sandbox {
+    id: String,
+    config: kube::Config,
+}
+
+impl Sandbox {
+    pub(crate) async fn new(file: PathBuf) -> (Self, kube::Config) {
+        let kubeconfig = Kubeconfig::read_from(&file).unwrap();
+        let options = KubeConfigOptions::default();
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+        config.default_retry = false;
+        let id = format!("wh{}", &uuid::Uuid::new_v4().simple().to_string()[..10]);
+        config.default_namespace.clone_from(&id);
+        let sandbox = Self { id, config: config.clone() };
+        let client = kube::Client::try_from(config.clone()).unwrap();
+        for name in [&sandbox.id, &format!("{}-system", sandbox.id)] {
+            let body = json!({ "metadata": { "name": name } }).to_string().into_bytes();
+            let request =
+                http::Request::post("/api/v1/namespaces").header("content-type", "application/json");
+            let response = client.send(request.body(Body::from(body)).unwrap()).await.unwrap();
+            assert_eq!(response.status(), 201, "the namespace of a test");
+        }
+        (sandbox, config)
+    }
+
+    /// The namespaces that tests name, and what they are called here; the longest first.
+    fn names(&self) -> [(&'static str, String); 3] {
+        let id = &self.id;
+        [("kube-system", format!("{id}-system")), ("team", format!("{id}-team")), ("default", id.clone())]
+    }
+
+    pub(crate) fn outward(&self, text: &str) -> String {
+        let mut text = text.replace("example.com", &format!("{}.example.com", self.id));
+        for (name, here) in self.names() {
+            text = text.replace(&format!("/namespaces/{name}/"), &format!("/namespaces/{here}/"));
+            text = text.replace(&format!("\"namespace\":\"{name}\""), &format!("\"namespace\":\"{here}\""));
+            text = text.replace(&format!("namespace%3D{name}"), &format!("namespace%3D{here}"));
+        }
+        // A namespace that a test makes itself.
+        let team = format!("{}-team", self.id);
+        let text = text.replace("\"name\":\"team\"", &format!("\"name\":\"{team}\""));
+        match text.strip_suffix("/namespaces/team") {
+            Some(before) => format!("{before}/namespaces/{team}"),
+            None => text,
+        }
+    }
+
+    pub(crate) fn inward(&self, text: &str) -> String {
+        let text = text.replace(&format!("{}.example.com", self.id), "example.com");
+        self.names().iter().fold(text, |text, (name, here)| text.replace(here, name))
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let (id, config) = (self.id.clone(), self.config.clone());
+        // A runtime of its own: the test's may be gone, and a drop cannot wait.
+        let cleaner = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(clean_up(&id, config));
+        });
+        let _ = cleaner.join();
+    }
+}
+
+async fn clean_up(id: &str, config: kube::Config) {
+    let client = kube::Client::try_from(config).unwrap();
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let mut paths: Vec<String> =
+        ["", "-system", "-team"].iter().map(|suffix| format!("/api/v1/namespaces/{id}{suffix}")).collect();
+    let list = http::Request::get(definitions).body(Vec::new()).unwrap();
+    if let Ok(list) = client.request::<serde_json::Value>(list).await {
+        let all = list["items"].as_array().into_iter().flatten();
+        let names = all.filter_map(|item| item["metadata"]["name"].as_str());
+        paths.extend(names.filter(|name| name.contains(id)).map(|name| format!("{definitions}/{name}")));
+    }
+    for path in paths {
+        // What is not there need not go.
+        let _ = client.send(http::Request::delete(path).body(Body::empty()).unwrap()).await;
+    }
+}
+
+#[test]
+fn what_runs_against_the_embedded_server_alone_is_there_and_has_a_reason() {
+    for (name, reason) in EMBEDDED_ONLY {
+        assert!(!reason.is_empty(), "{name}");
+        let (module, test) = name.split_once("::").unwrap_or((name, ""));
+        let file = format!("{}/tests/api/{module}.rs", env!("CARGO_MANIFEST_DIR"));
+        let source = std::fs::read_to_string(&file).unwrap();
+        assert!(source.contains(&format!("fn {test}")), "{name}");
+    }
+}

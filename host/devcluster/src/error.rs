@@ -16,7 +16,7 @@ pub(crate) struct ApiError {
     pub(crate) message: String,
     pub(crate) details: Option<Value>,
     /// Where a list goes on that expired.
-    continue_token: Option<String>,
+    pub(crate) continue_token: Option<String>,
 }
 
 /// One reason why an object is invalid.

@@ -28,27 +28,28 @@ pub(crate) async fn handle(State(cluster): State<Arc<Cluster>>, request: Request
     let (parts, request_body) = request.into_parts();
     let served = cluster.registry.served();
     let Some(route) = route::parse(parts.uri.path(), &served) else { return respond::no_such_path() };
+    let mut warned = None;
     let result = match route {
         Route::Resource(target) => {
-            let kind = target.kind.clone();
-            let result = resource(&cluster, target, &parts, request_body).await;
-            return respond::deprecated(&kind, result.unwrap_or_else(|error| refused(&parts, &error)));
+            warned = Some(target.kind.clone());
+            resource(&cluster, target, &parts, request_body).await
         }
         route if parts.method == Method::GET || parts.method == Method::HEAD => {
             Ok(document(&cluster, &served, &route, &parts.headers))
         }
         _ => Err(ApiError::method_not_allowed("the requested path")),
     };
-    let response = result.unwrap_or_else(|error| refused(&parts, &error));
+    let mut response = result.unwrap_or_else(|error| {
+        tracing::debug!(method = %parts.method, uri = %parts.uri, code = error.code, %error, "refused");
+        respond::error(&error)
+    });
+    if let Some(kind) = warned {
+        response = respond::deprecated(&kind, response);
+    }
     match accept::wants_yaml(&parts.headers) {
         true => respond::in_yaml(response).await,
         false => response,
     }
-}
-
-fn refused(parts: &Parts, error: &ApiError) -> Response {
-    tracing::debug!(method = %parts.method, uri = %parts.uri, code = error.code, %error, "refused");
-    respond::error(error)
 }
 
 fn document(

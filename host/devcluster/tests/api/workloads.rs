@@ -181,10 +181,15 @@ async fn recreate_ends_all_old_pods_before_it_starts_new_ones() {
     let version = server.get(PODS).await.ok()["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
     let mut watch = server.watch(&format!("{PODS}?watch=true&resourceVersion={version}")).await;
     set_image(&server, "web", "nginx:2").await;
-    for _ in 0..2 {
-        assert_eq!(watch.event().await.0, "DELETED");
+    // Each is on its way out, and gone, before the first new one comes.
+    let mut before = Vec::new();
+    loop {
+        match watch.event().await.0.as_str() {
+            "ADDED" => break,
+            event => before.push(event.to_owned()),
+        }
     }
-    assert_eq!(watch.event().await.0, "ADDED");
+    assert_eq!(before.iter().filter(|event| *event == "DELETED").count(), 2, "{before:?}");
     rolled_out(&server, "web").await;
 }
 
@@ -274,4 +279,16 @@ async fn a_new_deployment_adopts_what_an_orphaning_deletion_left() {
     assert_eq!(uids(&after), uids(&sets));
     assert_eq!(after[0]["metadata"]["ownerReferences"][0]["uid"], deployment["metadata"]["uid"]);
     assert_eq!(uids(&list(&server, PODS).await), uids(&pods));
+}
+
+#[tokio::test]
+async fn a_pod_on_any_node_ends_within_its_grace_where_workloads_look_alive() {
+    let server = alive().await;
+    let mut pod =
+        json!({ "metadata": { "name": "a" }, "spec": { "containers": [{ "name": "c", "image": "i" }] } });
+    pod["spec"]["nodeName"] = json!("elsewhere");
+    server.post(PODS, pod).await.ok();
+    let leaving = server.delete(&format!("{PODS}/a")).await.ok();
+    assert_eq!(leaving["metadata"]["deletionGracePeriodSeconds"], 30);
+    server.eventually(&format!("{PODS}/a"), "it is gone", |answer| answer.code == 404).await;
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::config::DevClusterConfig;
+use crate::disk::Disk;
 use crate::kind::Kind;
 use crate::object::{Json, Object};
 use crate::registry::Registry;
@@ -23,9 +24,9 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(config: DevClusterConfig) -> Arc<Self> {
+    pub(crate) fn new(config: DevClusterConfig, disk: Option<Disk>) -> Arc<Self> {
         let cluster = Self {
-            store: Store::new(config.watch_history),
+            store: Store::new(config.watch_history, disk),
             registry: Registry::new(),
             config,
             instance: uuid::Uuid::new_v4().simple().to_string(),

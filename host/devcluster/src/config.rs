@@ -1,6 +1,7 @@
 //! What a development cluster is started with, and why it may refuse to start.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How to start a [`DevCluster`](crate::DevCluster). Every field has a sensible default.
@@ -17,6 +18,9 @@ pub struct DevClusterConfig {
     /// Run the stand-in workload controllers: a Deployment becomes available soon after each change,
     /// though no pod runs. Default off.
     pub workloads: bool,
+    /// The folder that the objects are kept in from one start to the next; nowhere by default. A write is answered
+    /// once it is on the disk. One server at a time may use it.
+    pub data_dir: Option<PathBuf>,
 }
 
 impl Default for DevClusterConfig {
@@ -26,6 +30,7 @@ impl Default for DevClusterConfig {
             watch_history: 4096,
             bookmark_interval: Duration::from_secs(60),
             workloads: false,
+            data_dir: None,
         }
     }
 }
@@ -46,5 +51,13 @@ pub enum DevClusterError {
         addr: SocketAddr,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The data directory cannot be used.
+    #[error("{}: {why}", folder.display())]
+    DataDir {
+        /// The directory.
+        folder: PathBuf,
+        /// Why it cannot be used.
+        why: String,
     },
 }

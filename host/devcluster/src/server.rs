@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::cluster::Cluster;
 use crate::config::{DevClusterConfig, DevClusterError};
+use crate::disk::{Disk, Restored};
 use crate::managed::Writer;
 use crate::store::Key;
 use crate::write::{self, FieldValidation, Write};
@@ -35,7 +37,7 @@ impl DevCluster {
     /// Starts a cluster on the current tokio runtime. It serves requests once this returns.
     ///
     /// # Errors
-    /// The address is no loopback address, is in use, or cannot be listened on.
+    /// The address is no loopback address, is in use, or cannot be listened on; or the data directory cannot be used.
     pub async fn start(mut config: DevClusterConfig) -> Result<Self, DevClusterError> {
         if !config.addr.ip().is_loopback() {
             return Err(DevClusterError::NotLoopback(config.addr));
@@ -49,13 +51,24 @@ impl DevCluster {
         config.addr = addr;
         let runs_workloads = config.workloads;
 
-        let cluster = Cluster::new(config);
+        let (disk, restored) = match &config.data_dir {
+            Some(folder) => open(folder.clone()).await.map(|(disk, restored)| (Some(disk), restored))?,
+            None => (None, Restored::default()),
+        };
+        let cluster = Cluster::new(config, disk);
         let mut controllers = vec![tokio::spawn(collector::run(cluster.clone(), cluster.store.subscribe()))];
         if runs_workloads {
             controllers.push(tokio::spawn(workloads::run(cluster.clone(), cluster.store.subscribe())));
         }
+        if let Some(version) = restored.version {
+            // What was under way when the server before ended goes on.
+            cluster.store.restore(version, restored.objects);
+            cluster.registry.refresh(&cluster.store);
+        }
         for name in NAMESPACES {
-            create_namespace(&cluster, name);
+            if cluster.store.get("namespaces", &Key::new("", name)).is_none() {
+                create_namespace(&cluster, name);
+            }
         }
 
         let app = axum::Router::new().fallback(handler::handle).with_state(cluster.clone());
@@ -119,6 +132,18 @@ impl Drop for DevCluster {
         self.server.abort();
         self.controllers.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// Reads a data directory.
+async fn open(folder: PathBuf) -> Result<(Disk, Restored), DevClusterError> {
+    let path = folder.clone();
+    let opened = tokio::task::spawn_blocking(move || Disk::open(&path)).await;
+    let why = match opened {
+        Ok(Ok(opened)) => return Ok(opened),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Err(DevClusterError::DataDir { folder, why })
 }
 
 fn create_namespace(cluster: &Cluster, name: &str) {

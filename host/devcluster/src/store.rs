@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
+use crate::disk::Disk;
 use crate::history::{Change, Compacted, Event, History};
 use crate::kind::ResourceId;
 use crate::object::{self, Json, Object};
@@ -49,11 +50,14 @@ pub(crate) enum Rejected {
 pub(crate) struct Store {
     inner: Mutex<Inner>,
     history_limit: usize,
+    disk: Option<Disk>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     version: u64,
+    /// What was before this version is known to nobody any more.
+    floor: u64,
     resources: HashMap<ResourceId, Resource>,
     places: HashMap<String, Place>,
     dependents: HashMap<String, BTreeSet<Place>>,
@@ -67,9 +71,10 @@ struct Resource {
     wake: watch::Sender<u64>,
 }
 
-impl Default for Resource {
-    fn default() -> Self {
-        Self { objects: BTreeMap::new(), history: History::default(), wake: watch::Sender::new(0) }
+impl Resource {
+    /// Whose changes before a version are not known.
+    fn since(version: u64) -> Self {
+        Self { objects: BTreeMap::new(), history: History::since(version), wake: watch::Sender::new(0) }
     }
 }
 
@@ -91,10 +96,36 @@ pub(crate) struct Extent<'a> {
 }
 
 impl Store {
-    pub(crate) fn new(history_limit: usize) -> Self {
+    pub(crate) fn new(history_limit: usize, disk: Option<Disk>) -> Self {
         // Version 0 has a meaning of its own in a request, so that the first version must not be it.
         let inner = Inner { version: 1, ..Inner::default() };
-        Self { inner: Mutex::new(inner), history_limit }
+        Self { inner: Mutex::new(inner), history_limit, disk }
+    }
+
+    /// Begins with what another server had. Subscribers are told of all of it, watches of none.
+    pub(crate) fn restore(&self, version: u64, objects: Vec<(Place, Arc<Object>)>) {
+        let mut inner = self.lock();
+        (inner.version, inner.floor) = (version, version);
+        let mut events = Vec::new();
+        for ((storage, key), object) in objects {
+            inner.index((storage.clone(), key.clone()), &object);
+            inner.resource(&storage).objects.insert(key.clone(), object.clone());
+            events.push(Arc::new(Event { storage, key, change: Change::Added, object, previous: None }));
+        }
+        for event in events {
+            inner.subscribers.retain(|subscriber| subscriber.send(event.clone()).is_ok());
+        }
+    }
+
+    /// Waits until all that was changed so far is on the disk, if it is to be; whether it ever will be.
+    pub(crate) fn kept(&self) -> impl Future<Output = bool> + Send + use<> {
+        let until = self.disk.as_ref().map(|disk| disk.until(self.lock().version));
+        async move {
+            match until {
+                Some(until) => until.await,
+                None => true,
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -147,6 +178,7 @@ impl Store {
         let inner = self.lock();
         let version = extent.at.unwrap_or(inner.version);
         let Some(resource) = inner.resources.get(storage) else {
+            inner.reaches(version)?;
             return Ok(Snapshot { objects: Vec::new(), version });
         };
         let start = match (extent.after, extent.namespace) {
@@ -182,6 +214,7 @@ impl Store {
     ) -> Result<(Vec<Arc<Event>>, u64), Compacted> {
         let inner = self.lock();
         let Some(resource) = inner.resources.get(storage) else {
+            inner.reaches(after)?;
             return Ok((Vec::new(), after.max(inner.version)));
         };
         let events = resource.history.after(after, max)?;
@@ -194,7 +227,7 @@ impl Store {
 
     /// Changes whenever the resource does; closes when the resource is no longer served.
     pub(crate) fn wake(&self, storage: &ResourceId) -> watch::Receiver<u64> {
-        self.lock().resources.entry(storage.clone()).or_default().wake.subscribe()
+        self.lock().resource(storage).wake.subscribe()
     }
 
     /// Ends the watches of a resource that is no longer served.
@@ -217,7 +250,7 @@ impl Store {
     ) -> Result<Arc<Object>, Rejected> {
         let mut inner = self.lock();
         inner.check_create(storage, key)?;
-        Ok(inner.commit(storage, key, Change::Added, json, self.history_limit))
+        Ok(self.commit(&mut inner, storage, key, Change::Added, json))
     }
 
     /// Replaces the object that has this version.
@@ -230,7 +263,7 @@ impl Store {
     ) -> Result<Arc<Object>, Rejected> {
         let mut inner = self.lock();
         inner.check_version(storage, key, version)?;
-        Ok(inner.commit(storage, key, Change::Modified, json, self.history_limit))
+        Ok(self.commit(&mut inner, storage, key, Change::Modified, json))
     }
 
     /// Removes the object that has this version; `json` is its last state.
@@ -243,7 +276,22 @@ impl Store {
     ) -> Result<Arc<Object>, Rejected> {
         let mut inner = self.lock();
         inner.check_version(storage, key, version)?;
-        Ok(inner.commit(storage, key, Change::Deleted, json, self.history_limit))
+        Ok(self.commit(&mut inner, storage, key, Change::Deleted, json))
+    }
+
+    fn commit(
+        &self,
+        inner: &mut Inner,
+        storage: &ResourceId,
+        key: &Key,
+        change: Change,
+        json: Json,
+    ) -> Arc<Object> {
+        let event = inner.commit(storage, key, change, json, self.history_limit);
+        if let Some(disk) = &self.disk {
+            disk.put(event.clone());
+        }
+        event.object.clone()
     }
 }
 
@@ -281,12 +329,12 @@ impl Inner {
         change: Change,
         mut json: Json,
         limit: usize,
-    ) -> Arc<Object> {
+    ) -> Arc<Event> {
         self.version = self.version.saturating_add(1);
         let version = self.version;
         object::set(&mut json, &["metadata", "resourceVersion"], Value::String(version.to_string()));
         let object = Arc::new(Object::new(json, version));
-        let resource = self.resources.entry(storage.clone()).or_default();
+        let resource = self.resource(storage);
         let previous = match change {
             Change::Deleted => resource.objects.remove(key),
             Change::Added | Change::Modified => resource.objects.insert(key.clone(), object.clone()),
@@ -304,10 +352,7 @@ impl Inner {
             }
         }
         if change != Change::Deleted {
-            self.places.insert(object::uid(&object.json).to_owned(), place.clone());
-            for owner in object::owners(&object.json) {
-                self.dependents.entry(owner.uid.to_owned()).or_default().insert(place.clone());
-            }
+            self.index(place, &object);
         }
         let event = Arc::new(Event {
             storage: storage.clone(),
@@ -316,9 +361,28 @@ impl Inner {
             object: object.clone(),
             previous,
         });
+        let resource = self.resource(storage);
         resource.history.push(event.clone(), limit);
         resource.wake.send_replace(version);
         self.subscribers.retain(|subscriber| subscriber.send(event.clone()).is_ok());
-        object
+        event
+    }
+
+    /// Makes it if it is not there.
+    fn resource(&mut self, storage: &ResourceId) -> &mut Resource {
+        let floor = self.floor;
+        self.resources.entry(storage.clone()).or_insert_with(|| Resource::since(floor))
+    }
+
+    /// Finds an object by its uid from now on, and by its owners'.
+    fn index(&mut self, place: Place, object: &Object) {
+        for owner in object::owners(&object.json) {
+            self.dependents.entry(owner.uid.to_owned()).or_default().insert(place.clone());
+        }
+        self.places.insert(object::uid(&object.json).to_owned(), place);
+    }
+
+    fn reaches(&self, version: u64) -> Result<(), Compacted> {
+        if version < self.floor { Err(Compacted(self.floor)) } else { Ok(()) }
     }
 }

@@ -230,6 +230,10 @@ pub(crate) struct ServerArgs {
     /// Write a kubeconfig for the server to this file.
     #[arg(long, value_name = "FILE", env = "WHEELHOUSE_KUBECONFIG_OUT")]
     pub(crate) kubeconfig_out: Option<PathBuf>,
+    /// Keep the objects in this folder from one start to the next, rather than in memory alone. A write is
+    /// answered once it is on the disk.
+    #[arg(long, value_name = "DIR", env = "WHEELHOUSE_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
     /// Leave workloads alone. Otherwise Deployments, StatefulSets, DaemonSets and Jobs get Pods that look as if they
     /// ran on a node called dev, though no container does.
     #[arg(long, env = "WHEELHOUSE_NO_WORKLOADS", value_parser = BoolishValueParser::new())]

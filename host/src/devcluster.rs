@@ -14,6 +14,7 @@ pub(crate) async fn start(args: &ServerArgs) -> anyhow::Result<DevCluster> {
     let cluster = DevCluster::start(DevClusterConfig {
         addr: SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)),
         workloads: !args.no_workloads,
+        data_dir: args.data_dir.clone(),
         ..Default::default()
     })
     .await?;

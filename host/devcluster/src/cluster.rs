@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config::DevClusterConfig;
+use crate::disk::Disk;
 use crate::kind::Kind;
 use crate::object::{Json, Object};
 use crate::registry::Registry;
@@ -26,9 +27,9 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(config: DevClusterConfig) -> Arc<Self> {
+    pub(crate) fn new(config: DevClusterConfig, disk: Option<Disk>) -> Arc<Self> {
         let cluster = Self {
-            store: Store::new(config.watch_history),
+            store: Store::new(config.watch_history, disk),
             registry: Registry::new(),
             config,
             clock: Clock::default(),

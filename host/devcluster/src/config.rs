@@ -1,6 +1,7 @@
 //! What a development cluster is started with, and why it may refuse to start.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How to start a [`DevCluster`](crate::DevCluster). Every field has a sensible default.
@@ -21,6 +22,9 @@ pub struct DevClusterConfig {
     /// Serve `/faults`, where faults can be had over HTTP as they can from
     /// [`DevCluster::faults`](crate::DevCluster::faults). Default off.
     pub faults: bool,
+    /// The folder that the objects are kept in from one start to the next; nowhere by default. A write is answered
+    /// once it is on the disk. One server at a time may use it.
+    pub data_dir: Option<PathBuf>,
 }
 
 impl Default for DevClusterConfig {
@@ -31,6 +35,7 @@ impl Default for DevClusterConfig {
             bookmark_interval: Duration::from_secs(60),
             workloads: false,
             faults: false,
+            data_dir: None,
         }
     }
 }
@@ -51,5 +56,13 @@ pub enum DevClusterError {
         addr: SocketAddr,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The data directory cannot be used.
+    #[error("{}: {why}", folder.display())]
+    DataDir {
+        /// The directory.
+        folder: PathBuf,
+        /// Why it cannot be used.
+        why: String,
     },
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
@@ -90,20 +91,12 @@ async fn resource(
     let params = Params::parse(&parts.uri)?;
     let request = Call { cluster, target, params, headers: &parts.headers };
     let bytes = body::read(body).await?;
-    match (&parts.method, request.target.name.is_some()) {
-        (&Method::POST, false) => request.create(&bytes),
-        (&Method::POST, true) => request.create_subresource(&bytes),
-        _ if request.target.kind.is_virtual => Err(ApiError::method_not_allowed("the requested resource")),
-        (&Method::GET | &Method::HEAD, false) => request.list_or_watch(),
-        (&Method::GET | &Method::HEAD, true) => request.get(),
-        (&Method::PUT, true) => request.update(&bytes),
-        (&Method::PATCH, true) => request.patch(&bytes),
-        (&Method::DELETE, true) => request.delete(&bytes),
-        (&Method::DELETE, false) => request.delete_collection(&bytes),
-        _ => Err(ApiError::method_not_allowed("the requested resource")),
+    let answer = request.answer(parts, &bytes)?;
+    if !matches!(parts.method, Method::GET | Method::HEAD) && !cluster.store.kept().await {
+        return Err(ApiError::internal("the data directory cannot be written"));
     }
+    Ok(answer)
 }
-
 /// A request to a resource.
 struct Call<'a> {
     cluster: &'a Arc<Cluster>,
@@ -113,6 +106,21 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    fn answer(&self, parts: &Parts, bytes: &Bytes) -> Result<Response, ApiError> {
+        match (&parts.method, self.target.name.is_some()) {
+            (&Method::POST, false) => self.create(bytes),
+            (&Method::POST, true) => self.create_subresource(bytes),
+            _ if self.target.kind.is_virtual => Err(ApiError::method_not_allowed("the requested resource")),
+            (&Method::GET | &Method::HEAD, false) => self.list_or_watch(),
+            (&Method::GET | &Method::HEAD, true) => self.get(),
+            (&Method::PUT, true) => self.update(bytes),
+            (&Method::PATCH, true) => self.patch(bytes),
+            (&Method::DELETE, true) => self.delete(bytes),
+            (&Method::DELETE, false) => self.delete_collection(bytes),
+            _ => Err(ApiError::method_not_allowed("the requested resource")),
+        }
+    }
+
     fn form(&self) -> Result<Form, ApiError> {
         accept::form(self.headers)
     }

@@ -41,6 +41,11 @@ pub(crate) struct History {
 }
 
 impl History {
+    /// Of what changes after a version.
+    pub(crate) fn since(version: u64) -> Self {
+        Self { compacted: version, ..Self::default() }
+    }
+
     pub(crate) fn push(&mut self, event: Arc<Event>, limit: usize) {
         self.events.push_back(event);
         while self.events.len() > limit.max(1) {

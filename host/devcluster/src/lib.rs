@@ -6,7 +6,8 @@
 //!
 //! What it does, it does as kube-apiserver does: the same status codes, the same error bodies, the
 //! same order of events. What it does not do: authenticate anybody, run any workload, convert between
-//! the versions of a custom resource, or keep anything after [`DevCluster::shutdown`]. It is a
+//! the versions of a custom resource, or, without a [data directory](DevClusterConfig::data_dir), keep anything after
+//! [`DevCluster::shutdown`]. It is a
 //! development server: never expose it.
 
 mod accept;
@@ -22,6 +23,7 @@ mod crd;
 mod defaults;
 mod delete;
 mod discovery;
+mod disk;
 mod emptying;
 mod error;
 mod faults;

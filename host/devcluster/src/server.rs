@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::cluster::Cluster;
 use crate::config::{DevClusterConfig, DevClusterError};
+use crate::disk::{Disk, Restored};
 use crate::faults::Faults;
 use crate::managed::Writer;
 use crate::store::Key;
@@ -36,7 +38,7 @@ impl DevCluster {
     /// Starts a cluster on the current tokio runtime. It serves requests once this returns.
     ///
     /// # Errors
-    /// The address is no loopback address, is in use, or cannot be listened on.
+    /// The address is no loopback address, is in use, or cannot be listened on; or the data directory cannot be used.
     pub async fn start(mut config: DevClusterConfig) -> Result<Self, DevClusterError> {
         if !config.addr.ip().is_loopback() {
             return Err(DevClusterError::NotLoopback(config.addr));
@@ -50,15 +52,26 @@ impl DevCluster {
         config.addr = addr;
         let runs_workloads = config.workloads;
 
-        let cluster = Cluster::new(config);
+        let (disk, restored) = match &config.data_dir {
+            Some(folder) => open(folder.clone()).await.map(|(disk, restored)| (Some(disk), restored))?,
+            None => (None, Restored::default()),
+        };
+        let cluster = Cluster::new(config, disk);
         let collector = collector::run(cluster.clone(), cluster.store.subscribe());
         let mut controllers = vec![tokio::spawn(cluster.clock.scope(collector))];
         if runs_workloads {
             let workloads = workloads::run(cluster.clone(), cluster.store.subscribe());
             controllers.push(tokio::spawn(cluster.clock.scope(workloads)));
         }
+        if let Some(version) = restored.version {
+            // What was under way when the server before ended goes on.
+            cluster.store.restore(version, restored.objects);
+            cluster.registry.refresh(&cluster.store);
+        }
         for name in NAMESPACES {
-            create_namespace(&cluster, name);
+            if cluster.store.get("namespaces", &Key::new("", name)).is_none() {
+                create_namespace(&cluster, name);
+            }
         }
 
         let app = axum::Router::new().fallback(faults::handle).with_state(cluster.clone());
@@ -113,12 +126,15 @@ impl DevCluster {
     }
 
     /// Stops the server: watches end, requests in flight may finish, and whatever is still open after
-    /// 0.8 s is cut off.
+    /// 0.8 s is cut off. All that was written is on the disk then, if it is to be kept.
     pub async fn shutdown(mut self) {
         self.cluster.stopping.send_replace(true);
         if tokio::time::timeout(GRACE, &mut self.server).await.is_err() {
             tracing::debug!("cut off the connections that did not end in time");
         }
+        let cluster = self.cluster.clone();
+        // It panics if the disk does, which has said so.
+        let _ = tokio::task::spawn_blocking(move || cluster.store.end()).await;
     }
 }
 
@@ -128,6 +144,18 @@ impl Drop for DevCluster {
         self.server.abort();
         self.controllers.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// Reads a data directory.
+async fn open(folder: PathBuf) -> Result<(Disk, Restored), DevClusterError> {
+    let path = folder.clone();
+    let opened = tokio::task::spawn_blocking(move || Disk::open(&path)).await;
+    let why = match opened {
+        Ok(Ok(opened)) => return Ok(opened),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Err(DevClusterError::DataDir { folder, why })
 }
 
 fn create_namespace(cluster: &Cluster, name: &str) {

@@ -4,13 +4,15 @@
 //! and the owner index at once; a writer that read an older version is told so (`Rejected::Stale`).
 //! Nothing in here serialises, validates or waits while it holds the lock.
 
+mod inner;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
+use crate::disk::Disk;
 use crate::history::{Change, Compacted, Event, History};
 use crate::kind::ResourceId;
 use crate::object::{self, Json, Object};
@@ -49,11 +51,14 @@ pub(crate) enum Rejected {
 pub(crate) struct Store {
     inner: Mutex<Inner>,
     history_limit: usize,
+    disk: Option<Disk>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     version: u64,
+    /// What was before this version is known to nobody any more.
+    floor: u64,
     resources: HashMap<ResourceId, Resource>,
     places: HashMap<String, Place>,
     dependents: HashMap<String, BTreeSet<Place>>,
@@ -69,9 +74,10 @@ struct Resource {
     wake: watch::Sender<u64>,
 }
 
-impl Default for Resource {
-    fn default() -> Self {
-        Self { objects: BTreeMap::new(), history: History::default(), wake: watch::Sender::new(0) }
+impl Resource {
+    /// Whose changes before a version are not known.
+    fn since(version: u64) -> Self {
+        Self { objects: BTreeMap::new(), history: History::since(version), wake: watch::Sender::new(0) }
     }
 }
 
@@ -93,10 +99,47 @@ pub(crate) struct Extent<'a> {
 }
 
 impl Store {
-    pub(crate) fn new(history_limit: usize) -> Self {
+    pub(crate) fn new(history_limit: usize, disk: Option<Disk>) -> Self {
         // Version 0 has a meaning of its own in a request, so that the first version must not be it.
         let inner = Inner { version: 1, ..Inner::default() };
-        Self { inner: Mutex::new(inner), history_limit }
+        Self { inner: Mutex::new(inner), history_limit, disk }
+    }
+
+    /// Begins with what another server had. Subscribers are told of all of it, watches of none.
+    pub(crate) fn restore(&self, version: u64, objects: Vec<(Place, Arc<Object>)>) {
+        let mut inner = self.lock();
+        (inner.version, inner.floor) = (version, version);
+        let mut events = Vec::new();
+        for ((storage, key), object) in objects {
+            inner.index((storage.clone(), key.clone()), &object);
+            if !key.namespace.is_empty() {
+                let count = inner.counts.entry(key.namespace.clone()).or_default();
+                *count = count.saturating_add(1);
+            }
+            inner.resource(&storage).objects.insert(key.clone(), object.clone());
+            events.push(Arc::new(Event { storage, key, change: Change::Added, object, previous: None }));
+        }
+        for event in events {
+            inner.subscribers.retain(|subscriber| subscriber.send(event.clone()).is_ok());
+        }
+    }
+
+    /// Returns when all is on the disk, if it is to be. What changes later is not.
+    pub(crate) fn end(&self) {
+        if let Some(disk) = &self.disk {
+            disk.close();
+        }
+    }
+
+    /// Waits until all that was changed so far is on the disk, if it is to be; whether it ever will be.
+    pub(crate) fn kept(&self) -> impl Future<Output = bool> + Send + use<> {
+        let until = self.disk.as_ref().map(|disk| disk.until(self.lock().version));
+        async move {
+            match until {
+                Some(until) => until.await,
+                None => true,
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -157,6 +200,7 @@ impl Store {
         let inner = self.lock();
         let version = extent.at.unwrap_or(inner.version);
         let Some(resource) = inner.resources.get(storage) else {
+            inner.reaches(version)?;
             return Ok(Snapshot { objects: Vec::new(), version });
         };
         let start = match (extent.after, extent.namespace) {
@@ -192,6 +236,7 @@ impl Store {
     ) -> Result<(Vec<Arc<Event>>, u64), Compacted> {
         let inner = self.lock();
         let Some(resource) = inner.resources.get(storage) else {
+            inner.reaches(after)?;
             return Ok((Vec::new(), after.max(inner.version)));
         };
         let events = resource.history.after(after, max)?;
@@ -216,7 +261,7 @@ impl Store {
 
     /// Changes whenever the resource does; closes when the resource is no longer served.
     pub(crate) fn wake(&self, storage: &ResourceId) -> watch::Receiver<u64> {
-        self.lock().resources.entry(storage.clone()).or_default().wake.subscribe()
+        self.lock().resource(storage).wake.subscribe()
     }
 
     /// Ends the watches of a resource that is no longer served.
@@ -239,7 +284,7 @@ impl Store {
     ) -> Result<Arc<Object>, Rejected> {
         let mut inner = self.lock();
         inner.check_create(storage, key)?;
-        Ok(inner.commit(storage, key, Change::Added, json, self.history_limit))
+        Ok(self.commit(&mut inner, storage, key, Change::Added, json))
     }
 
     /// Replaces the object that has this version.
@@ -252,7 +297,7 @@ impl Store {
     ) -> Result<Arc<Object>, Rejected> {
         let mut inner = self.lock();
         inner.check_version(storage, key, version)?;
-        Ok(inner.commit(storage, key, Change::Modified, json, self.history_limit))
+        Ok(self.commit(&mut inner, storage, key, Change::Modified, json))
     }
 
     /// Removes the object that has this version; `json` is its last state.
@@ -265,93 +310,21 @@ impl Store {
     ) -> Result<Arc<Object>, Rejected> {
         let mut inner = self.lock();
         inner.check_version(storage, key, version)?;
-        Ok(inner.commit(storage, key, Change::Deleted, json, self.history_limit))
-    }
-}
-
-impl Inner {
-    fn check_create(&self, storage: &str, key: &Key) -> Result<(), Rejected> {
-        if !key.namespace.is_empty() {
-            let namespace =
-                self.resources.get("namespaces").and_then(|r| r.objects.get(&Key::new("", &key.namespace)));
-            match namespace {
-                None => return Err(Rejected::NamespaceMissing),
-                Some(namespace) if object::is_deleting(&namespace.json) => {
-                    return Err(Rejected::NamespaceTerminating);
-                }
-                Some(_) => {}
-            }
-        }
-        match self.resources.get(storage).is_some_and(|r| r.objects.contains_key(key)) {
-            true => Err(Rejected::Exists),
-            false => Ok(()),
-        }
-    }
-
-    fn check_version(&self, storage: &str, key: &Key, version: u64) -> Result<(), Rejected> {
-        match self.resources.get(storage).and_then(|r| r.objects.get(key)) {
-            None => Err(Rejected::Gone),
-            Some(object) if object.version != version => Err(Rejected::Stale),
-            Some(_) => Ok(()),
-        }
+        Ok(self.commit(&mut inner, storage, key, Change::Deleted, json))
     }
 
     fn commit(
-        &mut self,
+        &self,
+        inner: &mut Inner,
         storage: &ResourceId,
         key: &Key,
         change: Change,
-        mut json: Json,
-        limit: usize,
+        json: Json,
     ) -> Arc<Object> {
-        self.version = self.version.saturating_add(1);
-        let version = self.version;
-        object::set(&mut json, &["metadata", "resourceVersion"], Value::String(version.to_string()));
-        let object = Arc::new(Object::new(json, version));
-        let resource = self.resources.entry(storage.clone()).or_default();
-        let previous = match change {
-            Change::Deleted => resource.objects.remove(key),
-            Change::Added | Change::Modified => resource.objects.insert(key.clone(), object.clone()),
-        };
-        let place: Place = (storage.clone(), key.clone());
-        if !key.namespace.is_empty() {
-            let before = self.counts.remove(&key.namespace).unwrap_or(0);
-            let count = match (change, &previous) {
-                (Change::Deleted, Some(_)) => before.saturating_sub(1),
-                (Change::Added, None) => before.saturating_add(1),
-                _ => before,
-            };
-            if count > 0 {
-                self.counts.insert(key.namespace.clone(), count);
-            }
+        let event = inner.commit(storage, key, change, json, self.history_limit);
+        if let Some(disk) = &self.disk {
+            disk.put(event.clone());
         }
-        if let Some(previous) = &previous {
-            self.places.remove(object::uid(&previous.json));
-            for owner in object::owners(&previous.json) {
-                if let Some(places) = self.dependents.get_mut(owner.uid) {
-                    places.remove(&place);
-                    if places.is_empty() {
-                        self.dependents.remove(owner.uid);
-                    }
-                }
-            }
-        }
-        if change != Change::Deleted {
-            self.places.insert(object::uid(&object.json).to_owned(), place.clone());
-            for owner in object::owners(&object.json) {
-                self.dependents.entry(owner.uid.to_owned()).or_default().insert(place.clone());
-            }
-        }
-        let event = Arc::new(Event {
-            storage: storage.clone(),
-            key: key.clone(),
-            change,
-            object: object.clone(),
-            previous,
-        });
-        resource.history.push(event.clone(), limit);
-        resource.wake.send_replace(version);
-        self.subscribers.retain(|subscriber| subscriber.send(event.clone()).is_ok());
-        object
+        event.object.clone()
     }
 }

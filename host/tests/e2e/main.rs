@@ -17,6 +17,7 @@ mod leading;
 mod limiting;
 mod loading;
 mod measuring;
+mod persisting;
 mod plugin_resources;
 mod plugins;
 mod pulling;

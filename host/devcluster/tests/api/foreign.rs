@@ -21,6 +21,7 @@ pub(crate) const EMBEDDED_ONLY: &[(&str, &str)] = &[
         "objects::methods_and_media_types_that_fit_nothing_are_refused",
         "a proxy cannot hand on the refusal of a body that is too large",
     ),
+    ("persistence", "the embedded server's own data directory"),
     ("server", "the embedded server's own start and shutdown"),
     ("workloads", "the stand-ins; a real cluster would pull images"),
     ("workload_kinds", "the stand-ins; a real cluster would pull images"),

@@ -27,6 +27,7 @@ mod managers;
 mod names;
 mod objects;
 mod patches;
+mod persistence;
 mod ratcheting;
 mod server;
 mod stored_shapes;

@@ -1,0 +1,172 @@
+//! Objects on disk, so that a server that is started anew has them.
+//!
+//! One thread writes what was committed in memory, many changes in one transaction, and says up to which version
+//! all is on the disk. Whoever answers a write waits for that first: what was acknowledged survives a `kill -9`, and
+//! what was not may be lost. A watch may have seen the latter: see [`GAP`].
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use tokio::sync::watch;
+
+use crate::history::{Change, Event};
+use crate::object::{Json, Object};
+use crate::store::{Key, Place};
+
+/// By resource, namespace and name, with a zero between them: the version and the object as JSON.
+const OBJECTS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("objects");
+const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
+const VERSION: &str = "version";
+const FILE: &str = "devcluster.redb";
+/// A server that is started anew goes on so many versions later: those between may have been seen by watches, and
+/// were not on the disk yet when the one before ended. There are never so many of them.
+const GAP: u64 = 100_000;
+
+/// Why a folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DiskError {
+    #[error("another server uses it: stop that one, or name another folder")]
+    InUse,
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// What there was when the server before has ended.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    /// None in a new folder.
+    pub(crate) version: Option<u64>,
+    pub(crate) objects: Vec<(Place, Arc<Object>)>,
+}
+
+/// Where changes go. The thread that writes ends with it, once all is written.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    /// None once it is closed.
+    changes: Mutex<Option<mpsc::Sender<Arc<Event>>>>,
+    thread: Mutex<Option<thread::JoinHandle<()>>>,
+    /// Up to which version all is on the disk; its sender is gone when the disk fails.
+    written: watch::Receiver<u64>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unusable(error: impl Into<redb::Error>) -> DiskError {
+    match error.into() {
+        redb::Error::DatabaseAlreadyOpen => DiskError::InUse,
+        error => DiskError::Unusable(error.to_string()),
+    }
+}
+
+fn path((storage, key): &Place) -> String {
+    format!("{storage}\0{}\0{}", key.namespace, key.name)
+}
+
+fn place(path: &str) -> Option<Place> {
+    let mut parts = path.split('\0');
+    let (storage, namespace, name) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((storage.into(), Key::new(namespace, name)))
+}
+
+impl Disk {
+    /// Opens a folder, which is made if there is none.
+    pub(crate) fn open(folder: &Path) -> Result<(Self, Restored), DiskError> {
+        let io = |error: std::io::Error| DiskError::Unusable(error.to_string());
+        std::fs::create_dir_all(folder).map_err(io)?;
+        let database = Database::create(folder.join(FILE)).map_err(unusable)?;
+        let restored = restore(&database)?;
+        let (changes, received) = mpsc::channel();
+        let (sender, written) = watch::channel(0);
+        let thread = thread::Builder::new()
+            .name("devcluster-disk".to_owned())
+            .spawn(move || write(&database, &received, &sender))
+            .map_err(io)?;
+        let (changes, thread) = (Mutex::new(Some(changes)), Mutex::new(Some(thread)));
+        Ok((Self { changes, thread, written }, restored))
+    }
+
+    /// It is written soon.
+    pub(crate) fn put(&self, event: Arc<Event>) {
+        if let Some(changes) = &*lock(&self.changes) {
+            // Without a thread that takes it the disk has failed, which `until` says.
+            let _ = changes.send(event);
+        }
+    }
+
+    /// Returns when all is written, and the folder is another server's to use. What comes later is not kept.
+    pub(crate) fn close(&self) {
+        lock(&self.changes).take();
+        if let Some(thread) = lock(&self.thread).take() {
+            // If it has panicked, there is nothing more to wait for.
+            let _ = thread.join();
+        }
+    }
+
+    /// Waits until all up to a version is on the disk; whether it ever will be.
+    pub(crate) fn until(&self, version: u64) -> impl Future<Output = bool> + Send + use<> {
+        let mut written = self.written.clone();
+        async move { written.wait_for(|written| *written >= version).await.is_ok() }
+    }
+}
+
+fn restore(database: &Database) -> Result<Restored, DiskError> {
+    // So that there is something to read in a new file.
+    let transaction = database.begin_write().map_err(unusable)?;
+    transaction.open_table(OBJECTS).map_err(unusable)?;
+    transaction.open_table(COUNTERS).map_err(unusable)?;
+    transaction.commit().map_err(unusable)?;
+    let transaction = database.begin_read().map_err(unusable)?;
+    let counters = transaction.open_table(COUNTERS).map_err(unusable)?;
+    let version = counters.get(VERSION).map_err(unusable)?.map(|version| version.value().saturating_add(GAP));
+    let mut objects = Vec::new();
+    for entry in transaction.open_table(OBJECTS).map_err(unusable)?.iter().map_err(unusable)? {
+        let (path, value) = entry.map_err(unusable)?;
+        let (version, bytes) = value.value();
+        let damaged = || DiskError::Unusable(format!("{:?} cannot be read", path.value()));
+        let json: Json = serde_json::from_slice(bytes).map_err(|_| damaged())?;
+        let place = place(path.value()).ok_or_else(damaged)?;
+        objects.push((place, Arc::new(Object::new(json, version))));
+    }
+    Ok(Restored { version, objects })
+}
+
+/// Until nobody has anything to write any more, or the disk fails.
+fn write(database: &Database, changes: &mpsc::Receiver<Arc<Event>>, written: &watch::Sender<u64>) {
+    while let Ok(first) = changes.recv() {
+        // Of each object, the last state. All that has come by now goes with it.
+        let mut newest: BTreeMap<String, Arc<Event>> = BTreeMap::new();
+        let mut version = 0;
+        for event in std::iter::once(first).chain(changes.try_iter()) {
+            version = event.object.version.max(version);
+            newest.insert(path(&(event.storage.clone(), event.key.clone())), event);
+        }
+        if let Err(error) = put(database, &newest, version) {
+            tracing::error!(%error, "the data directory cannot be written any more: no write is acknowledged from now on");
+            return;
+        }
+        written.send_replace(version);
+    }
+}
+
+fn put(database: &Database, newest: &BTreeMap<String, Arc<Event>>, version: u64) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut objects = transaction.open_table(OBJECTS)?;
+        for (path, event) in newest {
+            match event.change {
+                Change::Deleted => objects.remove(path.as_str())?,
+                Change::Added | Change::Modified => {
+                    objects.insert(path.as_str(), (event.object.version, event.object.bytes().as_ref()))?
+                }
+            };
+        }
+        transaction.open_table(COUNTERS)?.insert(VERSION, version)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}

@@ -1,14 +1,14 @@
 //! An embedded Kubernetes API server for development and tests.
 //!
-//! It owns an in-memory store of objects and serves them over HTTP on a loopback address, so that
-//! kube clients and `kubectl` can use it as they use a cluster: discovery, CRUD, list and watch, the
-//! four kinds of patch, custom resources, finalizers and garbage collection.
+//! It owns a store of objects and serves them over HTTP on a loopback address, so that kube clients and
+//! `kubectl` can use it as they use a cluster: discovery, CRUD, list and watch, the four kinds of patch,
+//! custom resources, finalizers and garbage collection.
 //!
 //! What it does, it does as kube-apiserver does: the same status codes, the same error bodies, the
-//! same order of events. What it does not do: authenticate anybody, run any workload, convert between
-//! the versions of a custom resource, or, without a [data directory](DevClusterConfig::data_dir), keep anything after
-//! [`DevCluster::shutdown`]. It is a
-//! development server: never expose it.
+//! same order of events. What it does not do: authenticate anybody, run any container, call a conversion
+//! webhook, or, without a [data directory](DevClusterConfig::data_dir), keep anything after
+//! [`DevCluster::shutdown`]. It is a development server: never expose it. `docs/devcluster.md` has what is
+//! the same, simplified and missing.
 
 mod accept;
 mod apply;

@@ -21,7 +21,7 @@ use crate::grants::Grants;
 use crate::history::{Entry, History, State};
 use crate::leader::Driven;
 use crate::plugin_id::PluginId;
-use crate::plugins::{Phase, Plugins, Slot, lock};
+use crate::plugins::{Phase, Plugins, lock};
 use crate::preparation::{
     Content, From, Mark, Preparation, Prepares, Problem, ROLLED_BACK, Ready, Recipe, Step,
 };
@@ -457,18 +457,12 @@ impl Loader {
             ),
             waits: false,
         };
-        let tell = |slot: &mut Slot| {
-            (slot.phase, slot.step, slot.problem) = (Phase::Failed, Step::Run, Some(problem.clone()));
-        };
-        // It is known before the other reconciles have ended, which may take as long as the grace.
-        self.publish();
-        self.plugins.update(&self.id, tell);
         self.replace(controller, proven).await;
         self.note(recipe, Some(number), State::Active);
         self.plugins.voice().rolled_back(&self.id, &plugin, failed, number, reason);
         self.plugins.update(&self.id, |slot| {
             slot.rollbacks += 1;
-            tell(slot);
+            (slot.phase, slot.step, slot.problem) = (Phase::Failed, Step::Run, Some(problem));
         });
     }
 

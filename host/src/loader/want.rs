@@ -35,8 +35,6 @@ impl Loader {
         });
         if let Some(ordered) = &ordered {
             self.take_order(ordered).await;
-        }
-        if let Some(ordered) = &ordered {
             self.heed(ordered);
         }
         let generation = ordered.map(|ordered| ordered.generation);
@@ -105,16 +103,20 @@ impl Loader {
     }
 
     /// What did well last, if it is known, and if what is wanted was rolled back before this host began.
-    async fn instead_of(&self, content: &Content) -> Option<Content> {
+    async fn instead_of(&mut self, content: &Content) -> Option<Content> {
         if self.history.current().is_some() || self.rejected != Some(content.mark()) {
             return None;
         }
-        let good = self.plugins.last_good(&self.id, self.uid.as_deref()?).await?;
-        if good.mark() == content.mark() {
-            return None;
+        let good = self.plugins.last_good(&self.id, self.uid.as_deref()?).await;
+        let good = good.filter(|good| good.mark() != content.mark());
+        if good.is_some() {
+            tracing::warn!(plugin = %self.id, "what its resource wants was rolled back: what did well last is run instead");
+        } else {
+            tracing::warn!(plugin = %self.id, "what its resource wants was rolled back, and is run all the same: this host knows of nothing that did well");
+            self.rejected = None;
+            self.publish();
         }
-        tracing::warn!(plugin = %self.id, "what its resource wants was rolled back: what did well last is run instead");
-        Some(good)
+        good
     }
 
     /// What its resource says beside what is to run.

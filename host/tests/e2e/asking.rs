@@ -134,7 +134,7 @@ async fn kinds_with_and_without_namespaces_each_lead_to_what_their_source_says()
     host.create(pod).await;
     until_asked(&host, "a/one", 3).await;
     host.patch("v1/Pod", "a", "pod", json!({"metadata": {"labels": {"x": "y"}}})).await;
-    host.patch("v1/Pod", "a", "pod", json!({"spec": {"nodeName": "n1"}})).await;
+    host.bind("a", "pod", "n1").await;
     until_asked(&host, "a/one", 4).await;
     let service = |namespace, name: &str, kind: &str, metadata| {
         let mut service = with(object("v1/Service", Some(namespace), name), metadata);

@@ -130,7 +130,7 @@ async fn the_census_follows_pods_that_come_move_and_go() {
     };
     counted("1").await;
     // From no node to a node.
-    host.patch("v1/Pod", "default", "nowhere", json!({"spec": {"nodeName": "n1"}})).await;
+    host.bind("default", "nowhere", "n1").await;
     counted("2").await;
     host.api("v1/Pod", "default").delete("on-n1", &Default::default()).await.unwrap();
     counted("1").await;

@@ -178,3 +178,20 @@ async fn a_host_that_takes_over_runs_what_did_well_and_not_what_the_other_has_ro
     eventually("it works", || async { (standby.metric(SUCCESS) >= 4.0).then_some(()) }).await;
     assert_eq!(standby.metric(TRAPS), 0.0, "{}", standby.log());
 }
+
+#[tokio::test]
+async fn a_host_that_knows_of_nothing_that_did_well_runs_what_there_is() {
+    let caches = tempfile::tempdir().unwrap();
+    let cache = |name: &str| caches.path().join(name).to_str().unwrap().to_owned();
+    let (one, two) = (cache("one"), cache("two"));
+    let mut first = Host::run(with(&[]), &["--leader-election=false", "--cache-dir", &one]).await;
+    apply(&first).await;
+    break_it(&first).await;
+    first.signal("-TERM");
+    assert!(first.exit().await.success());
+    let flags = ["--leader-election=false", "--cache-dir", &two];
+    let again = Host::join(first.server(), &first.file(".kubeconfig"), with(&[]), &flags).await;
+    again.logged("is run all the same").await;
+    again.until_running("ClusterPlugin/echo").await;
+    eventually("it is at it", || async { (again.metric(TRAPS) >= 1.0).then_some(()) }).await;
+}

@@ -294,6 +294,17 @@ impl Host {
         api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap()
     }
 
+    /// Places a Pod, as a scheduler does.
+    pub(crate) async fn bind(&self, namespace: &str, pod: &str, node: &str) {
+        let binding = serde_json::json!({
+            "apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod, "namespace": namespace},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        });
+        let api: Api<DynamicObject> = self.api("v1/Pod", namespace);
+        let _: Value =
+            api.create_subresource("binding", pod, &PostParams::default(), &binding).await.unwrap();
+    }
+
     /// Installs a CustomResourceDefinition of the examples.
     pub(crate) async fn install_crd(&self, example: &str) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR"))

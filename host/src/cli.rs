@@ -234,10 +234,13 @@ pub(crate) struct ServerArgs {
     /// answered once it is on the disk.
     #[arg(long, value_name = "DIR", env = "WHEELHOUSE_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Leave workloads alone. Otherwise Deployments, StatefulSets, DaemonSets and Jobs get Pods that look as if they
-    /// ran on a node called dev, though no container does.
-    #[arg(long, env = "WHEELHOUSE_NO_WORKLOADS", value_parser = BoolishValueParser::new())]
-    pub(crate) no_workloads: bool,
+    /// Have workloads look alive: Deployments, StatefulSets, DaemonSets and Jobs get Pods that become ready on a node
+    /// called dev, though no container runs. Otherwise nothing acts on them.
+    #[arg(long, env = "WHEELHOUSE_WORKLOADS", value_parser = BoolishValueParser::new())]
+    pub(crate) workloads: bool,
+    /// Serve /faults, where failures can be had on demand.
+    #[arg(long, hide = true, env = "WHEELHOUSE_FAULTS", value_parser = BoolishValueParser::new())]
+    pub(crate) faults: bool,
 }
 
 #[derive(Args, Debug)]

@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_value_is_taken_as_it_is_written() {
-        let text = "# a file\npluginDir: ./plugins\ngrace: 2.50\ncontext: '1.10'\ncacheSize: 1Gi\nnoWorkloads: true\n";
+        let text = "# a file\npluginDir: ./plugins\ngrace: 2.50\ncontext: '1.10'\ncacheSize: 1Gi\nworkloads: true\n";
         let values = of(text).unwrap();
         let values: Vec<(&str, &str)> = values.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let expected = [
@@ -286,7 +286,7 @@ mod tests {
             ("grace", "2.50"),
             ("context", "1.10"),
             ("cacheSize", "1Gi"),
-            ("noWorkloads", "true"),
+            ("workloads", "true"),
         ];
         assert_eq!(values, expected);
         assert_eq!(of("# nothing yet\n").unwrap(), []);
@@ -302,7 +302,7 @@ mod tests {
         refused("grants: x\ngrace: soon\n", &["2: grace: invalid value 'soon'", "a number of seconds"]);
         refused("logFormat: yaml\n", &["logFormat: invalid value 'yaml'", "text, json"]);
         refused("adminAddr: 9440\n", &["adminAddr: invalid value '9440'"]);
-        refused("noWorkloads: 1\n", &["noWorkloads: invalid value \"1\"", "true or false"]);
+        refused("workloads: 1\n", &["workloads: invalid value \"1\"", "true or false"]);
         refused("context:\n", &["1: context has no value"]);
         refused("grace: 1\ngrace: 2\n", &["2:", "duplicate"]);
         refused("pluginDir: [a, b]\n", &["1:", "each key has one value"]);

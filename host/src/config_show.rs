@@ -40,8 +40,11 @@ pub(crate) fn shown(command: &Command, matches: &ArgMatches, file: &ConfigFile) 
 
 fn text(show: &Command, name: &str, matches: &ArgMatches, file: &ConfigFile) -> Option<(String, Vec<Entry>)> {
     let served = show.find_subcommand(name)?;
-    let mut entries: Vec<Entry> =
-        served.get_arguments().filter_map(|arg| entry(arg, matches, file)).collect();
+    let mut entries: Vec<Entry> = served
+        .get_arguments()
+        .filter(|arg| !arg.is_hide_set())
+        .filter_map(|arg| entry(arg, matches, file))
+        .collect();
     entries.sort_by(|a, b| a.key.cmp(&b.key));
     Some((name.to_owned(), entries))
 }

@@ -13,7 +13,8 @@ use crate::run::Signals;
 pub(crate) async fn start(args: &ServerArgs) -> anyhow::Result<DevCluster> {
     let cluster = DevCluster::start(DevClusterConfig {
         addr: SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)),
-        workloads: !args.no_workloads,
+        workloads: args.workloads,
+        faults: args.faults,
         data_dir: args.data_dir.clone(),
         ..Default::default()
     })

@@ -82,7 +82,7 @@ fn what_is_shown_can_be_fed_back_as_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let odd = "--log=info,plugin=debug";
     let first =
-        config(&["dev", "--explain", "--plugin-dir", "a: b #c", odd, "--no-workloads"]).output().unwrap();
+        config(&["dev", "--explain", "--plugin-dir", "a: b #c", odd, "--workloads"]).output().unwrap();
     let first = text(&first);
     assert!(first.contains("# How long running reconciles may take to end"), "{first}");
     let path = file(folder.path(), &first);
@@ -93,7 +93,7 @@ fn what_is_shown_can_be_fed_back_as_a_file() {
     };
     assert_eq!(values(&first), values(&second));
     assert!(values(&second).contains(&"pluginDir: \"a: b #c\"".to_owned()), "{second}");
-    assert!(values(&second).contains(&"noWorkloads: true".to_owned()), "{second}");
+    assert!(values(&second).contains(&"workloads: true".to_owned()), "{second}");
     assert!(second.contains(&format!("grace: 10 # file {path}")), "{second}");
 }
 

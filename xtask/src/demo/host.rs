@@ -100,7 +100,7 @@ impl Host {
         let log = folder.log();
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut command = Command::new(binary);
-        command.arg("dev").arg("--plugin-dir").arg(folder.plugins());
+        command.args(["dev", "--workloads", "--plugin-dir"]).arg(folder.plugins());
         command.arg("--kubeconfig-out").arg(folder.kubeconfig());
         command.args(["--port", "0", "--admin-addr", "127.0.0.1:0"]);
         command.arg(format!("--grace={}", GRACE.as_secs()));

@@ -7,13 +7,12 @@
 //! appears whole, and one whose component is not the one that it names is removed. What was not used for the longest
 //! time makes room for what is new. Hosts of several clusters may share a folder.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -25,8 +24,12 @@ use crate::plugin_id::PluginId;
 const ENTRY: &str = ".component";
 /// And that of what says which was good.
 const GOOD: &str = ".good";
-/// Components of one resource that are kept: the good one, one that is on probation, one that comes.
-const KEEP: usize = 3;
+/// Components of one resource that are kept beside those of its former revisions: the one that runs, and one that
+/// comes.
+const MORE: usize = 2;
+/// How the name of a file ends that is being written, and after how long nobody writes it any more.
+const PART: &str = ".part";
+const ABANDONED: Duration = Duration::from_secs(3600);
 /// Bytes that are kept in all.
 const ROOM: u64 = 2 << 30;
 /// Permissions of others.
@@ -37,7 +40,6 @@ const OTHERS: u32 = 0o077;
 pub(crate) struct ComponentStore {
     folder: PathBuf,
     room: u64,
-    written: AtomicU64,
     /// Held while files come and go.
     order: Mutex<()>,
 }
@@ -91,12 +93,20 @@ impl ComponentStore {
                 "it is to be a folder that nobody else may use: run chmod 700, or name another",
             ));
         }
-        Ok(Self {
-            folder: folder.to_owned(),
-            room: ROOM,
-            written: AtomicU64::new(0),
-            order: Mutex::default(),
-        })
+        let store = Self { folder: folder.to_owned(), room: ROOM, order: Mutex::default() };
+        store.sweep();
+        Ok(store)
+    }
+
+    /// Removes what nobody writes any more.
+    fn sweep(&self) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+            let is_part = entry.file_name().to_string_lossy().ends_with(PART);
+            if is_part && age().is_some_and(|age| age > ABANDONED) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// What was good last of what was kept under this name, or the newest if nothing was; if it is `owner`'s: of the
@@ -165,11 +175,11 @@ impl ComponentStore {
         Some((header.owner, Kept { component: component.into(), resolved }))
     }
 
-    /// Keeps this, beside what was good last.
+    /// Keeps this, beside what was good last and those of so many former revisions.
     ///
     /// # Errors
     /// The disk's.
-    pub(crate) fn put(&self, name: &str, owner: &str, kept: &Kept) -> io::Result<()> {
+    pub(crate) fn put(&self, name: &str, owner: &str, kept: &Kept, former: usize) -> io::Result<()> {
         let Kept { component, resolved } = kept;
         let header = Header {
             owner: digest(owner),
@@ -190,30 +200,19 @@ impl ComponentStore {
             .into_iter()
             .filter(|other| *other != path && Some(other) != good.as_ref())
             .collect();
-        let surplus = (others.len() + 2).saturating_sub(KEEP);
+        // This one, and the good one.
+        let surplus = (others.len() + 2).saturating_sub(former.saturating_add(MORE));
         others.into_iter().take(surplus).for_each(|other| drop(fs::remove_file(other)));
         self.make_room(&path, good.as_deref())
     }
 
-    /// It appears whole or not at all.
+    /// It appears whole or not at all, and nobody else may read it.
     fn write(&self, path: &Path, content: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-        let number = self.written.fetch_add(1, Ordering::Relaxed);
-        let part = self.folder.join(format!(".{}-{number}.part", std::process::id()));
-        let written = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&part)
-            .and_then(|mut file| {
-                content(&mut file)?;
-                file.sync_all()
-            })
-            .and_then(|()| fs::rename(&part, path));
-        if written.is_err() {
-            let _ = fs::remove_file(&part);
-        }
-        written
+        let mut part = tempfile::Builder::new().suffix(PART).tempfile_in(&self.folder)?;
+        content(part.as_file_mut())?;
+        part.as_file().sync_all()?;
+        part.persist(path)?;
+        File::open(&self.folder)?.sync_all()
     }
 
     /// This component, with this configuration, has proved itself. What is not kept leaves what was good before.
@@ -235,31 +234,43 @@ impl ComponentStore {
     pub(crate) fn good(&self, name: &str) -> Option<(Arc<[u8]>, String)> {
         let Good { component, config } = self.pointer(name)?;
         let (_, kept) = self.read(&self.path(name, &component))?;
-        Some((kept.component, config))
+        let is_it = kept.resolved.component.is_some_and(|found| found.to_string() == component);
+        is_it.then_some((kept.component, config))
     }
 
-    /// Removes what was not used for the longest time, but for these, until the rest is small enough; and what says
-    /// of a component that it was good, when that is gone.
+    /// Removes what was not used for the longest time, but for these, until the rest is small enough: first of what
+    /// did not prove itself last, then of what did, with what says so.
     fn make_room(&self, keep: &Path, good: Option<&Path>) -> io::Result<()> {
         let all = self.components()?;
         let mut total: u64 = all.iter().map(|(_, size, _)| size).sum();
-        for (_, size, path) in all.into_iter().filter(|(_, _, path)| path != keep && Some(&**path) != good) {
+        if total <= self.room {
+            return Ok(());
+        }
+        let others = all.into_iter().filter(|(_, _, path)| path != keep && Some(&**path) != good);
+        let (good, rest): (Vec<_>, Vec<_>) = others
+            .map(|(_, size, path)| (self.says_good(&path), size, path))
+            .partition(|(says, ..)| says.is_some());
+        for (says, size, path) in rest.into_iter().chain(good) {
             if total <= self.room {
                 break;
             }
             // What cannot be removed costs room, and no more.
             let _ = fs::remove_file(&path);
             total = total.saturating_sub(size);
-            let name =
-                path.file_name().and_then(|file| file.to_str()).and_then(|file| file.split('.').next());
-            let Some(pointer) = name.map(|name| self.folder.join(format!("{name}{GOOD}"))) else { continue };
-            let of = |bytes: Vec<u8>| serde_json::from_slice::<Good>(&bytes).ok();
-            let was_good = fs::read(&pointer).ok().and_then(of);
-            if was_good.is_some_and(|good| path.to_string_lossy().contains(short(&good.component))) {
+            if let Some(pointer) = says {
                 let _ = fs::remove_file(pointer);
             }
         }
         Ok(())
+    }
+
+    /// The file that says of this one that it proved itself last, if one does.
+    fn says_good(&self, path: &Path) -> Option<PathBuf> {
+        let name = path.file_name()?.to_str()?.split('.').next()?;
+        let pointer = self.folder.join(format!("{name}{GOOD}"));
+        let good: Good = serde_json::from_slice(&fs::read(&pointer).ok()?).ok()?;
+        let names = path == self.folder.join(format!("{name}.{}{ENTRY}", short(&good.component)));
+        names.then_some(pointer)
     }
 
     /// Forgets one.
@@ -279,140 +290,12 @@ impl ComponentStore {
     }
 }
 
-/// Digits of a digest that tell the components of a resource apart.
+/// Digits of a digest that tell the components of a resource apart; none of what is no digest, whatever a file says.
 fn short(digest: &str) -> &str {
     let digits = digest.rsplit(':').next().unwrap_or_default();
-    digits.get(..24).unwrap_or(digits)
+    let digits = digits.get(..24).unwrap_or(digits);
+    if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) { digits } else { "" }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-
-    fn kept(bytes: &[u8]) -> Kept {
-        let resolved = Resolved {
-            manifest: Some(wheelhouse_artifacts::ManifestDigest::of(b"manifest")),
-            component: Some(ComponentDigest::of(bytes)),
-            size: Some(bytes.len() as u64),
-            etag: Some("\"e\"".to_owned()),
-        };
-        Kept { component: bytes.into(), resolved }
-    }
-
-    fn store() -> (tempfile::TempDir, ComponentStore) {
-        let parent = tempfile::tempdir().unwrap();
-        let store = ComponentStore::open(&parent.path().join("a/b")).unwrap();
-        (parent, store)
-    }
-
-    #[test]
-    fn what_was_kept_is_there_again_for_its_owner_alone() {
-        let (_parent, store) = store();
-        assert_eq!(store.get("a", "owner"), None);
-        store.put("a", "owner", &kept(b"one\ntwo")).unwrap();
-        let again = ComponentStore::open(&store.folder).unwrap();
-        assert_eq!(again.get("a", "owner"), Some(kept(b"one\ntwo")));
-        assert_eq!(again.get("a", "another"), None);
-        assert_eq!(again.get("b", "owner"), None);
-        again.put("a", "another", &kept(b"")).unwrap();
-        assert_eq!(again.get("a", "owner"), Some(kept(b"one\ntwo")));
-        assert_eq!(again.get("a", "another"), Some(kept(b"")));
-        again.remove("a");
-        assert_eq!(again.get("a", "another"), None);
-    }
-
-    #[test]
-    fn what_was_good_last_counts_until_another_one_has_proved_itself() {
-        let (_parent, store) = store();
-        let digest = |kept: &Kept| ComponentDigest::of(&kept.component).to_string();
-        let good = |kept: &Kept, config: &str| Some((kept.component.clone(), config.to_owned()));
-        let (one, two) = (kept(b"one"), kept(b"two"));
-        assert_eq!(store.good("a"), None);
-        store.put("a", "owner", &one).unwrap();
-        assert_eq!(store.get("a", "owner"), Some(one.clone()), "there is no other");
-        store.prove("a", &digest(&one), "{}");
-        assert_eq!(store.good("a"), good(&one, "{}"));
-        store.put("a", "owner", &two).unwrap();
-        assert_eq!(store.get("a", "owner"), Some(one.clone()));
-        store.prove("a", &digest(&one), "{1}");
-        assert_eq!((store.get("a", "owner"), store.good("a")), (Some(one.clone()), good(&one, "{1}")));
-        store.prove("a", &digest(&two), "{}");
-        assert_eq!((store.get("a", "owner"), store.good("a")), (Some(two.clone()), good(&two, "{}")));
-        // The way back is there.
-        store.prove("a", &digest(&one), "{}");
-        assert_eq!(store.good("a"), good(&one, "{}"));
-        // What was not kept leaves what there is.
-        store.prove("a", "sha256:0", "{}");
-        store.prove("b", "sha256:0", "{}");
-        assert_eq!(store.good("a"), good(&one, "{}"));
-        // However many come.
-        for bytes in [&b"3"[..], b"4", b"5", b"6"] {
-            store.put("a", "owner", &kept(bytes)).unwrap();
-        }
-        assert_eq!((store.good("a"), store.all("a").len()), (good(&one, "{}"), KEEP));
-        store.remove("a");
-        assert_eq!(fs::read_dir(&store.folder).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn what_was_not_used_for_the_longest_time_makes_room() {
-        let (_parent, mut store) = store();
-        let x = ComponentDigest::of(b"x").to_string();
-        for (name, age) in [("a", 30), ("b", 20), ("c", 10)] {
-            store.put(name, "owner", &kept(b"x")).unwrap();
-            let then = SystemTime::now() - std::time::Duration::from_secs(age);
-            File::open(store.path(name, &x)).unwrap().set_modified(then).unwrap();
-        }
-        assert!(store.get("a", "owner").is_some(), "which is a use");
-        store.room = fs::metadata(store.path("a", &x)).unwrap().len() * 2;
-        store.put("d", "owner", &kept(b"x")).unwrap();
-        let left = ["a", "b", "c", "d"].map(|name| store.get(name, "owner").is_some());
-        assert_eq!(left, [true, false, false, true]);
-        store.prove("a", &x, "{}");
-        store.room = 0;
-        store.put("e", "owner", &kept(b"x")).unwrap();
-        assert!(store.get("e", "owner").is_some(), "what is new is kept in any case");
-        assert_eq!(fs::read_dir(&store.folder).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn hostile_what_is_damaged_is_not_taken() {
-        let (_parent, store) = store();
-        store.put("a", "owner", &kept(b"component")).unwrap();
-        let path = store.path("a", &ComponentDigest::of(b"component").to_string());
-        let whole = fs::read(&path).unwrap();
-        for damaged in [
-            whole.strip_suffix(b"t").unwrap().to_vec(),
-            [whole.as_slice(), b"x"].concat(),
-            b"{}\n".to_vec(),
-            b"".to_vec(),
-        ] {
-            fs::write(&path, damaged).unwrap();
-            assert_eq!(store.get("a", "owner"), None);
-        }
-    }
-
-    #[test]
-    fn hostile_a_folder_that_others_may_use_is_refused() {
-        let parent = tempfile::tempdir().unwrap();
-        let folder = parent.path().join("open");
-        fs::create_dir(&folder).unwrap();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-        let error = ComponentStore::open(&folder).unwrap_err();
-        assert!(error.to_string().contains("chmod 700"), "{error}");
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
-        assert!(ComponentStore::open(&folder).is_ok());
-        let link = parent.path().join("link");
-        std::os::unix::fs::symlink(&folder, &link).unwrap();
-        assert!(ComponentStore::open(&link).is_err());
-        // Nor is anything in it anybody else's, or the name of a place that may have a secret in it.
-        let (_parent, store) = store();
-        store.put("a", "owner", &kept(b"x")).unwrap();
-        store.prove("a", &ComponentDigest::of(b"x").to_string(), "{}");
-        let files = fs::read_dir(&store.folder).unwrap();
-        let modes: Vec<u32> = files.map(|file| file.unwrap().metadata().unwrap().mode() & 0o777).collect();
-        assert_eq!(modes, [0o600, 0o600]);
-    }
-}
+mod tests;

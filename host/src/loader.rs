@@ -5,16 +5,22 @@
 //! probation then: one that does worse than the one before it is rolled back, and is not tried again until its
 //! component or its configuration changes.
 
+mod granting;
+mod orders;
+mod preparing;
+mod proving;
 mod want;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
-use wheelhouse_controller::{Controller, Prepared, Probation, Record, Shared, Verdict};
+use tokio::sync::{mpsc, watch};
+use wheelhouse_controller::{Controller, Prepared, Record, Shared};
 use wheelhouse_core::Spec;
-use wheelhouse_core::gate::Permission;
+
+pub(crate) use self::orders::{Order, What};
+use self::preparing::Preparing;
+use self::proving::{Before, Trial};
 
 use crate::claims::Claim;
 use crate::grants::Grants;
@@ -23,39 +29,15 @@ use crate::leader::Driven;
 use crate::plugin_id::PluginId;
 use crate::plugins::{Phase, Plugins, lock};
 use crate::preparation::{
-    Content, From, Mark, Preparation, Prepares, Problem, ROLLED_BACK, Ready, Recipe, Step,
+    Back, Content, From, Mark, Preparation, Prepares, Problem, ROLLED_BACK, Ready, Recipe, Step,
 };
-use crate::source::Wanted;
+use crate::source::{Told, Wanted};
 
 /// How often a revision on probation is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// What an operator wants of a plugin. The answer says what was done, or why it cannot be.
-#[derive(Debug)]
-pub(crate) struct Order {
-    pub(crate) what: What,
-    pub(crate) answer: oneshot::Sender<Result<String, String>>,
-}
-
-/// See [`Order`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
-    /// Begin nothing more.
-    Pause,
-    /// Go on.
-    Resume,
-    /// To the revision with this number, or to the one before.
-    Rollback(Option<u64>),
-}
-
-/// A revision that has to prove itself, and what is kept to replace it with.
-struct Trial {
-    probation: Probation,
-    proven: Prepared,
-    recipe: Recipe,
-    /// The number that it ran as.
-    number: u64,
-}
+/// Why what another host has rolled back goes here.
+const ELSEWHERE: &str = "by the host that had it run";
 
 /// See the module.
 pub(crate) struct Loader {
@@ -77,44 +59,21 @@ pub(crate) struct Loader {
     preparing: Preparing,
     history: History<Recipe>,
     trial: Option<Trial>,
+    /// Whether what runs counts as good from now on, or is not to be noted at all.
+    proved: bool,
     /// What was rolled back.
     rejected: Option<Mark>,
+    /// What was rolled back before this host began, and is run as long as nothing better is known.
+    tolerated: Option<Mark>,
+    /// What its source wants is what it wanted when a host looked last, and may be another by now.
+    recalled: bool,
+    /// What is on record of it.
+    told: Told,
     /// What did well before this host began, while that is prepared: what its source wants was rolled back then.
     restoring: Option<Content>,
     paused: bool,
     /// Whether the cluster has been told what runs.
-    told: bool,
-}
-
-/// A preparation under way, which ends when this is dropped.
-#[derive(Default)]
-struct Preparing(Option<JoinHandle<Option<Prepares>>>);
-
-impl Preparing {
-    fn start(&mut self, preparation: Preparation, from: From) {
-        self.stop();
-        self.0 = Some(tokio::spawn(preparation.run(from)));
-    }
-
-    fn stop(&mut self) {
-        if let Some(task) = self.0.take() {
-            task.abort();
-        }
-    }
-
-    /// What has come of it; for ever none while there is none.
-    async fn ended(&mut self) -> Option<Prepares> {
-        let Some(task) = &mut self.0 else { return std::future::pending().await };
-        let ready = task.await;
-        self.0 = None;
-        ready.ok().flatten()
-    }
-}
-
-impl Drop for Preparing {
-    fn drop(&mut self) {
-        self.stop();
-    }
+    said: bool,
 }
 
 impl Loader {
@@ -142,10 +101,14 @@ impl Loader {
             preparing: Preparing::default(),
             history,
             trial: None,
+            proved: true,
             rejected: None,
+            tolerated: None,
+            recalled: false,
+            told: Told::default(),
             restoring: None,
             paused: false,
-            told: true,
+            said: true,
         }
     }
 
@@ -166,10 +129,10 @@ impl Loader {
                 prepared = self.preparing.ended() => match prepared {
                     Some(Prepares::Ready(ready)) => self.take_over(*ready).await,
                     Some(Prepares::Same) => self.runs_already(),
-                    None => self.restores_not(),
+                    None => self.came_to_nothing(),
                 },
-                _ = look.tick(), if self.trial.is_some() => self.judge().await,
-                () = works(self.driven.as_ref()), if !self.told => self.tell(),
+                _ = look.tick(), if self.trial.is_some() || !self.proved => self.judge().await,
+                () = works(self.driven.as_ref()), if !self.said => self.begins().await,
             }
         }
         self.stop().await;
@@ -186,55 +149,16 @@ impl Loader {
         self.preparing.start(preparation, from);
     }
 
-    /// Has what runs do just what it is granted now; stops it if that is too little for it, until it is
-    /// granted that again.
-    async fn grants_changed(&mut self) {
-        let Some(controller) = self.controller() else {
-            // If it waits for a grant, who prepares it has heard of it as well.
-            if self.preparing.0.is_none() {
-                self.prepare_again();
-            }
-            return;
-        };
-        let problem = match self.plugins.uphold(&self.id, &controller) {
-            Ok(terms) => {
-                self.shared.usage.resize(&terms.limits);
-                let missing = controller.ungranted_sources();
-                if missing.is_empty() {
-                    if terms.limits != controller.limits() && self.preparing.0.is_none() {
-                        self.prepare_again();
-                    }
-                    return;
-                }
-                format!("its sources need {}", listed(&missing))
-            }
-            Err(error) => error,
-        };
-        let plugin = controller.spec().name.clone();
-        tracing::warn!(plugin, "it is stopped until it is granted again what it needs: {problem}");
-        self.halt().await;
-        if self.preparing.0.is_none() {
-            self.prepare_again();
-        }
-    }
-
     /// Under other terms: what its source wants, if nothing has run or if that has failed; else what ran last.
     fn prepare_again(&mut self) {
         let failed = self.plugins.problem(&self.id).is_some_and(|problem| problem.reason != ROLLED_BACK);
         let from = match (self.history.current(), self.content.clone()) {
             (None, Some(content)) => From::Source(self.restoring.clone().unwrap_or(content)),
             (Some(_), Some(content)) if failed => From::Source(content),
-            (Some(current), _) => From::Kept(current.recipe.clone(), current.number),
+            (Some(current), _) => From::Kept(current.recipe.clone(), current.number, None),
             (None, None) => return,
         };
         self.prepare(from);
-    }
-
-    /// What its source wants is what runs: what was rolled back is not what it wants any more.
-    fn runs_already(&mut self) {
-        self.rejected = None;
-        self.publish();
-        self.plugins.update(&self.id, |slot| (slot.phase, slot.problem) = (Phase::Running, None));
     }
 
     fn controller(&self) -> Option<Arc<Controller>> {
@@ -243,7 +167,7 @@ impl Loader {
 
     /// Switches to a revision that is ready.
     async fn take_over(&mut self, ready: Ready) {
-        let Ready { prepared, recipe, again } = ready;
+        let Ready { prepared, recipe, again, back } = ready;
         let spec = Arc::clone(prepared.spec());
         let same =
             |old: &Arc<Controller>| old.reconciled() == spec.reconciles.kind && old.spec().name == spec.name;
@@ -261,45 +185,43 @@ impl Loader {
         if let Err(problem) = self.claim(&spec) {
             return self.claim_refused(problem);
         }
-        let (restored, mut trial) = (self.restoring.take().is_some(), None);
-        let mut works = true;
-        match old {
+        let restored = self.restoring.take().is_some();
+        let same_again = again == Some(self.number());
+        let kept = self.trial.take().filter(|_| again.is_none() || same_again);
+        self.trial = match old {
             Some(controller) => {
                 self.plugins.begin(&self.id, Step::Run);
-                works = controller.record().is_some();
-                let kept = self.trial.take();
                 let (number, old) = (self.number(), self.history.current().map(|old| old.recipe.clone()));
-                let (proven, before) = self.replace(&controller, prepared).await;
-                let period = self.plugins.inner.settings.probation;
-                trial = match (kept, proven.zip(before).zip(old)) {
+                let (prepared, before) = self.replace(&controller, prepared).await;
+                let before = prepared.zip(before).zip(old);
+                match (kept, before) {
                     // What was on probation has not proved itself: the way back leads past it.
-                    (Some(kept), _) if again.is_none_or(|again| again == number) => Some(kept),
-                    (None, Some(((proven, before), recipe))) if again.is_none() && !period.is_zero() => {
-                        Some(Trial { probation: Probation { before, period }, proven, recipe, number })
+                    (Some(kept), _) => Some(kept),
+                    (None, Some(((prepared, record), recipe))) if again.is_none() && !restored => {
+                        self.was_replaced(&recipe, &record).await;
+                        self.trial(record, Some(Before { prepared, recipe, number }))
                     }
                     // Who asks for this very revision does not want it judged.
                     _ => None,
-                };
+                }
             }
-            None => self.start(prepared, reconciled_before).await,
-        }
-        self.trial = trial;
-        match again {
-            None if restored => {}
-            None => self.rejected = None,
-            Some(again) if again == self.number() => {}
-            Some(_) => {
-                // What its source wants is not what is to run; unless it is just that.
-                let wanted = self.content.as_ref().map(Content::mark);
-                let replaced = self.history.current().map(|current| current.recipe.mark());
-                self.rejected = wanted.or(replaced).filter(|mark| *mark != recipe.mark());
-                self.history.set_state(State::RolledBack("by its operator".to_owned()));
+            None => {
+                self.start(prepared, reconciled_before).await;
+                kept.filter(|_| same_again)
             }
+        };
+        let is_back = back.is_some();
+        match back {
+            Some(Back { refuses, why }) => {
+                self.reject(refuses.filter(|mark| *mark != recipe.mark()));
+                self.history.set_state(State::RolledBack(why));
+            }
+            None if again.is_some() || restored || self.recalled => {}
+            None => self.reject(None),
         }
         let state = if self.trial.is_some() { State::OnProbation } else { State::Active };
         self.note(recipe, again, state);
-        // One that stands by, or is paused, shows nothing of how it does.
-        if self.trial.is_none() && works {
+        if is_back || (same_again && self.trial.is_none()) {
             self.prove().await;
         }
         // What it is granted may have changed while it was made ready, and nobody was there to heed it.
@@ -307,17 +229,8 @@ impl Loader {
         self.tell_what_is_denied();
         if restored {
             self.plugins.report(&self.id, &Problem::not_again());
-        }
-    }
-
-    /// If it was to run what did well before, that cannot be prepared any more: what was rolled back is what there is.
-    fn restores_not(&mut self) {
-        if self.restoring.take().is_some() {
-            self.rejected = None;
-            self.publish();
-            if let Some(content) = self.content.clone() {
-                self.prepare(From::Source(content));
-            }
+        } else if is_back {
+            self.pursue();
         }
     }
 
@@ -325,6 +238,7 @@ impl Loader {
     async fn make_way(&mut self, spec: &Spec) -> Option<String> {
         let mut before = None;
         if let Some(old) = self.controller() {
+            self.trial = None;
             let (old, new) = (old.status(), &spec.reconciles.kind);
             tracing::warn!(
                 plugin = old.name,
@@ -385,23 +299,37 @@ impl Loader {
         let (number, version) = (self.number() + 1, controller.spec().version.clone());
         let digest = recipe.compiled.digest().to_owned();
         let entry = Entry { number, version, digest, since: SystemTime::now(), state, recipe };
+        let same_again = again == Some(self.number());
         self.history.push(entry, again);
-        self.told = false;
+        // Of files, nothing is kept from one start to the next.
+        (self.said, self.proved) = (false, self.uid.is_none());
         self.publish();
         // While its source has nothing, what runs is what it had before.
         let is_wanted = again.is_none() || self.content.is_some();
         self.plugins.update(&self.id, |slot| {
-            if is_wanted || slot.problem.is_none() {
+            let stays = slot
+                .problem
+                .as_ref()
+                .is_some_and(|problem| !is_wanted || (same_again && problem.reason == ROLLED_BACK));
+            if !stays {
                 (slot.phase, slot.problem) = (Phase::Running, None);
             }
         });
     }
 
-    /// Tells the cluster what runs here.
-    fn tell(&mut self) {
-        self.told = true;
-        if let (Some(controller), Some(current)) = (self.controller(), self.history.current()) {
-            self.plugins.voice().runs(&self.id, &controller.status(), current.number);
+    /// It is at work from now on.
+    async fn begins(&mut self) {
+        self.said = true;
+        let (Some(controller), Some(current)) = (self.controller(), self.history.current()) else { return };
+        self.plugins.voice().runs(&self.id, &controller.status(), current.number);
+        let mark = Some(current.recipe.mark());
+        if mark == self.rejected {
+            // It has heard of that in the middle of something else.
+            self.go_back(ELSEWHERE).await;
+        } else if self.told.on_probation && self.told.runs == mark && self.trial.is_none() {
+            tracing::info!(plugin = %self.id, revision = self.number(), "it was on probation when another host had it run, and is again");
+            self.trial = self.trial(Record::default(), None);
+            self.publish();
         }
     }
 
@@ -411,125 +339,19 @@ impl Loader {
 
     fn publish(&self) {
         let (reports, rejected) = (self.history.reports(), self.rejected.clone());
-        self.plugins.update(&self.id, |slot| (slot.revisions, slot.rejected) = (reports, rejected));
-    }
-
-    /// What runs is good.
-    async fn prove(&self) {
-        if let (Some(uid), Some(current)) = (&self.uid, self.history.current()) {
-            let Recipe { compiled, config } = &current.recipe;
-            self.plugins.prove(&self.id, uid, compiled.digest(), config).await;
-        }
-    }
-
-    /// Looks at how the revision that is on probation does.
-    async fn judge(&mut self) {
-        let (Some(trial), Some(controller)) = (&self.trial, self.controller()) else { return };
-        let Some(record) = controller.record() else { return };
-        let plugin = controller.spec().name.clone();
-        match trial.probation.judge(&record) {
-            Verdict::Open => {}
-            Verdict::Passed => {
-                tracing::info!(plugin, revision = self.number(), "probation passed");
-                self.plugins.voice().proven(&self.id, &plugin, self.number());
-                self.trial = None;
-                self.history.set_state(State::Active);
-                self.publish();
-                self.prove().await;
-            }
-            Verdict::Failed(reason) => self.roll_back(&controller, &reason).await,
-        }
-    }
-
-    /// To what ran before the probation.
-    async fn roll_back(&mut self, controller: &Controller, reason: &str) {
-        let Some(Trial { proven, recipe, number, .. }) = self.trial.take() else { return };
-        let (plugin, failed) = (controller.spec().name.clone(), self.number());
-        tracing::error!(plugin, revision = failed, to = number, "rolled back: {reason}");
-        self.preparing.stop();
-        self.rejected = self.history.current().map(|current| current.recipe.mark());
-        self.history.set_state(State::RolledBack(reason.to_owned()));
-        let problem = Problem {
-            step: Step::Run,
-            reason: ROLLED_BACK,
-            message: format!(
-                "revision {failed} was rolled back, and is not tried again until its component or its configuration changes: {reason}"
-            ),
-            waits: false,
-        };
-        self.replace(controller, proven).await;
-        self.note(recipe, Some(number), State::Active);
-        self.plugins.voice().rolled_back(&self.id, &plugin, failed, number, reason);
         self.plugins.update(&self.id, |slot| {
-            slot.rollbacks += 1;
-            (slot.phase, slot.step, slot.problem) = (Phase::Failed, Step::Run, Some(problem));
+            (slot.revisions, slot.rejected, slot.on_probation) = (reports, rejected, self.trial.is_some());
         });
     }
 
-    async fn obey(&mut self, order: Order) {
-        let done = match order.what {
-            What::Pause => self.pause(true).await,
-            What::Resume => self.pause(false).await,
-            What::Rollback(number) => self.roll_back_to(number),
-        };
-        // Who asked may have gone.
-        let _ = order.answer.send(done);
-    }
-
-    fn roll_back_to(&mut self, number: Option<u64>) -> Result<String, String> {
-        let (target, recipe) = {
-            let target = self.history.target(number)?;
-            (target.number, target.recipe.clone())
-        };
-        tracing::info!(plugin = %self.id, revision = self.number(), to = target, "it is to be rolled back by its operator");
-        self.prepare(From::Kept(recipe, target));
-        Ok(format!("revision {} is replaced by what revision {target} was", self.number()))
-    }
-
-    /// Takes the name and the kind, unless they are another's.
-    fn claim(&mut self, spec: &Spec) -> Result<(), Problem> {
-        let claim = Claim::new(&self.id, spec, self.plugins.shares_kind(&self.id));
-        let mut claims = lock(&self.plugins.inner.claims);
-        claims.check(&spec.name, &claim)?;
-        let (plugin, kind) = (spec.name.as_str(), &spec.reconciles.kind);
-        for (other, _) in claims.meeting(&claim) {
-            tracing::warn!(plugin, other, %kind, "two plugins reconcile the same kind in the same namespaces");
-        }
-        claims.take(plugin, claim);
-        Ok(())
-    }
-
-    fn release(&mut self) {
-        lock(&self.plugins.inner.claims).release(&self.id);
-    }
-
-    /// Once for each load: what is declared and will be denied.
-    fn tell_what_is_denied(&self) {
-        let Some(controller) = self.controller() else { return };
-        let name = controller.spec().name.clone();
-        let plugin = name.as_str();
-        let written = self.plugins.terms(&self.id, &controller.digest()).is_ok_and(|terms| terms.written);
-        let missing = controller.ungranted();
-        match (written, missing.as_slice()) {
-            (true, []) => {}
-            (true, missing) => tracing::warn!(
-                plugin,
-                "it declares what it is not granted, or only in part; such calls are denied: {}",
-                listed(missing)
-            ),
-            (false, []) => tracing::info!(plugin, "it is granted what it declares"),
-            (false, missing) => tracing::warn!(
-                plugin,
-                "it is granted what it declares, but for this, which is granted only by a rule that names it: {}; {}",
-                listed(missing),
-                self.plugins.advice(&self.id)
-            ),
-        }
+    /// As its controller is called.
+    fn name(&self) -> String {
+        self.controller().map_or_else(|| self.id.short(), |controller| controller.spec().name.clone())
     }
 
     /// Stops what runs; what is being prepared goes on.
     async fn halt(&mut self) {
-        (self.trial, self.told) = (None, true);
+        self.said = true;
         let mut controller = None;
         self.plugins.update(&self.id, |slot| {
             (controller, slot.candidate) = (slot.controller.take(), None);
@@ -548,6 +370,7 @@ impl Loader {
 
     async fn stop(&mut self) {
         self.preparing.stop();
+        self.trial = None;
         self.halt().await;
     }
 }
@@ -563,8 +386,4 @@ impl Drop for Loader {
     fn drop(&mut self) {
         self.release();
     }
-}
-
-fn listed(permissions: &[Permission]) -> String {
-    permissions.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -25,7 +25,7 @@ use crate::host_events::Voice;
 use crate::leader::{Candidate, Election, Standing};
 use crate::loader::{Loader, Order, What};
 use crate::plugin_id::PluginId;
-use crate::preparation::{Content, Mark, Problem, Step};
+use crate::preparation::{Content, Mark, Problem, Recipe, Step};
 use crate::source::{Change, Ordered, Wanted};
 
 /// A host is ready though components are still being fetched after so long.
@@ -106,6 +106,8 @@ pub(crate) struct Slot {
     pub(crate) before: u64,
     /// What was fetched for it, as people name it.
     pub(crate) artifact: Option<String>,
+    /// What runs has to prove itself yet.
+    pub(crate) on_probation: bool,
     /// What was rolled back last, as long as nothing else has taken over.
     pub(crate) rejected: Option<Mark>,
     pub(crate) controller: Option<Arc<Controller>>,
@@ -470,9 +472,10 @@ impl Plugins {
     }
 
     /// A component of a resource does well with this configuration.
-    pub(crate) async fn prove(&self, id: &PluginId, uid: &str, component: &str, config: &str) {
+    pub(crate) async fn prove(&self, id: &PluginId, uid: &str, recipe: &Recipe) {
         let Some(store) = self.inner.store.clone() else { return };
-        let (name, component, config) = (name_of(id, uid), component.to_owned(), config.to_owned());
+        let (component, config) = (recipe.compiled.digest().to_owned(), recipe.config.to_string());
+        let name = name_of(id, uid);
         // What cannot be noted leaves what was good before.
         let _ = tokio::task::spawn_blocking(move || store.prove(&name, &component, &config)).await;
     }

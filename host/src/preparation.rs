@@ -80,7 +80,7 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    fn new(component: &str, config: &str) -> Self {
+    pub(crate) fn new(component: &str, config: &str) -> Self {
         let digest = Sha256::digest(config);
         let config = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         Self { digest: component.to_owned(), config: format!("sha256:{config}") }
@@ -91,8 +91,17 @@ impl Mark {
 pub(crate) enum From {
     /// What its source has.
     Source(Content),
-    /// What has run before, as the revision with this number.
-    Kept(Recipe, u64),
+    /// What has run before, as the revision with this number: just that again, or a way back to it.
+    Kept(Recipe, u64, Option<Back>),
+}
+
+/// Why a former revision is to run again.
+#[derive(Clone, Debug)]
+pub(crate) struct Back {
+    /// What is not to be tried again.
+    pub(crate) refuses: Option<Mark>,
+    /// What is said of the revision that it replaces.
+    pub(crate) why: String,
 }
 
 /// A revision that is ready.
@@ -101,6 +110,8 @@ pub(crate) struct Ready {
     pub(crate) recipe: Recipe,
     /// The number of the revision that it is once more.
     pub(crate) again: Option<u64>,
+    /// If that is a way back.
+    pub(crate) back: Option<Back>,
 }
 
 /// What comes of a preparation that does not fail.
@@ -151,10 +162,10 @@ pub(crate) struct Preparation {
 impl Preparation {
     /// None if it cannot be loaded; that is noted.
     pub(crate) async fn run(mut self, from: From) -> Option<Prepares> {
-        let (recipe, again) = match from {
-            From::Kept(recipe, number) => (recipe, Some(number)),
+        let (recipe, again, back) = match from {
+            From::Kept(recipe, number, back) => (recipe, Some(number), back),
             From::Source(content) => match self.recipe(content).await {
-                Ok(recipe) => (recipe, None),
+                Ok(recipe) => (recipe, None, None),
                 Err(problem) => {
                     self.report(&problem);
                     return None;
@@ -176,7 +187,7 @@ impl Preparation {
             self.grants.mark_unchanged();
             let problem = match self.attempt(&recipe).await {
                 Ok(prepared) => {
-                    return Some(Prepares::Ready(Box::new(Ready { prepared, recipe, again })));
+                    return Some(Prepares::Ready(Box::new(Ready { prepared, recipe, again, back })));
                 }
                 Err(problem) => problem,
             };

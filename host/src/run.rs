@@ -153,6 +153,7 @@ async fn host(
     }
     let config = SandboxConfig { stack: args.stack, ..compile::sandbox(&args.compile)? };
     let fetching = Fetching {
+        former: args.revision_history_limit,
         bytes: config.component_bytes,
         // No registry is to be asked all the time.
         interval: args.pull_interval.max(Duration::from_secs(1)),

@@ -48,10 +48,23 @@ pub(crate) struct Wanted {
 pub(crate) enum Component {
     /// It is there.
     Here(Binary),
+    /// It was there when it was looked at last, by the host before: what is there now is not known yet.
+    Recalled(Binary),
     /// It is being fetched.
     Coming,
     /// It cannot be fetched, now or at all.
     Missing(Problem),
+}
+
+/// What is on record of a plugin: all that hosts know of each other, and of those before them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// What was rolled back.
+    pub(crate) rolled_back: Option<Mark>,
+    /// What runs.
+    pub(crate) runs: Option<Mark>,
+    /// Whether that has to prove itself yet.
+    pub(crate) on_probation: bool,
 }
 
 /// How a plugin is to run, as its resource says.
@@ -69,10 +82,8 @@ pub(crate) struct Ordered {
     pub(crate) paused: bool,
     /// How many revisions are kept, if that is said.
     pub(crate) keep: Option<usize>,
-    /// What was rolled back, as its status says.
-    pub(crate) rolled_back: Option<Mark>,
-    /// The digest of what runs, likewise.
-    pub(crate) runs: Option<String>,
+    /// What its status says.
+    pub(crate) told: Told,
     /// Whether another plugin may reconcile the same kind in the same place.
     pub(crate) shares_kind: bool,
 }

@@ -268,6 +268,12 @@ impl Controller {
         revision.digest() == digest && &**revision.config() == config && revision.limits() == limits
     }
 
+    /// The digest of the running revision's component, and its configuration.
+    pub fn runs_what(&self) -> (String, Arc<str>) {
+        let revision = self.current().revision;
+        (revision.digest().to_owned(), Arc::clone(revision.config()))
+    }
+
     /// The digest of the running revision's component.
     pub fn digest(&self) -> String {
         self.current().revision.digest().to_owned()

@@ -20,6 +20,7 @@ use crate::binary::{Binary, Form};
 use crate::component_store::{ComponentStore, Kept, name_of};
 use crate::plugin_id::PluginId;
 use crate::preparation::{Problem, Step};
+use crate::source::Ordered;
 
 /// Of one request.
 const WITHIN: Duration = Duration::from_secs(15);
@@ -78,6 +79,8 @@ pub(crate) struct Fetching {
     pub(crate) bytes: usize,
     /// Between two looks at a tag or a URL that may lead elsewhere by then.
     pub(crate) interval: Duration,
+    /// Of how many former revisions components are kept, where a resource does not say.
+    pub(crate) former: usize,
     /// Where what was fetched is kept for the next start.
     pub(crate) store: Option<Arc<ComponentStore>>,
 }
@@ -185,7 +188,7 @@ impl Fetcher {
     }
 
     /// Keeps it for the next start.
-    pub(crate) async fn keep(&self, id: &PluginId, uid: &str, pull: &Pull, looked: &Looked) {
+    pub(crate) async fn keep(&self, id: &PluginId, ordered: &Ordered, pull: &Pull, looked: &Looked) {
         let (Some(store), Ok(component)) = (self.fetching.store.clone(), &looked.component) else { return };
         let resolved = match &looked.version {
             Version::Resolved(resolved) => resolved.clone(),
@@ -197,9 +200,10 @@ impl Fetcher {
         if !component.starts_with(MAGIC) {
             return;
         }
-        let (name, owner) = (name_of(id, uid), owner(pull));
+        let (name, owner) = (name_of(id, &ordered.uid), owner(pull));
+        let former = ordered.keep.unwrap_or(self.fetching.former);
         let kept = Kept { component, resolved };
-        let put = tokio::task::spawn_blocking(move || store.put(&name, &owner, &kept)).await;
+        let put = tokio::task::spawn_blocking(move || store.put(&name, &owner, &kept, former)).await;
         if let Ok(Err(error)) = put {
             tracing::warn!(plugin = %id, "its component cannot be kept for the next start: {error}");
         }

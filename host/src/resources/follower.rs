@@ -29,6 +29,8 @@ struct Seen {
     artifact: Option<String>,
     /// Whatever was good last.
     component: Option<Binary>,
+    /// It was seen by the host before, and is not known to be there yet.
+    recalled: bool,
 }
 
 impl Seen {
@@ -39,7 +41,19 @@ impl Seen {
             version: version.clone(),
             artifact: artifact.clone(),
             component: component.as_ref().ok().cloned(),
+            recalled: false,
         }
+    }
+
+    /// Whether it is what an order wants, however that has it fetched.
+    fn serves(&self, pull: &Pull) -> bool {
+        let of = |component: &Binary| pull.digest.is_none_or(|digest| *component.digest() == digest);
+        self.pull.place == pull.place && self.component.as_ref().is_some_and(of)
+    }
+
+    fn told(&self) -> Option<Component> {
+        let component = self.component.clone()?;
+        Some(if self.recalled { Component::Recalled(component) } else { Component::Here(component) })
     }
 }
 
@@ -56,13 +70,12 @@ impl Follower {
                 }
                 Ok((pull, _)) => {
                     // Without a component, what is wrong with it is to be told anew.
-                    seen = seen.take().filter(|seen| seen.pull == *pull && seen.component.is_some());
+                    seen = seen.take().filter(|seen| seen.serves(pull));
                     if seen.is_none() {
                         seen = self.recall(&order, pull).await;
                     }
-                    let (artifact, first) = seen.as_ref().map_or((None, None), |seen| {
-                        (seen.artifact.clone(), seen.component.clone().map(Component::Here))
-                    });
+                    let (artifact, first) =
+                        seen.as_ref().map_or((None, None), |seen| (seen.artifact.clone(), seen.told()));
                     self.tell(&order, first.unwrap_or(Component::Coming), artifact).await
                         && self.follow(&order, pull, &mut seen).await
                 }
@@ -76,7 +89,9 @@ impl Follower {
     /// What was good last, before this host began.
     async fn recall(&self, order: &Order, pull: &Pull) -> Option<Seen> {
         let looked = self.fetcher.recall(&self.id, &order.ordered.uid, pull).await?;
-        Some(Seen::new(pull, &looked)).filter(|seen| seen.component.is_some())
+        // Where nothing else can be there by now, it is as good as seen.
+        let recalled = self.fetcher.again(pull).is_some();
+        Some(Seen { recalled, ..Seen::new(pull, &looked) }).filter(|seen| seen.component.is_some())
     }
 
     /// Looks until there is another order; whether there is.
@@ -111,22 +126,29 @@ impl Follower {
             let news = match looked {
                 Ok(News::Nothing) => {
                     told = None;
-                    continue;
+                    match (seen.as_mut(), had) {
+                        (Some(seen), Some(had)) if seen.recalled => {
+                            seen.recalled = false;
+                            Ok(had)
+                        }
+                        _ => continue,
+                    }
                 }
                 Ok(News::Same(version, artifact)) => {
                     told = None;
                     let (Some(seen), Some(had)) = (seen.as_mut(), had) else { continue };
-                    (seen.version, seen.artifact) = (version, artifact);
+                    (seen.version, seen.artifact, seen.recalled) = (version, artifact, false);
                     Ok(had)
                 }
                 Ok(News::Looked(looked)) => {
+                    let recalled = seen.as_ref().is_some_and(|seen| seen.recalled);
                     let now = seen.insert(Seen::new(pull, &looked));
-                    if now.component.is_some() && now.component == had {
+                    if !recalled && now.component.is_some() && now.component == had {
                         // Something else of the object has changed. The one that was there is compiled by now.
                         (now.component, told) = (had, None);
                         continue;
                     }
-                    self.fetcher.keep(&self.id, &order.ordered.uid, pull, &looked).await;
+                    self.fetcher.keep(&self.id, &order.ordered, pull, &looked).await;
                     looked.component
                 }
                 Err(Unfetched { problem, out_of_reach: true, .. }) if had.is_some() => {

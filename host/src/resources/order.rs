@@ -10,10 +10,11 @@ use wheelhouse_core::grant::Grant;
 use wheelhouse_core::limits::Limits;
 
 use super::GROUP;
+use super::status::ON_PROBATION;
 use super::types::{ComponentSpec, KeyOf, PluginSpec, PullPolicy, SecretName};
 use crate::plugin_id::PluginId;
 use crate::preparation::{Mark, Problem, Step};
-use crate::source::Ordered;
+use crate::source::{Ordered, Told};
 
 /// What a resource wants, as of a generation.
 #[derive(Clone, Debug)]
@@ -96,7 +97,7 @@ pub(super) fn generation(object: &Object) -> i64 {
 pub(crate) fn read(id: &PluginId, object: &Object, before: Option<&Ordered>) -> Order {
     let uid = object.uid().to_owned();
     let generation = generation(object);
-    let (rolled_back, runs) = verdict(object);
+    let told = told(object);
     let spec = object.value().get("spec").map(|spec| spec.to_value()).unwrap_or_default();
     match parse(id, spec) {
         Ok((spec, pull)) => {
@@ -109,29 +110,32 @@ pub(crate) fn read(id: &PluginId, object: &Object, before: Option<&Ordered>) -> 
                 paused,
                 keep: spec.revision_history_limit.and_then(|limit| usize::try_from(limit).ok()),
                 shares_kind: spec.allow_shared_kind,
-                rolled_back,
-                runs,
+                told,
             };
             let wanted = Ok((pull, Value::Object(config).to_string()));
             Order { ordered: Arc::new(ordered), wanted }
         }
         Err(problem) => {
             let terms = before.cloned().unwrap_or_default();
-            Order {
-                ordered: Arc::new(Ordered { uid, generation, rolled_back, runs, ..terms }),
-                wanted: Err(problem),
-            }
+            Order { ordered: Arc::new(Ordered { uid, generation, told, ..terms }), wanted: Err(problem) }
         }
     }
 }
 
-/// What was rolled back, and the digest of what runs, as the status says.
-pub(super) fn verdict(object: &Object) -> (Option<Mark>, Option<String>) {
+/// What its status says.
+pub(super) fn told(object: &Object) -> Told {
     let text = |path: &[&str]| object.value().at(path).and_then(|text| text.as_str()).map(str::to_owned);
-    let rolled_back = text(&["status", "rolledBack", "digest"])
-        .zip(text(&["status", "rolledBack", "configDigest"]))
-        .map(|(digest, config)| Mark { digest, config });
-    (rolled_back, text(&["status", "digest"]))
+    let mark = |digest: &[&str], config: &[&str]| {
+        text(digest).zip(text(config)).map(|(digest, config)| Mark { digest, config })
+    };
+    let conditions = object.value().at(&["status", "conditions"]).map(|all| all.to_value());
+    let all = conditions.as_ref().and_then(Value::as_array).into_iter().flatten();
+    let on_probation = |condition: &Value| condition["type"] == ON_PROBATION && condition["status"] == "True";
+    Told {
+        rolled_back: mark(&["status", "rolledBack", "digest"], &["status", "rolledBack", "configDigest"]),
+        runs: mark(&["status", "digest"], &["status", "configDigest"]),
+        on_probation: all.into_iter().any(on_probation),
+    }
 }
 
 fn parse(id: &PluginId, spec: Value) -> Result<(PluginSpec, Pull), Problem> {
@@ -269,6 +273,31 @@ mod tests {
         let Order { ordered, wanted } = order(&cluster(), json!({"component": {"oci": "example.com/p:1"}}));
         assert_eq!(wanted.unwrap().1, "{}");
         assert_eq!((ordered.grant.as_ref(), ordered.paused, ordered.keep), (None, false, None));
+    }
+
+    #[test]
+    fn what_the_status_says_is_heeded_whatever_the_spec_is() {
+        let digest = |text: &str| format!("sha256:{text}");
+        let status = json!({
+            "digest": digest("1"), "configDigest": digest("2"),
+            "rolledBack": {"digest": digest("1"), "configDigest": digest("3")},
+            "conditions": [{"type": "Ready", "status": "True"}, {"type": "OnProbation", "status": "True"}],
+        });
+        let mark = |config: &str| Mark { digest: digest("1"), config: digest(config) };
+        let expected = Told { rolled_back: Some(mark("3")), runs: Some(mark("2")), on_probation: true };
+        for spec in [json!({"component": {"oci": "example.com/p:1"}}), json!({"component": {}})] {
+            let object = json!({"metadata": {"name": "p", "uid": "u"}, "spec": spec, "status": status});
+            let order = read(&cluster(), &Object::from_value(&object).unwrap(), None);
+            assert_eq!(order.ordered.told, expected);
+        }
+        for status in [
+            json!({}),
+            json!({"digest": "x", "rolledBack": {"digest": "x"}, "conditions": "OnProbation"}),
+            json!({"configDigest": 1, "conditions": [{"type": "OnProbation", "status": "False"}, 1]}),
+        ] {
+            let object = json!({"metadata": {"name": "p", "uid": "u"}, "status": status});
+            assert_eq!(told(&Object::from_value(&object).unwrap()), Told::default(), "{status}");
+        }
     }
 
     #[test]

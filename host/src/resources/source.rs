@@ -113,8 +113,8 @@ impl Followers {
             }
             before => before,
         };
-        let (generation, (rolled_back, _)) = (order::generation(object), order::verdict(object));
-        if before.as_ref().is_some_and(|b| b.generation == generation && b.rolled_back == rolled_back) {
+        let (generation, told) = (order::generation(object), order::told(object));
+        if before.as_ref().is_some_and(|before| before.generation == generation && before.told == told) {
             return true;
         }
         let order = Arc::new(order::read(&id, object, before.as_deref()));

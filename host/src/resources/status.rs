@@ -20,6 +20,9 @@ const STEPS: [(Step, &str); 6] = [
 /// Digits of a digest that tell components apart.
 const SHORT: usize = 12;
 
+/// The condition of a revision that has to prove itself.
+pub(super) const ON_PROBATION: &str = "OnProbation";
+
 /// What is known of a plugin.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
@@ -31,6 +34,8 @@ pub(crate) struct Known {
     /// Which step is under way, or has failed.
     pub(crate) step: Step,
     pub(crate) problem: Option<Problem>,
+    /// What runs has to prove itself yet.
+    pub(crate) on_probation: bool,
     /// What was rolled back last.
     pub(crate) rejected: Option<Mark>,
     /// Whether the reconciles of the revision before have ended within their grace.
@@ -39,6 +44,8 @@ pub(crate) struct Known {
     pub(crate) reconciled_before: Option<String>,
     /// What runs.
     pub(crate) running: Option<wheelhouse_controller::PluginStatus>,
+    /// By what that is known again.
+    pub(crate) mark: Option<Mark>,
     pub(crate) paused: bool,
 }
 
@@ -60,11 +67,17 @@ impl<'a> Said<'a> {
 pub(crate) fn status(known: &Known, before: &[Condition], now: &str) -> PluginStatus {
     let running = known.running.as_ref();
     let digest = running.map(|running| running.digest.clone());
+    // A switch may have come between the two.
+    let mark = known.mark.as_ref().filter(|mark| Some(&mark.digest) == digest.as_ref());
     let digits = digest.as_deref().map(|digest| digest.strip_prefix("sha256:").unwrap_or(digest));
     let ready = ready(known);
     let is_ready = ready.status == "True";
     let mut all: Vec<Said<'_>> = steps(known).collect();
     all.push(ready);
+    if known.on_probation {
+        let message = "a revision that does worse than the one before it is rolled back";
+        all.push(Said::new(ON_PROBATION, "True", "Switched", message));
+    }
     if let Some(why) = rolled_back(known) {
         all.push(Said::new("RolledBack", "True", "RolledBack", why));
     }
@@ -93,6 +106,7 @@ pub(crate) fn status(known: &Known, before: &[Condition], now: &str) -> PluginSt
         version: running.map(|running| running.version.clone()),
         short_digest: digits.map(|digits| digits.chars().take(SHORT).collect()),
         digest,
+        config_digest: mark.map(|mark| mark.config.clone()),
         artifact: known.artifact.clone(),
         rolled_back: known
             .rejected
@@ -107,9 +121,9 @@ pub(crate) fn status(known: &Known, before: &[Condition], now: &str) -> PluginSt
 fn rolled_back(known: &Known) -> Option<&str> {
     match &known.problem {
         Some(problem) if problem.reason == "RolledBack" => Some(&problem.message),
-        None if known.rejected.is_some() && known.phase != Phase::Loading => Some(
-            "its operator has rolled it back: it is not tried again until its component or its configuration changes",
-        ),
+        None if known.rejected.is_some() && known.phase != Phase::Loading => {
+            Some("what was rolled back is not tried again until its component or its configuration changes")
+        }
         _ => None,
     }
 }
@@ -206,10 +220,12 @@ mod tests {
             phase,
             step,
             problem,
+            on_probation: false,
             rejected: None,
             drained: true,
             reconciled_before: None,
             running: None,
+            mark: None,
             paused: false,
         }
     }
@@ -287,6 +303,28 @@ mod tests {
         for status in [status, super::status(&loading, &[], "t")] {
             assert_eq!(status.rolled_back.map(|rolled_back| rolled_back.digest).as_deref(), Some("sha256:1"));
         }
+    }
+
+    #[test]
+    fn what_runs_is_named_by_both_its_digests_and_told_as_long_as_it_is_on_probation() {
+        let digest = running().digest;
+        let mark = |digest: &str| Mark { digest: digest.to_owned(), config: "sha256:2".to_owned() };
+        let of = |mark| Known {
+            running: Some(running()),
+            mark: Some(mark),
+            ..known(Phase::Running, Step::Run, None)
+        };
+        let proved = super::status(&of(mark(&digest)), &[], "t");
+        assert_eq!(
+            (proved.digest.as_ref(), proved.config_digest.as_deref()),
+            (Some(&digest), Some("sha256:2"))
+        );
+        assert_eq!(condition(&proved, "OnProbation"), None);
+        let on_probation = super::status(&Known { on_probation: true, ..of(mark(&digest)) }, &[], "t");
+        assert_eq!(condition(&on_probation, "OnProbation"), Some(("True", "Switched")));
+        assert!(on_probation.ready);
+        let amid_a_switch = super::status(&of(mark("sha256:1")), &[], "t");
+        assert_eq!((amid_a_switch.digest, amid_a_switch.config_digest), (Some(digest), None));
     }
 
     #[test]

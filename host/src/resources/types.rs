@@ -149,7 +149,10 @@ pub(crate) struct PluginStatus {
     /// Of the component that runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) digest: Option<String>,
-    /// Its first twelve digits.
+    /// Of the configuration that it runs with, as JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) config_digest: Option<String>,
+    /// The first twelve digits of the component's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) short_digest: Option<String>,
     /// What the newest spec's reference led to, pinned: registry/repository:tag@sha256:…, or the URL.
@@ -162,7 +165,7 @@ pub(crate) struct PluginStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reconciles: Option<String>,
     /// Fetched, Compiled, Described, Granted, Synced and Switched, the steps of the newest spec; Ready, whether it
-    /// runs; RolledBack and Paused, where that is so.
+    /// runs; OnProbation, RolledBack and Paused, where that is so.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub(crate) conditions: Vec<Condition>,

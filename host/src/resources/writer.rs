@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use wheelhouse_cache::rest::encode;
 use wheelhouse_cache::{Failure, Interest, Rest};
+use wheelhouse_controller::Controller;
 use wheelhouse_core::Key;
 
 use super::source::kind;
@@ -21,6 +22,7 @@ use super::{GROUP, MANAGER, VERSION};
 use crate::leader::{Candidate, Election};
 use crate::plugin_id::PluginId;
 use crate::plugins::{Plugins, Slot, lock};
+use crate::preparation::Mark;
 
 /// Between two writes of one status.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -74,15 +76,22 @@ fn pages(plugins: &Plugins) -> Vec<Page> {
             phase,
             step,
             problem,
+            on_probation: slot.on_probation,
             rejected,
             drained,
             reconciled_before,
+            mark: slot.controller.as_deref().map(mark),
             running,
             paused,
         };
         Some(Page { id: id.clone(), uid, known, pen, loaded: slot.controller.is_some() })
     };
     lock(&plugins.inner.slots).iter().filter_map(page).collect()
+}
+
+fn mark(controller: &Controller) -> Mark {
+    let (digest, config) = controller.runs_what();
+    Mark::new(&digest, &config)
 }
 
 /// Who leads writes, and under its lease.
@@ -120,13 +129,15 @@ pub(crate) async fn write(plugins: Plugins) {
             if shared && let Some(status) = record() {
                 before.status = status;
             }
-            let is_ready = before.status.ready && before.status.observed_generation == Some(known.generation);
-            if shared && !loaded && is_ready {
-                // Another host, which has its lease, says more.
+            if shared && !loaded && another_tells(&before.status, known.generation) {
                 written.remove(&id);
                 continue;
             }
-            let status = status(&known, &before.status.conditions, &now());
+            let mut status = status(&known, &before.status.conditions, &now());
+            if !loaded && status.rolled_back.is_none() {
+                // Who has not run anything of it yet knows of nothing better.
+                status.rolled_back = before.status.rolled_back.clone();
+            }
             if before.still_says(&status, Instant::now()) {
                 continue;
             }
@@ -156,6 +167,11 @@ pub(crate) async fn write(plugins: Plugins) {
             () = tokio::time::sleep(LOOK) => {}
         }
     }
+}
+
+/// Another host, which has its lease, has something of it run, and says more of this generation.
+fn another_tells(status: &PluginStatus, generation: i64) -> bool {
+    status.revision.is_some() && status.observed_generation == Some(generation)
 }
 
 /// A resource that is gone, or is another one by now, and a lease that is another's, are none.
@@ -199,6 +215,20 @@ fn now() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_that_has_not_loaded_it_leaves_the_word_to_the_one_that_runs_it() {
+        let status = |ready, revision, observed| PluginStatus {
+            ready,
+            revision,
+            observed_generation: Some(observed),
+            ..PluginStatus::default()
+        };
+        assert!(another_tells(&status(true, Some(1), 3), 3));
+        assert!(another_tells(&status(false, Some(1), 3), 3), "rolled back, or paused");
+        assert!(!another_tells(&status(false, None, 3), 3), "nobody has it loaded");
+        assert!(!another_tells(&status(true, Some(1), 2), 3), "nobody has looked at it");
+    }
 
     #[test]
     fn errors_alone_are_written_once_a_minute_and_all_else_at_once() {

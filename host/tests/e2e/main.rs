@@ -25,6 +25,7 @@ mod reconciling;
 mod resourcing;
 mod restarting;
 mod revising;
+mod rolling_back;
 mod saying;
 mod several;
 mod several_resources;

@@ -73,7 +73,7 @@ async fn fifty_plugins_are_loaded_from_the_cache_without_an_api_server_and_begin
 }
 
 /// Applies a plugin that does well with the four objects that there are.
-async fn apply(host: &Host) {
+pub(crate) async fn apply(host: &Host) {
     succeeds(host, "apply --server-side -f -", &crds());
     component(host, "default", "echo", &wasm("echo")).await;
     for name in ["a", "b", "c", "d"] {
@@ -87,16 +87,16 @@ async fn apply(host: &Host) {
 }
 
 /// And then a configuration with which it traps.
-async fn break_it(host: &Host) {
+pub(crate) async fn break_it(host: &Host) {
     change(host, "", "echo", json!({"config": {"traps": true}})).await;
     let back = until(host, "", "echo", "Ready", "False", "RolledBack").await;
     assert_eq!(back.data["status"]["rolledBack"]["digest"], back.data["status"]["digest"]);
 }
 
-const SUCCESS: &str = "controller_runtime_reconcile_total{controller=\"echo\",result=\"success\"}";
-const TRAPS: &str = "controller_runtime_reconcile_total{controller=\"echo\",result=\"trap\"}";
+pub(crate) const SUCCESS: &str = "controller_runtime_reconcile_total{controller=\"echo\",result=\"success\"}";
+pub(crate) const TRAPS: &str = "controller_runtime_reconcile_total{controller=\"echo\",result=\"trap\"}";
 
-fn labelled(name: &str) -> serde_json::Value {
+pub(crate) fn labelled(name: &str) -> serde_json::Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": name, "namespace": "default", "labels": {"echo": ""}}})
 }

@@ -1,0 +1,232 @@
+//! What is remembered of rollbacks where something else happens meanwhile: a fix that waits, a kill, a grant that is cut,
+//! another host, a tag that leads to what was rolled back.
+
+use serde_json::{Value, json};
+
+use crate::docker_registry::Registry;
+use crate::plugin_resources::*;
+use crate::restarting::{SUCCESS, TRAPS, apply, labelled};
+use crate::support::{Host, eventually, wheelhouse, with};
+
+/// A configuration that traps as soon as there is an object that is labelled so, and has nothing to do before.
+fn fuse() -> Value {
+    json!({"traps": true, "reconciles": {"kind": "v1/ConfigMap", "namespaces": ["default"], "labels": "echo=spark"}})
+}
+
+async fn spark(host: &Host) {
+    let mut object = labelled("spark");
+    object["metadata"]["labels"]["echo"] = json!("spark");
+    host.create(object).await;
+}
+
+fn revisions(host: &Host) -> Vec<(u64, String)> {
+    let all: Value = serde_json::from_str(&host.admin("/plugins/echo/revisions").1).unwrap();
+    let of =
+        |entry: &Value| (entry["revision"].as_u64().unwrap(), entry["state"].as_str().unwrap().to_owned());
+    all.as_array().unwrap().iter().map(of).collect()
+}
+
+async fn until_on_probation(host: &Host) {
+    until(host, "", "echo", "OnProbation", "True", "Switched").await;
+}
+
+/// What runs and what was rolled back, as the status says.
+async fn until_back_to(host: &Host, config: &Value, rolled_back: &Value) {
+    eventually("the status has what runs and what was rolled back", || async {
+        let status = get(host, "", "echo").await.data["status"].clone();
+        (&status["configDigest"] == config && &status["rolledBack"]["configDigest"] == rolled_back)
+            .then_some(())
+    })
+    .await;
+}
+
+async fn config_digest(host: &Host) -> Value {
+    get(host, "", "echo").await.data["status"]["configDigest"].clone()
+}
+
+#[tokio::test]
+async fn a_fix_that_waits_is_run_once_it_can_be_whatever_is_rolled_back_meanwhile() {
+    let mut leader = Host::run(with(&[]), &["--identity", "one"]).await;
+    leader.logged("lease acquired").await;
+    let kubeconfig = leader.file(".kubeconfig");
+    let standby = Host::join(leader.server(), &kubeconfig, with(&[]), &["--identity", "two"]).await;
+    apply(&leader).await;
+    standby.until("ClusterPlugin/echo", "standing by", |report| report["phase"] == "standby").await;
+    change(&leader, "", "echo", json!({"config": fuse()})).await;
+    until_on_probation(&leader).await;
+    standby.logged("replaced in").await;
+
+    // The fix wants a kind that is not there yet.
+    let later = json!({"kind": "example.com/v1/Later", "byAnnotation": "example.com/of"});
+    let mut reconciles = fuse()["reconciles"].clone();
+    reconciles["labels"] = json!("echo");
+    let fix = json!({"traps": false, "reconciles": reconciles, "watches": [later]});
+    let rule = json!({"verbs": ["get", "list", "watch"], "kinds": ["v1/ConfigMap", "example.com/v1/Later"], "namespaces": ["*"]});
+    change(&leader, "", "echo", json!({"config": fix, "grant": {"rules": [rule]}})).await;
+    until(&leader, "", "echo", "Synced", "False", "KindUnavailable").await;
+    let waits = |report: &Value| report["reason"] == "KindUnavailable";
+    standby.until("ClusterPlugin/echo", "waiting", waits).await;
+    spark(&leader).await;
+    eventually("both have gone back", || async {
+        let back = |host: &Host| {
+            let all = revisions(host);
+            all.first().is_some_and(|(number, _)| *number == 3) && all.contains(&(2, "rolledBack".to_owned()))
+        };
+        (back(&leader) && back(&standby)).then_some(())
+    })
+    .await;
+
+    succeeds(&leader, "apply -f -", &definition().to_string());
+    let ready = until_ready(&leader, "", "echo").await;
+    assert_eq!(ready.data["status"].get("rolledBack"), None);
+    eventually("so has the other", || async {
+        revisions(&standby).first().is_some_and(|(number, _)| *number == 4).then_some(())
+    })
+    .await;
+    leader.signal("-TERM");
+    assert!(leader.exit().await.success());
+    standby.logged("lease acquired").await;
+    until_ready(&standby, "", "echo").await;
+    eventually("it works", || async { (standby.metric(SUCCESS) >= 4.0).then_some(()) }).await;
+    assert_eq!((standby.metric(TRAPS), revisions(&standby)[0].0), (0.0, 4), "{}", standby.log());
+}
+
+fn definition() -> Value {
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "laters.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": {"kind": "Later", "plural": "laters"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]},
+    })
+}
+
+#[tokio::test]
+async fn a_standby_goes_back_to_the_configuration_that_the_other_runs_and_to_no_other_of_that_component() {
+    let leader = Host::run(with(&[]), &["--identity", "one"]).await;
+    leader.logged("lease acquired").await;
+    let kubeconfig = leader.file(".kubeconfig");
+    let standby = Host::join(leader.server(), &kubeconfig, with(&[]), &["--identity", "two"]).await;
+    apply(&leader).await;
+    let good = config_digest(&leader).await;
+    standby.until("ClusterPlugin/echo", "standing by", |report| report["phase"] == "standby").await;
+    // One that nothing is wrong with yet.
+    change(&leader, "", "echo", json!({"config": {"resyncSeconds": 3600}})).await;
+    until_on_probation(&leader).await;
+    standby.logged("replaced in").await;
+    change(&leader, "", "echo", json!({"config": {"traps": true}})).await;
+    eventually("it went back past both", || async {
+        let status = get(&leader, "", "echo").await.data["status"].clone();
+        (status["configDigest"] == good && status["rolledBack"].is_object()).then_some(())
+    })
+    .await;
+    eventually("so has the other", || async {
+        let numbers: Vec<u64> = revisions(&standby).iter().map(|(number, _)| *number).collect();
+        (numbers.contains(&2) && !numbers.contains(&1) && numbers[0] > 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_kill_amid_a_probation_is_no_end_of_it_and_what_did_well_before_is_what_it_goes_back_to() {
+    let cache = tempfile::tempdir().unwrap();
+    let cache = cache.path().join("cache");
+    let flags = ["--leader-election=false", "--cache-dir", cache.to_str().unwrap()];
+    let mut first = Host::run(with(&[]), &flags).await;
+    apply(&first).await;
+    let good = config_digest(&first).await;
+    change(&first, "", "echo", json!({"config": fuse()})).await;
+    until_on_probation(&first).await;
+    let bad = config_digest(&first).await;
+    first.signal("-KILL");
+    first.exit().await;
+
+    let again = Host::join(first.server(), &first.file(".kubeconfig"), with(&[]), &flags).await;
+    again.logged("it was on probation when another host had it run, and is again").await;
+    spark(&again).await;
+    until_back_to(&again, &good, &bad).await;
+    eventually("it works", || async { (again.metric(SUCCESS) >= 4.0).then_some(()) }).await;
+    // Other limits are no reason to try it again, or to forget about it.
+    change(&again, "", "echo", json!({"limits": {"memory": "48Mi"}})).await;
+    until(&again, "", "echo", "Ready", "False", "RolledBack").await;
+    let report = again.report("ClusterPlugin/echo").unwrap();
+    assert_eq!(report["reason"], "RolledBack", "{report}");
+    until_back_to(&again, &good, &bad).await;
+}
+
+#[tokio::test]
+async fn a_grant_that_is_cut_amid_a_probation_is_no_end_of_it() {
+    let host = Host::run(with(&[]), &["--leader-election=false"]).await;
+    apply(&host).await;
+    let good = config_digest(&host).await;
+    let grant = get(&host, "", "echo").await.data["spec"]["grant"].clone();
+    change(&host, "", "echo", json!({"config": fuse()})).await;
+    until_on_probation(&host).await;
+    let bad = config_digest(&host).await;
+    change(&host, "", "echo", json!({"grant": {"rules": []}})).await;
+    host.logged("it is stopped until it is granted again").await;
+    change(&host, "", "echo", json!({"grant": grant})).await;
+    until_ready(&host, "", "echo").await;
+    spark(&host).await;
+    until_back_to(&host, &good, &bad).await;
+}
+
+#[tokio::test]
+async fn what_a_tag_leads_to_is_not_tried_again_after_a_restart_if_it_was_rolled_back() {
+    let (registry, cache) = (Registry::start(), tempfile::tempdir().unwrap());
+    let (reference, cache) = (registry.at("echo:latest"), cache.path().join("cache"));
+    let flags = [
+        "--leader-election=false",
+        "--probation",
+        "0",
+        "--pull-interval",
+        "1",
+        "--cache-dir",
+        cache.to_str().unwrap(),
+    ];
+    let push = |bytes: &[u8]| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("echo.wasm");
+        std::fs::write(&file, bytes).unwrap();
+        assert!(wheelhouse().args(["push", &reference]).arg(&file).status().unwrap().success());
+    };
+    push(&wasm("echo"));
+    let mut first = Host::run(with(&[]), &flags).await;
+    succeeds(&first, "apply --server-side -f -", &crds());
+    let rule =
+        json!({"verbs": ["get", "list", "watch"], "kinds": ["v1/ConfigMap"], "namespaces": ["default"]});
+    let spec =
+        json!({"component": {"oci": reference}, "config": echo_of("default"), "grant": {"rules": [rule]}});
+    order(&first, "", "echo", spec).await;
+    let good = until_ready(&first, "", "echo").await.data["status"]["digest"].clone();
+    push(&other(&wasm("echo")));
+    let second = eventually("the second one", || async {
+        let status = get(&first, "", "echo").await.data["status"].clone();
+        (status["digest"] != good && status["ready"] == true).then(|| status["digest"].clone())
+    })
+    .await;
+    let output =
+        wheelhouse().args(["rollback", "echo", "--admin-addr", first.admin_addr()]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    until(&first, "", "echo", "RolledBack", "True", "RolledBack").await;
+    // How it is fetched is no reason either.
+    change(&first, "", "echo", json!({"component": {"pullPolicy": "Always"}})).await;
+    let rolled_back = |status: &Value| status["digest"] == good && status["rolledBack"]["digest"] == second;
+    until(&first, "", "echo", "RolledBack", "True", "RolledBack").await;
+    first.signal("-TERM");
+    assert!(first.exit().await.success());
+
+    let again = Host::join(first.server(), &first.file(".kubeconfig"), with(&[]), &flags).await;
+    let reason = |report: &Value| report["reason"] == "RolledBack";
+    again.until("ClusterPlugin/echo", "the tag was looked at", reason).await;
+    let status = until(&again, "", "echo", "RolledBack", "True", "RolledBack").await.data["status"].clone();
+    assert!(rolled_back(&status), "{status}");
+    assert_eq!(again.log().matches("replaced in").count(), 0, "{}", again.log());
+    // Another one is.
+    push(&[wasm("echo"), vec![0, 2, 1, b'y']].concat());
+    let ready = until_ready(&again, "", "echo").await.data["status"].clone();
+    assert!(
+        ready["digest"] != good && ready["digest"] != second && ready.get("rolledBack").is_none(),
+        "{ready}"
+    );
+}

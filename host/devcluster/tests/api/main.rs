@@ -17,6 +17,7 @@ mod answers;
 mod apply;
 mod autoscalers;
 mod cel;
+mod compression;
 mod controllers;
 mod custom_resources;
 mod deletes;

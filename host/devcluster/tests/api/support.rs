@@ -161,7 +161,7 @@ impl Server {
         self.post(CONFIG_MAPS, config_map(name, data)).await.ok()
     }
 
-    fn outward(&self, text: &str) -> String {
+    pub(crate) fn outward(&self, text: &str) -> String {
         self.sandbox.as_ref().map_or_else(|| text.to_owned(), |sandbox| sandbox.outward(text))
     }
 

@@ -5,9 +5,9 @@
 //! stays until Ctrl-C. All that it writes is in `target/demo`.
 
 mod admin;
-mod host;
+pub(crate) mod host;
 mod kubectl;
-mod poll;
+pub(crate) mod poll;
 mod screen;
 mod tour;
 

@@ -6,11 +6,13 @@
 #![allow(clippy::print_stdout, reason = "a command-line tool's progress and results go to its terminal")]
 
 mod bench;
+mod conformance;
 mod debian;
 mod demo;
 mod guest;
 mod host_build;
 mod process;
+mod real_server;
 mod setup;
 mod test;
 mod tools;
@@ -71,6 +73,17 @@ struct BuildPlugins {
 
 #[derive(Args)]
 struct Test {
+    /// Only what a client notices of the API server: against the embedded one, or against the cluster whose
+    /// kubeconfig WHEELHOUSE_TEST_KUBECONFIG names. No plugin is built.
+    #[arg(long, conflicts_with = "e2e")]
+    conformance: bool,
+    /// Only what `kubectl` does, against the same.
+    #[arg(long)]
+    e2e: bool,
+    /// Starts the kube-apiserver and the etcd that are in the folder KUBEBUILDER_ASSETS, runs against them, and ends
+    /// them.
+    #[arg(long)]
+    real: bool,
     /// For `cargo nextest run` (or `cargo test`), such as a test's name. With any, the run is a
     /// partial one: documentation tests are left out.
     #[arg(last = true)]
@@ -116,7 +129,10 @@ fn run(cli: Cli) -> Result<()> {
             println!("wheelhouse: {}", host_build::run(&workspace)?.display());
             Ok(())
         }
-        Command::Test(args) => test::run(&workspace, cli.guest_toolchain, &args.args),
+        Command::Test(args) => match conformance::Suite::of(args.conformance, args.e2e, args.real)? {
+            Some(suite) => conformance::run(&workspace, suite, args.real, &args.args),
+            None => test::run(&workspace, cli.guest_toolchain, &args.args),
+        },
         Command::Demo(args) => demo::run(&workspace, cli.guest_toolchain, &args),
         Command::Bench(args) => bench::run(&workspace, cli.guest_toolchain, &args.args),
     }

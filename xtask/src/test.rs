@@ -67,7 +67,7 @@ pub(crate) fn run(workspace: &Workspace, choice: Choice, args: &[String]) -> Res
 }
 
 /// A cargo command as tests are run with.
-fn cargo(workspace: &Workspace) -> Command {
+pub(crate) fn cargo(workspace: &Workspace) -> Command {
     let mut command = workspace.cargo();
     command.env(PLUGINS_DIR, workspace.plugins_dir());
     // A test that would take the cluster of whoever runs it must find none.

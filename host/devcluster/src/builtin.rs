@@ -39,6 +39,9 @@ const APPS: &[Row] = &[
     ("StatefulSet", "statefulsets", &["sts"], WORKLOAD | SCALE),
 ];
 
+const AUTOSCALING: &[Row] =
+    &[("HorizontalPodAutoscaler", "horizontalpodautoscalers", &["hpa"], NS | STATUS | ALL)];
+
 const ADMISSION: &[Row] = &[
     ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations", &[], GENERATION),
     ("ValidatingAdmissionPolicy", "validatingadmissionpolicies", &[], STATUS | GENERATION),
@@ -98,11 +101,8 @@ const GROUPS: &[(&str, &str, &[Row])] = &[
         ],
     ),
     ("authorization.k8s.io", "v1", AUTHORIZATION),
-    (
-        "autoscaling",
-        "v2",
-        &[("HorizontalPodAutoscaler", "horizontalpodautoscalers", &["hpa"], NS | STATUS | ALL)],
-    ),
+    ("autoscaling", "v2", AUTOSCALING),
+    ("autoscaling", "v1", AUTOSCALING),
     ("batch", "v1", &[("CronJob", "cronjobs", &["cj"], WORKLOAD), ("Job", "jobs", &[], WORKLOAD)]),
     (
         "certificates.k8s.io",

@@ -59,7 +59,13 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
             default(spec, "replicas", json!(1));
             template(spec);
         }),
-        ("apps", "DaemonSet") => object::edit(json, "spec", template),
+        ("apps", "DaemonSet") => object::edit(json, "spec", |spec| {
+            default(spec, "revisionHistoryLimit", json!(10));
+            let rolling =
+                json!({ "type": "RollingUpdate", "rollingUpdate": { "maxSurge": 0, "maxUnavailable": 1 } });
+            default(spec, "updateStrategy", rolling);
+            template(spec);
+        }),
         ("batch", "Job") => {
             object::edit(json, "spec", job_spec);
             if old.is_none() {

@@ -241,30 +241,48 @@ impl Difference {
         self.removed.put(step.clone(), inner.removed);
     }
 
+    /// Of two maps whose fields are these.
+    pub(crate) fn of_fields(
+        old: &BTreeMap<&str, &Value>,
+        new: &BTreeMap<&str, &Value>,
+        shape: &Shape<'_>,
+    ) -> Self {
+        let mut difference = Self::default();
+        for (name, value) in new {
+            difference.field(name, old.get(name).copied(), value, shape);
+        }
+        for name in old.keys().filter(|name| !new.contains_key(*name)) {
+            difference.removed.put(Step::Field((*name).to_owned()), FieldSet::leaf());
+        }
+        difference
+    }
+
     fn maps(&mut self, old: &Json, new: &Json, shape: &Shape<'_>) {
         for (name, value) in new {
-            let (step, shape) = (Step::Field(name.clone()), shape.field(name));
-            match old.get(name) {
-                Some(before) => self.nest(&step, Self::between(before, value, &shape)),
-                None => self.changed.put(step, added(value, &shape)),
-            }
+            self.field(name, old.get(name), value, shape);
         }
         for name in old.keys().filter(|name| !new.contains_key(*name)) {
             self.removed.put(Step::Field(name.clone()), FieldSet::leaf());
         }
     }
 
+    fn field(&mut self, name: &str, old: Option<&Value>, new: &Value, shape: &Shape<'_>) {
+        if old == Some(new) {
+            return;
+        }
+        let (step, shape) = (Step::Field(name.to_owned()), shape.field(name));
+        match old {
+            Some(before) => self.nest(&step, Self::between(before, new, &shape)),
+            None => self.changed.put(step, added(new, &shape)),
+        }
+    }
+
     fn lists(&mut self, old: &[Value], new: &[Value], shape: &Shape<'_>) {
         let (list, item_shape) = (shape.list_type(), shape.item());
-        let keyed = |items: &[Value]| -> Option<Vec<(Step, Value)>> {
-            items.iter().map(|item| Some((Step::of_item(item, &list)?, item.clone()))).collect()
-        };
-        let (Some(old), Some(new)) = (keyed(old), keyed(new)) else {
+        let (Some(old), Some(new)) = (keyed(old, &list), keyed(new, &list)) else {
             self.changed.member = true;
             return;
         };
-        let old: BTreeMap<Step, Value> = old.into_iter().collect();
-        let new: BTreeMap<Step, Value> = new.into_iter().collect();
         for (step, value) in &new {
             match old.get(step) {
                 Some(before) => self.nest(step, Self::between(before, value, &item_shape)),
@@ -284,19 +302,23 @@ impl Difference {
     }
 }
 
+/// The items of a list by their keys, if each has one.
+fn keyed<'a>(items: &'a [Value], list: &ListType) -> Option<BTreeMap<Step, &'a Value>> {
+    items.iter().map(|item| Some((Step::of_item(item, list)?, item))).collect()
+}
+
 /// The paths of a value that was not there before; a map that came with its fields is a member too.
 fn added(value: &Value, shape: &Shape<'_>) -> FieldSet {
-    let mut set = FieldSet::of(value, shape);
-    if value.is_object() {
-        set.member = true;
-        if let (Value::Object(map), false) = (value, shape.is_atomic_map()) {
-            for (name, value) in map {
-                set.put(Step::Field(name.clone()), added(value, &shape.field(name)));
-            }
+    let mut set = match value {
+        Value::Object(map) if !shape.is_atomic_map() => {
+            let field = |(name, value): (&String, &Value)| {
+                (Step::Field(name.clone()), added(value, &shape.field(name)))
+            };
+            FieldSet { member: true, children: map.iter().map(field).collect() }
         }
-    } else if value.is_array() {
-        set.member = true;
-    }
+        value => FieldSet::of(value, shape),
+    };
+    set.member |= value.is_object() || value.is_array();
     set
 }
 

@@ -20,7 +20,7 @@ use crate::params::Params;
 use crate::route::{self, Route, Target};
 use crate::store::{Extent, Key};
 use crate::write::{self, Write};
-use crate::{body, discovery, list, openapi, patch, respond, scale, view, virtual_kinds, watch};
+use crate::{body, discovery, gzip, list, openapi, patch, respond, scale, view, virtual_kinds, watch};
 
 const V2_DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
@@ -47,9 +47,12 @@ pub(crate) async fn handle(State(cluster): State<Arc<Cluster>>, request: Request
     if let Some(kind) = warned {
         response = respond::deprecated(&kind, response);
     }
-    match accept::wants_yaml(&parts.headers) {
-        true => respond::in_yaml(response).await,
-        false => response,
+    if accept::wants_yaml(&parts.headers) {
+        response = respond::in_yaml(response).await;
+    }
+    match parts.method {
+        Method::GET => gzip::compressed(&parts.headers, response).await,
+        _ => response,
     }
 }
 

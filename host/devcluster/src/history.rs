@@ -46,12 +46,27 @@ impl History {
         Self { compacted: version, ..Self::default() }
     }
 
-    pub(crate) fn push(&mut self, event: Arc<Event>, limit: usize) {
+    /// The same of some objects alone.
+    pub(crate) fn only(&self, is_meant: impl Fn(&Key) -> bool) -> Self {
+        let events = self.events.iter().filter(|event| is_meant(&event.key)).cloned().collect();
+        Self { events, ..*self }
+    }
+
+    /// Keeps so many events, and returns those that it drops.
+    pub(crate) fn push(&mut self, event: Arc<Event>, limit: usize) -> Vec<Arc<Event>> {
         self.events.push_back(event);
-        while self.events.len() > limit.max(1) {
-            if let Some(dropped) = self.events.pop_front() {
-                self.compacted = dropped.object.version;
-            }
+        let excess = self.events.len().saturating_sub(limit.max(1));
+        let dropped: Vec<_> = self.events.drain(..excess).collect();
+        if let Some(newest) = dropped.last() {
+            self.compacted = newest.object.version;
+        }
+        dropped
+    }
+
+    /// Drops the events up to a version.
+    pub(crate) fn drop_to(&mut self, version: u64) {
+        while let Some(dropped) = self.events.pop_front_if(|event| event.object.version <= version) {
+            self.compacted = dropped.object.version;
         }
     }
 

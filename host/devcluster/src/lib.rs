@@ -28,6 +28,7 @@ mod emptying;
 mod error;
 mod faults;
 mod fields;
+mod gzip;
 mod handler;
 mod history;
 mod identity;

@@ -88,19 +88,22 @@ pub(crate) fn render<'a>(
         Form::Metadata => ("PartialObjectMetadataList", "meta.k8s.io/v1".to_owned()),
         Form::Table => {
             let objects: Vec<_> = objects.map(|object| view::present(kind, object)).collect();
-            let table = table::table(kind, objects.iter().map(|json| &**json), metadata.clone(), include);
-            return object::to_bytes(&table);
+            return table::table(kind, objects.iter().map(|json| &**json), metadata, include);
         }
     };
     let head = json!({ "kind": list_kind, "apiVersion": api_version, "metadata": metadata }).to_string();
     let mut text = head.into_bytes();
     text.pop();
     text.extend_from_slice(b",\"items\":[");
-    for (index, object) in objects.enumerate() {
+    let objects: Vec<Bytes> = objects.map(|object| object_bytes(kind, object, form)).collect();
+    text.reserve(
+        objects.iter().fold(2, |size: usize, object| size.saturating_add(object.len()).saturating_add(1)),
+    );
+    for (index, object) in objects.iter().enumerate() {
         if index > 0 {
             text.push(b',');
         }
-        text.extend_from_slice(&object_bytes(kind, object, form));
+        text.extend_from_slice(object);
     }
     text.extend_from_slice(b"]}");
     Bytes::from(text)
@@ -109,19 +112,21 @@ pub(crate) fn render<'a>(
 /// One object in a form other than a table, serialised at most once where it is shown as stored.
 pub(crate) fn object_bytes(kind: &Kind, object: &Object, form: Form) -> Bytes {
     match (form, view::present(kind, object)) {
-        (Form::Metadata, json) => object::to_bytes(&metadata_only(&json)),
+        (Form::Metadata, json) => metadata_only(&json),
         (_, std::borrow::Cow::Borrowed(_)) => object.bytes(),
         (_, std::borrow::Cow::Owned(json)) => object::to_bytes(&json),
     }
 }
 
-/// The `PartialObjectMetadata` of an object.
-pub(crate) fn metadata_only(json: &Json) -> Json {
-    let mut partial = Json::new();
-    partial.insert("kind".to_owned(), "PartialObjectMetadata".into());
-    partial.insert("apiVersion".to_owned(), "meta.k8s.io/v1".into());
-    partial.insert("metadata".to_owned(), json.get("metadata").cloned().unwrap_or_default());
-    partial
+/// The `PartialObjectMetadata` of an object, serialised.
+pub(crate) fn metadata_only(json: &Json) -> Bytes {
+    let mut text = br#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":"#.to_vec();
+    match json.get("metadata").and_then(Value::as_object) {
+        Some(metadata) => text.extend_from_slice(&object::to_bytes(metadata)),
+        None => text.extend_from_slice(b"{}"),
+    }
+    text.push(b'}');
+    Bytes::from(text)
 }
 
 /// Whether a version match goes with the rest of the request.

@@ -1,5 +1,7 @@
 //! `metadata.managedFields`: who owns which field, and how a plain write changes that.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::fields::{Difference, FieldSet};
@@ -133,6 +135,27 @@ pub(crate) fn ownable(json: &Json) -> Value {
     Value::Object(json)
 }
 
+/// The part of the metadata that can be owned; null if there is none.
+fn ownable_meta(json: &Json) -> Value {
+    let meta = json.get("metadata").and_then(Value::as_object).into_iter().flatten();
+    let meta = meta.filter(|(field, _)| !SERVER_OWNED.contains(&field.as_str()));
+    let meta: Json = meta.map(|(field, value)| (field.clone(), value.clone())).collect();
+    if meta.is_empty() { Value::Null } else { Value::Object(meta) }
+}
+
+/// As [`ownable`], without a copy of what is large.
+fn owned_fields<'a>(json: &'a Json, meta: &'a Value) -> BTreeMap<&'a str, &'a Value> {
+    let mut fields: BTreeMap<&str, &Value> =
+        json.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    for name in ["apiVersion", "kind", "metadata"] {
+        fields.remove(name);
+    }
+    if !meta.is_null() {
+        fields.insert("metadata", meta);
+    }
+    fields
+}
+
 /// The managers that a client wrote into an object itself; none if it wrote no valid ones.
 fn written(json: &Json) -> Option<Vec<Entry>> {
     let list = object::meta(json, "managedFields")?.as_array()?;
@@ -153,8 +176,14 @@ pub(crate) fn record(kind: &Kind, old: Option<&Json>, new: &mut Json, writer: &W
         // What nobody keeps track of stays so until it is applied.
         return store(new, managers);
     }
-    let before = old.map_or_else(|| Value::Object(Json::new()), ownable);
-    let Difference { mut changed, removed } = Difference::between(&before, &ownable(new), &Shape::of(kind));
+    let nothing = Json::new();
+    let (before, after) = (old.unwrap_or(&nothing), &*new);
+    let (old_meta, new_meta) = (ownable_meta(before), ownable_meta(after));
+    let Difference { mut changed, removed } = Difference::of_fields(
+        &owned_fields(before, &old_meta),
+        &owned_fields(after, &new_meta),
+        &Shape::of(kind),
+    );
     changed.member = false;
     let api_version = kind.api_version();
     let is_mine = |entry: &Entry| entry.is_of(writer, false) && entry.api_version == api_version;

@@ -48,9 +48,16 @@ impl Object {
     }
 }
 
+/// How large most objects are at most.
+const USUAL: usize = 4096;
+
 /// Serialises a JSON object, which cannot fail: its keys are strings and its numbers finite.
 pub(crate) fn to_bytes(json: &Json) -> Bytes {
-    Bytes::from(serde_json::to_vec(json).unwrap_or_default())
+    let mut text = Vec::with_capacity(USUAL);
+    match serde_json::to_writer(&mut text, json) {
+        Ok(()) => Bytes::from(text),
+        Err(_) => Bytes::new(),
+    }
 }
 
 /// The text at a path, or "".
@@ -101,6 +108,19 @@ pub(crate) fn edit<R>(json: &mut Json, field: &str, edit: impl FnOnce(&mut Json)
 
 pub(crate) fn edit_meta<R>(json: &mut Json, f: impl FnOnce(&mut Json) -> R) -> R {
     edit(json, "metadata", f)
+}
+
+/// Drops the lists and maps of the metadata that are empty: the real server writes none.
+pub(crate) fn drop_empty_metadata(json: &mut Json) {
+    const FIELDS: &[&str] = &["annotations", "finalizers", "labels", "ownerReferences"];
+    let is_empty = |value: &Value| match value {
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    };
+    if let Some(Value::Object(meta)) = json.get_mut("metadata") {
+        meta.retain(|field, value| !(FIELDS.contains(&field.as_str()) && is_empty(value)));
+    }
 }
 
 pub(crate) fn meta<'a>(json: &'a Json, field: &str) -> Option<&'a Value> {

@@ -1,5 +1,6 @@
 //! The four kinds of patch, by media type.
 
+use json_patch::{PatchError, PatchOperation};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
@@ -29,7 +30,7 @@ pub(crate) fn patch(
                 .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
             write::change(cluster, write, |current| {
                 let mut value = Value::Object(current.clone());
-                json_patch::patch(&mut value, &patch).map_err(|error| {
+                apply_each(&mut value, &patch).map_err(|error| {
                     let cause = Cause {
                         reason: "FieldValueInvalid",
                         field: error.path.to_string(),
@@ -61,6 +62,24 @@ pub(crate) fn patch(
             Err(ApiError::unsupported_media_type(other, &accepted))
         }
     }
+}
+
+/// Applies the operations one by one. What is not there passes a test for null, as in the real server: clients that
+/// add the first item of a list make sure of it so.
+fn apply_each(value: &mut Value, patch: &[PatchOperation]) -> Result<(), PatchError> {
+    for (index, operation) in patch.iter().enumerate() {
+        if let PatchOperation::Test(test) = operation
+            && test.value.is_null()
+            && value.pointer(test.path.as_str()).is_none()
+        {
+            continue;
+        }
+        json_patch::patch(value, std::slice::from_ref(operation)).map_err(|mut error| {
+            error.operation = index;
+            error
+        })?;
+    }
+    Ok(())
 }
 
 fn map(value: Value) -> Result<Json, ApiError> {

@@ -60,7 +60,7 @@ pub(crate) fn one(
         Form::Table => {
             let json = view::present(kind, object);
             let metadata = json!({ "resourceVersion": object.version.to_string() });
-            object::to_bytes(&table::table(kind, std::iter::once(&*json), metadata, include))
+            table::table(kind, std::iter::once(&*json), &metadata, include)
         }
         form => list::object_bytes(kind, object, form),
     };

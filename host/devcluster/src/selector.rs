@@ -36,6 +36,12 @@ impl Selector {
         self.fields.matches(json) && self.labels.matches(json)
     }
 
+    /// The name that an object must have, if it must have one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let wants_name = |(path, _, equal): &&(String, String, bool)| *equal && path == "metadata.name";
+        self.fields.0.iter().find(wants_name).map(|(_, name, _)| name.as_str())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.labels.0.is_empty() && self.fields.0.is_empty()
     }

@@ -1,21 +1,24 @@
-//! All objects, their versions and their owners, behind one lock that is held briefly.
+//! All objects, their versions and their owners, behind one lock that is held briefly, and by readers together.
 //!
 //! Promises: versions only grow, and every change has its own; a change is visible to readers, watches
 //! and the owner index at once; a writer that read an older version is told so (`Rejected::Stale`).
 //! Nothing in here serialises, validates or waits while it holds the lock.
 
+mod feed;
 mod inner;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::{mpsc, watch};
 
 use crate::disk::Disk;
-use crate::history::{Change, Compacted, Event, History};
+use crate::history::{Change, Compacted, Event};
 use crate::kind::ResourceId;
 use crate::object::{self, Json, Object};
+use feed::Feed;
+pub(crate) use feed::Scope;
 
 /// Where an object is within its resource; the namespace of a cluster-scoped one is "".
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,7 +52,7 @@ pub(crate) enum Rejected {
 
 #[derive(Debug)]
 pub(crate) struct Store {
-    inner: Mutex<Inner>,
+    inner: RwLock<Inner>,
     history_limit: usize,
     disk: Option<Disk>,
 }
@@ -70,14 +73,13 @@ struct Inner {
 #[derive(Debug)]
 struct Resource {
     objects: BTreeMap<Key, Arc<Object>>,
-    history: History,
-    wake: watch::Sender<u64>,
+    feed: Feed,
 }
 
 impl Resource {
     /// Whose changes before a version are not known.
     fn since(version: u64) -> Self {
-        Self { objects: BTreeMap::new(), history: History::since(version), wake: watch::Sender::new(0) }
+        Self { objects: BTreeMap::new(), feed: Feed::since(version) }
     }
 }
 
@@ -102,12 +104,12 @@ impl Store {
     pub(crate) fn new(history_limit: usize, disk: Option<Disk>) -> Self {
         // Version 0 has a meaning of its own in a request, so that the first version must not be it.
         let inner = Inner { version: 1, ..Inner::default() };
-        Self { inner: Mutex::new(inner), history_limit, disk }
+        Self { inner: RwLock::new(inner), history_limit, disk }
     }
 
     /// Begins with what another server had. Subscribers are told of all of it, watches of none.
     pub(crate) fn restore(&self, version: u64, objects: Vec<(Place, Arc<Object>)>) {
-        let mut inner = self.lock();
+        let mut inner = self.write();
         (inner.version, inner.floor) = (version, version);
         let mut events = Vec::new();
         for ((storage, key), object) in objects {
@@ -133,7 +135,7 @@ impl Store {
 
     /// Waits until all that was changed so far is on the disk, if it is to be; whether it ever will be.
     pub(crate) fn kept(&self) -> impl Future<Output = bool> + Send + use<> {
-        let until = self.disk.as_ref().map(|disk| disk.until(self.lock().version));
+        let until = self.disk.as_ref().map(|disk| disk.until(self.read().version));
         async move {
             match until {
                 Some(until) => until.await,
@@ -142,29 +144,33 @@ impl Store {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
         // Every change to `Inner` is complete before anything in it could panic.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn version(&self) -> u64 {
-        self.lock().version
+        self.read().version
     }
 
     /// Every change from now on, in order. For the server's own controllers, which keep up.
     pub(crate) fn subscribe(&self) -> mpsc::UnboundedReceiver<Arc<Event>> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.lock().subscribers.push(sender);
+        self.write().subscribers.push(sender);
         receiver
     }
 
     pub(crate) fn get(&self, storage: &str, key: &Key) -> Option<Arc<Object>> {
-        self.lock().resources.get(storage)?.objects.get(key).cloned()
+        self.read().resources.get(storage)?.objects.get(key).cloned()
     }
 
     /// The current state of the object with a uid, and where it is.
     pub(crate) fn by_uid(&self, uid: &str) -> Option<(Place, Arc<Object>)> {
-        let inner = self.lock();
+        let inner = self.read();
         let place = inner.places.get(uid)?.clone();
         let object = inner.resources.get(&place.0)?.objects.get(&place.1)?.clone();
         Some((place, object))
@@ -172,7 +178,7 @@ impl Store {
 
     /// The objects whose owner references name a uid.
     pub(crate) fn dependents(&self, uid: &str) -> Vec<(Place, Arc<Object>)> {
-        let inner = self.lock();
+        let inner = self.read();
         let places = inner.dependents.get(uid).into_iter().flatten();
         places
             .filter_map(|place| {
@@ -183,21 +189,21 @@ impl Store {
     }
 
     pub(crate) fn list_all(&self, storage: &str) -> Vec<Arc<Object>> {
-        let inner = self.lock();
+        let inner = self.read();
         inner.resources.get(storage).map(|r| r.objects.values().cloned().collect()).unwrap_or_default()
     }
 
     pub(crate) fn is_empty(&self, storage: &str) -> bool {
-        self.lock().resources.get(storage).is_none_or(|resource| resource.objects.is_empty())
+        self.read().resources.get(storage).is_none_or(|resource| resource.objects.is_empty())
     }
 
     pub(crate) fn is_namespace_empty(&self, namespace: &str) -> bool {
-        !self.lock().counts.contains_key(namespace)
+        !self.read().counts.contains_key(namespace)
     }
 
     /// The objects of an extent, as of one version, sorted by key.
     pub(crate) fn snapshot(&self, storage: &str, extent: Extent<'_>) -> Result<Snapshot, Compacted> {
-        let inner = self.lock();
+        let inner = self.read();
         let version = extent.at.unwrap_or(inner.version);
         let Some(resource) = inner.resources.get(storage) else {
             inner.reaches(version)?;
@@ -211,7 +217,7 @@ impl Store {
         let bounds = (start, Bound::Unbounded);
         let inside = |key: &Key| extent.namespace.is_none_or(|namespace| key.namespace == namespace);
         let current = resource.objects.range(bounds.clone()).take_while(|(key, _)| inside(key));
-        let undone = resource.history.undone(version)?;
+        let undone = resource.feed.history.undone(version)?;
         let objects = if undone.is_empty() {
             current.map(|(_, object)| object.clone()).collect()
         } else {
@@ -227,19 +233,20 @@ impl Store {
         Ok(Snapshot { objects, version })
     }
 
-    /// The next events after a version, and the version up to which the reader is then informed.
+    /// The next events of a scope after a version, and the version up to which the reader is then informed.
     pub(crate) fn events(
         &self,
         storage: &str,
+        scope: &Scope,
         after: u64,
         max: usize,
     ) -> Result<(Vec<Arc<Event>>, u64), Compacted> {
-        let inner = self.lock();
+        let inner = self.read();
         let Some(resource) = inner.resources.get(storage) else {
             inner.reaches(after)?;
             return Ok((Vec::new(), after.max(inner.version)));
         };
-        let events = resource.history.after(after, max)?;
+        let events = resource.feed.after(scope, after, max)?;
         let informed = match events.last() {
             Some(last) if events.len() >= max => last.object.version,
             _ => after.max(inner.version),
@@ -249,31 +256,31 @@ impl Store {
 
     /// Whether a watch may begin at a version.
     pub(crate) fn begins(&self, storage: &str, version: u64) -> Result<(), Compacted> {
-        self.lock().resources.get(storage).map_or(Ok(()), |resource| resource.history.begins(version))
+        self.read().resources.get(storage).map_or(Ok(()), |resource| resource.feed.history.begins(version))
     }
 
     /// Forgets what happened up to now.
     pub(crate) fn compact(&self) {
-        let mut inner = self.lock();
+        let mut inner = self.write();
         let version = inner.version;
-        inner.resources.values_mut().for_each(|resource| resource.history.forget(version));
+        inner.resources.values_mut().for_each(|resource| resource.feed.forget(version));
     }
 
-    /// Changes whenever the resource does; closes when the resource is no longer served.
-    pub(crate) fn wake(&self, storage: &ResourceId) -> watch::Receiver<u64> {
-        self.lock().resource(storage).wake.subscribe()
+    /// Changes whenever something in the scope does; closes when the resource is no longer served.
+    pub(crate) fn wake(&self, storage: &ResourceId, scope: &Scope) -> watch::Receiver<u64> {
+        self.write().resource(storage).feed.subscribe(scope)
     }
 
     /// Ends the watches of a resource that is no longer served.
     pub(crate) fn close(&self, storage: &str) {
-        if let Some(resource) = self.lock().resources.get_mut(storage) {
-            resource.wake = watch::Sender::new(0);
+        if let Some(resource) = self.write().resources.get_mut(storage) {
+            resource.feed.close();
         }
     }
 
     /// Whether an object could be made here now.
     pub(crate) fn check_create(&self, storage: &str, key: &Key) -> Result<(), Rejected> {
-        self.lock().check_create(storage, key)
+        self.read().check_create(storage, key)
     }
 
     pub(crate) fn create(
@@ -282,9 +289,9 @@ impl Store {
         key: &Key,
         json: Json,
     ) -> Result<Arc<Object>, Rejected> {
-        let mut inner = self.lock();
+        let inner = self.write();
         inner.check_create(storage, key)?;
-        Ok(self.commit(&mut inner, storage, key, Change::Added, json))
+        Ok(self.commit(inner, storage, key, Change::Added, json))
     }
 
     /// Replaces the object that has this version.
@@ -295,9 +302,9 @@ impl Store {
         version: u64,
         json: Json,
     ) -> Result<Arc<Object>, Rejected> {
-        let mut inner = self.lock();
+        let inner = self.write();
         inner.check_version(storage, key, version)?;
-        Ok(self.commit(&mut inner, storage, key, Change::Modified, json))
+        Ok(self.commit(inner, storage, key, Change::Modified, json))
     }
 
     /// Removes the object that has this version; `json` is its last state.
@@ -308,23 +315,26 @@ impl Store {
         version: u64,
         json: Json,
     ) -> Result<Arc<Object>, Rejected> {
-        let mut inner = self.lock();
+        let inner = self.write();
         inner.check_version(storage, key, version)?;
-        Ok(self.commit(&mut inner, storage, key, Change::Deleted, json))
+        Ok(self.commit(inner, storage, key, Change::Deleted, json))
     }
 
     fn commit(
         &self,
-        inner: &mut Inner,
+        mut inner: RwLockWriteGuard<'_, Inner>,
         storage: &ResourceId,
         key: &Key,
         change: Change,
         json: Json,
     ) -> Arc<Object> {
-        let event = inner.commit(storage, key, change, json, self.history_limit);
+        let (event, dropped) = inner.commit(storage, key, change, json, self.history_limit);
         if let Some(disk) = &self.disk {
             disk.put(event.clone());
         }
+        drop(inner);
+        // This may be the end of large objects.
+        drop(dropped);
         event.object.clone()
     }
 }

@@ -1,6 +1,8 @@
 //! Strategic merge patch for the built-in kinds: lists merge by their keys, and `$patch`,
 //! `$retainKeys`, `$setElementOrder/…` and `$deleteFromPrimitiveList/…` are obeyed.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::object::Json;
@@ -23,20 +25,30 @@ pub(crate) fn patch(target: &mut Json, patch: &Json, shape: &Shape<'_>) {
         }
         _ => {}
     }
+    let ordered = patch.keys().filter_map(|name| name.strip_prefix(ORDER));
+    let live_before: BTreeMap<&str, Vec<Value>> =
+        ordered.filter_map(|field| Some((field, target.get(field)?.as_array()?.clone()))).collect();
     for (name, value) in patch {
         if let Some(field) = name.strip_prefix(DELETE) {
             if let (Some(Value::Array(live)), Some(gone)) = (target.get_mut(field), value.as_array()) {
                 live.retain(|item| !gone.contains(item));
             }
         } else if !name.starts_with('$') {
+            let before = target.get(name).and_then(Value::as_array).cloned();
             patch_field(target, name, value, &shape.field(name));
+            let is_merged =
+                |shape: &Shape<'_>| shape.merge_key().is_some() || shape.list_type() == ListType::Set;
+            if let (Some(before), Some(order)) = (before, value.as_array())
+                && !patch.contains_key(&format!("{ORDER}{name}"))
+                && is_merged(&shape.field(name))
+            {
+                arrange(target, name, order, &before, shape);
+            }
         }
     }
     for (name, value) in patch {
-        if let (Some(field), Some(order)) = (name.strip_prefix(ORDER), value.as_array())
-            && let Some(Value::Array(live)) = target.get_mut(field)
-        {
-            set_order(live, order, shape.field(field).merge_key().as_deref());
+        if let (Some(field), Some(order)) = (name.strip_prefix(ORDER), value.as_array()) {
+            arrange(target, field, order, live_before.get(field).map_or(&[], Vec::as_slice), shape);
         }
     }
     if let Some(retained) = patch.get("$retainKeys").and_then(Value::as_array) {
@@ -106,15 +118,32 @@ fn patch_list(mut live: Vec<Value>, items: &[Value], shape: &Shape<'_>) -> Vec<V
     live
 }
 
-/// Puts the items that the order names in that order, before those that it does not name.
-fn set_order(live: &mut [Value], order: &[Value], key: Option<&str>) {
-    let position = |item: &Value| {
-        order.iter().position(|wanted| match key {
-            Some(key) => wanted.get(key) == item.get(key),
-            None => wanted == item,
+/// Puts the items of a list that the order names in that order. The others keep theirs, and stand where they stood:
+/// one is before a named item if it was so before the patch, and after what is new.
+fn arrange(target: &mut Json, field: &str, order: &[Value], before: &[Value], shape: &Shape<'_>) {
+    let Some(Value::Array(merged)) = target.get_mut(field) else { return };
+    let key = shape.field(field).merge_key();
+    let position = |item: &Value, list: &[Value]| {
+        list.iter().position(|other| match &key {
+            Some(key) => other.get(key).is_some() && other.get(key) == item.get(key),
+            None => other == item,
         })
     };
-    live.sort_by_key(|item| position(item).unwrap_or(usize::MAX));
+    let (mut named, others): (Vec<Value>, Vec<Value>) =
+        std::mem::take(merged).into_iter().partition(|item| position(item, order).is_some());
+    named.sort_by_key(|item| position(item, order));
+    let mut others = others.into_iter().peekable();
+    for item in named {
+        let was_before = |other: &Value| match (position(other, before), position(&item, before)) {
+            (Some(other), Some(item)) => other < item,
+            _ => false,
+        };
+        while let Some(other) = others.next_if(was_before) {
+            merged.push(other);
+        }
+        merged.push(item);
+    }
+    merged.extend(others);
 }
 
 #[cfg(test)]
@@ -155,7 +184,20 @@ mod tests {
         let change = json!({ "a": null, "$setElementOrder/env": [{ "name": "y" }, { "name": "x" }],
             "metadata": { "$deleteFromPrimitiveList/finalizers": ["f/1"], "finalizers": ["f/3"] } });
         let expected = json!({ "env": [{ "name": "y" }, { "name": "x" }],
-            "metadata": { "finalizers": ["f/2", "f/3"] } });
+            "metadata": { "finalizers": ["f/3", "f/2"] } });
         assert_eq!(patched(live, change), expected);
+    }
+
+    #[test]
+    fn what_is_new_comes_before_what_the_patch_does_not_name() {
+        let names = |list: &[&str]| Value::from_iter(list.iter().map(|name| json!({ "name": name })));
+        let live = json!({ "containers": names(&["a", "b"]) });
+        let result = patched(live.clone(), json!({ "containers": names(&["c"]) }));
+        assert_eq!(result["containers"], names(&["c", "a", "b"]));
+        let result = patched(live.clone(), json!({ "containers": names(&["b", "c"]) }));
+        assert_eq!(result["containers"], names(&["a", "b", "c"]));
+        let change =
+            json!({ "containers": names(&["c"]), "$setElementOrder/containers": names(&["b", "c", "a"]) });
+        assert_eq!(patched(live, change)["containers"], names(&["b", "c", "a"]));
     }
 }

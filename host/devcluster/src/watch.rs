@@ -4,14 +4,15 @@
 //! one that falls out of the history's window is told to start over (410), and one that stops reading
 //! costs nothing but its connection.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::Stream;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use crate::accept::Form;
 use crate::cluster::Cluster;
@@ -22,7 +23,7 @@ use crate::kind::Kind;
 use crate::list;
 use crate::object::{self, Json, Object};
 use crate::selector::Selector;
-use crate::store::Extent;
+use crate::store::{Extent, Scope};
 use crate::table::{self, Include};
 use crate::view;
 
@@ -57,6 +58,8 @@ struct Watcher {
     initial: std::vec::IntoIter<Arc<Object>>,
     /// Whether the end of the initial events is still to be marked.
     owes_end_mark: bool,
+    /// What may concern the reader, as far as that is known by where an object is.
+    scope: Scope,
     /// The reader knows everything up to this version.
     cursor: u64,
     wake: watch::Receiver<u64>,
@@ -70,6 +73,8 @@ struct Watcher {
     kinds: watch::Receiver<u64>,
     deadline: Instant,
     next_bookmark: Instant,
+    /// Goes off at the earlier of the two.
+    alarm: Pin<Box<Sleep>>,
     is_over: bool,
 }
 
@@ -82,7 +87,8 @@ pub(crate) fn watch(
     check(&request)?;
     let asked = list::parse_version(&request.resource_version)?;
     // Subscribed first, so that nothing that happens from here on goes unnoticed.
-    let wake = cluster.store.wake(&kind.storage);
+    let scope = Scope::new(&request.namespace, request.selector.name().unwrap_or_default());
+    let wake = cluster.store.wake(&kind.storage, &scope);
     let wants_initial = request.send_initial_events.unwrap_or(asked == 0);
     let (initial, cursor) = if wants_initial {
         let current = cluster.store.version();
@@ -106,17 +112,20 @@ pub(crate) fn watch(
     let mut kinds = cluster.registry.changes();
     // The kind may have changed since the request found it.
     kinds.mark_changed();
+    let deadline = now + request.timeout.unwrap_or(DEFAULT_TIMEOUT).min(LONGEST);
     let watcher = Watcher {
         stopping: cluster.stopping.subscribe(),
         owes_end_mark: request.send_initial_events == Some(true),
-        deadline: now + request.timeout.unwrap_or(DEFAULT_TIMEOUT).min(LONGEST),
+        deadline,
         next_bookmark: now + cluster.config.bookmark_interval.clamp(SHORTEST, LONGEST),
+        alarm: Box::pin(tokio::time::sleep_until(deadline)),
         initial: initial.into_iter(),
         is_over: false,
         kinds,
         cluster,
         kind,
         request,
+        scope,
         cursor,
         wake,
         faults,
@@ -173,6 +182,10 @@ impl Watcher {
     async fn passes(&mut self) -> bool {
         let plural = self.kind.plural.as_str();
         let goes_on = |faults: &WatchState| faults.drops(plural) != self.drops || !faults.is_silent(plural);
+        // As it is nearly always: without waiting for anything.
+        if goes_on(&self.faults.borrow()) && !*self.stopping.borrow() && Instant::now() < self.deadline {
+            return self.faults.borrow().drops(plural) == self.drops;
+        }
         tokio::select! {
             biased;
             faults = self.faults.wait_for(goes_on) => {
@@ -198,7 +211,7 @@ impl Watcher {
     fn send_events(&mut self, chunk: &mut BytesMut) {
         let events = match self.refused {
             Some(compacted) => Err(compacted),
-            None => self.cluster.store.events(&self.kind.storage, self.cursor, BATCH),
+            None => self.cluster.store.events(&self.kind.storage, &self.scope, self.cursor, BATCH),
         };
         match events {
             Ok((events, informed)) => {
@@ -245,6 +258,15 @@ impl Watcher {
         }
     }
 
+    /// Sends a bookmark of the current version, unless there is more to send before it than fits: nothing wakes this
+    /// watch for what does not concern it.
+    fn send_up_to_now(&mut self, chunk: &mut BytesMut) {
+        self.send_events(chunk);
+        if !self.is_over {
+            self.send_bookmark(false, chunk);
+        }
+    }
+
     fn send_bookmark(&mut self, ends_initial: bool, chunk: &mut BytesMut) {
         let mut metadata = json!({ "resourceVersion": self.cursor.to_string(), "creationTimestamp": null });
         if let (true, Some(metadata)) = (ends_initial, metadata.as_object_mut()) {
@@ -256,10 +278,10 @@ impl Watcher {
         bookmark.insert("metadata".to_owned(), metadata.clone());
         let bytes = match self.request.form {
             Form::Full => object::to_bytes(&bookmark),
-            Form::Metadata => object::to_bytes(&list::metadata_only(&bookmark)),
+            Form::Metadata => list::metadata_only(&bookmark),
             Form::Table => {
                 let none = std::iter::empty();
-                object::to_bytes(&table::table(&self.kind, none, metadata, self.request.include))
+                table::table(&self.kind, none, &metadata, self.request.include)
             }
         };
         put_line("BOOKMARK", &bytes, chunk);
@@ -287,25 +309,31 @@ impl Watcher {
             Deadline,
             Bookmark,
         }
+        let due = match self.request.bookmarks {
+            true => self.deadline.min(self.next_bookmark),
+            false => self.deadline,
+        };
+        if self.alarm.deadline() != due {
+            self.alarm.as_mut().reset(due);
+        }
         let woken = tokio::select! {
             changed = self.wake.changed() => if changed.is_ok() { Woken::Changed } else { Woken::Closed },
             changed = self.kinds.changed() => if changed.is_ok() { Woken::KindsChanged } else { Woken::Closed },
             // The cluster has the other end.
             _ = self.faults.changed() => Woken::Faults,
             _ = self.stopping.wait_for(|stop| *stop) => Woken::Stopping,
-            () = tokio::time::sleep_until(self.deadline) => Woken::Deadline,
-            () = tokio::time::sleep_until(self.next_bookmark), if self.request.bookmarks => Woken::Bookmark,
+            () = self.alarm.as_mut() => if due < self.deadline { Woken::Bookmark } else { Woken::Deadline },
         };
         match woken {
             Woken::KindsChanged if self.cluster.registry.still_serves(&self.kind) => {}
             Woken::Changed => self.hold_back().await,
             // They are looked at before anything is sent.
             Woken::Faults => {}
-            Woken::Bookmark => self.send_bookmark(false, chunk),
+            Woken::Bookmark => self.send_up_to_now(chunk),
             Woken::Stopping => self.is_over = true,
             Woken::Deadline => {
                 if self.request.bookmarks {
-                    self.send_bookmark(false, chunk);
+                    self.send_up_to_now(chunk);
                 }
                 self.is_over = true;
             }
@@ -323,17 +351,21 @@ fn write_event(kind: &Kind, request: &WatchRequest, event_type: &str, object: &O
         Form::Table => {
             let json = view::present(kind, object);
             let metadata = json!({ "resourceVersion": object.version.to_string() });
-            object::to_bytes(&table::table(kind, std::iter::once(&*json), metadata, request.include))
+            table::table(kind, std::iter::once(&*json), &metadata, request.include)
         }
         form => list::object_bytes(kind, object, form),
     };
     put_line(event_type, &bytes, chunk);
 }
 
+/// What is around the type and the object of an event.
+const FRAME: usize = r#"{"type":"","object":}"#.len() + 1;
+
 fn put_line(event_type: &str, object: &[u8], chunk: &mut BytesMut) {
-    chunk.put_slice(b"{\"type\":");
-    chunk.put_slice(Value::from(event_type).to_string().as_bytes());
-    chunk.put_slice(b",\"object\":");
+    chunk.reserve(object.len().saturating_add(event_type.len()).saturating_add(FRAME));
+    chunk.put_slice(b"{\"type\":\"");
+    chunk.put_slice(event_type.as_bytes());
+    chunk.put_slice(b"\",\"object\":");
     chunk.put_slice(object);
     chunk.put_slice(b"}\n");
 }

@@ -89,6 +89,7 @@ impl Write {
             crd::validate(&self.kind, json, old)?;
             crd::set_status(json, &cluster.store.list_all(crd::STORAGE));
         }
+        object::drop_empty_metadata(json);
         validate::metadata(&self.kind, json)?;
         defaults::validate(&self.kind, json, old)?;
         Ok(warnings)

@@ -29,7 +29,7 @@ const START: Duration = Duration::from_secs(60);
 
 /// Who presses Ctrl-C in a terminal signals the host as well; this is what it gets to end by
 /// itself, since a second signal would cut it short.
-const BY_ITSELF: Duration = Duration::from_secs(1);
+pub(crate) const BY_ITSELF: Duration = Duration::from_secs(1);
 
 /// The process that must not be left behind, if there is one. Clones share it.
 #[derive(Clone, Default)]
@@ -60,7 +60,7 @@ impl Charge {
 }
 
 /// Ends a process: by itself, or on request, or by force.
-fn end(child: &mut Child, by_itself: Duration) {
+pub(crate) fn end(child: &mut Child, by_itself: Duration) {
     let ended = |child: &mut Child, limit| {
         poll::until(limit, || match child.try_wait() {
             Ok(Some(_)) => Ok(()),

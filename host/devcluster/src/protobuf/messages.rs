@@ -23,8 +23,11 @@ pub(super) enum Type {
     Ignored,
 }
 
-/// The message of a kind.
-pub(super) fn find(kind: &str) -> Option<&'static [Field]> {
+/// The message of a kind, which is the same in all versions but for autoscalers: theirs is v1.
+pub(super) fn find(api_version: &str, kind: &str) -> Option<&'static [Field]> {
+    if kind == "HorizontalPodAutoscaler" && api_version != "autoscaling/v1" {
+        return None;
+    }
     KINDS.iter().find(|(name, _)| *name == kind).map(|(_, fields)| *fields)
 }
 
@@ -40,6 +43,7 @@ const KINDS: &[(&str, &[Field])] = &[
     ("DeleteOptions", DELETE_OPTIONS),
     ("Deployment", &[META, (2, "spec", Message(DEPLOYMENT_SPEC)), (3, "status", Ignored)]),
     ("Eviction", &[META, (2, "deleteOptions", Message(DELETE_OPTIONS))]),
+    ("HorizontalPodAutoscaler", &[META, (2, "spec", Message(AUTOSCALER_SPEC)), (3, "status", Ignored)]),
     ("Ingress", &[META, (2, "spec", Message(INGRESS_SPEC)), (3, "status", Ignored)]),
     ("Job", &[META, (2, "spec", Message(JOB_SPEC)), (3, "status", Ignored)]),
     ("Namespace", &[META, (2, "spec", Message(&[(1, "finalizers", List(&Text))])), (3, "status", Ignored)]),
@@ -269,6 +273,13 @@ const SERVICE_SPEC: &[Field] = &[
     (11, "externalTrafficPolicy", Text),
     (13, "publishNotReadyAddresses", Bool),
     (18, "clusterIPs", List(&Text)),
+];
+
+const AUTOSCALER_SPEC: &[Field] = &[
+    (1, "scaleTargetRef", Message(&[(1, "kind", Text), (2, "name", Text), (3, "apiVersion", Text)])),
+    (2, "minReplicas", Int),
+    (3, "maxReplicas", Int),
+    (4, "targetCPUUtilizationPercentage", Int),
 ];
 
 const POLICY_RULE: &[Field] = &[

@@ -39,8 +39,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Json, String> {
             _ => {}
         }
     }
-    let fields =
-        messages::find(&kind).ok_or_else(|| format!("{api_version} {kind} cannot be sent as protobuf"))?;
+    let fields = messages::find(&api_version, &kind)
+        .ok_or_else(|| format!("{api_version} {kind} cannot be sent as protobuf"))?;
     let mut json = message(fields, raw, &kind, 0)?;
     json.insert("apiVersion".to_owned(), api_version.into());
     json.insert("kind".to_owned(), kind.into());

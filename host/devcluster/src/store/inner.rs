@@ -36,6 +36,7 @@ impl Inner {
         }
     }
 
+    /// Returns the change, and those that are remembered no more, to be freed without the lock.
     pub(super) fn commit(
         &mut self,
         storage: &ResourceId,
@@ -43,7 +44,7 @@ impl Inner {
         change: Change,
         mut json: Json,
         limit: usize,
-    ) -> Arc<Event> {
+    ) -> (Arc<Event>, Vec<Arc<Event>>) {
         self.version = self.version.saturating_add(1);
         let version = self.version;
         object::set(&mut json, &["metadata", "resourceVersion"], Value::String(version.to_string()));
@@ -86,11 +87,9 @@ impl Inner {
             object: object.clone(),
             previous,
         });
-        let resource = self.resource(storage);
-        resource.history.push(event.clone(), limit);
-        resource.wake.send_replace(version);
+        let dropped = self.resource(storage).feed.push(&event, limit);
         self.subscribers.retain(|subscriber| subscriber.send(event.clone()).is_ok());
-        event
+        (event, dropped)
     }
 
     /// Makes it if it is not there.

@@ -9,6 +9,7 @@ mod storage;
 mod text;
 mod workload;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::kind::Kind;
@@ -39,13 +40,13 @@ impl Column {
     }
 }
 
-/// The table of these objects.
+/// The table of these objects, serialised.
 pub(crate) fn table<'a>(
     kind: &Kind,
     objects: impl Iterator<Item = &'a Json>,
-    metadata: Value,
+    metadata: &Value,
     include: Include,
-) -> Json {
+) -> Bytes {
     let columns: Vec<Value> = columns(kind)
         .iter()
         .map(|column| {
@@ -53,23 +54,27 @@ pub(crate) fn table<'a>(
                 "description": "", "priority": column.priority })
         })
         .collect();
-    let rows: Vec<Value> = objects
-        .map(|json| {
-            let object = match include {
-                Include::None => Value::Null,
-                Include::Metadata => Value::Object(list::metadata_only(json)),
-                Include::Object => Value::Object(json.clone()),
-            };
-            json!({ "cells": cells(kind, json), "object": object })
-        })
-        .collect();
-    let mut table = Json::new();
-    table.insert("kind".to_owned(), "Table".into());
-    table.insert("apiVersion".to_owned(), "meta.k8s.io/v1".into());
-    table.insert("metadata".to_owned(), metadata);
-    table.insert("columnDefinitions".to_owned(), Value::Array(columns));
-    table.insert("rows".to_owned(), Value::Array(rows));
-    table
+    let head = json!({ "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+        "columnDefinitions": columns });
+    let mut text = head.to_string().into_bytes();
+    text.pop();
+    text.extend_from_slice(b",\"rows\":[");
+    for (index, json) in objects.enumerate() {
+        if index > 0 {
+            text.push(b',');
+        }
+        text.extend_from_slice(b"{\"cells\":");
+        text.extend_from_slice(Value::Array(cells(kind, json)).to_string().as_bytes());
+        text.extend_from_slice(b",\"object\":");
+        match include {
+            Include::None => text.extend_from_slice(b"null"),
+            Include::Metadata => text.extend_from_slice(&list::metadata_only(json)),
+            Include::Object => text.extend_from_slice(&object::to_bytes(json)),
+        }
+        text.push(b'}');
+    }
+    text.extend_from_slice(b"]}");
+    Bytes::from(text)
 }
 
 fn columns(kind: &Kind) -> Vec<Column> {

@@ -11,44 +11,6 @@ use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::json;
 
-pub(crate) const VARIABLE: &str = "WHEELHOUSE_TEST_KUBECONFIG";
-
-/// What runs against the embedded server whatever the variable says, and why: a module or a test.
-pub(crate) const EMBEDDED_ONLY: &[(&str, &str)] = &[
-    ("apply::applying_the_same_again_keeps_the_version", "a cluster's controllers change a Deployment"),
-    ("faults", "a foreign server has no faults on demand"),
-    (
-        "objects::methods_and_media_types_that_fit_nothing_are_refused",
-        "a proxy cannot hand on the refusal of a body that is too large",
-    ),
-    ("persistence", "the embedded server's own data directory"),
-    ("server", "the embedded server's own start and shutdown"),
-    ("workloads", "the stand-ins; a real cluster would pull images"),
-    ("workload_kinds", "the stand-ins; a real cluster would pull images"),
-    (
-        "lists::a_continue_token_from_before_the_window_expires_and_nonsense_is_refused",
-        "sets the history's length",
-    ),
-    ("lists::a_list_is_of_its_namespace_and_knows_its_version", "counts what is in all namespaces"),
-    ("watches::bookmarks_come_while_nothing_happens_to_who_asked_for_them", "sets the interval"),
-    ("watches::a_version_that_fell_out_of_the_window_is_gone", "sets the history's length"),
-    ("watches::a_watch_that_nobody_reads_holds_up_no_writer", "sets the history's length"),
-];
-
-/// The kubeconfig that this test is to use, if it is to use a foreign cluster.
-pub(crate) fn kubeconfig() -> Option<PathBuf> {
-    let file = std::env::var_os(VARIABLE)?;
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or_default();
-    let module = test.split("::").next().unwrap_or_default();
-    let listed = EMBEDDED_ONLY.iter().find(|(name, _)| *name == test || *name == module);
-    if let Some((name, reason)) = listed {
-        eprintln!("{test} runs against the embedded server ({name}: {reason})");
-        return None;
-    }
-    Some(file.into())
-}
-
 /// A test's own place in a foreign cluster.
 pub(crate) struct Sandbox {
     id: String,
@@ -134,11 +96,5 @@ async fn clean_up(id: &str, config: kube::Config) {
 
 #[test]
 fn what_runs_against_the_embedded_server_alone_is_there_and_has_a_reason() {
-    for (name, reason) in EMBEDDED_ONLY {
-        assert!(!reason.is_empty(), "{name}");
-        let (module, test) = name.split_once("::").unwrap_or((name, ""));
-        let file = format!("{}/tests/api/{module}.rs", env!("CARGO_MANIFEST_DIR"));
-        let source = std::fs::read_to_string(&file).unwrap();
-        assert!(source.contains(&format!("fn {test}")), "{name}");
-    }
+    crate::embedded_only::check("api");
 }

@@ -36,14 +36,25 @@ async fn typed_crud_works() {
 }
 
 #[tokio::test]
-async fn the_watcher_works_with_both_list_strategies() {
+async fn the_watcher_works_with_both_list_strategies_any_semantic_and_page_size() {
     let server = start().await;
     let api: Api<ConfigMap> = Api::default_namespaced(server.client.clone());
     api.create(&PostParams::default(), &config_map("a", "1")).await.unwrap();
-    for config in [watcher::Config::default().page_size(1), watcher::Config::default().streaming_lists()] {
+    api.create(&PostParams::default(), &config_map("aa", "1")).await.unwrap();
+    let default = watcher::Config::default;
+    for config in [
+        default().page_size(1),
+        default().page_size(2),
+        default().any_semantic(),
+        default().any_semantic().page_size(1),
+        default().streaming_lists(),
+        default().streaming_lists().any_semantic(),
+    ] {
         let mut seen = watcher(api.clone(), config).applied_objects().boxed();
-        let first = tokio::time::timeout(DEADLINE, seen.try_next()).await.unwrap().unwrap().unwrap();
-        assert_eq!(first.metadata.name.as_deref(), Some("a"));
+        for name in ["a", "aa"] {
+            let listed = tokio::time::timeout(DEADLINE, seen.try_next()).await.unwrap().unwrap().unwrap();
+            assert_eq!(listed.metadata.name.as_deref(), Some(name));
+        }
         api.create(&PostParams::default(), &config_map("b", "1")).await.unwrap();
         let second = tokio::time::timeout(DEADLINE, seen.try_next()).await.unwrap().unwrap().unwrap();
         assert_eq!(second.metadata.name.as_deref(), Some("b"));

@@ -8,12 +8,17 @@
     reason = "what a test's support cannot do fails the test"
 )]
 
+#[path = "../foreign/embedded_only.rs"]
+mod embedded_only;
 mod foreign;
 mod support;
 
 mod answers;
 mod apply;
+mod autoscalers;
 mod cel;
+mod compression;
+mod controllers;
 mod custom_resources;
 mod deletes;
 mod discovery;

@@ -18,6 +18,22 @@ async fn a_json_patch_changes_what_it_names_and_a_failed_test_changes_nothing() 
 }
 
 #[tokio::test]
+async fn what_is_not_there_passes_a_test_for_null_and_no_other() {
+    let server = start().await;
+    server.config_map("a", json!({})).await;
+    let path = format!("{CONFIG_MAPS}/a");
+    let add = json!({ "op": "add", "path": "/metadata/finalizers", "value": ["example.com/hold"] });
+    let test = |value| json!({ "op": "test", "path": "/metadata/finalizers", "value": value });
+    let other = json!([test(json!([])), add]);
+    server.patch(&path, "json-patch+json", other).await.refused(422, "Invalid");
+    let patched = server.patch(&path, "json-patch+json", json!([test(json!(null)), add])).await.ok();
+    assert_eq!(patched["metadata"]["finalizers"], json!(["example.com/hold"]));
+    let again = json!([test(json!(null)), add]);
+    server.patch(&path, "json-patch+json", again).await.refused(422, "Invalid");
+    server.merge(&path, json!({ "metadata": { "finalizers": null } })).await.ok();
+}
+
+#[tokio::test]
 async fn a_merge_patch_merges_maps_replaces_lists_and_removes_nulls() {
     let server = start().await;
     server.config_map("a", json!({ "k": "1", "l": "2" })).await;

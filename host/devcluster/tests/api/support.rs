@@ -8,7 +8,8 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use wheelhouse_devcluster::{DevCluster, DevClusterConfig};
 
-use crate::foreign::{self, Sandbox};
+use crate::embedded_only;
+use crate::foreign::Sandbox;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -21,7 +22,7 @@ pub(crate) struct Server {
 /// The embedded server of a test that has one.
 pub(crate) struct Embedded(Option<DevCluster>);
 
-const NOT_LISTED: &str = "a test that needs the embedded server is to be listed in foreign.rs";
+const NOT_LISTED: &str = "a test that needs the embedded server is to be listed in embedded-only.json";
 
 impl std::ops::Deref for Embedded {
     type Target = DevCluster;
@@ -66,7 +67,9 @@ impl Answer {
 }
 
 pub(crate) async fn start() -> Server {
-    let Some(file) = foreign::kubeconfig() else { return embedded(DevClusterConfig::default()).await };
+    let Some(file) = embedded_only::kubeconfig("api") else {
+        return embedded(DevClusterConfig::default()).await;
+    };
     let (sandbox, config) = Sandbox::new(file).await;
     let client = kube::Client::try_from(config).unwrap();
     Server { client, cluster: Embedded(None), sandbox: Some(Arc::new(sandbox)) }
@@ -74,7 +77,7 @@ pub(crate) async fn start() -> Server {
 
 /// What only the embedded server can be asked for.
 pub(crate) async fn start_with(config: DevClusterConfig) -> Server {
-    assert!(foreign::kubeconfig().is_none(), "{NOT_LISTED}");
+    assert!(embedded_only::kubeconfig("api").is_none(), "{NOT_LISTED}");
     embedded(config).await
 }
 
@@ -158,7 +161,7 @@ impl Server {
         self.post(CONFIG_MAPS, config_map(name, data)).await.ok()
     }
 
-    fn outward(&self, text: &str) -> String {
+    pub(crate) fn outward(&self, text: &str) -> String {
         self.sandbox.as_ref().map_or_else(|| text.to_owned(), |sandbox| sandbox.outward(text))
     }
 

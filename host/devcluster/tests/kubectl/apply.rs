@@ -1,0 +1,93 @@
+//! Apply and diff, from the client and from the server.
+
+use crate::support::*;
+
+#[tokio::test]
+async fn apply_creates_then_says_unchanged_then_configures_without_a_warning() {
+    let kubectl = Kubectl::start().await;
+    let created = kubectl.with("apply -f -", WEB).await;
+    assert_eq!(created, "deployment.apps/web created\nservice/web created\n");
+    let unchanged = kubectl.with("apply -f -", WEB).await;
+    assert_eq!(unchanged, "deployment.apps/web unchanged\nservice/web unchanged\n");
+    let configured = kubectl.with("apply -f -", &WEB.replace("replicas: 2", "replicas: 3")).await;
+    assert_eq!(configured, "deployment.apps/web configured\nservice/web unchanged\n");
+    kubectl.done().await;
+}
+
+#[tokio::test]
+async fn server_side_apply_reports_conflicts_and_can_be_forced() {
+    let kubectl = Kubectl::start().await;
+    kubectl.with("apply --server-side -f -", WEB).await;
+    kubectl.run("scale deploy web --replicas=5").await;
+    let conflict = kubectl.fails("apply --server-side -f -", WEB).await;
+    assert!(
+        conflict.contains("conflict with \"kubectl\"") && conflict.contains(".spec.replicas"),
+        "{conflict}"
+    );
+    kubectl.with("apply --server-side --force-conflicts -f -", WEB).await;
+    assert_eq!(kubectl.run("get deploy web -o jsonpath={.spec.replicas}").await, "2");
+    kubectl.done().await;
+}
+
+#[tokio::test]
+async fn diff_is_silent_without_a_difference_and_shows_one() {
+    let kubectl = Kubectl::start().await;
+    kubectl.with("apply -f -", WEB).await;
+    assert_eq!(kubectl.with("diff -f -", WEB).await, "");
+    let output = kubectl.run_with("diff -f -", &WEB.replace("replicas: 2", "replicas: 9")).await;
+    assert!(output.stdout.contains("+  replicas: 9"), "{}{}", output.stdout, output.stderr);
+    assert_eq!(output.code, Some(1), "{}", output.stderr);
+    let output = kubectl.run_with("diff --server-side -f -", &SETTINGS.replace("red", "blue")).await;
+    assert!(output.stdout.contains("+  colour: blue"), "{}{}", output.stdout, output.stderr);
+    assert_eq!(output.code, Some(1), "{}", output.stderr);
+    kubectl.done().await;
+}
+
+#[tokio::test]
+async fn apply_moves_from_the_client_to_the_server_and_takes_its_fields_along() {
+    let kubectl = Kubectl::start().await;
+    kubectl.with("apply -f -", WEB).await;
+    let managers = "get deploy web --show-managed-fields -o jsonpath={.metadata.managedFields[*].manager}";
+    assert!(kubectl.run(managers).await.contains("kubectl-client-side-apply"));
+    kubectl.with("apply --server-side -f -", WEB).await;
+    let after = kubectl.run(managers).await;
+    assert!(!after.contains("kubectl-client-side-apply") && after.contains("kubectl"), "{after}");
+    let without_label = WEB.replace("metadata: {name: web, labels: {app: web}}", "metadata: {name: web}");
+    kubectl.with("apply --server-side -f -", &without_label).await;
+    assert_eq!(kubectl.run("get deploy web -o jsonpath={.metadata.labels.app}").await, "");
+    kubectl.done().await;
+}
+
+#[tokio::test]
+async fn apply_prunes_what_is_no_longer_named() {
+    let kubectl = Kubectl::start().await;
+    let other = SETTINGS.replace("name: settings", "name: other");
+    kubectl.with("apply -f -", &format!("{SETTINGS}---{other}")).await;
+    let kept = "{apiVersion: v1, kind: ConfigMap, metadata: {name: kept, labels: {app: web}}}";
+    kubectl.with("create -f -", kept).await;
+    let prune = "apply --prune -l app=web --prune-allowlist=core/v1/ConfigMap -f -";
+    let pruned = kubectl.run_with(prune, SETTINGS).await;
+    assert_eq!(
+        (pruned.code, pruned.stdout.as_str()),
+        (Some(0), "configmap/settings unchanged\nconfigmap/other pruned\n"),
+        "{}",
+        pruned.stderr
+    );
+    assert_eq!(kubectl.run("get cm -l app=web -o name").await, "configmap/kept\nconfigmap/settings\n");
+    kubectl.done().await;
+}
+
+#[tokio::test]
+async fn the_last_applied_state_can_be_seen_and_a_dry_run_leaves_nothing() {
+    let kubectl = Kubectl::start().await;
+    kubectl.with("apply -f -", SETTINGS).await;
+    let last = kubectl.run("apply view-last-applied cm/settings").await;
+    assert!(last.contains("colour: red"), "{last}");
+    let other = SETTINGS.replace("name: settings", "name: other");
+    assert_eq!(
+        kubectl.with("apply --dry-run=server -f -", &other).await,
+        "configmap/other created (server dry run)\n"
+    );
+    assert!(kubectl.fails("get cm other", "").await.contains("configmaps \"other\" not found"));
+    kubectl.done().await;
+}

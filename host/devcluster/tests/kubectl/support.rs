@@ -1,0 +1,187 @@
+//! A cluster per test (or a namespace of another one), and a `kubectl` that uses it.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use wheelhouse_devcluster::{DevCluster, DevClusterConfig};
+
+use crate::embedded_only;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+pub(crate) const WEB: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {app: web}}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: web, image: "nginx:1", ports: [{containerPort: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+"#;
+
+pub(crate) const SETTINGS: &str = "
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, labels: {app: web}}
+data: {colour: red, size: small}
+";
+
+pub(crate) struct Kubectl {
+    home: TempDir,
+    /// None if it is another's.
+    cluster: Option<DevCluster>,
+    namespace: String,
+    /// What `edit` and `diff` run.
+    programs: Vec<(&'static str, String)>,
+}
+
+pub(crate) struct Output {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Kubectl {
+    pub(crate) async fn start() -> Self {
+        let home = TempDir::new().unwrap();
+        let kubeconfig = home.path().join("kubeconfig");
+        let (programs, default) = (Vec::new(), "default".to_owned());
+        let Some(file) = embedded_only::kubeconfig("kubectl") else {
+            let config = DevClusterConfig { workloads: true, ..DevClusterConfig::default() };
+            let cluster = DevCluster::start(config).await.unwrap();
+            std::fs::write(kubeconfig, cluster.kubeconfig()).unwrap();
+            return Self { home, cluster: Some(cluster), namespace: default, programs };
+        };
+        // Flattened: paths in it are relative to where it is.
+        let mut flatten = std::process::Command::new("kubectl");
+        let flat = flatten.arg("--kubeconfig").arg(file).args(["config", "view", "--raw", "--flatten"]);
+        std::fs::write(kubeconfig, flat.output().unwrap().stdout).unwrap();
+        let namespace = format!("wh{}", &uuid::Uuid::new_v4().simple().to_string()[..10]);
+        let kubectl = Self { home, cluster: None, namespace: default, programs };
+        kubectl.run(&format!("create namespace {namespace}")).await;
+        kubectl.run_with(&format!("config set-context --current --namespace={namespace}"), "").await;
+        Self { namespace, ..kubectl }
+    }
+
+    /// Sets a variable of the environment, such as `EDITOR`, to a script.
+    pub(crate) fn program(&mut self, variable: &'static str, script: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.home.path().join(variable);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        self.programs.push((variable, path.display().to_string()));
+    }
+
+    /// Writes a file, whose path is returned.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.home.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let home: &Path = self.home.path();
+        let mut command = Command::new("kubectl");
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", home)
+            .env("KUBECONFIG", home.join("kubeconfig"))
+            .envs(self.programs.iter().map(|(variable, path)| (variable, path)))
+            .arg(format!("--cache-dir={}", home.join("cache").display()))
+            .args(line.split_whitespace())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    pub(crate) fn spawn(&self, line: &str) -> Child {
+        match self.command(line).spawn() {
+            Ok(child) => child,
+            Err(error) => panic!(
+                "cannot run kubectl ({error}): these tests need kubectl 1.32 or newer on the PATH, see \
+                 https://kubernetes.io/docs/tasks/tools/#kubectl"
+            ),
+        }
+    }
+
+    pub(crate) async fn run_with(&self, line: &str, input: &str) -> Output {
+        let mut child = self.spawn(line);
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).await.unwrap();
+        drop(stdin);
+        let output =
+            tokio::time::timeout(DEADLINE, child.wait_with_output()).await.expect("kubectl in time").unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Runs what must succeed without a word on stderr.
+    pub(crate) async fn with(&self, line: &str, input: &str) -> String {
+        let output = self.run_with(line, input).await;
+        assert_eq!(output.code, Some(0), "kubectl {line}: {}{}", output.stdout, output.stderr);
+        assert_eq!(output.stderr, "", "kubectl {line}");
+        output.stdout
+    }
+
+    pub(crate) async fn run(&self, line: &str) -> String {
+        self.with(line, "").await
+    }
+
+    pub(crate) async fn fails(&self, line: &str, input: &str) -> String {
+        let output = self.run_with(line, input).await;
+        assert_ne!(output.code, Some(0), "kubectl {line} should fail: {}", output.stdout);
+        output.stderr
+    }
+
+    /// What a path of an object has.
+    pub(crate) async fn at(&self, what: &str, path: &str) -> String {
+        self.run(&format!("get {what} -o jsonpath={{{path}}}")).await
+    }
+
+    pub(crate) async fn done(self) {
+        match self.cluster {
+            Some(cluster) => cluster.shutdown().await,
+            None => drop(self.run(&format!("delete namespace {} --wait=false", self.namespace)).await),
+        }
+    }
+}
+
+/// The lines that a command prints as it goes on.
+pub(crate) fn lines(child: &mut Child) -> Lines<BufReader<ChildStdout>> {
+    BufReader::new(child.stdout.take().unwrap()).lines()
+}
+
+pub(crate) async fn line_with(lines: &mut Lines<BufReader<ChildStdout>>, wanted: &str) -> String {
+    loop {
+        let line = tokio::time::timeout(DEADLINE, lines.next_line()).await.expect("a line in time").unwrap();
+        let line = line.unwrap_or_else(|| panic!("the output ended before {wanted:?}"));
+        if line.contains(wanted) {
+            return line;
+        }
+    }
+}
+
+#[test]
+fn what_runs_against_the_embedded_server_alone_is_there_and_has_a_reason() {
+    embedded_only::check("kubectl");
+}

@@ -1,0 +1,246 @@
+//! `cargo xtask test --conformance` and `--e2e`: the tests of the embedded API server, alone or against another one.
+//!
+//! Nothing is left out in silence: it says how many cases there are, and of those that run against the embedded
+//! server though another one is there, which and why. Every case runs; an ignored one is a failure.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::real_server::RealServer;
+use crate::workspace::Workspace;
+use crate::{process, test, tools};
+
+const PACKAGE: &str = "wheelhouse-devcluster";
+/// Names the kubeconfig of another server, for the tests.
+const VARIABLE: &str = "WHEELHOUSE_TEST_KUBECONFIG";
+/// Tells the tests that the other server is a kube-apiserver without controllers.
+const ALONE: &str = "WHEELHOUSE_TEST_WITHOUT_CONTROLLERS";
+const LIST: &str = "host/devcluster/tests/foreign/embedded-only.json";
+
+/// Which tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suite {
+    Conformance,
+    EndToEnd,
+}
+
+impl Suite {
+    /// The one that the flags ask for, if they ask for one.
+    pub(crate) fn of(conformance: bool, end_to_end: bool, real: bool) -> Result<Option<Self>> {
+        match (conformance, end_to_end) {
+            (true, _) => Ok(Some(Self::Conformance)),
+            (_, true) => Ok(Some(Self::EndToEnd)),
+            _ if real => bail!(
+                "`--real` goes with `--conformance` or `--e2e`: the other tests start their own servers"
+            ),
+            _ => Ok(None),
+        }
+    }
+
+    /// The test binary.
+    fn binary(self) -> &'static str {
+        match self {
+            Self::Conformance => "api",
+            Self::EndToEnd => "kubectl",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Conformance => "conformance",
+            Self::EndToEnd => "e2e",
+        }
+    }
+}
+
+/// The server that the tests are to run against.
+enum Target {
+    Embedded,
+    Named(PathBuf),
+    Real(RealServer),
+}
+
+impl Target {
+    fn find(workspace: &Workspace, real: bool) -> Result<Self> {
+        if real {
+            return RealServer::start(&workspace.target.join("real-server")).map(Self::Real);
+        }
+        match env::var_os(VARIABLE) {
+            None => Ok(Self::Embedded),
+            // Tests run in another folder.
+            Some(file) => Ok(Self::Named(
+                fs::canonicalize(&file)
+                    .with_context(|| format!("{VARIABLE}: {}", Path::new(&file).display()))?,
+            )),
+        }
+    }
+
+    fn kubeconfig(&self) -> Option<&Path> {
+        match self {
+            Self::Embedded => None,
+            Self::Named(file) => Some(file),
+            Self::Real(server) => Some(server.kubeconfig()),
+        }
+    }
+
+    fn lists(&self, suite: Suite) -> Vec<String> {
+        let binary = suite.binary();
+        match self {
+            Self::Embedded => Vec::new(),
+            Self::Named(_) => vec![binary.to_owned()],
+            Self::Real(_) => vec![binary.to_owned(), format!("{binary}-without-controllers")],
+        }
+    }
+}
+
+/// Runs a suite; of it what `args` select, if there are any.
+pub(crate) fn run(workspace: &Workspace, suite: Suite, real: bool, args: &[String]) -> Result<()> {
+    if suite == Suite::EndToEnd || real {
+        tools::kubectl()?;
+    }
+    let nextest = tools::nextest(workspace);
+    let name = suite.name();
+    println!("{name}: build the tests …");
+    let ignored = listed(workspace, suite, &["--ignored"])?;
+    if !ignored.is_empty() {
+        bail!("ignored tests: {}; make them run or delete them", ignored.join(", "));
+    }
+    let cases = listed(workspace, suite, &[])?;
+    if cases.is_empty() {
+        bail!("the test binary {:?} lists no tests", suite.binary());
+    }
+    let target = Target::find(workspace, real)?;
+    let reasons = reasons(&fs::read_to_string(workspace.root.join(LIST))?, &target.lists(suite))?;
+    let plan = Plan::new(&cases, &reasons);
+    plan.print(name, target.kubeconfig());
+    let mut command = command(workspace, suite, nextest);
+    if let Some(kubeconfig) = target.kubeconfig() {
+        command.env(VARIABLE, kubeconfig);
+    }
+    if real {
+        command.env(ALONE, "1");
+    }
+    process::run(command.args(args))?;
+    match args.is_empty() {
+        true => println!("{name}: ok, {} cases ran: {}", cases.len(), plan.summary(target.kubeconfig())),
+        false => println!("{name}: ok; a partial run ({}) of {} cases", args.join(" "), cases.len()),
+    }
+    Ok(())
+}
+
+fn command(workspace: &Workspace, suite: Suite, nextest: bool) -> Command {
+    let mut command = test::cargo(workspace);
+    match nextest {
+        true => command.args(["nextest", "run", "--no-fail-fast", "--no-tests=fail"]),
+        false => command.args(["test", "--no-fail-fast"]),
+    };
+    command.args(["--package", PACKAGE, "--test", suite.binary()]);
+    if !nextest {
+        command.arg("--");
+    }
+    command
+}
+
+/// The names of the tests, by the test binary itself.
+fn listed(workspace: &Workspace, suite: Suite, more: &[&str]) -> Result<Vec<String>> {
+    let mut list = test::cargo(workspace);
+    list.args(["test", "--quiet", "--package", PACKAGE, "--test", suite.binary(), "--", "--list"]).args(more);
+    let said = process::output_with_progress(&mut list)?;
+    Ok(said.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+}
+
+/// What runs against the embedded server, by test or module, of several lists of the file.
+fn reasons(json: &str, lists: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut all: BTreeMap<String, BTreeMap<String, String>> =
+        serde_json::from_str(json).with_context(|| format!("{LIST} is no map of maps of reasons"))?;
+    let mut reasons = BTreeMap::new();
+    for list in lists {
+        reasons.extend(all.remove(list).with_context(|| format!("{LIST} has no list {list:?}"))?);
+    }
+    Ok(reasons)
+}
+
+/// Which cases run where.
+struct Plan<'a> {
+    elsewhere: usize,
+    /// By reason.
+    embedded: BTreeMap<&'a str, Vec<&'a str>>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(cases: &'a [String], reasons: &'a BTreeMap<String, String>) -> Self {
+        let mut plan = Self { elsewhere: 0, embedded: BTreeMap::new() };
+        for case in cases {
+            let module = case.split("::").next().unwrap_or_default();
+            match reasons.get(case).or_else(|| reasons.get(module)) {
+                Some(reason) => plan.embedded.entry(reason).or_default().push(case),
+                None => plan.elsewhere += 1,
+            }
+        }
+        plan
+    }
+
+    fn print(&self, name: &str, kubeconfig: Option<&Path>) {
+        println!("{name}: {}", self.summary(kubeconfig));
+        for (reason, cases) in &self.embedded {
+            println!("{name}: not against it ({reason}):");
+            for case in cases {
+                println!("{name}:   {case}");
+            }
+        }
+    }
+
+    fn summary(&self, kubeconfig: Option<&Path>) -> String {
+        let embedded: usize = self.embedded.values().map(Vec::len).sum();
+        match kubeconfig {
+            Some(file) => format!(
+                "{} against the server of {}, {embedded} against the embedded one for the reasons named above",
+                self.elsewhere,
+                file.display()
+            ),
+            None => format!("{} against the embedded server", self.elsewhere),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JSON: &str = r#"{ "api": { "faults": "on demand", "lists::long": "counts" },
+        "api-without-controllers": { "garbage": "nobody collects" } }"#;
+
+    #[test]
+    fn a_case_runs_elsewhere_unless_it_or_its_module_is_listed() {
+        let cases: Vec<String> =
+            ["faults::one", "faults::two", "lists::long", "lists::short", "garbage::goes"]
+                .map(str::to_owned)
+                .into();
+        let both = ["api".to_owned(), "api-without-controllers".to_owned()];
+        let reasons = reasons(JSON, &both).unwrap();
+        let plan = Plan::new(&cases, &reasons);
+        assert_eq!(plan.elsewhere, 1);
+        assert_eq!(plan.embedded["on demand"], ["faults::one", "faults::two"]);
+        let summary = plan.summary(Some(Path::new("/k")));
+        assert!(summary.starts_with("1 against the server of /k, 4 against the embedded one"), "{summary}");
+    }
+
+    #[test]
+    fn a_list_that_is_not_there_is_an_error() {
+        assert!(
+            reasons(JSON, &["kubectl".to_owned()]).unwrap_err().to_string().contains("no list \"kubectl\"")
+        );
+    }
+
+    #[test]
+    fn a_real_server_needs_a_suite() {
+        assert!(Suite::of(false, false, true).is_err());
+        assert_eq!(Suite::of(false, true, true).unwrap(), Some(Suite::EndToEnd));
+        assert_eq!(Suite::of(false, false, false).unwrap(), None);
+    }
+}

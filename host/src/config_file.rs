@@ -278,7 +278,8 @@ mod tests {
 
     #[test]
     fn a_value_is_taken_as_it_is_written() {
-        let text = "# a file\npluginDir: ./plugins\ngrace: 2.50\ncontext: '1.10'\ncacheSize: 1Gi\nworkloads: true\n";
+        let text =
+            "# a file\npluginDir: ./plugins\ngrace: 2.50\ncontext: '1.10'\ncacheSize: 1Gi\nworkloads: true\n";
         let values = of(text).unwrap();
         let values: Vec<(&str, &str)> = values.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let expected = [

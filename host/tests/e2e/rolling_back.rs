@@ -216,17 +216,24 @@ async fn what_a_tag_leads_to_is_not_tried_again_after_a_restart_if_it_was_rolled
     first.signal("-TERM");
     assert!(first.exit().await.success());
 
-    let again = Host::join(first.server(), &first.file(".kubeconfig"), with(&[]), &flags).await;
+    let mut again = Host::join(first.server(), &first.file(".kubeconfig"), with(&[]), &flags).await;
     let reason = |report: &Value| report["reason"] == "RolledBack";
     again.until("ClusterPlugin/echo", "the tag was looked at", reason).await;
     let status = until(&again, "", "echo", "RolledBack", "True", "RolledBack").await.data["status"].clone();
     assert!(rolled_back(&status), "{status}");
     assert_eq!(again.log().matches("replaced in").count(), 0, "{}", again.log());
-    // Another one is.
-    push(&[wasm("echo"), vec![0, 2, 1, b'y']].concat());
-    let ready = until_ready(&again, "", "echo").await.data["status"].clone();
-    assert!(
-        ready["digest"] != good && ready["digest"] != second && ready.get("rolledBack").is_none(),
-        "{ready}"
-    );
+    again.signal("-TERM");
+    assert!(again.exit().await.success());
+
+    // A tag that leads elsewhere by now leaves nothing to remember.
+    push(&wasm("echo"));
+    let third = Host::join(first.server(), &first.file(".kubeconfig"), with(&[]), &flags).await;
+    let ready = until_ready(&third, "", "echo").await.data["status"].clone();
+    assert!(ready["digest"] == good && ready.get("rolledBack").is_none(), "{ready}");
+    push(&other(&wasm("echo")));
+    eventually("it is tried again", || async {
+        let status = get(&third, "", "echo").await.data["status"].clone();
+        (status["digest"] == second && status["ready"] == true).then_some(())
+    })
+    .await;
 }

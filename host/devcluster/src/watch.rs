@@ -160,16 +160,18 @@ impl Watcher {
                 return None;
             }
             let mut chunk = BytesMut::new();
-            if self.initial.len() > 0 || self.owes_end_mark {
+            let has_more = if self.initial.len() > 0 || self.owes_end_mark {
                 self.send_initial(&mut chunk);
+                self.initial.len() > 0
             } else {
                 self.wake.mark_unchanged();
-                self.send_events(&mut chunk);
-            }
+                self.send_events(&mut chunk)
+            };
             if !chunk.is_empty() {
                 return Some(chunk.freeze());
             }
-            if !self.is_over && self.initial.len() == 0 {
+            // A whole batch may be of events that this watch does not show.
+            if !self.is_over && !has_more {
                 self.wait(&mut chunk).await;
             }
             if !chunk.is_empty() {
@@ -208,13 +210,15 @@ impl Watcher {
         }
     }
 
-    fn send_events(&mut self, chunk: &mut BytesMut) {
+    /// Sends the next batch; tells whether there may be more.
+    fn send_events(&mut self, chunk: &mut BytesMut) -> bool {
         let events = match self.refused {
             Some(compacted) => Err(compacted),
             None => self.cluster.store.events(&self.kind.storage, &self.scope, self.cursor, BATCH),
         };
         match events {
             Ok((events, informed)) => {
+                let is_full = events.len() >= BATCH;
                 for event in events {
                     let before = chunk.len();
                     self.send_event(&event, chunk);
@@ -223,11 +227,13 @@ impl Watcher {
                     }
                 }
                 self.cursor = informed;
+                is_full
             }
             Err(compacted) => {
                 let status = ApiError::expired(self.cursor, compacted.0).status();
                 put_line("ERROR", &object::to_bytes(&status), chunk);
                 self.is_over = true;
+                false
             }
         }
     }
@@ -339,7 +345,7 @@ impl Watcher {
             }
             // The resource is no longer served, or not in this shape, once its last events are sent.
             Woken::Closed | Woken::KindsChanged => {
-                self.send_events(chunk);
+                while self.send_events(chunk) {}
                 self.is_over = true;
             }
         }

@@ -102,8 +102,10 @@ pub(crate) struct Extent<'a> {
 
 impl Store {
     pub(crate) fn new(history_limit: usize, disk: Option<Disk>) -> Self {
-        // Version 0 has a meaning of its own in a request, so that the first version must not be it.
-        let inner = Inner { version: 1, ..Inner::default() };
+        // Milliseconds, so that a server on the port of an earlier one, which gave versions from its own start on, knows
+        // none of those: what a client has from that one is then 410 here.
+        let start = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(1).max(1);
+        let inner = Inner { version: start, floor: start, ..Inner::default() };
         Self { inner: RwLock::new(inner), history_limit, disk }
     }
 
@@ -256,7 +258,11 @@ impl Store {
 
     /// Whether a watch may begin at a version.
     pub(crate) fn begins(&self, storage: &str, version: u64) -> Result<(), Compacted> {
-        self.read().resources.get(storage).map_or(Ok(()), |resource| resource.feed.history.begins(version))
+        let inner = self.read();
+        match inner.resources.get(storage) {
+            Some(resource) => resource.feed.history.begins(version),
+            None => inner.reaches(version),
+        }
     }
 
     /// Forgets what happened up to now.

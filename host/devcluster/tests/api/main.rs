@@ -39,6 +39,7 @@ mod stored_shapes;
 mod structural;
 mod tables;
 mod updates;
+mod verbs;
 mod watches;
 mod workload_kinds;
 mod workloads;

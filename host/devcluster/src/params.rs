@@ -166,6 +166,7 @@ impl Params {
             continue_token: self.get("continue").to_owned(),
             resource_version: self.get("resourceVersion").to_owned(),
             version_match: self.get("resourceVersionMatch").to_owned(),
+            send_initial_events: self.flag("sendInitialEvents"),
             include: self.include()?,
         })
     }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::accept::Form;
 use crate::cluster::Cluster;
-use crate::error::ApiError;
+use crate::error::{ApiError, Cause};
 use crate::faults::WatchState;
 use crate::history::{Change, Compacted, Event};
 use crate::kind::Kind;
@@ -115,7 +115,7 @@ pub(crate) fn watch(
     let deadline = now + request.timeout.unwrap_or(DEFAULT_TIMEOUT).min(LONGEST);
     let watcher = Watcher {
         stopping: cluster.stopping.subscribe(),
-        owes_end_mark: request.send_initial_events == Some(true),
+        owes_end_mark: request.send_initial_events == Some(true) && request.bookmarks,
         deadline,
         next_bookmark: now + cluster.config.bookmark_interval.clamp(SHORTEST, LONGEST),
         alarm: Box::pin(tokio::time::sleep_until(deadline)),
@@ -140,15 +140,25 @@ pub(crate) fn watch(
     }))
 }
 
+/// Whether the options go together, as `ValidateListOptions` of apimachinery has it.
 fn check(request: &WatchRequest) -> Result<(), ApiError> {
-    match (request.send_initial_events, request.version_match.as_str()) {
-        (Some(_), "NotOlderThan") | (None, "") => Ok(()),
-        (Some(_), _) => {
-            Err(ApiError::bad_request("sendInitialEvents needs resourceVersionMatch=NotOlderThan"))
-        }
-        (None, _) => Err(ApiError::bad_request(
-            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        )),
+    const FIELD: &str = "resourceVersionMatch";
+    let wanted = request.version_match.as_str();
+    let mut causes = Vec::new();
+    if request.send_initial_events.is_some() && wanted != "NotOlderThan" {
+        let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        causes.push(Cause::forbidden(FIELD, why));
+    }
+    if !wanted.is_empty() && request.send_initial_events.is_none() {
+        let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+        causes.push(Cause::forbidden(FIELD, why));
+    }
+    if !matches!(wanted, "" | "NotOlderThan") {
+        causes.push(Cause::unsupported(FIELD, &wanted.into(), &["NotOlderThan".into()]));
+    }
+    match causes.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::invalid_options("ListOptions", &causes)),
     }
 }
 

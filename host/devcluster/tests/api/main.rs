@@ -27,6 +27,7 @@ mod formats;
 mod garbage;
 mod immutable;
 mod kube_client;
+mod list_options;
 mod lists;
 mod managers;
 mod names;

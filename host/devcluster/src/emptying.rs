@@ -47,8 +47,10 @@ pub(crate) fn namespace(cluster: &Cluster, name: &str) {
         return release(cluster, name);
     }
     cluster.edit(&NAMESPACES.into(), &Key::new("", name), |json| {
-        let conditions = conditions(&remaining, json);
-        object::set(json, &["status", "conditions"], conditions);
+        if object::is_deleting(json) {
+            let conditions = conditions(&remaining, json);
+            object::set(json, &["status", "conditions"], conditions);
+        }
     });
 }
 
@@ -56,7 +58,7 @@ pub(crate) fn namespace(cluster: &Cluster, name: &str) {
 fn dismiss(cluster: &Cluster, storage: &kind::ResourceId, object: &Object) {
     if !object::is_deleting(&object.json) || delete::grace_of(&object.json) > 0 {
         let place = (storage.clone(), Key::of(&object.json));
-        delete_place(cluster, &place, object::uid(&object.json), Some(Propagation::Background));
+        delete_place(cluster, &place, object::uid(&object.json), None, Propagation::Background);
     }
 }
 
@@ -129,8 +131,10 @@ pub(crate) fn definition(cluster: &Cluster, key: &Key, definition: &Json) {
 
 fn finish_definition(cluster: &Cluster, key: &Key, storage: &str) {
     if cluster.store.is_empty(storage) {
-        cluster.edit(&kind::resource_id("apiextensions.k8s.io", "customresourcedefinitions"), key, |json| {
-            delete::set_finalizer(json, crd::FINALIZER, false);
+        cluster.edit(&crd::STORAGE.into(), key, |json| {
+            if object::is_deleting(json) {
+                delete::set_finalizer(json, crd::FINALIZER, false);
+            }
         });
     }
 }

@@ -172,13 +172,20 @@ pub(crate) fn may_go(json: &Json) -> bool {
 /// One entry of `metadata.ownerReferences`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OwnerRef<'a> {
+    pub(crate) api_version: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) name: &'a str,
     pub(crate) uid: &'a str,
     pub(crate) blocks: bool,
 }
 
 pub(crate) fn owners(json: &Json) -> impl Iterator<Item = OwnerRef<'_>> {
     meta(json, "ownerReferences").and_then(Value::as_array).into_iter().flatten().filter_map(|owner| {
+        let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
         Some(OwnerRef {
+            api_version: text("apiVersion"),
+            kind: text("kind"),
+            name: text("name"),
             uid: owner.get("uid")?.as_str()?,
             blocks: owner.get("blockOwnerDeletion").and_then(Value::as_bool).unwrap_or(false),
         })

@@ -32,6 +32,11 @@ impl Served {
         self.index.get(&(group.to_owned(), version.to_owned(), plural.to_owned())).cloned()
     }
 
+    /// The kind that an object's `apiVersion` and `kind` name.
+    pub(crate) fn of_kind(&self, api_version: &str, kind: &str) -> Option<Arc<Kind>> {
+        self.kinds.iter().find(|known| known.kind == kind && known.api_version() == api_version).cloned()
+    }
+
     /// The groups and their versions, preferred first, without the core group.
     pub(crate) fn groups(&self) -> Vec<(&str, Vec<&str>)> {
         let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::emptying;
 use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json};
@@ -20,7 +21,12 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
                 object::set(meta, &["labels", "kubernetes.io/metadata.name"], name.into());
             });
             if old.is_none() {
-                object::set(json, &["spec", "finalizers"], json!(["kubernetes"]));
+                let given = object::at(json, &["spec", "finalizers"]).and_then(Value::as_array).cloned();
+                let mut finalizers = given.unwrap_or_default();
+                if !finalizers.contains(&json!(emptying::FINALIZER)) {
+                    finalizers.push(emptying::FINALIZER.into());
+                }
+                object::set(json, &["spec", "finalizers"], finalizers.into());
                 json.insert("status".to_owned(), json!({ "phase": "Active" }));
             }
         }

@@ -16,6 +16,8 @@ use crate::store::{Extent, Key};
 use crate::{crd, kind};
 
 pub(crate) const NAMESPACES: &str = "namespaces";
+/// Holds a namespace back until its content is gone.
+pub(crate) const FINALIZER: &str = "kubernetes";
 
 /// What still is in a namespace: objects by resource, and how many of them have which finalizer.
 #[derive(Debug, Default)]
@@ -62,9 +64,15 @@ fn dismiss(cluster: &Cluster, storage: &kind::ResourceId, object: &Object) {
     }
 }
 
+/// Its content is gone: it waits for others at most.
 fn release(cluster: &Cluster, namespace: &str) {
     cluster.edit(&NAMESPACES.into(), &Key::new("", namespace), |json| {
-        object::set(json, &["spec", "finalizers"], json!([]));
+        let finalizers = object::at(json, &["spec", "finalizers"]).and_then(Value::as_array).cloned();
+        let mut left = finalizers.unwrap_or_default();
+        left.retain(|finalizer| finalizer.as_str() != Some(FINALIZER));
+        if object::is_deleting(json) {
+            object::set(json, &["spec", "finalizers"], left.into());
+        }
     });
 }
 

@@ -31,6 +31,7 @@ mod list_options;
 mod lists;
 mod managers;
 mod names;
+mod namespaces;
 mod objects;
 mod patches;
 mod persistence;

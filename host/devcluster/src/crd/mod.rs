@@ -65,6 +65,16 @@ pub(crate) fn kinds(definition: &Json, before: &Served) -> Vec<Kind> {
     served.into_iter().map(|version| kind(definition, version, before)).collect()
 }
 
+/// The kind of the objects of an established definition that serves no version: that which they are stored in.
+pub(crate) fn unserved_kind(definition: &Json, before: &Served) -> Option<Kind> {
+    let versions = versions(definition);
+    if !is_established(definition) || versions.iter().any(|version| is_true(version, "served")) {
+        return None;
+    }
+    let stored = versions.iter().find(|version| is_true(version, "storage"))?;
+    Some(kind(definition, stored, before))
+}
+
 fn kind(definition: &Json, version: &Value, before: &Served) -> Kind {
     let name = |field: &str| object::text(definition, &["status", "acceptedNames", field]).to_owned();
     let names = |field: &str| strings(object::at(definition, &["status", "acceptedNames", field]));

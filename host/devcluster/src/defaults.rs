@@ -6,10 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::emptying;
 use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json};
+use crate::{emptying, qos};
 
 /// Fills in what the real server would; `old` is the live object of an update.
 pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
@@ -33,7 +33,7 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
         ("", "Pod") => {
             object::edit(json, "spec", pod_spec);
             if old.is_none() {
-                json.insert("status".to_owned(), json!({ "phase": "Pending", "qosClass": "BestEffort" }));
+                json.insert("status".to_owned(), json!({ "phase": "Pending", "qosClass": qos::class(json) }));
             }
         }
         ("", "Service") => service(json, old),

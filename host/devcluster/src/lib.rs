@@ -41,6 +41,7 @@ mod openapi;
 mod params;
 mod patch;
 mod protobuf;
+mod qos;
 mod registry;
 mod respond;
 mod route;

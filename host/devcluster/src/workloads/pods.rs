@@ -8,6 +8,7 @@ use super::{JOBS, claim, node, status};
 use crate::cluster::Cluster;
 use crate::delete::{self, DeleteOptions};
 use crate::object::{self, Json};
+use crate::qos;
 use crate::store::Key;
 
 const KUBELET: &str = "kubelet";
@@ -108,7 +109,7 @@ fn status_in(json: &Json, state: State) -> Json {
     new.insert("conditions".to_owned(), conditions);
     new.insert("hostIP".to_owned(), node::ADDRESS.into());
     new.insert("hostIPs".to_owned(), json!([{ "ip": node::ADDRESS }]));
-    new.insert("qosClass".to_owned(), qos_class(json).into());
+    new.insert("qosClass".to_owned(), qos::class(json).into());
     if state == State::Creating {
         new.insert("startTime".to_owned(), object::now().into());
     } else {
@@ -160,33 +161,6 @@ fn container_status(json: &Json, container: &Value, state: State) -> Value {
         status.insert("containerID".to_owned(), id.into());
     }
     status
-}
-
-/// Guaranteed if each container is limited to what it requests, BestEffort if none asks for anything.
-pub(super) fn qos_class(json: &Json) -> &'static str {
-    let all: Vec<&Value> = containers(json, "containers").chain(containers(json, "initContainers")).collect();
-    let amount = |container: &Value, kind: &str, resource: &str| {
-        container.pointer(&format!("/resources/{kind}/{resource}")).cloned()
-    };
-    let resources = ["cpu", "memory"];
-    let asks = |container: &&Value| {
-        ["requests", "limits"]
-            .iter()
-            .any(|kind| resources.iter().any(|resource| amount(container, kind, resource).is_some()))
-    };
-    let is_exact = |container: &&Value| {
-        resources.iter().all(|resource| {
-            let limit = amount(container, "limits", resource);
-            // What is limited and not requested is requested as limited.
-            let request = amount(container, "requests", resource).or_else(|| limit.clone());
-            limit.is_some() && limit == request
-        })
-    };
-    match (all.iter().any(asks), all.iter().all(is_exact)) {
-        (false, _) => "BestEffort",
-        (true, true) => "Guaranteed",
-        (true, false) => "Burstable",
-    }
 }
 
 /// An address of the Pod network, as random as the uid that it is made from.

@@ -14,6 +14,8 @@ use crate::store::{Key, Place};
 use crate::write::{self, FieldValidation, Write};
 
 pub(super) const CONTROLLER: &str = "kube-controller-manager";
+/// How many Pods a workload gets in one go, as from the real controllers of ReplicaSets and Jobs.
+pub(super) const AT_ONCE: i64 = 500;
 
 /// An object that is looked at, as it was when the look began.
 pub(super) struct Subject<'a> {
@@ -44,14 +46,16 @@ impl Subject<'_> {
         number(self.json, &["spec", "replicas"], 1)
     }
 
-    /// Replaces the status, if it is another one.
+    /// Replaces the status, if it is another one and the object is as it was: a change since brings another look.
     pub(super) fn set_status(&self, manager: &str, status: Json) {
         let status = Value::Object(status);
         if self.json.get("status") == Some(&status) {
             return;
         }
         change(self.cluster, self.place, self.uid(), (manager, "status"), |json| {
-            json.insert("status".to_owned(), status.clone());
+            if object::meta(json, "resourceVersion") == object::meta(self.json, "resourceVersion") {
+                json.insert("status".to_owned(), status.clone());
+            }
         });
     }
 

@@ -79,7 +79,8 @@ fn start(job: &Subject<'_>, pods: &[Arc<Object>], tally: &Tally) {
         let surplus = usize::try_from(tally.active.saturating_sub(wanted)).unwrap_or(0);
         claim::active(pods).into_iter().rev().take(surplus).for_each(|pod| job.delete(PODS, pod));
     }
-    let missing = usize::try_from(wanted.saturating_sub(tally.active)).unwrap_or(0);
+    let missing = wanted.saturating_sub(tally.active).min(act::AT_ONCE);
+    let missing = usize::try_from(missing).unwrap_or(0);
     if object::text(job.json, &["spec", "completionMode"]) == "Indexed" {
         let taken = |index: &i64| {
             let failed = |pod: &Json| object::text(pod, &["status", "phase"]) == "Failed";

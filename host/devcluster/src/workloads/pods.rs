@@ -54,9 +54,47 @@ fn next_status(pod: &Subject<'_>) -> Option<Json> {
         "" | "Pending" => State::Started,
         "Running" if !are_started(pod.json) => State::Ready,
         "Running" if is_of_job(pod) => State::Completed,
+        "Running" => return gated(pod.json),
         _ => return None,
     };
     Some(status_in(pod.json, state))
+}
+
+/// The status of a running Pod that is as ready as its readiness gates are open; nothing if it has none.
+fn gated(json: &Json) -> Option<Json> {
+    let gates = object::at(json, &["spec", "readinessGates"]).and_then(Value::as_array);
+    if gates.is_none_or(Vec::is_empty) || !status::is_true(json, "ContainersReady") {
+        return None;
+    }
+    let mut new = json.get("status").and_then(Value::as_object).cloned()?;
+    let closed = closed_gates(json);
+    new.insert("conditions".to_owned(), status::conditions(json, &[ready(&closed)], false));
+    Some(new)
+}
+
+fn ready(closed_gates: &str) -> status::Wanted<'_> {
+    match closed_gates {
+        "" => ("Ready", "True", "", ""),
+        closed => ("Ready", "False", "ReadinessGatesNotReady", closed),
+    }
+}
+
+/// Which readiness gates are not open, in the kubelet's words.
+fn closed_gates(json: &Json) -> String {
+    let conditions = object::at(json, &["status", "conditions"]).and_then(Value::as_array);
+    let gates = object::at(json, &["spec", "readinessGates"]).and_then(Value::as_array);
+    let names = gates.into_iter().flatten().filter_map(|gate| text(gate, "conditionType"));
+    let closed = names.filter_map(|name| {
+        let found = conditions.into_iter().flatten().find(|condition| text(condition, "type") == Some(name));
+        match found.map(|condition| text(condition, "status").unwrap_or_default()) {
+            Some("True") => None,
+            Some(status) => {
+                Some(format!("the status of pod readiness gate {name:?} is not \"True\", but {status}"))
+            }
+            None => Some(format!("corresponding condition of pod readiness gate {name:?} does not exist.")),
+        }
+    });
+    closed.collect::<Vec<String>>().join(", ")
 }
 
 fn are_started(json: &Json) -> bool {
@@ -83,6 +121,11 @@ fn status_in(json: &Json, state: State) -> Json {
         State::Ready => ("True", "", ""),
         State::Completed => ("False", "PodCompleted", ""),
     };
+    let closed = closed_gates(json);
+    let ready = match state {
+        State::Ready => ready(&closed),
+        _ => ("Ready", status, reason, message),
+    };
     let initialized = if state == State::Completed { "PodCompleted" } else { "" };
     let conditions = status::conditions(
         json,
@@ -94,7 +137,7 @@ fn status_in(json: &Json, state: State) -> Json {
                 "",
             ),
             ("Initialized", "True", initialized, ""),
-            ("Ready", status, reason, message),
+            ready,
             ("ContainersReady", status, reason, message),
             ("PodScheduled", "True", "", ""),
         ],

@@ -13,7 +13,7 @@ pub(super) fn reconcile(set: &Subject<'_>) {
     let active = claim::active(&pods);
     let have = act::count(active.iter());
     let wanted = set.replicas();
-    for _ in have..wanted {
+    for _ in have..wanted.min(have.saturating_add(act::AT_ONCE)) {
         set.try_create(PODS, template::generated(set, &[]));
     }
     for pod in surplus(active, have.saturating_sub(wanted)) {

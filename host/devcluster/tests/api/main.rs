@@ -37,6 +37,7 @@ mod patches;
 mod persistence;
 mod ratcheting;
 mod server;
+mod stand_ins;
 mod stored_shapes;
 mod structural;
 mod tables;

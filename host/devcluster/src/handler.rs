@@ -92,11 +92,17 @@ async fn resource(
     body: Body,
 ) -> Result<Response, ApiError> {
     let params = Params::parse(&parts.uri)?;
+    let is_kept =
+        !matches!(parts.method, Method::GET | Method::HEAD) && !target.kind.is_virtual && !params.dry_run();
     let request = Call { cluster, target, params, headers: &parts.headers };
     let bytes = body::read(body).await?;
+    let failed = || ApiError::internal("the data directory cannot be written");
+    if is_kept && cluster.store.has_failed() {
+        return Err(failed());
+    }
     let answer = request.answer(parts, &bytes)?;
-    if !matches!(parts.method, Method::GET | Method::HEAD) && !cluster.store.kept().await {
-        return Err(ApiError::internal("the data directory cannot be written"));
+    if is_kept && !cluster.store.kept().await {
+        return Err(failed());
     }
     Ok(answer)
 }

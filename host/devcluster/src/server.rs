@@ -57,12 +57,9 @@ impl DevCluster {
             None => (None, Restored::default()),
         };
         let cluster = Cluster::new(config, disk);
+        // They are told of what there was, and write nothing before it is there.
         let collector = collector::run(cluster.clone(), cluster.store.subscribe());
-        let mut controllers = vec![tokio::spawn(cluster.clock.scope(collector))];
-        if runs_workloads {
-            let workloads = workloads::run(cluster.clone(), cluster.store.subscribe());
-            controllers.push(tokio::spawn(cluster.clock.scope(workloads)));
-        }
+        let workloads = runs_workloads.then(|| workloads::run(cluster.clone(), cluster.store.subscribe()));
         if let Some(version) = restored.version {
             // What was under way when the server before ended goes on.
             cluster.store.restore(version, restored.objects);
@@ -73,6 +70,8 @@ impl DevCluster {
                 create_namespace(&cluster, name);
             }
         }
+        let mut controllers = vec![tokio::spawn(cluster.clock.scope(collector))];
+        controllers.extend(workloads.map(|workloads| tokio::spawn(cluster.clock.scope(workloads))));
 
         let app = axum::Router::new().fallback(faults::handle).with_state(cluster.clone());
         let listener = listener.tap_io(|stream| {

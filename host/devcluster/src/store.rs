@@ -146,6 +146,11 @@ impl Store {
         }
     }
 
+    /// Whether what is written now cannot be kept, though it is to be.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.disk.as_ref().is_some_and(Disk::has_failed)
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
         // Every change to `Inner` is complete before anything in it could panic.
         self.inner.read().unwrap_or_else(PoisonError::into_inner)

@@ -30,15 +30,16 @@ pub(super) fn register(cluster: &Cluster) {
         "metadata": { "name": NAME, "labels": labels() },
         "spec": { "podCIDR": "10.244.0.0/16", "podCIDRs": ["10.244.0.0/16"] },
     });
-    let created = write::create(cluster, &write, node.as_object().cloned().unwrap_or_default());
-    match created {
-        Ok(node) => {
-            act::change(cluster, &place, object::uid(&node.object.json), (KUBELET, "status"), |json| {
-                json.insert("status".to_owned(), status());
-            })
-        }
-        Err(error) => tracing::error!(%error, "cannot add the node"),
+    match write::create(cluster, &write, node.as_object().cloned().unwrap_or_default()) {
+        Ok(_) => {}
+        // From an earlier start, which may not have come further.
+        Err(error) if error.reason == "AlreadyExists" => {}
+        Err(error) => return tracing::error!(%error, "cannot add the node"),
     }
+    let Some(node) = cluster.store.get(NODES, &place.1) else { return };
+    act::change(cluster, &place, object::uid(&node.json), (KUBELET, "status"), |json| {
+        json.entry("status").or_insert_with(status);
+    });
 }
 
 /// Whether Pods of a template may run on the Node, as far as their node selector says.

@@ -28,7 +28,12 @@ const V2_DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGr
 pub(crate) async fn handle(State(cluster): State<Arc<Cluster>>, request: Request) -> Response {
     let (parts, request_body) = request.into_parts();
     let served = cluster.registry.served();
-    let Some(route) = route::parse(parts.uri.path(), &served) else { return respond::no_such_path() };
+    let Some(route) = route::parse(parts.uri.path(), &served) else {
+        return match route::is_builtin(parts.uri.path(), &served) {
+            true => respond::error(&ApiError::no_such_path()),
+            false => respond::no_such_path(),
+        };
+    };
     let mut warned = None;
     let result = match route {
         Route::Resource(target) => {

@@ -97,7 +97,7 @@ pub(super) fn since(json: &Json, path: &[&str], absent: &str) -> Value {
     }
 }
 
-/// How long ago a time was, as kubectl writes it: `45s`, `5m10s`, `3h`, `12d`.
+/// How long ago a time was, as kubectl writes it: `45s`, `5m10s`, `3h`, `12d`, `2y70d`.
 pub(super) fn age_of(stamp: &str) -> String {
     let Ok(then) = stamp.parse::<jiff::Timestamp>() else { return "<unknown>".to_owned() };
     human(crate::clock::timestamp().as_second().saturating_sub(then.as_second()).max(0))
@@ -116,7 +116,9 @@ pub(super) fn human(seconds: i64) -> String {
         10_800..28_800 => pair(hours, "h", minutes % 60, "m"),
         28_800..172_800 => format!("{hours}h"),
         172_800..691_200 => pair(days, "d", hours % 24, "h"),
-        _ => format!("{days}d"),
+        691_200..63_072_000 => format!("{days}d"),
+        63_072_000..252_288_000 => pair(days / 365, "y", days % 365, "d"),
+        _ => format!("{}y", days / 365),
     }
 }
 
@@ -134,6 +136,10 @@ mod tests {
             (7200, "120m"),
             (90_000, "25h"),
             (864_000, "10d"),
+            (729 * 86_400, "729d"),
+            (730 * 86_400, "2y"),
+            (800 * 86_400, "2y70d"),
+            (3_300 * 86_400, "9y"),
         ] {
             assert_eq!(human(seconds), expected);
         }

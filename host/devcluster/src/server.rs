@@ -21,7 +21,9 @@ use crate::write::{self, FieldValidation, Write};
 use crate::{collector, faults, workloads};
 
 /// How long open requests may take to end once the server stops.
-const GRACE: Duration = Duration::from_millis(800);
+pub(crate) const GRACE: Duration = Duration::from_millis(800);
+/// How long their connections may take then.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// The namespaces that every cluster has.
 const NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
 
@@ -124,12 +126,12 @@ impl DevCluster {
         Faults::new(self.cluster.clone())
     }
 
-    /// Stops the server: watches end, requests in flight may finish, and whatever is still open after
-    /// 0.8 s is cut off. All that was written is on the disk then, if it is to be kept.
+    /// Stops the server: watches end, requests in flight may finish, and what is not answered after
+    /// 0.8 s is refused with 503. All that was written is on the disk then, if it is to be kept.
     pub async fn shutdown(mut self) {
         self.cluster.stopping.send_replace(true);
-        if tokio::time::timeout(GRACE, &mut self.server).await.is_err() {
-            tracing::debug!("cut off the connections that did not end in time");
+        if tokio::time::timeout(GRACE.saturating_add(LAST_WORDS), &mut self.server).await.is_err() {
+            tracing::debug!("there are connections that did not end in time");
         }
         let cluster = self.cluster.clone();
         // It panics if the disk does, which has said so.

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::cluster::Cluster;
 use crate::delete::{self, DeleteOptions, Propagation};
+use crate::expiry::{self, Expiry};
 use crate::history::{Change, Event};
 use crate::object::{self, Json, Object, OwnerRef};
 use crate::store::{Key, Place};
@@ -32,14 +33,21 @@ const BATCH: usize = 256;
 pub(crate) async fn run(cluster: Arc<Cluster>, mut events: UnboundedReceiver<Arc<Event>>) {
     let mut stopping = cluster.stopping.subscribe();
     let mut collector = Collector { cluster, gone: VecDeque::new() };
+    let mut expiry = Expiry::default();
+    let mut interval = tokio::time::interval(expiry::INTERVAL);
     let mut batch = Vec::new();
     loop {
-        let count = tokio::select! {
-            count = events.recv_many(&mut batch, BATCH) => count,
-            _ = stopping.wait_for(|stop| *stop) => return,
+        let is_over = tokio::select! {
+            count = events.recv_many(&mut batch, BATCH) => count == 0,
+            _ = interval.tick() => false,
+            _ = stopping.wait_for(|stop| *stop) => true,
         };
-        batch.drain(..).for_each(|event| collector.handle(&event));
-        if count == 0 || !collector.cluster.store.kept().await {
+        for event in batch.drain(..) {
+            collector.handle(&event);
+            expiry.note(&event);
+        }
+        expiry.sweep(&collector.cluster);
+        if is_over || !collector.cluster.store.kept().await {
             return;
         }
     }

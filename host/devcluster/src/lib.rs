@@ -26,6 +26,7 @@ mod discovery;
 mod disk;
 mod emptying;
 mod error;
+mod expiry;
 mod faults;
 mod fields;
 mod gzip;

@@ -93,6 +93,23 @@ pub(crate) fn at<'a>(json: &'a Json, path: &[&str]) -> Option<&'a Value> {
     map.get(*last)
 }
 
+/// The list at a path, or none.
+pub(crate) fn items<'a>(json: &'a Json, path: &[&str]) -> &'a [Value] {
+    at(json, path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The field of a list's item as text, or "".
+pub(crate) fn field<'a>(item: &'a Value, name: &str) -> &'a str {
+    item.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether an object has a condition of this type that is true.
+pub(crate) fn has_condition(json: &Json, of_type: &str) -> bool {
+    items(json, &["status", "conditions"])
+        .iter()
+        .any(|condition| field(condition, "type") == of_type && field(condition, "status") == "True")
+}
+
 /// Sets the value at a path, making (or replacing) what is not a map on the way.
 pub(crate) fn set(json: &mut Json, path: &[&str], value: Value) {
     match path {

@@ -5,13 +5,10 @@ use serde_json::Value;
 
 use crate::object::{self, Json};
 
-fn containers<'a>(pod: &'a Json, field: &str) -> impl Iterator<Item = &'a Value> {
-    object::at(pod, &["spec", field]).and_then(Value::as_array).into_iter().flatten()
-}
-
 /// Guaranteed if each container is limited to what it requests, BestEffort if none asks for anything.
 pub(crate) fn class(json: &Json) -> &'static str {
-    let all: Vec<&Value> = containers(json, "containers").chain(containers(json, "initContainers")).collect();
+    let containers = |field: &str| object::items(json, &["spec", field]).iter();
+    let all: Vec<&Value> = containers("containers").chain(containers("initContainers")).collect();
     let amount = |container: &Value, kind: &str, resource: &str| {
         container.pointer(&format!("/resources/{kind}/{resource}")).cloned()
     };

@@ -15,9 +15,8 @@ use crate::cluster::Cluster;
 use crate::config::{DevClusterConfig, DevClusterError};
 use crate::disk::{Disk, Restored};
 use crate::faults::Faults;
-use crate::managed::Writer;
 use crate::store::Key;
-use crate::write::{self, FieldValidation, Write};
+use crate::write::{self, Write};
 use crate::{collector, faults, workloads};
 
 /// How long open requests may take to end once the server stops.
@@ -161,13 +160,7 @@ async fn open(folder: PathBuf) -> Result<(Disk, Restored), DevClusterError> {
 
 fn create_namespace(cluster: &Cluster, name: &str) {
     let Some(kind) = cluster.registry.served().find("", "v1", "namespaces") else { return };
-    let write = Write {
-        kind,
-        key: Key::new("", name),
-        writer: Writer { manager: "wheelhouse-devcluster".to_owned(), subresource: String::new() },
-        dry_run: false,
-        validation: FieldValidation::Ignore,
-    };
+    let write = Write::by(kind, Key::new("", name), "wheelhouse-devcluster", "");
     let namespace = json!({ "metadata": { "name": name } }).as_object().cloned().unwrap_or_default();
     if let Err(error) = write::create(cluster, &write, namespace) {
         tracing::error!(%error, name, "cannot create a namespace");

@@ -49,8 +49,7 @@ pub(crate) fn default(definition: &mut Json) {
 
 /// Whether the objects of a definition are served at all.
 pub(crate) fn is_established(definition: &Json) -> bool {
-    names::condition(definition, "Established")
-        .is_some_and(|condition| condition.get("status") == Some(&json!("True")))
+    object::has_condition(definition, "Established")
 }
 
 /// The kinds that an established definition serves, one per served version, preferred first.

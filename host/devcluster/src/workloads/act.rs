@@ -8,10 +8,9 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::delete::{self, DeleteOptions};
 use crate::error::ApiError;
-use crate::managed::Writer;
 use crate::object::{self, Json, Object};
 use crate::store::{Key, Place};
-use crate::write::{self, FieldValidation, Write};
+use crate::write::{self, Write};
 
 pub(super) const CONTROLLER: &str = "kube-controller-manager";
 /// How many Pods a workload gets in one go, as from the real controllers of ReplicaSets and Jobs.
@@ -137,11 +136,6 @@ fn write_of(
     key: Key,
     (manager, subresource): (&str, &str),
 ) -> Result<Write, ApiError> {
-    Ok(Write {
-        kind: cluster.kind_of(storage).ok_or_else(ApiError::no_such_path)?,
-        key,
-        writer: Writer { manager: manager.to_owned(), subresource: subresource.to_owned() },
-        dry_run: false,
-        validation: FieldValidation::Ignore,
-    })
+    let kind = cluster.kind_of(storage).ok_or_else(ApiError::no_such_path)?;
+    Ok(Write::by(kind, key, manager, subresource))
 }

@@ -4,10 +4,9 @@ use serde_json::{Value, json};
 
 use super::act;
 use crate::cluster::Cluster;
-use crate::managed::Writer;
 use crate::object::{self, Json};
 use crate::store::{Key, Place};
-use crate::write::{self, FieldValidation, Write};
+use crate::write::{self, Write};
 
 pub(super) const NAME: &str = "dev";
 pub(super) const ADDRESS: &str = "192.0.2.1";
@@ -18,13 +17,7 @@ const KUBELET: &str = "kubelet";
 pub(super) fn register(cluster: &Cluster) {
     let Some(kind) = cluster.kind_of(NODES) else { return };
     let place: Place = (NODES.into(), Key::new("", NAME));
-    let write = Write {
-        kind,
-        key: place.1.clone(),
-        writer: Writer { manager: KUBELET.to_owned(), subresource: String::new() },
-        dry_run: false,
-        validation: FieldValidation::Ignore,
-    };
+    let write = Write::by(kind, place.1.clone(), KUBELET, "");
     let node = json!({
         "apiVersion": "v1", "kind": "Node",
         "metadata": { "name": NAME, "labels": labels() },

@@ -8,8 +8,8 @@ use super::{JOBS, claim, node, status};
 use crate::cluster::Cluster;
 use crate::delete::{self, DeleteOptions};
 use crate::object::{self, Json};
-use crate::qos;
 use crate::store::Key;
+use crate::{naming, qos};
 
 const KUBELET: &str = "kubelet";
 
@@ -62,8 +62,9 @@ fn next_status(pod: &Subject<'_>) -> Option<Json> {
 
 /// The status of a running Pod that is as ready as its readiness gates are open; nothing if it has none.
 fn gated(json: &Json) -> Option<Json> {
-    let gates = object::at(json, &["spec", "readinessGates"]).and_then(Value::as_array);
-    if gates.is_none_or(Vec::is_empty) || !status::is_true(json, "ContainersReady") {
+    if object::items(json, &["spec", "readinessGates"]).is_empty()
+        || !object::has_condition(json, "ContainersReady")
+    {
         return None;
     }
     let mut new = json.get("status").and_then(Value::as_object).cloned()?;
@@ -81,12 +82,11 @@ fn ready(closed_gates: &str) -> status::Wanted<'_> {
 
 /// Which readiness gates are not open, in the kubelet's words.
 fn closed_gates(json: &Json) -> String {
-    let conditions = object::at(json, &["status", "conditions"]).and_then(Value::as_array);
-    let gates = object::at(json, &["spec", "readinessGates"]).and_then(Value::as_array);
-    let names = gates.into_iter().flatten().filter_map(|gate| text(gate, "conditionType"));
-    let closed = names.filter_map(|name| {
-        let found = conditions.into_iter().flatten().find(|condition| text(condition, "type") == Some(name));
-        match found.map(|condition| text(condition, "status").unwrap_or_default()) {
+    let conditions = object::items(json, &["status", "conditions"]);
+    let gates = object::items(json, &["spec", "readinessGates"]).iter();
+    let closed = gates.map(|gate| object::field(gate, "conditionType")).filter_map(|name| {
+        let found = conditions.iter().find(|condition| object::field(condition, "type") == name);
+        match found.map(|condition| object::field(condition, "status")) {
             Some("True") => None,
             Some(status) => {
                 Some(format!("the status of pod readiness gate {name:?} is not \"True\", but {status}"))
@@ -113,8 +113,8 @@ fn status_in(json: &Json, state: State) -> Json {
         Some(Value::Object(status)) => status.clone(),
         _ => Json::new(),
     };
-    let containers: Vec<&Value> = containers(json, "containers").collect();
-    let names: Vec<&str> = containers.iter().filter_map(|container| text(container, "name")).collect();
+    let containers = object::items(json, &["spec", "containers"]);
+    let names: Vec<&str> = containers.iter().map(|container| object::field(container, "name")).collect();
     let unready = format!("containers with unready status: [{}]", names.join(" "));
     let (status, reason, message) = match state {
         State::Creating | State::Started => ("False", "ContainersNotReady", unready.as_str()),
@@ -156,13 +156,14 @@ fn status_in(json: &Json, state: State) -> Json {
     if state == State::Creating {
         new.insert("startTime".to_owned(), object::now().into());
     } else {
-        let address = address(object::uid(json));
+        let address = naming::address("10.244", object::uid(json));
         new.insert("podIPs".to_owned(), json!([{ "ip": address }]));
         new.insert("podIP".to_owned(), address.into());
     }
     let statuses = containers.iter().map(|container| container_status(json, container, state)).collect();
     new.insert("containerStatuses".to_owned(), Value::Array(statuses));
-    let before: Vec<Value> = self::containers(json, "initContainers")
+    let before: Vec<Value> = object::items(json, &["spec", "initContainers"])
+        .iter()
         .map(|container| {
             let state = if state == State::Creating { state } else { State::Completed };
             let mut status = container_status(json, container, state);
@@ -178,17 +179,8 @@ fn status_in(json: &Json, state: State) -> Json {
     new
 }
 
-fn containers<'a>(json: &'a Json, field: &str) -> impl Iterator<Item = &'a Value> {
-    object::at(json, &["spec", field]).and_then(Value::as_array).into_iter().flatten()
-}
-
-fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
-    value.get(field).and_then(Value::as_str)
-}
-
 fn container_status(json: &Json, container: &Value, state: State) -> Value {
-    let name = text(container, "name").unwrap_or_default();
-    let image = text(container, "image").unwrap_or_default();
+    let (name, image) = (object::field(container, "name"), object::field(container, "image"));
     let id = format!("none://{}/{name}", object::uid(json));
     let now = object::now();
     let since = object::at(json, &["status", "startTime"]).cloned().unwrap_or_else(|| now.clone().into());
@@ -204,13 +196,6 @@ fn container_status(json: &Json, container: &Value, state: State) -> Value {
         status.insert("containerID".to_owned(), id.into());
     }
     status
-}
-
-/// An address of the Pod network, as random as the uid that it is made from.
-fn address(uid: &str) -> String {
-    let id = uuid::Uuid::parse_str(uid).unwrap_or_default().as_u128();
-    let (high, low) = ((id >> 8) & 0xff, (id & 0xff).clamp(1, 254));
-    format!("10.244.{high}.{low}")
 }
 
 /// Its containers have ended, and so it need not wait any longer.

@@ -50,7 +50,7 @@ fn scale(set: &Subject<'_>, pods: &[Arc<Object>], revision: &str) -> bool {
             }
             // It is made anew once it is gone.
             Some(pod) if claim::has_ended(pod) => set.delete(PODS, pod),
-            Some(pod) if status::is_true(pod, "Ready") => continue,
+            Some(pod) if object::has_condition(pod, "Ready") => continue,
             Some(_) => {}
         }
         // In order, each waits for the one before it.
@@ -75,7 +75,7 @@ fn update(set: &Subject<'_>, pods: &[Arc<Object>], revision: &str) {
         return;
     }
     let partition = act::number(set.json, &["spec", "updateStrategy", "rollingUpdate", "partition"], 0);
-    let is_all_ready = pods.iter().all(|pod| status::is_true(&pod.json, "Ready"));
+    let is_all_ready = pods.iter().all(|pod| object::has_condition(&pod.json, "Ready"));
     let outdated = pods.iter().filter(|pod| !is_of(&pod.json, revision));
     let last = outdated
         .filter_map(|pod| Some((ordinal(set, &pod.json)?, pod)))
@@ -108,7 +108,7 @@ fn create(set: &Subject<'_>, ordinal: i64, revision: &str) {
 }
 
 fn report(set: &Subject<'_>, pods: &[Arc<Object>], revision: &str) {
-    let ready = act::count(pods.iter().filter(|pod| status::is_true(&pod.json, "Ready")));
+    let ready = act::count(pods.iter().filter(|pod| object::has_condition(&pod.json, "Ready")));
     let updated = act::count(pods.iter().filter(|pod| is_of(&pod.json, revision)));
     let total = act::count(pods.iter());
     let before = match object::text(set.json, &["status", "currentRevision"]) {

@@ -5,7 +5,7 @@
 //! does: a dependent goes when its last owner is gone (or goes in the foreground), never before; one with an owner that
 //! nobody can look for stays. It judges by what there is when it looks, not by what there was when the change was made.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -32,13 +32,18 @@ const BATCH: usize = 256;
 /// Works until the cluster is dropped, stops or cannot keep what is written.
 pub(crate) async fn run(cluster: Arc<Cluster>, mut events: UnboundedReceiver<Arc<Event>>) {
     let mut stopping = cluster.stopping.subscribe();
-    let mut collector = Collector { cluster, gone: VecDeque::new() };
+    let mut collector = Collector::new(cluster);
     let mut expiry = Expiry::default();
     let mut interval = tokio::time::interval(expiry::INTERVAL);
+    let mut kinds = collector.cluster.registry.changes();
     let mut batch = Vec::new();
     loop {
         let is_over = tokio::select! {
             count = events.recv_many(&mut batch, BATCH) => count == 0,
+            changed = kinds.changed() => {
+                collector.reconsider();
+                changed.is_err()
+            }
             _ = interval.tick() => false,
             _ = stopping.wait_for(|stop| *stop) => true,
         };
@@ -58,6 +63,8 @@ struct Collector {
     /// Owners that went and had dependents, by uid and namespace. When a definition goes, its kind can be gone before its
     /// objects' dependents are judged.
     gone: VecDeque<(String, String)>,
+    /// Dependents whose owner nobody could look for, by uid: they are looked at again when other kinds are served.
+    undecided: HashSet<String>,
 }
 
 /// What there is of an owner.
@@ -69,6 +76,10 @@ enum Standing {
 }
 
 impl Collector {
+    fn new(cluster: Arc<Cluster>) -> Self {
+        Self { cluster, gone: VecDeque::new(), undecided: HashSet::new() }
+    }
+
     fn handle(&mut self, event: &Event) {
         let store = &self.cluster.store;
         let uid = object::uid(&event.object.json);
@@ -105,6 +116,15 @@ impl Collector {
         emptying::follow(&self.cluster, event);
     }
 
+    /// Other kinds are served now: among them may be those of owners that nobody could look for.
+    fn reconsider(&mut self) {
+        for uid in std::mem::take(&mut self.undecided) {
+            if let Some((place, object)) = self.cluster.store.by_uid(&uid) {
+                self.judge_dependent(&place, &object);
+            }
+        }
+    }
+
     /// What there is of an owner, who is looked for where a reference says; `None` if nobody can look there: the kind is
     /// not served, or is namespaced and the dependent is not.
     fn standing(&self, dependent: &Place, owner: &OwnerRef<'_>) -> Option<Standing> {
@@ -128,7 +148,7 @@ impl Collector {
     }
 
     /// Deletes a dependent that has no owner left, or drops the owners that are gone from its references.
-    fn judge_dependent(&self, place: &Place, dependent: &Object) {
+    fn judge_dependent(&mut self, place: &Place, dependent: &Object) {
         let json = &dependent.json;
         if object::is_deleting(json) {
             return;
@@ -137,7 +157,10 @@ impl Collector {
         for owner in object::owners(json) {
             match self.standing(place, &owner) {
                 // As long as one owner cannot be told, nothing is decided.
-                None => return,
+                None => {
+                    self.undecided.insert(object::uid(json).to_owned());
+                    return;
+                }
                 Some(Standing::Solid) => is_solid = true,
                 Some(standing) => {
                     is_awaited |= matches!(standing, Standing::Waiting);
@@ -174,9 +197,10 @@ impl Collector {
     }
 
     /// Lets an owner go that waited for its dependents, once it need not wait any more.
-    fn judge_owner(&self, place: &Place, owner: &Json) {
+    fn judge_owner(&mut self, place: &Place, owner: &Json) {
         let uid = object::uid(owner).to_owned();
-        let dependents = || self.cluster.store.dependents(&uid);
+        let cluster = self.cluster.clone();
+        let dependents = || cluster.store.dependents(&uid);
         let has = |wanted: &str| object::finalizers(owner).any(|finalizer| finalizer == wanted);
         if has(ORPHAN) {
             for (place, dependent) in dependents() {
@@ -269,7 +293,7 @@ mod tests {
     }
 
     fn collector(cluster: &Arc<Cluster>) -> Collector {
-        Collector { cluster: cluster.clone(), gone: VecDeque::new() }
+        Collector::new(cluster.clone())
     }
 
     fn namespace(uid: &str) -> Value {

@@ -123,6 +123,19 @@ async fn an_owner_that_nobody_can_look_for_keeps_its_dependent() {
 }
 
 #[tokio::test]
+async fn an_owner_is_looked_for_once_its_kind_is_served() {
+    let server = start().await;
+    let mut body = config_map("child", json!({}));
+    body["metadata"]["ownerReferences"] = json!([{ "apiVersion": "example.com/v1", "kind": "Widget",
+        "name": "o", "uid": "00000000-0000-0000-0000-000000000003" }]);
+    server.post(CONFIG_MAPS, body).await.ok();
+    eventually_ordered(&server).await;
+    server.get(&at("child")).await.ok();
+    server.post(CRDS, widget_definition()).await.ok();
+    server.eventually_gone(&at("child")).await;
+}
+
+#[tokio::test]
 async fn what_is_in_no_namespace_cannot_be_owned_from_within_one() {
     let server = start().await;
     let owner = server.config_map("owner", json!({})).await;

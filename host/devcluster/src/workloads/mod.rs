@@ -166,6 +166,7 @@ mod tests {
     use super::*;
     use crate::config::DevClusterConfig;
     use crate::store::Key;
+    use crate::write::{self, Write};
 
     fn cluster() -> Arc<Cluster> {
         let cluster = Cluster::new(DevClusterConfig::default(), None);
@@ -228,6 +229,26 @@ mod tests {
             reconcile(&cluster, &place);
             assert_eq!(cluster.store.list_all(PODS).len(), 510, "{storage}");
         }
+    }
+
+    #[test]
+    fn nobody_adopts_for_an_owner_that_has_begun_to_go() {
+        let cluster = cluster();
+        let place = create(&cluster, REPLICA_SETS, &workload(REPLICA_SETS, json!({})));
+        let before = cluster.store.get(&place.0, &place.1).unwrap();
+        cluster.edit(&place.0, &place.1, |json| {
+            object::set(json, &["metadata", "finalizers"], json!(["orphan"]));
+            object::set(json, &["metadata", "deletionTimestamp"], object::now().into());
+        });
+        let metadata = json!({ "name": "p", "namespace": "default", "labels": { "app": "a" } });
+        let spec = json!({ "containers": [{ "name": "c", "image": "i" }] });
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec });
+        let key = Key::new("default", "p");
+        let write = Write::by(cluster.kind_of(PODS).unwrap(), key.clone(), "test", "");
+        write::create(&cluster, &write, pod.as_object().unwrap().clone()).unwrap();
+        claim::claim(&act::Subject { cluster: &cluster, place: &place, json: &before.json }, PODS);
+        let pod = cluster.store.get(PODS, &key).unwrap();
+        assert_eq!(object::meta(&pod.json, "ownerReferences"), None);
     }
 
     #[test]

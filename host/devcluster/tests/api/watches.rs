@@ -199,11 +199,11 @@ async fn what_a_watch_does_not_show_holds_back_nothing_that_it_does() {
     let first = server.config_map("first", json!({})).await;
     // More than two batches, of which a watch takes the second because it has only begun.
     for n in 0..520 {
-        let other = config_map(&format!("other{n}"), json!({}));
-        server.post("/api/v1/namespaces/kube-system/configmaps", other).await.ok();
+        server.config_map(&format!("other{n}"), json!({})).await;
     }
-    server.config_map("last", json!({})).await;
-    let path = format!("{CONFIG_MAPS}?watch=true&resourceVersion={}", version(&first));
+    server.post(CONFIG_MAPS, labelled("last", json!({ "app": "x" }))).await.ok();
+    let query = format!("watch=true&labelSelector=app%3Dx&resourceVersion={}", version(&first));
+    let path = format!("{CONFIG_MAPS}?{query}");
     server.watch(&path).await.expect("ADDED", "last").await;
 }
 

@@ -10,8 +10,8 @@ pub struct DevClusterConfig {
     /// Where to listen. Only loopback addresses are accepted, since nobody is authenticated; port 0
     /// lets the system choose. Default `127.0.0.1:0`.
     pub addr: SocketAddr,
-    /// How many changes of each resource are remembered. A watch or a continue token from before them
-    /// is answered with 410, as after a compaction. Default 4096.
+    /// How many changes of each resource are remembered, of 64 MiB at most. A watch or a continue token from before
+    /// them is answered with 410, as after a compaction. Default 4096.
     pub watch_history: usize,
     /// How often a watch that asked for bookmarks gets one while nothing happens. Default 60 s.
     pub bookmark_interval: Duration,

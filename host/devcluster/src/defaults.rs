@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json};
+use crate::{emptying, naming, qos};
 
 /// Fills in what the real server would; `old` is the live object of an update.
 pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
@@ -20,14 +21,19 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
                 object::set(meta, &["labels", "kubernetes.io/metadata.name"], name.into());
             });
             if old.is_none() {
-                object::set(json, &["spec", "finalizers"], json!(["kubernetes"]));
+                let given = object::at(json, &["spec", "finalizers"]).and_then(Value::as_array).cloned();
+                let mut finalizers = given.unwrap_or_default();
+                if !finalizers.contains(&json!(emptying::FINALIZER)) {
+                    finalizers.push(emptying::FINALIZER.into());
+                }
+                object::set(json, &["spec", "finalizers"], finalizers.into());
                 json.insert("status".to_owned(), json!({ "phase": "Active" }));
             }
         }
         ("", "Pod") => {
             object::edit(json, "spec", pod_spec);
             if old.is_none() {
-                json.insert("status".to_owned(), json!({ "phase": "Pending", "qosClass": "BestEffort" }));
+                json.insert("status".to_owned(), json!({ "phase": "Pending", "qosClass": qos::class(json) }));
             }
         }
         ("", "Service") => service(json, old),
@@ -155,7 +161,7 @@ fn select_own_pods(json: &mut Json) {
 
 fn service(json: &mut Json, old: Option<&Json>) {
     let kept = old.and_then(|old| object::at(old, &["spec", "clusterIP"])).cloned();
-    let address = cluster_address(object::uid(json));
+    let address = naming::address("10.96", object::uid(json));
     object::edit(json, "spec", |spec| {
         default(spec, "type", json!("ClusterIP"));
         default(spec, "sessionAffinity", json!("None"));
@@ -178,13 +184,6 @@ fn service(json: &mut Json, old: Option<&Json>) {
     if !json.contains_key("status") {
         json.insert("status".to_owned(), json!({ "loadBalancer": {} }));
     }
-}
-
-/// An address of the service network, as random as the uid that it is made from.
-fn cluster_address(uid: &str) -> String {
-    let id = uuid::Uuid::parse_str(uid).unwrap_or_default().as_u128();
-    let (high, low) = ((id >> 8) & 0xff, (id & 0xff).clamp(1, 254));
-    format!("10.96.{high}.{low}")
 }
 
 fn secret(json: &mut Json) {

@@ -111,7 +111,22 @@ fn resource(kind: &Kind) -> Json {
 }
 
 fn verbs(kind: &Kind) -> &'static [&'static str] {
-    if kind.is_virtual { &["create"] } else { VERBS }
+    match kind.is_virtual {
+        true => &["create"],
+        // Nobody deletes all of them at once.
+        false if kind.is("", "namespaces") => {
+            &["create", "delete", "get", "list", "patch", "update", "watch"]
+        }
+        false => VERBS,
+    }
+}
+
+/// Whether a verb can be used on a kind, or on a subresource of it.
+pub(crate) fn offers(kind: &Kind, subresource: &str, verb: &str) -> bool {
+    match subresource {
+        "" => verbs(kind).contains(&verb),
+        name => subresources(kind).iter().any(|(known, _, verbs)| *known == name && verbs.contains(&verb)),
+    }
 }
 
 /// The kind of a subresource's body, where it differs from the parent's group and version.

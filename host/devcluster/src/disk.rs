@@ -2,7 +2,8 @@
 //!
 //! One thread writes what was committed in memory, many changes in one transaction, and says up to which version
 //! all is on the disk. Whoever answers a write waits for that first: what was acknowledged survives a `kill -9`, and
-//! what was not may be lost. A watch may have seen the latter: see [`GAP`].
+//! what was not may be lost. A watch may have seen the latter: see [`GAP`]. Once the disk fails, nothing is written any
+//! more.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -68,7 +69,8 @@ fn path((storage, key): &Place) -> String {
 }
 
 fn place(path: &str) -> Option<Place> {
-    let mut parts = path.split('\0');
+    // A name may have any character: it is what is left.
+    let mut parts = path.splitn(3, '\0');
     let (storage, namespace, name) = (parts.next()?, parts.next()?, parts.next()?);
     Some((storage.into(), Key::new(namespace, name)))
 }
@@ -76,12 +78,15 @@ fn place(path: &str) -> Option<Place> {
 impl Disk {
     /// Opens a folder, which is made if there is none.
     pub(crate) fn open(folder: &Path) -> Result<(Self, Restored), DiskError> {
+        std::fs::create_dir_all(folder).map_err(|error| DiskError::Unusable(error.to_string()))?;
+        Self::over(Database::create(folder.join(FILE)).map_err(unusable)?)
+    }
+
+    fn over(database: Database) -> Result<(Self, Restored), DiskError> {
         let io = |error: std::io::Error| DiskError::Unusable(error.to_string());
-        std::fs::create_dir_all(folder).map_err(io)?;
-        let database = Database::create(folder.join(FILE)).map_err(unusable)?;
         let restored = restore(&database)?;
         let (changes, received) = mpsc::channel();
-        let (sender, written) = watch::channel(0);
+        let (sender, written) = watch::channel(restored.version.unwrap_or(0));
         let thread = thread::Builder::new()
             .name("devcluster-disk".to_owned())
             .spawn(move || write(&database, &received, &sender))
@@ -107,6 +112,11 @@ impl Disk {
         }
     }
 
+    /// Whether nothing can be written any more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.written.has_changed().is_err()
+    }
+
     /// Waits until all up to a version is on the disk; whether it ever will be.
     pub(crate) fn until(&self, version: u64) -> impl Future<Output = bool> + Send + use<> {
         let mut written = self.written.clone();
@@ -115,14 +125,8 @@ impl Disk {
 }
 
 fn restore(database: &Database) -> Result<Restored, DiskError> {
-    // So that there is something to read in a new file.
-    let transaction = database.begin_write().map_err(unusable)?;
-    transaction.open_table(OBJECTS).map_err(unusable)?;
-    transaction.open_table(COUNTERS).map_err(unusable)?;
-    transaction.commit().map_err(unusable)?;
+    let version = begin(database)?;
     let transaction = database.begin_read().map_err(unusable)?;
-    let counters = transaction.open_table(COUNTERS).map_err(unusable)?;
-    let version = counters.get(VERSION).map_err(unusable)?.map(|version| version.value().saturating_add(GAP));
     let mut objects = Vec::new();
     for entry in transaction.open_table(OBJECTS).map_err(unusable)?.iter().map_err(unusable)? {
         let (path, value) = entry.map_err(unusable)?;
@@ -133,6 +137,23 @@ fn restore(database: &Database) -> Result<Restored, DiskError> {
         objects.push((place, Arc::new(Object::new(json, version))));
     }
     Ok(Restored { version, objects })
+}
+
+/// The version to go on from, which is on the disk before any is given: the next start goes on later still.
+fn begin(database: &Database) -> Result<Option<u64>, DiskError> {
+    let transaction = database.begin_write().map_err(unusable)?;
+    // So that there is something to read in a new file.
+    transaction.open_table(OBJECTS).map_err(unusable)?;
+    let version = {
+        let mut counters = transaction.open_table(COUNTERS).map_err(unusable)?;
+        let version = counters.get(VERSION).map_err(unusable)?.map(|last| last.value().saturating_add(GAP));
+        if let Some(version) = version {
+            counters.insert(VERSION, version).map_err(unusable)?;
+        }
+        version
+    };
+    transaction.commit().map_err(unusable)?;
+    Ok(version)
 }
 
 /// Until nobody has anything to write any more, or the disk fails.
@@ -169,4 +190,77 @@ fn put(database: &Database, newest: &BTreeMap<String, Arc<Event>>, version: u64)
     }
     transaction.commit()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, Result};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use axum::extract::State;
+    use http::{Request, StatusCode};
+    use redb::StorageBackend;
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+    use crate::cluster::Cluster;
+    use crate::config::DevClusterConfig;
+    use crate::{collector, handler, workloads};
+
+    /// A disk that can be made to fail.
+    #[derive(Debug, Default)]
+    struct Frail {
+        memory: InMemoryBackend,
+        fails: Arc<AtomicBool>,
+    }
+
+    impl StorageBackend for Frail {
+        fn len(&self) -> Result<u64> {
+            self.memory.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+            self.memory.read(offset, out)
+        }
+
+        fn set_len(&self, len: u64) -> Result<()> {
+            self.memory.set_len(len)
+        }
+
+        fn sync_data(&self) -> Result<()> {
+            self.memory.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
+            match self.fails.load(Ordering::Relaxed) {
+                true => Err(Error::other("no space left")),
+                false => self.memory.write(offset, data),
+            }
+        }
+    }
+
+    async fn create(cluster: &Arc<Cluster>, name: &str) -> StatusCode {
+        let body = format!(r#"{{"metadata":{{"name":"{name}"}}}}"#);
+        let request = Request::post("/api/v1/nodes").header("content-type", "application/json");
+        handler::handle(State(cluster.clone()), request.body(body.into()).unwrap()).await.status()
+    }
+
+    #[tokio::test]
+    async fn once_the_disk_has_failed_nothing_is_written_and_nobody_works_on() {
+        let backend = Frail::default();
+        let fails = backend.fails.clone();
+        let database = Database::builder().create_with_backend(backend).unwrap();
+        let (disk, _) = Disk::over(database).unwrap();
+        let cluster = Cluster::new(DevClusterConfig::default(), Some(disk));
+        let collector = tokio::spawn(collector::run(cluster.clone(), cluster.store.subscribe()));
+        let workloads = tokio::spawn(workloads::run(cluster.clone(), cluster.store.subscribe()));
+        assert_eq!(create(&cluster, "a").await, StatusCode::CREATED);
+        fails.store(true, Ordering::Relaxed);
+        assert_eq!(create(&cluster, "b").await, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(create(&cluster, "c").await, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(cluster.store.get("nodes", &Key::new("", "c")).is_none());
+        for controller in [collector, workloads] {
+            tokio::time::timeout(std::time::Duration::from_secs(10), controller).await.unwrap().unwrap();
+        }
+    }
 }

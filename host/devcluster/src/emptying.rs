@@ -16,6 +16,8 @@ use crate::store::{Extent, Key};
 use crate::{crd, kind};
 
 pub(crate) const NAMESPACES: &str = "namespaces";
+/// Holds a namespace back until its content is gone.
+pub(crate) const FINALIZER: &str = "kubernetes";
 
 /// What still is in a namespace: objects by resource, and how many of them have which finalizer.
 #[derive(Debug, Default)]
@@ -47,8 +49,10 @@ pub(crate) fn namespace(cluster: &Cluster, name: &str) {
         return release(cluster, name);
     }
     cluster.edit(&NAMESPACES.into(), &Key::new("", name), |json| {
-        let conditions = conditions(&remaining, json);
-        object::set(json, &["status", "conditions"], conditions);
+        if object::is_deleting(json) {
+            let conditions = conditions(&remaining, json);
+            object::set(json, &["status", "conditions"], conditions);
+        }
     });
 }
 
@@ -56,13 +60,19 @@ pub(crate) fn namespace(cluster: &Cluster, name: &str) {
 fn dismiss(cluster: &Cluster, storage: &kind::ResourceId, object: &Object) {
     if !object::is_deleting(&object.json) || delete::grace_of(&object.json) > 0 {
         let place = (storage.clone(), Key::of(&object.json));
-        delete_place(cluster, &place, object::uid(&object.json), Some(Propagation::Background));
+        delete_place(cluster, &place, object::uid(&object.json), None, Propagation::Background);
     }
 }
 
+/// Its content is gone: it waits for others at most.
 fn release(cluster: &Cluster, namespace: &str) {
     cluster.edit(&NAMESPACES.into(), &Key::new("", namespace), |json| {
-        object::set(json, &["spec", "finalizers"], json!([]));
+        let finalizers = object::at(json, &["spec", "finalizers"]).and_then(Value::as_array).cloned();
+        let mut left = finalizers.unwrap_or_default();
+        left.retain(|finalizer| finalizer.as_str() != Some(FINALIZER));
+        if object::is_deleting(json) {
+            object::set(json, &["spec", "finalizers"], left.into());
+        }
     });
 }
 
@@ -129,8 +139,10 @@ pub(crate) fn definition(cluster: &Cluster, key: &Key, definition: &Json) {
 
 fn finish_definition(cluster: &Cluster, key: &Key, storage: &str) {
     if cluster.store.is_empty(storage) {
-        cluster.edit(&kind::resource_id("apiextensions.k8s.io", "customresourcedefinitions"), key, |json| {
-            delete::set_finalizer(json, crd::FINALIZER, false);
+        cluster.edit(&crd::STORAGE.into(), key, |json| {
+            if object::is_deleting(json) {
+                delete::set_finalizer(json, crd::FINALIZER, false);
+            }
         });
     }
 }

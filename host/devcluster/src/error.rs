@@ -218,6 +218,11 @@ impl ApiError {
         Self::new(410, "Expired", format!("too old resource version: {asked} ({oldest})"))
     }
 
+    /// The version that a list is to be of exactly is no longer known.
+    pub(crate) fn list_expired() -> Self {
+        Self::new(410, "Expired", "The resourceVersion for the provided list is too old.")
+    }
+
     /// A list cannot go on as of its version; with this token it can as of now.
     pub(crate) fn continue_expired(token: String) -> Self {
         let message = "The provided continue parameter is too old to display a consistent list result. You can start \

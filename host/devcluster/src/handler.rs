@@ -28,7 +28,12 @@ const V2_DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGr
 pub(crate) async fn handle(State(cluster): State<Arc<Cluster>>, request: Request) -> Response {
     let (parts, request_body) = request.into_parts();
     let served = cluster.registry.served();
-    let Some(route) = route::parse(parts.uri.path(), &served) else { return respond::no_such_path() };
+    let Some(route) = route::parse(parts.uri.path(), &served) else {
+        return match route::is_builtin(parts.uri.path(), &served) {
+            true => respond::error(&ApiError::no_such_path()),
+            false => respond::no_such_path(),
+        };
+    };
     let mut warned = None;
     let result = match route {
         Route::Resource(target) => {
@@ -92,14 +97,21 @@ async fn resource(
     body: Body,
 ) -> Result<Response, ApiError> {
     let params = Params::parse(&parts.uri)?;
+    let is_kept =
+        !matches!(parts.method, Method::GET | Method::HEAD) && !target.kind.is_virtual && !params.dry_run();
     let request = Call { cluster, target, params, headers: &parts.headers };
     let bytes = body::read(body).await?;
+    let failed = || ApiError::internal("the data directory cannot be written");
+    if is_kept && cluster.store.has_failed() {
+        return Err(failed());
+    }
     let answer = request.answer(parts, &bytes)?;
-    if !matches!(parts.method, Method::GET | Method::HEAD) && !cluster.store.kept().await {
-        return Err(ApiError::internal("the data directory cannot be written"));
+    if is_kept && !cluster.store.kept().await {
+        return Err(failed());
     }
     Ok(answer)
 }
+
 /// A request to a resource.
 struct Call<'a> {
     cluster: &'a Arc<Cluster>,
@@ -110,10 +122,13 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn answer(&self, parts: &Parts, bytes: &Bytes) -> Result<Response, ApiError> {
+        self.check_verb(&parts.method)?;
+        // Before anything is done for who could not be told.
+        self.form()?;
+        self.params.include()?;
         match (&parts.method, self.target.name.is_some()) {
             (&Method::POST, false) => self.create(bytes),
             (&Method::POST, true) => self.create_subresource(bytes),
-            _ if self.target.kind.is_virtual => Err(ApiError::method_not_allowed("the requested resource")),
             (&Method::GET | &Method::HEAD, false) => self.list_or_watch(),
             (&Method::GET | &Method::HEAD, true) => self.get(),
             (&Method::PUT, true) => self.update(bytes),
@@ -121,6 +136,28 @@ impl Call<'_> {
             (&Method::DELETE, true) => self.delete(bytes),
             (&Method::DELETE, false) => self.delete_collection(bytes),
             _ => Err(ApiError::method_not_allowed("the requested resource")),
+        }
+    }
+
+    /// What the method means here is something that the resource, or its subresource, offers.
+    fn check_verb(&self, method: &Method) -> Result<(), ApiError> {
+        self.check_subresource()?;
+        let Target { kind, namespace, name, subresource, is_watch } = &self.target;
+        let verb = match (method, name.is_some()) {
+            (&Method::GET | &Method::HEAD, true) => "get",
+            (&Method::GET | &Method::HEAD, false) => "list",
+            (&Method::POST, is_named) if is_named != subresource.is_empty() => "create",
+            (&Method::PUT, true) => "update",
+            (&Method::PATCH, true) => "patch",
+            (&Method::DELETE, true) => "delete",
+            (&Method::DELETE, false) => "deletecollection",
+            _ => "",
+        };
+        let is_read = matches!(verb, "get" | "list");
+        let spans_namespaces = kind.namespaced && namespace.is_empty();
+        match discovery::offers(kind, subresource, verb) && (is_read || !(*is_watch || spans_namespaces)) {
+            true => Ok(()),
+            false => Err(ApiError::method_not_allowed("the requested resource")),
         }
     }
 
@@ -157,7 +194,6 @@ impl Call<'_> {
 
     /// The write that this request asks for, with the kind of its options.
     fn write(&self, options: &str) -> Result<Write, ApiError> {
-        self.check_subresource()?;
         self.params.check_write(options, self.media_type() == patch::APPLY)?;
         let manager = self.params.field_manager(self.headers);
         Ok(Write {
@@ -179,7 +215,7 @@ impl Call<'_> {
     }
 
     fn list_or_watch(&self) -> Result<Response, ApiError> {
-        if self.target.is_watch || self.params.is_watch()? {
+        if self.target.is_watch || self.params.is_watch() {
             return self.watch();
         }
         let request = self.params.list(&self.target)?;
@@ -196,8 +232,7 @@ impl Call<'_> {
     }
 
     fn get(&self) -> Result<Response, ApiError> {
-        self.check_subresource()?;
-        if self.target.is_watch || self.params.is_watch()? {
+        if self.target.is_watch {
             return self.watch();
         }
         let object = self.stored()?;
@@ -211,9 +246,6 @@ impl Call<'_> {
 
     fn create(&self, bytes: &[u8]) -> Result<Response, ApiError> {
         let kind = &self.target.kind;
-        if kind.namespaced && self.target.namespace.is_empty() {
-            return Err(ApiError::method_not_allowed("the requested resource: it needs a namespace"));
-        }
         let json = body::decode_object(bytes, &self.media_type())?;
         if kind.is_virtual {
             return Ok(respond::json(StatusCode::CREATED, &virtual_kinds::review(kind, json)));
@@ -274,8 +306,9 @@ impl Call<'_> {
     fn patch(&self, bytes: &[u8]) -> Result<Response, ApiError> {
         let media_type = self.media_type();
         let write = self.write("PatchOptions")?;
-        let force = self.params.force()?;
-        let body = body::decode(bytes, &media_type)?;
+        let force = self.params.force();
+        patch::check_media_type(&write.kind, &media_type)?;
+        let body = body::decode_patch(bytes, &media_type)?;
         if self.target.subresource == "scale" {
             let paths = scale::paths(&write.kind)?;
             let written = scale::patch(self.cluster, &write, paths, &media_type, &body, force)?;
@@ -293,10 +326,6 @@ impl Call<'_> {
     }
 
     fn delete(&self, bytes: &[u8]) -> Result<Response, ApiError> {
-        self.check_subresource()?;
-        if !self.target.subresource.is_empty() {
-            return Err(ApiError::method_not_allowed("the requested resource"));
-        }
         let kind = &self.target.kind;
         let options = self.delete_options(bytes)?;
         let mut response = match delete::delete(self.cluster, kind, &self.key(), &options)? {

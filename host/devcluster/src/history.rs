@@ -1,7 +1,7 @@
 //! The recent changes of one resource: what watches are served from, and what lets a list be made as of
 //! an earlier version.
 //!
-//! It is bounded. Whoever needs a change that was dropped learns the version up to which all is lost.
+//! It is bounded, in changes and in bytes. Whoever needs a change that was dropped learns the version up to which all is lost.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -32,9 +32,13 @@ pub(crate) struct Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Compacted(pub(crate) u64);
 
+/// How many bytes of objects are remembered at most, more or less: but for the newest change.
+const LARGEST: usize = 64 * 1024 * 1024;
+
 #[derive(Debug, Default)]
 pub(crate) struct History {
     events: VecDeque<Arc<Event>>,
+    bytes: usize,
     compacted: u64,
     /// What was before this version is not told any more, though nothing of it need be lost.
     forgotten: u64,
@@ -48,26 +52,32 @@ impl History {
 
     /// The same of some objects alone.
     pub(crate) fn only(&self, is_meant: impl Fn(&Key) -> bool) -> Self {
-        let events = self.events.iter().filter(|event| is_meant(&event.key)).cloned().collect();
-        Self { events, ..*self }
+        let events: VecDeque<_> = self.events.iter().filter(|event| is_meant(&event.key)).cloned().collect();
+        let bytes = events.iter().map(|event| event.object.weight()).fold(0, usize::saturating_add);
+        Self { events, bytes, ..*self }
     }
 
-    /// Keeps so many events, and returns those that it drops.
+    /// Keeps so many events, or less if they are large, and returns those that it drops.
     pub(crate) fn push(&mut self, event: Arc<Event>, limit: usize) -> Vec<Arc<Event>> {
+        self.bytes = self.bytes.saturating_add(event.object.weight());
         self.events.push_back(event);
-        let excess = self.events.len().saturating_sub(limit.max(1));
-        let dropped: Vec<_> = self.events.drain(..excess).collect();
-        if let Some(newest) = dropped.last() {
-            self.compacted = newest.object.version;
+        let mut dropped = Vec::new();
+        while self.events.len() > limit.max(1) || (self.bytes > LARGEST && self.events.len() > 1) {
+            dropped.extend(self.pop_if(|_| true));
         }
         dropped
     }
 
     /// Drops the events up to a version.
     pub(crate) fn drop_to(&mut self, version: u64) {
-        while let Some(dropped) = self.events.pop_front_if(|event| event.object.version <= version) {
-            self.compacted = dropped.object.version;
-        }
+        while self.pop_if(|event| event.object.version <= version).is_some() {}
+    }
+
+    fn pop_if(&mut self, is_meant: impl FnOnce(&Event) -> bool) -> Option<Arc<Event>> {
+        let dropped = self.events.pop_front_if(|event| is_meant(event))?;
+        self.bytes = self.bytes.saturating_sub(dropped.object.weight());
+        self.compacted = dropped.object.version;
+        Some(dropped)
     }
 
     /// Drops all events: they are up to this version.
@@ -76,6 +86,7 @@ impl History {
             self.compacted = last.object.version;
         }
         self.events.clear();
+        self.bytes = 0;
         self.forgotten = version;
     }
 
@@ -127,6 +138,36 @@ mod tests {
         }
         assert_eq!(history.after(2, 10).unwrap_err(), Compacted(3));
         assert_eq!(history.after(3, 10).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn large_objects_make_the_window_shorter() {
+        let mut history = History::default();
+        let large = |version: u64| {
+            let mut json = Json::new();
+            json.insert("data".to_owned(), "x".repeat(1 << 20).into());
+            Event {
+                object: Arc::new(Object::new(json, version)),
+                ..Arc::into_inner(event("a", 0, None)).unwrap()
+            }
+        };
+        for version in 1..=100 {
+            history.push(Arc::new(large(version)), 1000);
+        }
+        assert!(history.after(1, 1).is_err());
+        let left = history.after(60, 1000).unwrap().len();
+        assert!((40..=64).contains(&left), "{left}");
+        // However large it is, the newest change is there.
+        let mut json = Json::new();
+        json.insert("data".to_owned(), "x".repeat(LARGEST).into());
+        history.push(
+            Arc::new(Event {
+                object: Arc::new(Object::new(json, 101)),
+                ..Arc::into_inner(event("a", 0, None)).unwrap()
+            }),
+            1000,
+        );
+        assert_eq!(history.after(100, 10).unwrap().len(), 1);
     }
 
     #[test]

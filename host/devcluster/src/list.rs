@@ -24,6 +24,7 @@ pub(crate) struct ListRequest {
     pub(crate) continue_token: String,
     pub(crate) resource_version: String,
     pub(crate) version_match: String,
+    pub(crate) send_initial_events: Option<bool>,
     pub(crate) include: Include,
 }
 
@@ -44,7 +45,10 @@ pub(crate) fn list(
         return Err(ApiError::bad_request(why));
     }
     let at = match &start {
-        Some((version, _)) => *version,
+        Some((version, _)) => {
+            check_known(cluster, version.unwrap_or_default())?;
+            *version
+        }
         None => exact_version(cluster, request)?,
     };
     let extent = Extent {
@@ -52,8 +56,8 @@ pub(crate) fn list(
         namespace: Some(request.namespace.as_str()).filter(|namespace| !namespace.is_empty()),
         after: start.as_ref().map(|(_, key)| key),
     };
-    let snapshot = cluster.store.snapshot(&kind.storage, extent).map_err(|compacted| match &start {
-        None => ApiError::expired(at.unwrap_or_default(), compacted.0),
+    let snapshot = cluster.store.snapshot(&kind.storage, extent).map_err(|_| match &start {
+        None => ApiError::list_expired(),
         Some((_, key)) => ApiError::continue_expired(encode_token(None, key)),
     })?;
     let mut objects: Vec<_> = snapshot.objects;
@@ -133,15 +137,12 @@ pub(crate) fn metadata_only(json: &Json) -> Bytes {
 fn check_match(request: &ListRequest) -> Result<(), ApiError> {
     const FIELD: &str = "resourceVersionMatch";
     let wanted = request.version_match.as_str();
-    if wanted.is_empty() {
-        return Ok(());
-    }
     let mut causes = Vec::new();
-    if request.resource_version.is_empty() {
+    if !wanted.is_empty() && request.resource_version.is_empty() {
         let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
         causes.push(Cause::forbidden(FIELD, why));
     }
-    if !request.continue_token.is_empty() {
+    if !wanted.is_empty() && !request.continue_token.is_empty() {
         causes.push(Cause::forbidden(FIELD, "resourceVersionMatch is forbidden when continue is provided"));
     }
     match wanted {
@@ -149,11 +150,14 @@ fn check_match(request: &ListRequest) -> Result<(), ApiError> {
             let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
             causes.push(Cause::forbidden(FIELD, why));
         }
-        "Exact" | "NotOlderThan" => {}
+        "" | "Exact" | "NotOlderThan" => {}
         other => {
             let supported = ["Exact", "NotOlderThan", ""].map(Value::from);
             causes.push(Cause::unsupported(FIELD, &other.into(), &supported));
         }
+    }
+    if request.send_initial_events.is_some() {
+        causes.push(Cause::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
     }
     match causes.is_empty() {
         true => Ok(()),
@@ -163,13 +167,23 @@ fn check_match(request: &ListRequest) -> Result<(), ApiError> {
 
 /// The version that a list must be of exactly, if the request wants one; 504 for one in the future.
 fn exact_version(cluster: &Cluster, request: &ListRequest) -> Result<Option<u64>, ApiError> {
-    let exact = request.version_match == "Exact";
     let version = parse_version(&request.resource_version)?;
+    // A page of a version is of that version, as it was before there was a match to ask for.
+    let is_exact = match request.version_match.as_str() {
+        "" => request.limit > 0 && version > 0,
+        wanted => wanted == "Exact",
+    };
+    check_known(cluster, version)?;
+    Ok(is_exact.then_some(version))
+}
+
+/// Only versions that were given can be asked for.
+fn check_known(cluster: &Cluster, version: u64) -> Result<(), ApiError> {
     let current = cluster.store.version();
-    if version > current {
-        return Err(ApiError::version_too_large(version, current));
+    match version > current {
+        true => Err(ApiError::version_too_large(version, current)),
+        false => Ok(()),
     }
-    Ok(exact.then_some(version))
 }
 
 /// Reads a resource version; none is 0.

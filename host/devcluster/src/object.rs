@@ -20,6 +20,7 @@ pub(crate) struct Object {
     pub(crate) json: Json,
     /// The resource version as a number.
     pub(crate) version: u64,
+    weight: usize,
     bytes: OnceLock<Bytes>,
     /// The schema that was last found to leave the object as it is; 0 for none.
     settled: AtomicU64,
@@ -27,7 +28,8 @@ pub(crate) struct Object {
 
 impl Object {
     pub(crate) fn new(json: Json, version: u64) -> Self {
-        Self { json, version, bytes: OnceLock::new(), settled: AtomicU64::new(0) }
+        let weight = json.iter().map(|(key, value)| key.len().saturating_add(weight(value))).sum();
+        Self { json, version, weight, bytes: OnceLock::new(), settled: AtomicU64::new(0) }
     }
 
     /// Whether the schema leaves the object as it is: looked at once per schema.
@@ -42,6 +44,11 @@ impl Object {
         is_settled
     }
 
+    /// About how many bytes it has, which it need not be serialised for.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
+    }
+
     /// The object as stored, serialised.
     pub(crate) fn bytes(&self) -> Bytes {
         self.bytes.get_or_init(|| to_bytes(&self.json)).clone()
@@ -50,6 +57,17 @@ impl Object {
 
 /// How large most objects are at most.
 const USUAL: usize = 4096;
+
+/// About how many bytes a value takes when it is written.
+fn weight(value: &Value) -> usize {
+    let inner: usize = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(map) => map.iter().map(|(key, value)| key.len().saturating_add(weight(value))).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    inner.saturating_add(6)
+}
 
 /// Serialises a JSON object, which cannot fail: its keys are strings and its numbers finite.
 pub(crate) fn to_bytes(json: &Json) -> Bytes {
@@ -73,6 +91,23 @@ pub(crate) fn at<'a>(json: &'a Json, path: &[&str]) -> Option<&'a Value> {
         map = map.get(*field)?.as_object()?;
     }
     map.get(*last)
+}
+
+/// The list at a path, or none.
+pub(crate) fn items<'a>(json: &'a Json, path: &[&str]) -> &'a [Value] {
+    at(json, path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The field of a list's item as text, or "".
+pub(crate) fn field<'a>(item: &'a Value, name: &str) -> &'a str {
+    item.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether an object has a condition of this type that is true.
+pub(crate) fn has_condition(json: &Json, of_type: &str) -> bool {
+    items(json, &["status", "conditions"])
+        .iter()
+        .any(|condition| field(condition, "type") == of_type && field(condition, "status") == "True")
 }
 
 /// Sets the value at a path, making (or replacing) what is not a map on the way.
@@ -172,13 +207,20 @@ pub(crate) fn may_go(json: &Json) -> bool {
 /// One entry of `metadata.ownerReferences`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OwnerRef<'a> {
+    pub(crate) api_version: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) name: &'a str,
     pub(crate) uid: &'a str,
     pub(crate) blocks: bool,
 }
 
 pub(crate) fn owners(json: &Json) -> impl Iterator<Item = OwnerRef<'_>> {
     meta(json, "ownerReferences").and_then(Value::as_array).into_iter().flatten().filter_map(|owner| {
+        let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
         Some(OwnerRef {
+            api_version: text("apiVersion"),
+            kind: text("kind"),
+            name: text("name"),
             uid: owner.get("uid")?.as_str()?,
             blocks: owner.get("blockOwnerDeletion").and_then(Value::as_bool).unwrap_or(false),
         })

@@ -32,16 +32,11 @@ impl Params {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).unwrap_or_default()
     }
 
-    /// An absent flag is `None`; as in Go, `1` and `t` are true too.
-    fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
-        match self.get(name) {
-            "" => Ok(None),
-            "true" | "True" | "1" | "t" => Ok(Some(true)),
-            "false" | "False" | "0" | "f" => Ok(Some(false)),
-            other => Err(ApiError::bad_request(format!(
-                "invalid value {other:?} of {name}: expected true or false"
-            ))),
-        }
+    /// An absent flag is `None`; one that is there is true, whatever it says but `false` and `0`: see apimachinery's
+    /// `Convert_Slice_string_To_bool`.
+    fn flag(&self, name: &str) -> Option<bool> {
+        let (_, value) = self.0.iter().find(|(key, _)| key == name)?;
+        Some(value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
     fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
@@ -64,12 +59,12 @@ impl Params {
         }
     }
 
-    pub(crate) fn is_watch(&self) -> Result<bool, ApiError> {
-        Ok(self.flag("watch")?.unwrap_or(false))
+    pub(crate) fn is_watch(&self) -> bool {
+        self.flag("watch").unwrap_or(false)
     }
 
-    pub(crate) fn force(&self) -> Result<bool, ApiError> {
-        Ok(self.flag("force")?.unwrap_or(false))
+    pub(crate) fn force(&self) -> bool {
+        self.flag("force").unwrap_or(false)
     }
 
     pub(crate) fn dry_run(&self) -> bool {
@@ -79,7 +74,7 @@ impl Params {
     /// Checks what every write may ask for; `options` is the kind that holds it, such as `PatchOptions`.
     pub(crate) fn check_write(&self, options: &str, is_apply: bool) -> Result<(), ApiError> {
         let mut causes = Vec::new();
-        if options == "PatchOptions" && !is_apply && self.force()? {
+        if options == "PatchOptions" && !is_apply && self.force() {
             causes.push(Cause::forbidden("force", "may not be specified for non-apply patch"));
         }
         let manager = self.get("fieldManager");
@@ -171,6 +166,7 @@ impl Params {
             continue_token: self.get("continue").to_owned(),
             resource_version: self.get("resourceVersion").to_owned(),
             version_match: self.get("resourceVersionMatch").to_owned(),
+            send_initial_events: self.flag("sendInitialEvents"),
             include: self.include()?,
         })
     }
@@ -181,8 +177,8 @@ impl Params {
             selector: self.selector(&target.kind, target.name.as_deref())?,
             resource_version: self.get("resourceVersion").to_owned(),
             version_match: self.get("resourceVersionMatch").to_owned(),
-            send_initial_events: self.flag("sendInitialEvents")?,
-            bookmarks: self.flag("allowWatchBookmarks")?.unwrap_or(false),
+            send_initial_events: self.flag("sendInitialEvents"),
+            bookmarks: self.flag("allowWatchBookmarks").unwrap_or(false),
             timeout: self.number("timeoutSeconds")?.filter(|seconds| *seconds > 0).map(Duration::from_secs),
             form,
             include: self.include()?,
@@ -199,7 +195,7 @@ impl Params {
             propagation: None,
             dry_run: self.dry_run(),
         };
-        let policy = delete::policy(self.get("propagationPolicy"), self.flag("orphanDependents")?);
+        let policy = delete::policy(self.get("propagationPolicy"), self.flag("orphanDependents"));
         match (policy, self.dry_run_problem()) {
             (Ok(propagation), None) => Ok(DeleteOptions { propagation, ..options }),
             (policy, problem) => {

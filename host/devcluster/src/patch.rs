@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::error::{ApiError, Cause};
+use crate::kind::Kind;
 use crate::object::{self, Json};
 use crate::shape::Shape;
 use crate::strategic;
@@ -54,13 +55,7 @@ pub(crate) fn patch(
                 Ok(json)
             })
         }
-        other => {
-            let accepted = match write.kind.is_custom() {
-                true => format!("{JSON}, {MERGE}, {APPLY}"),
-                false => format!("{JSON}, {MERGE}, {STRATEGIC}, {APPLY}"),
-            };
-            Err(ApiError::unsupported_media_type(other, &accepted))
-        }
+        other => Err(unsupported(&write.kind, other)),
     }
 }
 
@@ -80,6 +75,22 @@ fn apply_each(value: &mut Value, patch: &[PatchOperation]) -> Result<(), PatchEr
         })?;
     }
     Ok(())
+}
+
+/// A kind has patches of this media type.
+pub(crate) fn check_media_type(kind: &Kind, media_type: &str) -> Result<(), ApiError> {
+    match accepted(kind).contains(&media_type) {
+        true => Ok(()),
+        false => Err(unsupported(kind, media_type)),
+    }
+}
+
+fn accepted(kind: &Kind) -> &'static [&'static str] {
+    if kind.is_custom() { &[JSON, MERGE, APPLY] } else { &[JSON, MERGE, STRATEGIC, APPLY] }
+}
+
+fn unsupported(kind: &Kind, media_type: &str) -> ApiError {
+    ApiError::unsupported_media_type(media_type, &accepted(kind).join(", "))
 }
 
 fn map(value: Value) -> Result<Json, ApiError> {

@@ -16,20 +16,27 @@ use crate::{builtin, crd};
 pub(crate) struct Served {
     /// In discovery order: the core group first, then each group's versions by preference.
     pub(crate) kinds: Vec<Arc<Kind>>,
+    /// Of definitions that serve no version: for their objects to go with them or with a namespace.
+    unserved: Vec<Arc<Kind>>,
     index: HashMap<(String, String, String), Arc<Kind>>,
     /// Grows with every change; part of what clients cache discovery documents by.
     pub(crate) generation: u64,
 }
 
 impl Served {
-    fn new(kinds: Vec<Arc<Kind>>, generation: u64) -> Self {
+    fn new(kinds: Vec<Arc<Kind>>, unserved: Vec<Arc<Kind>>, generation: u64) -> Self {
         let key = |kind: &Arc<Kind>| (kind.group.clone(), kind.version.clone(), kind.plural.clone());
         let index = kinds.iter().map(|kind| (key(kind), kind.clone())).collect();
-        Self { kinds, index, generation }
+        Self { kinds, unserved, index, generation }
     }
 
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
         self.index.get(&(group.to_owned(), version.to_owned(), plural.to_owned())).cloned()
+    }
+
+    /// The kind that an object's `apiVersion` and `kind` name.
+    pub(crate) fn of_kind(&self, api_version: &str, kind: &str) -> Option<Arc<Kind>> {
+        self.kinds.iter().find(|known| known.kind == kind && known.api_version() == api_version).cloned()
     }
 
     /// The groups and their versions, preferred first, without the core group.
@@ -59,7 +66,8 @@ impl Served {
     /// The stored kinds, one version of each storage.
     pub(crate) fn storages(&self) -> impl Iterator<Item = &Arc<Kind>> {
         let mut seen = std::collections::HashSet::new();
-        self.kinds.iter().filter(move |kind| !kind.is_virtual && seen.insert(kind.storage.clone()))
+        let all = self.kinds.iter().chain(&self.unserved);
+        all.filter(move |kind| !kind.is_virtual && seen.insert(kind.storage.clone()))
     }
 }
 
@@ -74,7 +82,7 @@ pub(crate) struct Registry {
 impl Registry {
     pub(crate) fn new() -> Self {
         let builtin: Vec<Arc<Kind>> = builtin::kinds().into_iter().map(Arc::new).collect();
-        let served = RwLock::new(Arc::new(Served::new(builtin.clone(), 1)));
+        let served = RwLock::new(Arc::new(Served::new(builtin.clone(), Vec::new(), 1)));
         Self { builtin, served, changes: watch::Sender::new(1) }
     }
 
@@ -91,8 +99,10 @@ impl Registry {
         for definition in &definitions {
             kinds.extend(crd::kinds(&definition.json, &served).into_iter().map(Arc::new));
         }
+        let unserved = definitions.iter().filter_map(|it| crd::unserved_kind(&it.json, &served));
+        let unserved = unserved.map(Arc::new).collect();
         let generation = served.generation.saturating_add(1);
-        *served = Arc::new(Served::new(kinds, generation));
+        *served = Arc::new(Served::new(kinds, unserved, generation));
         self.changes.send_replace(generation);
     }
 

@@ -79,6 +79,17 @@ pub(crate) fn parse(path: &str, served: &Served) -> Option<Route> {
     }
 }
 
+/// Whether a path is within a group and version that the server has of itself, whose answers are all objects.
+pub(crate) fn is_builtin(path: &str, served: &Served) -> bool {
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let (group, version) = match segments.as_slice() {
+        ["api", version, _, ..] => ("", *version),
+        ["apis", group, version, _, ..] => (*group, *version),
+        _ => return false,
+    };
+    served.kinds.iter().any(|kind| !kind.is_custom() && kind.group == group && kind.version == version)
+}
+
 fn resource(group: &str, version: &str, rest: &[&str], served: &Served) -> Option<Route> {
     let (is_watch, rest) = match rest {
         ["watch", rest @ ..] => (true, rest),

@@ -7,6 +7,7 @@ use crate::error::{ApiError, Cause};
 use crate::kind::{Kind, ScalePaths};
 use crate::object::{self, Json};
 use crate::patch;
+use crate::selector::LabelSelector;
 use crate::write::{self, Write, Written};
 
 /// The Scale of an object.
@@ -132,12 +133,6 @@ fn at<'a>(json: &'a Json, path: &[String]) -> Option<&'a Value> {
 fn selector_text(selector: &Value) -> String {
     match selector {
         Value::String(text) => text.clone(),
-        selector => {
-            let labels = selector.get("matchLabels").and_then(Value::as_object);
-            let pairs = labels.into_iter().flatten();
-            let pairs: Vec<String> =
-                pairs.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
-            pairs.join(",")
-        }
+        selector => selector.as_object().map(LabelSelector::of).unwrap_or_default().to_string(),
     }
 }

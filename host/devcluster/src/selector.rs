@@ -7,9 +7,10 @@ use crate::object::{self, Json};
 
 /// One requirement on a label.
 #[derive(Debug, Clone, PartialEq)]
-enum Requirement {
+pub(crate) enum Requirement {
     Exists(String),
     Absent(String),
+    Is(String, String),
     In(String, Vec<String>),
     NotIn(String, Vec<String>),
     Greater(String, i64),
@@ -18,7 +19,7 @@ enum Requirement {
 
 /// A parsed `labelSelector`.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct LabelSelector(Vec<Requirement>);
+pub(crate) struct LabelSelector(pub(crate) Vec<Requirement>);
 
 /// A parsed `fieldSelector`: path, wanted value, and whether it must be equal.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -71,6 +72,7 @@ impl LabelSelector {
         self.0.iter().all(|requirement| match requirement {
             Requirement::Exists(key) => value(key).is_some(),
             Requirement::Absent(key) => value(key).is_none(),
+            Requirement::Is(key, wanted) => value(key) == Some(wanted),
             Requirement::In(key, values) => value(key).is_some_and(|v| values.iter().any(|w| w == v)),
             Requirement::NotIn(key, values) => !value(key).is_some_and(|v| values.iter().any(|w| w == v)),
             Requirement::Greater(key, bound) => number(key).is_some_and(|n| n > *bound),
@@ -116,8 +118,10 @@ fn parse_requirement(part: &str) -> Result<Requirement, String> {
         if let Some((key, value)) = part.split_once(operator) {
             let (key, value) = (label_key(key)?, value.trim().to_owned());
             check_value(&value)?;
-            let values = vec![value];
-            return Ok(if negated { Requirement::NotIn(key, values) } else { Requirement::In(key, values) });
+            return Ok(match negated {
+                true => Requirement::NotIn(key, vec![value]),
+                false => Requirement::Is(key, value),
+            });
         }
     }
     for (operator, greater) in [('>', true), ('<', false)] {

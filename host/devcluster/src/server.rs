@@ -15,13 +15,14 @@ use crate::cluster::Cluster;
 use crate::config::{DevClusterConfig, DevClusterError};
 use crate::disk::{Disk, Restored};
 use crate::faults::Faults;
-use crate::managed::Writer;
 use crate::store::Key;
-use crate::write::{self, FieldValidation, Write};
+use crate::write::{self, Write};
 use crate::{collector, faults, workloads};
 
 /// How long open requests may take to end once the server stops.
-const GRACE: Duration = Duration::from_millis(800);
+pub(crate) const GRACE: Duration = Duration::from_millis(800);
+/// How long their connections may take then.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// The namespaces that every cluster has.
 const NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
 
@@ -57,12 +58,9 @@ impl DevCluster {
             None => (None, Restored::default()),
         };
         let cluster = Cluster::new(config, disk);
+        // They are told of what there was, and write nothing before it is there.
         let collector = collector::run(cluster.clone(), cluster.store.subscribe());
-        let mut controllers = vec![tokio::spawn(cluster.clock.scope(collector))];
-        if runs_workloads {
-            let workloads = workloads::run(cluster.clone(), cluster.store.subscribe());
-            controllers.push(tokio::spawn(cluster.clock.scope(workloads)));
-        }
+        let workloads = runs_workloads.then(|| workloads::run(cluster.clone(), cluster.store.subscribe()));
         if let Some(version) = restored.version {
             // What was under way when the server before ended goes on.
             cluster.store.restore(version, restored.objects);
@@ -73,6 +71,8 @@ impl DevCluster {
                 create_namespace(&cluster, name);
             }
         }
+        let mut controllers = vec![tokio::spawn(cluster.clock.scope(collector))];
+        controllers.extend(workloads.map(|workloads| tokio::spawn(cluster.clock.scope(workloads))));
 
         let app = axum::Router::new().fallback(faults::handle).with_state(cluster.clone());
         let listener = listener.tap_io(|stream| {
@@ -125,12 +125,12 @@ impl DevCluster {
         Faults::new(self.cluster.clone())
     }
 
-    /// Stops the server: watches end, requests in flight may finish, and whatever is still open after
-    /// 0.8 s is cut off. All that was written is on the disk then, if it is to be kept.
+    /// Stops the server: watches end, requests in flight may finish, and what is not answered after
+    /// 0.8 s is refused with 503. All that was written is on the disk then, if it is to be kept.
     pub async fn shutdown(mut self) {
         self.cluster.stopping.send_replace(true);
-        if tokio::time::timeout(GRACE, &mut self.server).await.is_err() {
-            tracing::debug!("cut off the connections that did not end in time");
+        if tokio::time::timeout(GRACE.saturating_add(LAST_WORDS), &mut self.server).await.is_err() {
+            tracing::debug!("there are connections that did not end in time");
         }
         let cluster = self.cluster.clone();
         // It panics if the disk does, which has said so.
@@ -160,13 +160,7 @@ async fn open(folder: PathBuf) -> Result<(Disk, Restored), DevClusterError> {
 
 fn create_namespace(cluster: &Cluster, name: &str) {
     let Some(kind) = cluster.registry.served().find("", "v1", "namespaces") else { return };
-    let write = Write {
-        kind,
-        key: Key::new("", name),
-        writer: Writer { manager: "wheelhouse-devcluster".to_owned(), subresource: String::new() },
-        dry_run: false,
-        validation: FieldValidation::Ignore,
-    };
+    let write = Write::by(kind, Key::new("", name), "wheelhouse-devcluster", "");
     let namespace = json!({ "metadata": { "name": name } }).as_object().cloned().unwrap_or_default();
     if let Err(error) = write::create(cluster, &write, namespace) {
         tracing::error!(%error, name, "cannot create a namespace");

@@ -74,12 +74,14 @@ struct Inner {
 struct Resource {
     objects: BTreeMap<Key, Arc<Object>>,
     feed: Feed,
+    /// Its definition is gone: what is left is for the watches that are still to send it.
+    is_closed: bool,
 }
 
 impl Resource {
     /// Whose changes before a version are not known.
     fn since(version: u64) -> Self {
-        Self { objects: BTreeMap::new(), feed: Feed::since(version) }
+        Self { objects: BTreeMap::new(), feed: Feed::since(version), is_closed: false }
     }
 }
 
@@ -102,8 +104,10 @@ pub(crate) struct Extent<'a> {
 
 impl Store {
     pub(crate) fn new(history_limit: usize, disk: Option<Disk>) -> Self {
-        // Version 0 has a meaning of its own in a request, so that the first version must not be it.
-        let inner = Inner { version: 1, ..Inner::default() };
+        // Milliseconds, so that a server on the port of an earlier one, which gave versions from its own start on, knows
+        // none of those: what a client has from that one is then 410 here.
+        let start = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(1).max(1);
+        let inner = Inner { version: start, floor: start, ..Inner::default() };
         Self { inner: RwLock::new(inner), history_limit, disk }
     }
 
@@ -142,6 +146,11 @@ impl Store {
                 None => true,
             }
         }
+    }
+
+    /// Whether what is written now cannot be kept, though it is to be.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.disk.as_ref().is_some_and(Disk::has_failed)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
@@ -256,7 +265,11 @@ impl Store {
 
     /// Whether a watch may begin at a version.
     pub(crate) fn begins(&self, storage: &str, version: u64) -> Result<(), Compacted> {
-        self.read().resources.get(storage).map_or(Ok(()), |resource| resource.feed.history.begins(version))
+        let inner = self.read();
+        match inner.resources.get(storage) {
+            Some(resource) => resource.feed.history.begins(version),
+            None => inner.reaches(version),
+        }
     }
 
     /// Forgets what happened up to now.
@@ -271,10 +284,17 @@ impl Store {
         self.write().resource(storage).feed.subscribe(scope)
     }
 
-    /// Ends the watches of a resource that is no longer served.
+    /// Ends the watches of a resource that is no longer served. What was closed before is forgotten.
     pub(crate) fn close(&self, storage: &str) {
-        if let Some(resource) = self.write().resources.get_mut(storage) {
+        let mut inner = self.write();
+        let count = inner.resources.len();
+        inner.resources.retain(|_, resource| !resource.is_closed || !resource.objects.is_empty());
+        if inner.resources.len() < count {
+            inner.floor = inner.version;
+        }
+        if let Some(resource) = inner.resources.get_mut(storage) {
             resource.feed.close();
+            resource.is_closed = true;
         }
     }
 
@@ -336,5 +356,32 @@ impl Store {
         // This may be the end of large objects.
         drop(dropped);
         event.object.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_of_a_resource_that_is_gone_is_forgotten_when_another_goes() {
+        let store = Store::new(100, None);
+        for plural in ["one", "two"] {
+            let (storage, key) = (plural.into(), Key::new("", "a"));
+            let made = store.create(&storage, &key, Json::new()).unwrap();
+            store.remove(&storage, &key, made.version, Json::new()).unwrap();
+        }
+        let before = store.version().saturating_sub(3);
+        store.close("one");
+        // Its watches are still to send what happened last.
+        assert_eq!(store.events("one", &Scope::new("", ""), before, 10).unwrap().0.len(), 1);
+        store.close("two");
+        assert!(store.events("one", &Scope::new("", ""), before, 10).is_err());
+        assert!(store.begins("one", before).is_err());
+        store.begins("one", store.version()).unwrap();
+        // One that is there again is not forgotten.
+        store.create(&"two".into(), &Key::new("", "a"), Json::new()).unwrap();
+        store.close("one");
+        assert_eq!(store.list_all("two").len(), 1);
     }
 }

@@ -30,6 +30,13 @@ pub(crate) fn confine(kind: &Kind, subresource: &str, current: &Json, mut new: J
                     None => new.remove("status"),
                 };
             }
+            match object::at(current, &["spec", "finalizers"]) {
+                // They are `finalize`'s.
+                Some(finalizers) if kind.is("", "namespaces") => {
+                    object::set(&mut new, &["spec", "finalizers"], finalizers.clone());
+                }
+                _ => {}
+            }
             new
         }
     }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::accept::Form;
 use crate::cluster::Cluster;
-use crate::error::ApiError;
+use crate::error::{ApiError, Cause};
 use crate::faults::WatchState;
 use crate::history::{Change, Compacted, Event};
 use crate::kind::Kind;
@@ -115,7 +115,7 @@ pub(crate) fn watch(
     let deadline = now + request.timeout.unwrap_or(DEFAULT_TIMEOUT).min(LONGEST);
     let watcher = Watcher {
         stopping: cluster.stopping.subscribe(),
-        owes_end_mark: request.send_initial_events == Some(true),
+        owes_end_mark: request.send_initial_events == Some(true) && request.bookmarks,
         deadline,
         next_bookmark: now + cluster.config.bookmark_interval.clamp(SHORTEST, LONGEST),
         alarm: Box::pin(tokio::time::sleep_until(deadline)),
@@ -140,15 +140,25 @@ pub(crate) fn watch(
     }))
 }
 
+/// Whether the options go together, as `ValidateListOptions` of apimachinery has it.
 fn check(request: &WatchRequest) -> Result<(), ApiError> {
-    match (request.send_initial_events, request.version_match.as_str()) {
-        (Some(_), "NotOlderThan") | (None, "") => Ok(()),
-        (Some(_), _) => {
-            Err(ApiError::bad_request("sendInitialEvents needs resourceVersionMatch=NotOlderThan"))
-        }
-        (None, _) => Err(ApiError::bad_request(
-            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        )),
+    const FIELD: &str = "resourceVersionMatch";
+    let wanted = request.version_match.as_str();
+    let mut causes = Vec::new();
+    if request.send_initial_events.is_some() && wanted != "NotOlderThan" {
+        let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        causes.push(Cause::forbidden(FIELD, why));
+    }
+    if !wanted.is_empty() && request.send_initial_events.is_none() {
+        let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+        causes.push(Cause::forbidden(FIELD, why));
+    }
+    if !matches!(wanted, "" | "NotOlderThan") {
+        causes.push(Cause::unsupported(FIELD, &wanted.into(), &["NotOlderThan".into()]));
+    }
+    match causes.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::invalid_options("ListOptions", &causes)),
     }
 }
 
@@ -160,16 +170,18 @@ impl Watcher {
                 return None;
             }
             let mut chunk = BytesMut::new();
-            if self.initial.len() > 0 || self.owes_end_mark {
+            let has_more = if self.initial.len() > 0 || self.owes_end_mark {
                 self.send_initial(&mut chunk);
+                self.initial.len() > 0
             } else {
                 self.wake.mark_unchanged();
-                self.send_events(&mut chunk);
-            }
+                self.send_events(&mut chunk)
+            };
             if !chunk.is_empty() {
                 return Some(chunk.freeze());
             }
-            if !self.is_over && self.initial.len() == 0 {
+            // A whole batch may be of events that this watch does not show.
+            if !self.is_over && !has_more {
                 self.wait(&mut chunk).await;
             }
             if !chunk.is_empty() {
@@ -208,13 +220,15 @@ impl Watcher {
         }
     }
 
-    fn send_events(&mut self, chunk: &mut BytesMut) {
+    /// Sends the next batch; tells whether there may be more.
+    fn send_events(&mut self, chunk: &mut BytesMut) -> bool {
         let events = match self.refused {
             Some(compacted) => Err(compacted),
             None => self.cluster.store.events(&self.kind.storage, &self.scope, self.cursor, BATCH),
         };
         match events {
             Ok((events, informed)) => {
+                let is_full = events.len() >= BATCH;
                 for event in events {
                     let before = chunk.len();
                     self.send_event(&event, chunk);
@@ -223,11 +237,13 @@ impl Watcher {
                     }
                 }
                 self.cursor = informed;
+                is_full
             }
             Err(compacted) => {
                 let status = ApiError::expired(self.cursor, compacted.0).status();
                 put_line("ERROR", &object::to_bytes(&status), chunk);
                 self.is_over = true;
+                false
             }
         }
     }
@@ -339,7 +355,7 @@ impl Watcher {
             }
             // The resource is no longer served, or not in this shape, once its last events are sent.
             Woken::Closed | Woken::KindsChanged => {
-                self.send_events(chunk);
+                while self.send_events(chunk) {}
                 self.is_over = true;
             }
         }

@@ -13,11 +13,10 @@ use crate::kind::Kind;
 use crate::managed::{self, Writer};
 use crate::object::{self, Json, Object};
 use crate::store::{Key, Rejected};
-use crate::{apply, crd, defaults, immutable, transition, validate, view};
+use crate::{apply, crd, defaults, immutable, naming, transition, validate, view};
 
 /// How often a patch is tried again when somebody else wrote in between.
 const ATTEMPTS: usize = 32;
-const NAME_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// What `fieldValidation` asks for when a field is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +54,12 @@ enum Managers {
 }
 
 impl Write {
+    /// A write of the server's own, or of a stand-in, under a manager's name.
+    pub(crate) fn by(kind: Arc<Kind>, key: Key, manager: &str, subresource: &str) -> Self {
+        let writer = Writer { manager: manager.to_owned(), subresource: subresource.to_owned() };
+        Self { kind, key, writer, dry_run: false, validation: FieldValidation::Ignore }
+    }
+
     fn not_found(&self) -> ApiError {
         ApiError::not_found(&self.kind, &self.key.name)
     }
@@ -190,16 +195,9 @@ fn create_once(
 }
 
 fn generated_name(prefix: &str) -> String {
-    let mut random = uuid::Uuid::new_v4().as_u128();
-    let base = u128::try_from(NAME_ALPHABET.len()).unwrap_or(1);
-    let suffix = (0..5).filter_map(|_| {
-        let index = usize::try_from(random % base).ok()?;
-        random /= base;
-        NAME_ALPHABET.get(index).map(|&byte| char::from(byte))
-    });
     // Names end at 63 characters, as the real server cuts them.
     let prefix: String = prefix.chars().take(58).collect();
-    prefix.chars().chain(suffix).collect()
+    prefix + &naming::suffix()
 }
 
 /// Replaces an object, or the part of it that the subresource covers.

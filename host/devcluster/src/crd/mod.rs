@@ -49,8 +49,7 @@ pub(crate) fn default(definition: &mut Json) {
 
 /// Whether the objects of a definition are served at all.
 pub(crate) fn is_established(definition: &Json) -> bool {
-    names::condition(definition, "Established")
-        .is_some_and(|condition| condition.get("status") == Some(&json!("True")))
+    object::has_condition(definition, "Established")
 }
 
 /// The kinds that an established definition serves, one per served version, preferred first.
@@ -63,6 +62,16 @@ pub(crate) fn kinds(definition: &Json, before: &Served) -> Vec<Kind> {
         versions(definition).iter().filter(|version| is_true(version, "served")).collect();
     served.sort_by_key(|version| std::cmp::Reverse(version_priority(text(version, "name"))));
     served.into_iter().map(|version| kind(definition, version, before)).collect()
+}
+
+/// The kind of the objects of an established definition that serves no version: that which they are stored in.
+pub(crate) fn unserved_kind(definition: &Json, before: &Served) -> Option<Kind> {
+    let versions = versions(definition);
+    if !is_established(definition) || versions.iter().any(|version| is_true(version, "served")) {
+        return None;
+    }
+    let stored = versions.iter().find(|version| is_true(version, "storage"))?;
+    Some(kind(definition, stored, before))
 }
 
 fn kind(definition: &Json, version: &Value, before: &Served) -> Kind {

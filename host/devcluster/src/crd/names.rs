@@ -45,11 +45,10 @@ pub(crate) fn set_status(definition: &mut Json, all: &[Arc<Object>]) {
 
 /// Whether a definition has got all the names that it asks for.
 pub(crate) fn is_accepted(definition: &Json) -> bool {
-    condition(definition, "NamesAccepted")
-        .is_some_and(|condition| condition.get("status") == Some(&json!("True")))
+    object::has_condition(definition, "NamesAccepted")
 }
 
-pub(super) fn condition<'a>(definition: &'a Json, of_type: &str) -> Option<&'a Value> {
+fn condition<'a>(definition: &'a Json, of_type: &str) -> Option<&'a Value> {
     let conditions = object::at(definition, &["status", "conditions"])?.as_array()?;
     conditions.iter().find(|condition| condition.get("type") == Some(&json!(of_type)))
 }

@@ -18,12 +18,26 @@ use crate::cluster::Cluster;
 use crate::error::ApiError;
 use crate::object::Json;
 use crate::route::{self, Route};
+use crate::server::GRACE;
 use crate::{body, handler, respond};
 
 const PATH: &str = "/faults";
 
-/// Answers any request, unless it meets a fault.
+/// Answers any request, unless it meets a fault. Once the server stops there is so much time left for it.
 pub(crate) async fn handle(State(cluster): State<Arc<Cluster>>, request: Request) -> Response {
+    let mut stopping = cluster.stopping.subscribe();
+    let end = async move {
+        // An error means that the cluster is gone.
+        let _ = stopping.wait_for(|stop| *stop).await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        response = answer(cluster, request) => response,
+        () = end => refuse(503, None),
+    }
+}
+
+async fn answer(cluster: Arc<Cluster>, request: Request) -> Response {
     if cluster.config.faults && request.uri().path() == PATH {
         return endpoint(cluster, request).await.unwrap_or_else(|error| respond::error(&error));
     }

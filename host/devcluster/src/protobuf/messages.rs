@@ -1,7 +1,10 @@
 //! The messages that can be decoded: field numbers, JSON names and types, as in Kubernetes' published
 //! `generated.proto` files.
 
-use Type::{Bool, Bytes, Ignored, Inline, Int, IntOrString, List, Map, Message, Quantity, Text, Time};
+use Type::{
+    Bool, Bytes, Count, Flag, Ignored, Inline, Int, IntOrString, List, Map, Message, Port, Quantity, Text,
+    Time,
+};
 
 /// Number, JSON name, type.
 pub(super) type Field = (u64, &'static str, Type);
@@ -10,9 +13,15 @@ pub(super) enum Type {
     Text,
     Bytes,
     Bool,
+    /// A boolean that is left out when it is false, as Go has no other way to leave it out.
+    Flag,
     Int,
+    /// A number that is left out when it is zero.
+    Count,
     Quantity,
     IntOrString,
+    /// A number or a name, left out when it is zero.
+    Port,
     Time,
     List(&'static Type),
     Map(&'static Type),
@@ -54,7 +63,7 @@ const KINDS: &[(&str, &[Field])] = &[
         &[
             META,
             (2, "value", Int),
-            (3, "globalDefault", Bool),
+            (3, "globalDefault", Flag),
             (4, "description", Text),
             (5, "preemptionPolicy", Text),
         ],
@@ -172,9 +181,9 @@ const DEPLOYMENT_SPEC: &[Field] = &[
             ),
         ]),
     ),
-    (5, "minReadySeconds", Int),
+    (5, "minReadySeconds", Count),
     (6, "revisionHistoryLimit", Int),
-    (7, "paused", Bool),
+    (7, "paused", Flag),
     (9, "progressDeadlineSeconds", Int),
 ];
 
@@ -216,7 +225,7 @@ const POD_SPEC: &[Field] = &[
     (9, "serviceAccount", Text),
     (21, "automountServiceAccountToken", Bool),
     (10, "nodeName", Text),
-    (11, "hostNetwork", Bool),
+    (11, "hostNetwork", Flag),
     (15, "imagePullSecrets", List(&Message(LOCAL_REFERENCE))),
     (16, "hostname", Text),
     (17, "subdomain", Text),
@@ -235,7 +244,7 @@ const CONTAINER: &[Field] = &[
         "ports",
         List(&Message(&[
             (1, "name", Text),
-            (2, "hostPort", Int),
+            (2, "hostPort", Count),
             (3, "containerPort", Int),
             (4, "protocol", Text),
             (5, "hostIP", Text),
@@ -246,9 +255,9 @@ const CONTAINER: &[Field] = &[
     (13, "terminationMessagePath", Text),
     (20, "terminationMessagePolicy", Text),
     (14, "imagePullPolicy", Text),
-    (16, "stdin", Bool),
-    (17, "stdinOnce", Bool),
-    (18, "tty", Bool),
+    (16, "stdin", Flag),
+    (17, "stdinOnce", Flag),
+    (18, "tty", Flag),
 ];
 
 const SERVICE_SPEC: &[Field] = &[
@@ -260,7 +269,7 @@ const SERVICE_SPEC: &[Field] = &[
             (2, "protocol", Text),
             (6, "appProtocol", Text),
             (3, "port", Int),
-            (4, "targetPort", IntOrString),
+            (4, "targetPort", Port),
             (5, "nodePort", Ignored),
         ])),
     ),
@@ -271,7 +280,7 @@ const SERVICE_SPEC: &[Field] = &[
     (7, "sessionAffinity", Text),
     (10, "externalName", Text),
     (11, "externalTrafficPolicy", Text),
-    (13, "publishNotReadyAddresses", Bool),
+    (13, "publishNotReadyAddresses", Flag),
     (18, "clusterIPs", List(&Text)),
 ];
 
@@ -334,7 +343,7 @@ const ACCESS_SPEC: &[Field] = &[
 const INGRESS_BACKEND: &[Field] = &[(
     4,
     "service",
-    Message(&[(1, "name", Text), (2, "port", Message(&[(1, "name", Text), (2, "number", Int)]))]),
+    Message(&[(1, "name", Text), (2, "port", Message(&[(1, "name", Text), (2, "number", Count)]))]),
 )];
 
 const INGRESS_SPEC: &[Field] = &[

@@ -175,9 +175,10 @@ fn value(of_type: &Type, wire: &Wire<'_>, path: &str, depth: usize) -> Result<Op
     let value = match (of_type, wire) {
         (Type::Text, Wire::Bytes(bytes)) => Value::from(string(bytes)?),
         (Type::Bytes, Wire::Bytes(bytes)) => Value::from(STANDARD.encode(bytes)),
-        (Type::Bool, Wire::Number(number)) => Value::from(*number != 0),
+        (Type::Flag | Type::Count, Wire::Number(0)) => return Ok(None),
+        (Type::Bool | Type::Flag, Wire::Number(number)) => Value::from(*number != 0),
         // Negative numbers are sent as their two's complement.
-        (Type::Int, Wire::Number(number)) => Value::from(number.cast_signed()),
+        (Type::Int | Type::Count, Wire::Number(number)) => Value::from(number.cast_signed()),
         (Type::Message(fields), Wire::Bytes(bytes)) => {
             Value::Object(message(fields, bytes, path, depth.saturating_add(1))?)
         }
@@ -188,14 +189,16 @@ fn value(of_type: &Type, wire: &Wire<'_>, path: &str, depth: usize) -> Result<Op
             });
             Value::from(text.transpose()?.unwrap_or_default())
         }
-        (Type::IntOrString, Wire::Bytes(bytes)) => return int_or_string(bytes),
+        (Type::IntOrString, Wire::Bytes(bytes)) => int_or_string(bytes)?,
+        // What is sent for a target port that was not set.
+        (Type::Port, Wire::Bytes(bytes)) => return Ok(Some(int_or_string(bytes)?).filter(|port| port != 0)),
         (Type::Time, Wire::Bytes(bytes)) => return time(bytes),
         _ => return Err(format!("{path} has another type than expected")),
     };
     Ok(Some(value).filter(|value| value != ""))
 }
 
-fn int_or_string(bytes: &[u8]) -> Result<Option<Value>, String> {
+fn int_or_string(bytes: &[u8]) -> Result<Value, String> {
     let (mut is_text, mut number, mut text) = (false, 0, String::new());
     for part in parts(bytes)? {
         match part {
@@ -205,12 +208,7 @@ fn int_or_string(bytes: &[u8]) -> Result<Option<Value>, String> {
             _ => {}
         }
     }
-    Ok(match (is_text, number) {
-        (true, _) => Some(text.into()),
-        // The zero value, which Go sends for a target port that was not set.
-        (false, 0) => None,
-        (false, number) => Some(number.into()),
-    })
+    Ok(if is_text { text.into() } else { number.into() })
 }
 
 fn time(bytes: &[u8]) -> Result<Option<Value>, String> {
@@ -245,6 +243,25 @@ mod tests {
         let expected = json!({ "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": { "name": "a", "labels": { "k": "v" } }, "data": { "x": "1" } });
         assert_eq!(Value::Object(decode(&body("ConfigMap", &raw)).unwrap()), expected);
+    }
+
+    #[test]
+    fn zeros_are_left_out_where_json_leaves_them_out_and_kept_where_they_say_something() {
+        let number = |field: u8, value: u8| vec![field << 3, value];
+        let zero = [number(1, 0), number(2, 0), field(3, b"")].concat();
+        let rolling = field(2, &[field(1, &zero), field(2, &zero)].concat());
+        let port = field(6, &[number(2, 0), number(3, 80)].concat());
+        let container = [field(1, b"c"), port, vec![0x80, 1, 0], vec![0x90, 1, 0]].concat();
+        let template = field(3, &field(2, &field(2, &container)));
+        let spec = [number(1, 0), template, field(4, &rolling), number(5, 0), number(7, 0)].concat();
+        let decoded = decode(&body("Deployment", &field(2, &spec))).unwrap();
+        let expected = json!({ "replicas": 0,
+            "strategy": { "rollingUpdate": { "maxUnavailable": 0, "maxSurge": 0 } },
+            "template": { "spec": { "containers": [{ "name": "c", "ports": [{ "containerPort": 80 }] }] } } });
+        assert_eq!(decoded["spec"], expected);
+        let port = [number(3, 80), field(4, &zero)].concat();
+        let decoded = decode(&body("Service", &field(2, &field(1, &port)))).unwrap();
+        assert_eq!(decoded["spec"], json!({ "ports": [{ "port": 80 }] }));
     }
 
     #[test]

@@ -95,7 +95,9 @@ impl Inner {
     /// Makes it if it is not there.
     pub(super) fn resource(&mut self, storage: &ResourceId) -> &mut Resource {
         let floor = self.floor;
-        self.resources.entry(storage.clone()).or_insert_with(|| Resource::since(floor))
+        let resource = self.resources.entry(storage.clone()).or_insert_with(|| Resource::since(floor));
+        resource.is_closed = false;
+        resource
     }
 
     /// Finds an object by its uid from now on, and by its owners'.

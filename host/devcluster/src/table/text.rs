@@ -3,6 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::object::{self, Json};
+use crate::selector::LabelSelector;
+
+pub(super) use crate::object::{field, has_condition, items};
 
 pub(super) fn or_none(text: &str) -> &str {
     if text.is_empty() { "<none>" } else { text }
@@ -20,15 +23,6 @@ pub(super) fn number(json: &Json, path: &[&str]) -> i64 {
     object::at(json, path).and_then(Value::as_i64).unwrap_or(0)
 }
 
-pub(super) fn items<'a>(json: &'a Json, path: &[&str]) -> &'a [Value] {
-    object::at(json, path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
-}
-
-/// The field of a list item as text, or "".
-pub(super) fn field<'a>(item: &'a Value, name: &str) -> &'a str {
-    item.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
 /// A map as `a=b,c=d`.
 pub(super) fn labels(map: Option<&Value>) -> Value {
     let pairs = map.and_then(Value::as_object).into_iter().flatten();
@@ -39,26 +33,8 @@ pub(super) fn labels(map: Option<&Value>) -> Value {
 
 /// A label selector with labels and expressions.
 pub(super) fn selector(selector: Option<&Value>) -> Value {
-    let Some(selector) = selector.and_then(Value::as_object) else { return json!("<none>") };
-    let matched = selector.get("matchLabels").and_then(Value::as_object);
-    let mut parts: Vec<String> = matched
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
-        .collect();
-    for expression in items(selector, &["matchExpressions"]) {
-        let values = expression.get("values").and_then(Value::as_array);
-        let values: Vec<&str> = values.into_iter().flatten().filter_map(Value::as_str).collect();
-        let (key, values) = (field(expression, "key"), values.join(","));
-        parts.push(match field(expression, "operator") {
-            "In" => format!("{key} in ({values})"),
-            "NotIn" => format!("{key} notin ({values})"),
-            "DoesNotExist" => format!("!{key}"),
-            _ => key.to_owned(),
-        });
-    }
-    parts.sort();
-    json!(or_none(&parts.join(",")))
+    let selector = selector.and_then(Value::as_object).map(LabelSelector::of).unwrap_or_default();
+    json!(or_none(&selector.to_string()))
 }
 
 /// Names and images of the containers of a pod specification.
@@ -82,13 +58,6 @@ pub(super) fn few(list: &[String], absent: &str) -> String {
     }
 }
 
-/// Whether a condition of this type is true.
-pub(super) fn has_condition(json: &Json, of_type: &str) -> bool {
-    items(json, &["status", "conditions"])
-        .iter()
-        .any(|condition| field(condition, "type") == of_type && field(condition, "status") == "True")
-}
-
 /// The age that a stamp at a path has, or a word for its absence.
 pub(super) fn since(json: &Json, path: &[&str], absent: &str) -> Value {
     match object::text(json, path) {
@@ -97,7 +66,7 @@ pub(super) fn since(json: &Json, path: &[&str], absent: &str) -> Value {
     }
 }
 
-/// How long ago a time was, as kubectl writes it: `45s`, `5m10s`, `3h`, `12d`.
+/// How long ago a time was, as kubectl writes it: `45s`, `5m10s`, `3h`, `12d`, `2y70d`.
 pub(super) fn age_of(stamp: &str) -> String {
     let Ok(then) = stamp.parse::<jiff::Timestamp>() else { return "<unknown>".to_owned() };
     human(crate::clock::timestamp().as_second().saturating_sub(then.as_second()).max(0))
@@ -116,7 +85,9 @@ pub(super) fn human(seconds: i64) -> String {
         10_800..28_800 => pair(hours, "h", minutes % 60, "m"),
         28_800..172_800 => format!("{hours}h"),
         172_800..691_200 => pair(days, "d", hours % 24, "h"),
-        _ => format!("{days}d"),
+        691_200..63_072_000 => format!("{days}d"),
+        63_072_000..252_288_000 => pair(days / 365, "y", days % 365, "d"),
+        _ => format!("{}y", days / 365),
     }
 }
 
@@ -134,6 +105,10 @@ mod tests {
             (7200, "120m"),
             (90_000, "25h"),
             (864_000, "10d"),
+            (729 * 86_400, "729d"),
+            (730 * 86_400, "2y"),
+            (800 * 86_400, "2y70d"),
+            (3_300 * 86_400, "9y"),
         ] {
             assert_eq!(human(seconds), expected);
         }

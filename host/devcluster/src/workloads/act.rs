@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::delete::{self, DeleteOptions};
 use crate::error::ApiError;
-use crate::managed::Writer;
 use crate::object::{self, Json, Object};
 use crate::store::{Key, Place};
-use crate::write::{self, FieldValidation, Write};
+use crate::write::{self, Write};
 
 pub(super) const CONTROLLER: &str = "kube-controller-manager";
+/// How many Pods a workload gets in one go, as from the real controllers of ReplicaSets and Jobs.
+pub(super) const AT_ONCE: i64 = 500;
 
 /// An object that is looked at, as it was when the look began.
 pub(super) struct Subject<'a> {
@@ -44,14 +45,16 @@ impl Subject<'_> {
         number(self.json, &["spec", "replicas"], 1)
     }
 
-    /// Replaces the status, if it is another one.
+    /// Replaces the status, if it is another one and the object is as it was: a change since brings another look.
     pub(super) fn set_status(&self, manager: &str, status: Json) {
         let status = Value::Object(status);
         if self.json.get("status") == Some(&status) {
             return;
         }
         change(self.cluster, self.place, self.uid(), (manager, "status"), |json| {
-            json.insert("status".to_owned(), status.clone());
+            if object::meta(json, "resourceVersion") == object::meta(self.json, "resourceVersion") {
+                json.insert("status".to_owned(), status.clone());
+            }
         });
     }
 
@@ -133,11 +136,6 @@ fn write_of(
     key: Key,
     (manager, subresource): (&str, &str),
 ) -> Result<Write, ApiError> {
-    Ok(Write {
-        kind: cluster.kind_of(storage).ok_or_else(ApiError::no_such_path)?,
-        key,
-        writer: Writer { manager: manager.to_owned(), subresource: subresource.to_owned() },
-        dry_run: false,
-        validation: FieldValidation::Ignore,
-    })
+    let kind = cluster.kind_of(storage).ok_or_else(ApiError::no_such_path)?;
+    Ok(Write::by(kind, key, manager, subresource))
 }

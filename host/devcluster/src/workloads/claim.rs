@@ -29,12 +29,24 @@ pub(super) fn claim(subject: &Subject<'_>, storage: &str) -> Vec<Arc<Object>> {
 
 /// What a workload's Pods are that count: those that have not ended.
 pub(super) fn active(pods: &[Arc<Object>]) -> Vec<&Json> {
-    let ended = |json: &Json| matches!(object::text(json, &["status", "phase"]), "Succeeded" | "Failed");
-    pods.iter().map(|pod| &pod.json).filter(|json| !ended(json)).collect()
+    pods.iter().map(|pod| &pod.json).filter(|json| !has_ended(json)).collect()
+}
+
+/// Whether all that a Pod does is done, well or not.
+pub(super) fn has_ended(pod: &Json) -> bool {
+    matches!(object::text(pod, &["status", "phase"]), "Succeeded" | "Failed")
 }
 
 fn age_key(json: &Json) -> (&str, &str) {
     (object::meta_text(json, "creationTimestamp"), object::name(json))
+}
+
+/// Whether the subject may still become an owner: it may be on its way out by now.
+fn is_alive(subject: &Subject<'_>) -> bool {
+    let current = subject.cluster.store.get(&subject.place.0, &subject.place.1);
+    current.is_some_and(|current| {
+        object::uid(&current.json) == subject.uid() && !object::is_deleting(&current.json)
+    })
 }
 
 fn belongs(subject: &Subject<'_>, storage: &str, json: &Json) -> bool {
@@ -63,7 +75,7 @@ fn belongs(subject: &Subject<'_>, storage: &str, json: &Json) -> bool {
             selected
         }
         Some(_) => false,
-        None if selected => {
+        None if selected && is_alive(subject) => {
             edit(&|owners| owners.push(subject.reference()));
             // Counted once it is the subject's: the adoption is an event of its own.
             false

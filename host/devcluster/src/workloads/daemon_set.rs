@@ -37,7 +37,7 @@ fn is_of(pod: &Json, revision: &str) -> bool {
 fn report(set: &Subject<'_>, pods: &[Arc<Object>], revision: &str) {
     let wanted = i64::from(node::suits(set.json));
     let active = claim::active(pods);
-    let ready = act::count(active.iter().filter(|pod| status::is_true(pod, "Ready")));
+    let ready = act::count(active.iter().filter(|pod| object::has_condition(pod, "Ready")));
     let mut new = Json::new();
     new.insert("observedGeneration".to_owned(), set.generation());
     new.insert("currentNumberScheduled".to_owned(), act::count(active.iter()).min(wanted).into());

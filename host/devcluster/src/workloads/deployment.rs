@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::act::{self, CONTROLLER, Subject};
 use super::rollout::{self, recreates, reported, spec_replicas, sum};
 use super::template::{self, HASH_LABEL};
-use super::{REPLICA_SETS, claim, revision, status};
+use super::{REPLICA_SETS, claim, revision, selector, status};
 use crate::object::{self, Json, Object};
 use crate::store::{Key, Place};
 
@@ -31,7 +31,7 @@ pub(super) fn reconcile(deployment: &Subject<'_>) {
 /// The ReplicaSet of the current template, and those of earlier ones.
 fn sets(deployment: &Subject<'_>) -> (Option<Arc<Object>>, Vec<Arc<Object>>) {
     let mut sets = claim::claim(deployment, REPLICA_SETS);
-    let wanted = template::of(deployment.json);
+    let wanted = without_hash(template::of(deployment.json));
     let found = sets.iter().position(|set| without_hash(template::of(&set.json)) == wanted);
     (found.map(|index| sets.remove(index)), sets)
 }
@@ -69,6 +69,10 @@ fn create(deployment: &Subject<'_>, old: &[Arc<Object>]) -> bool {
         &["spec", "template", "metadata", "labels", HASH_LABEL],
     ] {
         object::set(&mut set, path, hash.clone().into());
+    }
+    // A selector that wants another hash would let go of each of them.
+    if !selector::selects(deployment.json, &set) {
+        return false;
     }
     if let Some(seconds) = object::at(deployment.json, &["spec", "minReadySeconds"]) {
         object::set(&mut set, &["spec", "minReadySeconds"], seconds.clone());

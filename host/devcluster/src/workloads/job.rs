@@ -35,7 +35,7 @@ pub(super) fn reconcile(job: &Subject<'_>) {
 }
 
 fn is_over(job: &Json) -> bool {
-    status::is_true(job, "Complete") || status::is_true(job, "Failed")
+    object::has_condition(job, "Complete") || object::has_condition(job, "Failed")
 }
 
 fn is_suspended(job: &Subject<'_>) -> bool {
@@ -49,7 +49,7 @@ fn tally(pods: &[Arc<Object>]) -> Tally {
     let active = claim::active(pods);
     Tally {
         active: act::count(active.iter()),
-        ready: act::count(active.iter().filter(|pod| status::is_true(pod, "Ready"))),
+        ready: act::count(active.iter().filter(|pod| object::has_condition(pod, "Ready"))),
         succeeded: in_phase("Succeeded"),
         failed: in_phase("Failed"),
     }
@@ -79,7 +79,8 @@ fn start(job: &Subject<'_>, pods: &[Arc<Object>], tally: &Tally) {
         let surplus = usize::try_from(tally.active.saturating_sub(wanted)).unwrap_or(0);
         claim::active(pods).into_iter().rev().take(surplus).for_each(|pod| job.delete(PODS, pod));
     }
-    let missing = usize::try_from(wanted.saturating_sub(tally.active)).unwrap_or(0);
+    let missing = wanted.saturating_sub(tally.active).min(act::AT_ONCE);
+    let missing = usize::try_from(missing).unwrap_or(0);
     if object::text(job.json, &["spec", "completionMode"]) == "Indexed" {
         let taken = |index: &i64| {
             let failed = |pod: &Json| object::text(pod, &["status", "phase"]) == "Failed";
@@ -134,7 +135,9 @@ fn report(job: &Subject<'_>, pods: &[Arc<Object>], is_complete: bool, is_failed:
             ]
         }
         _ if is_suspended(job) => &[("Suspended", "True", "JobSuspended", "Job suspended")],
-        _ if status::is_true(job.json, "Suspended") => &[("Suspended", "False", "JobResumed", "Job resumed")],
+        _ if object::has_condition(job.json, "Suspended") => {
+            &[("Suspended", "False", "JobResumed", "Job resumed")]
+        }
         _ => &[],
     };
     if is_suspended(job) && !is_complete {

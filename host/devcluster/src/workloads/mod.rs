@@ -43,7 +43,7 @@ const JOBS: &str = "jobs.batch";
 /// What owns Pods, and may adopt one.
 const POD_OWNERS: &[&str] = &[REPLICA_SETS, STATEFUL_SETS, DAEMON_SETS, JOBS];
 
-/// Works until the cluster is dropped or stops.
+/// Works until the cluster is dropped, stops or cannot keep what is written.
 pub(crate) async fn run(cluster: Arc<Cluster>, mut events: UnboundedReceiver<Arc<Event>>) {
     let mut stopping = cluster.stopping.subscribe();
     node::register(&cluster);
@@ -61,6 +61,14 @@ pub(crate) async fn run(cluster: Arc<Cluster>, mut events: UnboundedReceiver<Arc
         }
         for place in &queue.places {
             reconcile(&cluster, place);
+            // Others are to be served meanwhile.
+            tokio::task::yield_now().await;
+            if *stopping.borrow() {
+                return;
+            }
+        }
+        if !cluster.store.kept().await {
+            return;
         }
     }
 }
@@ -120,6 +128,11 @@ fn is_ours(storage: &str) -> bool {
     storage == PODS || storage == DEPLOYMENTS || POD_OWNERS.contains(&storage)
 }
 
+fn selects_its_own(workload: &Json) -> bool {
+    let template = object::at(workload, &["spec", "template"]).and_then(serde_json::Value::as_object);
+    template.is_some_and(|template| selector::selects(workload, template))
+}
+
 /// Brings an object one step closer to what it should be; the events of that bring the next step.
 fn reconcile(cluster: &Cluster, place: &Place) {
     let Some(object) = cluster.store.get(&place.0, &place.1) else { return };
@@ -128,6 +141,10 @@ fn reconcile(cluster: &Cluster, place: &Place) {
         if &*place.0 == PODS && delete::grace_of(&object.json) > 0 {
             pods::end(cluster, &place.1, &object.json);
         }
+        return;
+    }
+    // It would make Pods without end, none of which it has.
+    if &*place.0 != PODS && !selects_its_own(&object.json) {
         return;
     }
     let subject = act::Subject { cluster, place, json: &object.json };
@@ -139,5 +156,112 @@ fn reconcile(cluster: &Cluster, place: &Place) {
         DAEMON_SETS => daemon_set::reconcile(&subject),
         JOBS => job::reconcile(&subject),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config::DevClusterConfig;
+    use crate::store::Key;
+    use crate::write::{self, Write};
+
+    fn cluster() -> Arc<Cluster> {
+        let cluster = Cluster::new(DevClusterConfig::default(), None);
+        create(&cluster, "namespaces", &json!({ "metadata": { "name": "default", "uid": "d" } }));
+        cluster
+    }
+
+    fn create(cluster: &Cluster, storage: &str, json: &Value) -> Place {
+        let json = json.as_object().unwrap();
+        let place = (storage.into(), Key::of(json));
+        cluster.store.create(&place.0, &place.1, json.clone()).unwrap();
+        place
+    }
+
+    fn workload(storage: &str, spec: Value) -> Value {
+        let (api_version, kind) = match storage {
+            DEPLOYMENTS => ("apps/v1", "Deployment"),
+            REPLICA_SETS => ("apps/v1", "ReplicaSet"),
+            STATEFUL_SETS => ("apps/v1", "StatefulSet"),
+            DAEMON_SETS => ("apps/v1", "DaemonSet"),
+            _ => ("batch/v1", "Job"),
+        };
+        let mut json = json!({ "apiVersion": api_version, "kind": kind,
+            "metadata": { "name": "a", "namespace": "default", "uid": "u" },
+            "spec": { "selector": { "matchLabels": { "app": "a" } }, "template": {
+                "metadata": { "labels": { "app": "a" } },
+                "spec": { "containers": [{ "name": "c", "image": "i" }] } } } });
+        json["spec"].as_object_mut().unwrap().append(&mut spec.as_object().unwrap().clone());
+        json
+    }
+
+    #[test]
+    fn a_workload_that_does_not_select_what_it_makes_makes_nothing() {
+        for storage in [DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, DAEMON_SETS, JOBS] {
+            let expression = json!({ "key": "app", "operator": "NotIn", "values": ["a"] });
+            let own_hash = json!({ "matchLabels": { "app": "a", "pod-template-hash": "mine" } });
+            for selector in [json!({}), json!({ "matchExpressions": [expression] }), own_hash] {
+                let cluster = cluster();
+                let place = create(&cluster, storage, &workload(storage, json!({ "selector": selector })));
+                (0..3).for_each(|_| reconcile(&cluster, &place));
+                let made = if storage == DEPLOYMENTS { REPLICA_SETS } else { PODS };
+                assert!(cluster.store.is_empty(made), "{storage} {selector}");
+                let object = cluster.store.get(storage, &place.1).unwrap();
+                assert_eq!(object::at(&object.json, &["status", "collisionCount"]), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_workload_makes_so_many_pods_at_once_and_the_rest_later() {
+        for (storage, spec) in [
+            (REPLICA_SETS, json!({ "replicas": 510 })),
+            (STATEFUL_SETS, json!({ "replicas": 510, "podManagementPolicy": "Parallel" })),
+            (JOBS, json!({ "parallelism": 510, "completions": 510 })),
+        ] {
+            let cluster = cluster();
+            let place = create(&cluster, storage, &workload(storage, spec));
+            reconcile(&cluster, &place);
+            assert_eq!(cluster.store.list_all(PODS).len(), 500, "{storage}");
+            reconcile(&cluster, &place);
+            assert_eq!(cluster.store.list_all(PODS).len(), 510, "{storage}");
+        }
+    }
+
+    #[test]
+    fn nobody_adopts_for_an_owner_that_has_begun_to_go() {
+        let cluster = cluster();
+        let place = create(&cluster, REPLICA_SETS, &workload(REPLICA_SETS, json!({})));
+        let before = cluster.store.get(&place.0, &place.1).unwrap();
+        cluster.edit(&place.0, &place.1, |json| {
+            object::set(json, &["metadata", "finalizers"], json!(["orphan"]));
+            object::set(json, &["metadata", "deletionTimestamp"], object::now().into());
+        });
+        let metadata = json!({ "name": "p", "namespace": "default", "labels": { "app": "a" } });
+        let spec = json!({ "containers": [{ "name": "c", "image": "i" }] });
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec });
+        let key = Key::new("default", "p");
+        let write = Write::by(cluster.kind_of(PODS).unwrap(), key.clone(), "test", "");
+        write::create(&cluster, &write, pod.as_object().unwrap().clone()).unwrap();
+        claim::claim(&act::Subject { cluster: &cluster, place: &place, json: &before.json }, PODS);
+        let pod = cluster.store.get(PODS, &key).unwrap();
+        assert_eq!(object::meta(&pod.json, "ownerReferences"), None);
+    }
+
+    #[test]
+    fn a_status_that_somebody_wrote_meanwhile_stays() {
+        let cluster = cluster();
+        let place = create(&cluster, JOBS, &workload(JOBS, json!({})));
+        let before = cluster.store.get(&place.0, &place.1).unwrap();
+        cluster.edit(&place.0, &place.1, |json| {
+            json.insert("status".to_owned(), json!({ "failed": 7 }));
+        });
+        let subject = act::Subject { cluster: &cluster, place: &place, json: &before.json };
+        subject.set_status(act::CONTROLLER, json!({ "active": 1 }).as_object().unwrap().clone());
+        let after = cluster.store.get(&place.0, &place.1).unwrap();
+        assert_eq!(after.json.get("status"), Some(&json!({ "failed": 7 })));
     }
 }

@@ -4,10 +4,9 @@ use serde_json::{Value, json};
 
 use super::act;
 use crate::cluster::Cluster;
-use crate::managed::Writer;
 use crate::object::{self, Json};
 use crate::store::{Key, Place};
-use crate::write::{self, FieldValidation, Write};
+use crate::write::{self, Write};
 
 pub(super) const NAME: &str = "dev";
 pub(super) const ADDRESS: &str = "192.0.2.1";
@@ -18,27 +17,22 @@ const KUBELET: &str = "kubelet";
 pub(super) fn register(cluster: &Cluster) {
     let Some(kind) = cluster.kind_of(NODES) else { return };
     let place: Place = (NODES.into(), Key::new("", NAME));
-    let write = Write {
-        kind,
-        key: place.1.clone(),
-        writer: Writer { manager: KUBELET.to_owned(), subresource: String::new() },
-        dry_run: false,
-        validation: FieldValidation::Ignore,
-    };
+    let write = Write::by(kind, place.1.clone(), KUBELET, "");
     let node = json!({
         "apiVersion": "v1", "kind": "Node",
         "metadata": { "name": NAME, "labels": labels() },
         "spec": { "podCIDR": "10.244.0.0/16", "podCIDRs": ["10.244.0.0/16"] },
     });
-    let created = write::create(cluster, &write, node.as_object().cloned().unwrap_or_default());
-    match created {
-        Ok(node) => {
-            act::change(cluster, &place, object::uid(&node.object.json), (KUBELET, "status"), |json| {
-                json.insert("status".to_owned(), status());
-            })
-        }
-        Err(error) => tracing::error!(%error, "cannot add the node"),
+    match write::create(cluster, &write, node.as_object().cloned().unwrap_or_default()) {
+        Ok(_) => {}
+        // From an earlier start, which may not have come further.
+        Err(error) if error.reason == "AlreadyExists" => {}
+        Err(error) => return tracing::error!(%error, "cannot add the node"),
     }
+    let Some(node) = cluster.store.get(NODES, &place.1) else { return };
+    act::change(cluster, &place, object::uid(&node.json), (KUBELET, "status"), |json| {
+        json.entry("status").or_insert_with(status);
+    });
 }
 
 /// Whether Pods of a template may run on the Node, as far as their node selector says.

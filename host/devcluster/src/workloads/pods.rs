@@ -9,6 +9,7 @@ use crate::cluster::Cluster;
 use crate::delete::{self, DeleteOptions};
 use crate::object::{self, Json};
 use crate::store::Key;
+use crate::{naming, qos};
 
 const KUBELET: &str = "kubelet";
 
@@ -53,9 +54,47 @@ fn next_status(pod: &Subject<'_>) -> Option<Json> {
         "" | "Pending" => State::Started,
         "Running" if !are_started(pod.json) => State::Ready,
         "Running" if is_of_job(pod) => State::Completed,
+        "Running" => return gated(pod.json),
         _ => return None,
     };
     Some(status_in(pod.json, state))
+}
+
+/// The status of a running Pod that is as ready as its readiness gates are open; nothing if it has none.
+fn gated(json: &Json) -> Option<Json> {
+    if object::items(json, &["spec", "readinessGates"]).is_empty()
+        || !object::has_condition(json, "ContainersReady")
+    {
+        return None;
+    }
+    let mut new = json.get("status").and_then(Value::as_object).cloned()?;
+    let closed = closed_gates(json);
+    new.insert("conditions".to_owned(), status::conditions(json, &[ready(&closed)], false));
+    Some(new)
+}
+
+fn ready(closed_gates: &str) -> status::Wanted<'_> {
+    match closed_gates {
+        "" => ("Ready", "True", "", ""),
+        closed => ("Ready", "False", "ReadinessGatesNotReady", closed),
+    }
+}
+
+/// Which readiness gates are not open, in the kubelet's words.
+fn closed_gates(json: &Json) -> String {
+    let conditions = object::items(json, &["status", "conditions"]);
+    let gates = object::items(json, &["spec", "readinessGates"]).iter();
+    let closed = gates.map(|gate| object::field(gate, "conditionType")).filter_map(|name| {
+        let found = conditions.iter().find(|condition| object::field(condition, "type") == name);
+        match found.map(|condition| object::field(condition, "status")) {
+            Some("True") => None,
+            Some(status) => {
+                Some(format!("the status of pod readiness gate {name:?} is not \"True\", but {status}"))
+            }
+            None => Some(format!("corresponding condition of pod readiness gate {name:?} does not exist.")),
+        }
+    });
+    closed.collect::<Vec<String>>().join(", ")
 }
 
 fn are_started(json: &Json) -> bool {
@@ -74,13 +113,18 @@ fn status_in(json: &Json, state: State) -> Json {
         Some(Value::Object(status)) => status.clone(),
         _ => Json::new(),
     };
-    let containers: Vec<&Value> = containers(json, "containers").collect();
-    let names: Vec<&str> = containers.iter().filter_map(|container| text(container, "name")).collect();
+    let containers = object::items(json, &["spec", "containers"]);
+    let names: Vec<&str> = containers.iter().map(|container| object::field(container, "name")).collect();
     let unready = format!("containers with unready status: [{}]", names.join(" "));
     let (status, reason, message) = match state {
         State::Creating | State::Started => ("False", "ContainersNotReady", unready.as_str()),
         State::Ready => ("True", "", ""),
         State::Completed => ("False", "PodCompleted", ""),
+    };
+    let closed = closed_gates(json);
+    let ready = match state {
+        State::Ready => ready(&closed),
+        _ => ("Ready", status, reason, message),
     };
     let initialized = if state == State::Completed { "PodCompleted" } else { "" };
     let conditions = status::conditions(
@@ -93,7 +137,7 @@ fn status_in(json: &Json, state: State) -> Json {
                 "",
             ),
             ("Initialized", "True", initialized, ""),
-            ("Ready", status, reason, message),
+            ready,
             ("ContainersReady", status, reason, message),
             ("PodScheduled", "True", "", ""),
         ],
@@ -108,17 +152,18 @@ fn status_in(json: &Json, state: State) -> Json {
     new.insert("conditions".to_owned(), conditions);
     new.insert("hostIP".to_owned(), node::ADDRESS.into());
     new.insert("hostIPs".to_owned(), json!([{ "ip": node::ADDRESS }]));
-    new.insert("qosClass".to_owned(), qos_class(json).into());
+    new.insert("qosClass".to_owned(), qos::class(json).into());
     if state == State::Creating {
         new.insert("startTime".to_owned(), object::now().into());
     } else {
-        let address = address(object::uid(json));
+        let address = naming::address("10.244", object::uid(json));
         new.insert("podIPs".to_owned(), json!([{ "ip": address }]));
         new.insert("podIP".to_owned(), address.into());
     }
     let statuses = containers.iter().map(|container| container_status(json, container, state)).collect();
     new.insert("containerStatuses".to_owned(), Value::Array(statuses));
-    let before: Vec<Value> = self::containers(json, "initContainers")
+    let before: Vec<Value> = object::items(json, &["spec", "initContainers"])
+        .iter()
         .map(|container| {
             let state = if state == State::Creating { state } else { State::Completed };
             let mut status = container_status(json, container, state);
@@ -134,17 +179,8 @@ fn status_in(json: &Json, state: State) -> Json {
     new
 }
 
-fn containers<'a>(json: &'a Json, field: &str) -> impl Iterator<Item = &'a Value> {
-    object::at(json, &["spec", field]).and_then(Value::as_array).into_iter().flatten()
-}
-
-fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
-    value.get(field).and_then(Value::as_str)
-}
-
 fn container_status(json: &Json, container: &Value, state: State) -> Value {
-    let name = text(container, "name").unwrap_or_default();
-    let image = text(container, "image").unwrap_or_default();
+    let (name, image) = (object::field(container, "name"), object::field(container, "image"));
     let id = format!("none://{}/{name}", object::uid(json));
     let now = object::now();
     let since = object::at(json, &["status", "startTime"]).cloned().unwrap_or_else(|| now.clone().into());
@@ -160,40 +196,6 @@ fn container_status(json: &Json, container: &Value, state: State) -> Value {
         status.insert("containerID".to_owned(), id.into());
     }
     status
-}
-
-/// Guaranteed if each container is limited to what it requests, BestEffort if none asks for anything.
-pub(super) fn qos_class(json: &Json) -> &'static str {
-    let all: Vec<&Value> = containers(json, "containers").chain(containers(json, "initContainers")).collect();
-    let amount = |container: &Value, kind: &str, resource: &str| {
-        container.pointer(&format!("/resources/{kind}/{resource}")).cloned()
-    };
-    let resources = ["cpu", "memory"];
-    let asks = |container: &&Value| {
-        ["requests", "limits"]
-            .iter()
-            .any(|kind| resources.iter().any(|resource| amount(container, kind, resource).is_some()))
-    };
-    let is_exact = |container: &&Value| {
-        resources.iter().all(|resource| {
-            let limit = amount(container, "limits", resource);
-            // What is limited and not requested is requested as limited.
-            let request = amount(container, "requests", resource).or_else(|| limit.clone());
-            limit.is_some() && limit == request
-        })
-    };
-    match (all.iter().any(asks), all.iter().all(is_exact)) {
-        (false, _) => "BestEffort",
-        (true, true) => "Guaranteed",
-        (true, false) => "Burstable",
-    }
-}
-
-/// An address of the Pod network, as random as the uid that it is made from.
-fn address(uid: &str) -> String {
-    let id = uuid::Uuid::parse_str(uid).unwrap_or_default().as_u128();
-    let (high, low) = ((id >> 8) & 0xff, (id & 0xff).clamp(1, 254));
-    format!("10.244.{high}.{low}")
 }
 
 /// Its containers have ended, and so it need not wait any longer.

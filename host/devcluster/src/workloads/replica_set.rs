@@ -13,7 +13,7 @@ pub(super) fn reconcile(set: &Subject<'_>) {
     let active = claim::active(&pods);
     let have = act::count(active.iter());
     let wanted = set.replicas();
-    for _ in have..wanted {
+    for _ in have..wanted.min(have.saturating_add(act::AT_ONCE)) {
         set.try_create(PODS, template::generated(set, &[]));
     }
     for pod in surplus(active, have.saturating_sub(wanted)) {
@@ -25,13 +25,13 @@ pub(super) fn reconcile(set: &Subject<'_>) {
 /// The Pods that are given up first: those that are not ready, then the youngest.
 fn surplus(mut active: Vec<&Json>, surplus: i64) -> impl Iterator<Item = &Json> {
     active.reverse();
-    active.sort_by_key(|pod| status::is_true(pod, "Ready"));
+    active.sort_by_key(|pod| object::has_condition(pod, "Ready"));
     active.into_iter().take(usize::try_from(surplus).unwrap_or(0))
 }
 
 fn report(set: &Subject<'_>, pods: &[Arc<Object>]) {
     let active = claim::active(pods);
-    let ready = act::count(active.iter().filter(|pod| status::is_true(pod, "Ready")));
+    let ready = act::count(active.iter().filter(|pod| object::has_condition(pod, "Ready")));
     let labelled = |pod: &&&Json| {
         let labels = template::of(set.json).pointer("/metadata/labels").cloned().unwrap_or_default();
         let found = object::meta(pod, "labels");

@@ -1,38 +1,16 @@
-//! Selectors as workloads have them in their spec: labels to match, and expressions.
+//! Which objects a workload selects.
 
 use serde_json::Value;
 
 use crate::object::{self, Json};
+use crate::selector::LabelSelector;
 
 /// Whether an owner's `spec.selector` selects an object. An absent or empty selector selects nothing:
 /// no workload may have one.
 pub(super) fn selects(owner: &Json, candidate: &Json) -> bool {
-    let Some(selector) = object::at(owner, &["spec", "selector"]).and_then(Value::as_object) else {
-        return false;
-    };
-    let labels = object::meta(candidate, "labels").and_then(Value::as_object);
-    let value = |key: &str| labels.and_then(|labels| labels.get(key)).and_then(Value::as_str);
-    let wanted = selector.get("matchLabels").and_then(Value::as_object);
-    let expressions = selector.get("matchExpressions").and_then(Value::as_array);
-    let is_empty = wanted.is_none_or(Json::is_empty) && expressions.is_none_or(Vec::is_empty);
-    let meets = |expression: &Value| {
-        let text = |field: &str| expression.get(field).and_then(Value::as_str).unwrap_or_default();
-        let found = value(text("key"));
-        let listed = || {
-            let values = expression.get("values").and_then(Value::as_array).into_iter().flatten();
-            found.is_some_and(|found| values.into_iter().any(|value| value.as_str() == Some(found)))
-        };
-        match text("operator") {
-            "In" => listed(),
-            "NotIn" => !listed(),
-            "Exists" => found.is_some(),
-            "DoesNotExist" => found.is_none(),
-            _ => false,
-        }
-    };
-    !is_empty
-        && wanted.into_iter().flatten().all(|(key, wanted)| value(key) == wanted.as_str())
-        && expressions.into_iter().flatten().all(meets)
+    let selector = object::at(owner, &["spec", "selector"]).and_then(Value::as_object);
+    let selector = selector.map(LabelSelector::of).unwrap_or_default();
+    !selector.0.is_empty() && selector.matches(candidate)
 }
 
 #[cfg(test)]

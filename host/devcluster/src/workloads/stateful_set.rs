@@ -1,6 +1,7 @@
 //! StatefulSets: Pods `name-0`, `name-1` and so on, each with an identity of its own, made in order and
 //! given up in reverse order. No ControllerRevision and no PersistentVolumeClaim is made for them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -38,15 +39,22 @@ fn is_parallel(set: &Subject<'_>) -> bool {
 
 /// Makes the Pods that are missing and gives up those that are too many; tells whether there were any.
 fn scale(set: &Subject<'_>, pods: &[Arc<Object>], revision: &str) -> bool {
+    let present: BTreeMap<i64, &Json> =
+        pods.iter().filter_map(|pod| Some((ordinal(set, &pod.json)?, &pod.json))).collect();
+    let mut created = 0;
     for ordinal in first(set)..end(set) {
-        let pod = pods.iter().find(|pod| self::ordinal(set, &pod.json) == Some(ordinal));
-        match pod {
-            None => create(set, ordinal, revision),
-            Some(pod) if status::is_true(&pod.json, "Ready") => continue,
+        match present.get(&ordinal) {
+            None => {
+                create(set, ordinal, revision);
+                created += 1;
+            }
+            // It is made anew once it is gone.
+            Some(pod) if claim::has_ended(pod) => set.delete(PODS, pod),
+            Some(pod) if object::has_condition(pod, "Ready") => continue,
             Some(_) => {}
         }
         // In order, each waits for the one before it.
-        if !is_parallel(set) {
+        if !is_parallel(set) || created == act::AT_ONCE {
             return true;
         }
     }
@@ -67,7 +75,7 @@ fn update(set: &Subject<'_>, pods: &[Arc<Object>], revision: &str) {
         return;
     }
     let partition = act::number(set.json, &["spec", "updateStrategy", "rollingUpdate", "partition"], 0);
-    let is_all_ready = pods.iter().all(|pod| status::is_true(&pod.json, "Ready"));
+    let is_all_ready = pods.iter().all(|pod| object::has_condition(&pod.json, "Ready"));
     let outdated = pods.iter().filter(|pod| !is_of(&pod.json, revision));
     let last = outdated
         .filter_map(|pod| Some((ordinal(set, &pod.json)?, pod)))
@@ -100,7 +108,7 @@ fn create(set: &Subject<'_>, ordinal: i64, revision: &str) {
 }
 
 fn report(set: &Subject<'_>, pods: &[Arc<Object>], revision: &str) {
-    let ready = act::count(pods.iter().filter(|pod| status::is_true(&pod.json, "Ready")));
+    let ready = act::count(pods.iter().filter(|pod| object::has_condition(&pod.json, "Ready")));
     let updated = act::count(pods.iter().filter(|pod| is_of(&pod.json, revision)));
     let total = act::count(pods.iter());
     let before = match object::text(set.json, &["status", "currentRevision"]) {

@@ -45,14 +45,6 @@ pub(super) fn conditions(json: &Json, wanted: &[Wanted<'_>], updates: bool) -> V
     Value::Array(conditions)
 }
 
-/// Whether an object has a condition that is true.
-pub(super) fn is_true(json: &Json, of_type: &str) -> bool {
-    let conditions = object::at(json, &["status", "conditions"]).and_then(Value::as_array);
-    conditions.into_iter().flatten().any(|condition| {
-        condition.get("type") == Some(&json!(of_type)) && condition.get("status") == Some(&json!("True"))
-    })
-}
-
 /// Writes counts; as in the real API, a count of nothing is left out.
 pub(super) fn counts(status: &mut Json, counts: &[(&str, i64)]) {
     for (field, count) in counts {

@@ -3,11 +3,10 @@
 use serde_json::{Value, json};
 
 use super::act::Subject;
+use crate::naming;
 use crate::object::{self, Json};
 
 pub(super) const HASH_LABEL: &str = "pod-template-hash";
-/// What the real hashes are written in: no vowels, so that no words come out.
-const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// A short name for a template: another template has another one, apart from collisions, which `salt`
 /// tells apart.
@@ -19,7 +18,7 @@ pub(super) fn hash(template: &Value, salt: i64) -> String {
     // FNV-1a.
     let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     let digits = text.bytes().fold(0x811c_9dc5, step).to_string();
-    let letter = |digit: u8| ALPHABET.get(usize::from(digit.saturating_sub(b'0')));
+    let letter = |digit: u8| naming::ALPHABET.get(usize::from(digit.saturating_sub(b'0')));
     digits.bytes().filter_map(letter).map(|&byte| char::from(byte)).collect()
 }
 

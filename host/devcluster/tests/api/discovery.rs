@@ -80,6 +80,21 @@ async fn an_unknown_path_is_404() {
 }
 
 #[tokio::test]
+async fn what_a_group_of_the_server_has_not_is_a_status_and_any_other_path_is_a_page() {
+    let server = start().await;
+    server.post(CRDS, widget_definition()).await.ok();
+    for path in ["/api/v1/gadgets", "/api/v1/namespaces/default/gadgets/a", "/apis/apps/v1/gadgets"] {
+        let status = server.get(path).await.refused(404, "NotFound");
+        assert_eq!(status["message"], "the server could not find the requested resource", "{path}");
+    }
+    for path in ["/apis/none.example/v1/gadgets", "/apis/example.com/v1/gadgets", "/nothing", "/api/v2/pods"]
+    {
+        let answer = server.get(path).await;
+        assert_eq!((answer.code, answer.body), (404, json!("404 page not found\n")), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn access_reviews_allow_everything() {
     let server = start().await;
     let review = json!({ "spec": { "resourceAttributes": { "verb": "create", "resource": "pods" } } });

@@ -162,6 +162,25 @@ async fn the_clock_of_the_server_can_go_wrong_and_right_again() {
 }
 
 #[tokio::test]
+async fn an_event_goes_an_hour_after_it_was_written_last() {
+    let server = start().await;
+    let events = "/api/v1/namespaces/default/events";
+    let event =
+        |name: &str| json!({ "metadata": { "name": name }, "involvedObject": { "namespace": "default" } });
+    for name in ["old", "renewed"] {
+        server.post(events, event(name)).await.ok();
+    }
+    server.cluster.faults().inject(Fault::ClockAhead(1800));
+    server.merge(&format!("{events}/renewed"), json!({ "count": 2 })).await.ok();
+    server.cluster.faults().inject(Fault::ClockAhead(3700));
+    server.post(events, event("new")).await.ok();
+    server.eventually_gone(&format!("{events}/old")).await;
+    for name in ["renewed", "new"] {
+        server.get(&format!("{events}/{name}")).await.ok();
+    }
+}
+
+#[tokio::test]
 async fn the_watcher_of_kube_survives_drops_refusals_and_a_compaction_at_once() {
     let server = start().await;
     server.config_map("a", json!({})).await;

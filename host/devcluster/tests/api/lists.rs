@@ -130,7 +130,8 @@ async fn a_list_can_be_of_an_exact_version_and_not_of_the_future() {
     assert_eq!(names(&server.get(&path).await.ok()), ["a"]);
     let path = format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=NotOlderThan");
     assert_eq!(names(&server.get(&path).await.ok()), ["a", "b"]);
-    let status = server.get(&format!("{CONFIG_MAPS}?resourceVersion=999999")).await.refused(504, "Timeout");
+    let status =
+        server.get(&format!("{CONFIG_MAPS}?resourceVersion=9007199254740991")).await.refused(504, "Timeout");
     assert_eq!(status["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
 }
 

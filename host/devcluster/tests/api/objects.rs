@@ -177,6 +177,33 @@ async fn scale_is_read_and_written_in_its_own_shape() {
 }
 
 #[tokio::test]
+async fn the_selector_of_a_scale_has_labels_and_expressions() {
+    let server = start().await;
+    let mut body = deployment("web");
+    body["spec"]["selector"]["matchExpressions"] = json!([
+        { "key": "tier", "operator": "NotIn", "values": ["db", "cache"] }, { "key": "zone", "operator": "Exists" },
+        { "key": "beta", "operator": "DoesNotExist" },
+    ]);
+    server.post(DEPLOYMENTS, body).await.ok();
+    let scale = server.get(&format!("{DEPLOYMENTS}/web/scale")).await.ok();
+    assert_eq!(scale["status"]["selector"], "app=web,!beta,tier notin (cache,db),zone");
+}
+
+#[tokio::test]
+async fn a_pod_says_from_the_start_how_well_it_is_served() {
+    let server = start().await;
+    for (name, resources, class) in [
+        ("a", json!({}), "BestEffort"),
+        ("b", json!({ "requests": { "cpu": "1" } }), "Burstable"),
+        ("c", json!({ "limits": { "cpu": "1", "memory": "1Gi" } }), "Guaranteed"),
+    ] {
+        let mut body = pod(name);
+        body["spec"]["containers"][0]["resources"] = resources;
+        assert_eq!(server.post(PODS, body).await.ok()["status"]["qosClass"], class);
+    }
+}
+
+#[tokio::test]
 async fn a_dry_run_answers_and_changes_nothing() {
     let server = start().await;
     let dry = server.post(&format!("{CONFIG_MAPS}?dryRun=All"), config_map("a", json!({}))).await;

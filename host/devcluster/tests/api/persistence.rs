@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 use wheelhouse_devcluster::{DevCluster, DevClusterConfig};
 
-use crate::support::{Server, start_with};
+use crate::support::{Answer, DEPLOYMENTS, Server, deployment, start_with};
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -17,6 +17,10 @@ fn config(folder: &Path) -> DevClusterConfig {
 
 async fn server(folder: &Path) -> Server {
     start_with(config(folder)).await
+}
+
+async fn alive(folder: &Path) -> Server {
+    start_with(DevClusterConfig { workloads: true, ..config(folder) }).await
 }
 
 fn definition() -> serde_json::Value {
@@ -62,21 +66,82 @@ async fn objects_and_definitions_are_there_again_and_versions_go_on() {
 async fn what_was_under_way_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let first = server(folder.path()).await;
-    first.post("/api/v1/namespaces", json!({"metadata": {"name": "leaving"}})).await.ok();
-    let within = "/api/v1/namespaces/leaving/configmaps";
-    first.post(within, json!({"metadata": {"name": "held", "finalizers": ["example.com/hold"]}})).await.ok();
-    first.delete("/api/v1/namespaces/leaving").await.ok();
+    // Left alone as long as nobody makes anything of it.
+    let deployment = first.post(DEPLOYMENTS, deployment("web")).await.ok();
+    assert_eq!(deployment.get("status"), None);
+    first.cluster.shutdown().await;
+
+    let second = alive(folder.path()).await;
+    // Nothing has happened to it since: it is the restored state that is taken up.
+    let path = format!("{DEPLOYMENTS}/web");
+    let is_available = |answer: &Answer| answer.body["status"]["availableReplicas"] == 2;
+    second.eventually(&path, "it is available", is_available).await;
+}
+
+#[tokio::test]
+async fn what_changes_nothing_is_answered_after_a_start_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = server(folder.path()).await;
+    let kept = first.config_map("kept", json!({"a": "1"})).await;
+    first
+        .merge(&format!("{CONFIG_MAPS}/kept"), json!({"metadata": {"finalizers": ["example.com/hold"]}}))
+        .await
+        .ok();
+    first.delete(&format!("{CONFIG_MAPS}/kept")).await.ok();
     first.cluster.shutdown().await;
 
     let second = server(folder.path()).await;
-    let held = format!("{within}/held");
-    second
-        .eventually(&held, "it is on its way out", |answer| {
-            answer.body["metadata"]["deletionTimestamp"].is_string()
-        })
-        .await;
-    second.merge(&held, json!({"metadata": {"finalizers": null}})).await.ok();
-    second.eventually("/api/v1/namespaces/leaving", "it is gone", |answer| answer.code == 404).await;
+    let review =
+        json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {}});
+    second.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review).await.ok();
+    let path = format!("{CONFIG_MAPS}/kept");
+    second.merge(&path, json!({"data": {"a": "1"}})).await.ok();
+    second.merge(&format!("{path}?dryRun=All"), json!({"data": {"a": "2"}})).await.ok();
+    let again = second.delete(&path).await.ok();
+    assert_eq!(again["metadata"]["uid"], kept["metadata"]["uid"]);
+}
+
+#[tokio::test]
+async fn each_start_has_versions_of_its_own_even_if_nothing_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut last = 0;
+    for _ in 0..3 {
+        let server = server(folder.path()).await;
+        let list = server.get(CONFIG_MAPS).await.ok();
+        let version: u64 = list["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+        assert!(version > last + 1000, "{version} after {last}");
+        last = version;
+        server.cluster.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_has_no_status_yet_gets_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = server(folder.path()).await;
+    let node = first.post("/api/v1/nodes", json!({"metadata": {"name": "dev"}})).await.ok();
+    first.cluster.shutdown().await;
+    for _ in 0..2 {
+        let server = alive(folder.path()).await;
+        let has_status = |answer: &Answer| answer.body["status"]["conditions"].is_array();
+        let found = server.eventually("/api/v1/nodes/dev", "it is ready", has_status).await.body;
+        assert_eq!(found["metadata"]["uid"], node["metadata"]["uid"]);
+        server.cluster.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_name_with_a_zero_in_it_is_read_as_it_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let first = server(folder.path()).await;
+    let made = first.post(roles, json!({"metadata": {"name": "a\0b"}, "rules": []})).await;
+    // Whether there may be such a name is not what this is about.
+    let code = made.code;
+    first.cluster.shutdown().await;
+    let second = server(folder.path()).await;
+    let found = second.get(&format!("{roles}/a%00b")).await;
+    assert_eq!(found.code, if code == 201 { 200 } else { 404 }, "{}", found.body);
 }
 
 #[tokio::test]

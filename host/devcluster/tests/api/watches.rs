@@ -1,6 +1,6 @@
 //! Watches: what is sent, in which order, and when it ends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use wheelhouse_devcluster::DevClusterConfig;
@@ -99,7 +99,7 @@ async fn a_namespaced_watch_sees_no_other_namespace() {
 #[tokio::test]
 async fn a_streaming_list_marks_the_end_of_its_initial_events() {
     let server = start().await;
-    server.config_map("a", json!({})).await;
+    let made = server.config_map("a", json!({})).await;
     let query =
         "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
     let mut watch = server.watch(&format!("{CONFIG_MAPS}?{query}")).await;
@@ -107,11 +107,16 @@ async fn a_streaming_list_marks_the_end_of_its_initial_events() {
     let mark = watch.next().await.unwrap();
     assert_eq!(mark["type"], "BOOKMARK");
     assert_eq!(mark["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
-    assert!(version(&mark["object"]).parse::<u64>().unwrap() > 0);
+    let marked = version(&mark["object"]).to_owned();
+    assert!(
+        marked.parse::<u64>().unwrap() >= version(&made).parse().unwrap(),
+        "{marked}: it covers what was sent"
+    );
     server.config_map("b", json!({})).await;
     watch.expect("ADDED", "b").await;
-    let answer = server.get(&format!("{CONFIG_MAPS}?watch=true&sendInitialEvents=true")).await;
-    answer.refused(400, "BadRequest");
+    // Who goes on from the mark misses nothing and gets nothing twice.
+    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion={marked}")).await;
+    watch.expect("ADDED", "b").await;
 }
 
 #[tokio::test]
@@ -135,8 +140,11 @@ async fn bookmarks_come_while_nothing_happens_to_who_asked_for_them() {
 #[tokio::test]
 async fn a_watch_ends_after_the_time_that_it_asked_for() {
     let server = start().await;
-    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=true&timeoutSeconds=1")).await;
+    let started = Instant::now();
+    let mut watch =
+        server.watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion=0&timeoutSeconds=1")).await;
     assert_eq!(watch.next().await, None);
+    assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -165,11 +173,38 @@ async fn a_version_that_fell_out_of_the_window_is_gone() {
 #[tokio::test]
 async fn a_watch_that_nobody_reads_holds_up_no_writer() {
     let server = start_with(DevClusterConfig { watch_history: 16, ..Default::default() }).await;
-    let _unread = server.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
-    let big = "x".repeat(64 * 1024);
-    for n in 0..200 {
+    let mut unread = server.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
+    // More than the connection takes in.
+    let big = "x".repeat(256 * 1024);
+    for n in 0..100 {
         server.config_map(&format!("a{n}"), json!({ "big": big })).await;
     }
+    // What it has missed is lost to it, and it is told so.
+    let mut added = 0;
+    let last = loop {
+        let event = unread.next().await.expect("a last word");
+        match event["type"].as_str().unwrap() {
+            "ADDED" => added += 1,
+            _ => break event,
+        }
+    };
+    assert_eq!((&last["type"], &last["object"]["code"]), (&json!("ERROR"), &json!(410)));
+    assert!(added < 100, "{added}");
+    assert_eq!(unread.next().await, None);
+}
+
+#[tokio::test]
+async fn what_a_watch_does_not_show_holds_back_nothing_that_it_does() {
+    let server = start().await;
+    let first = server.config_map("first", json!({})).await;
+    // More than two batches, of which a watch takes the second because it has only begun.
+    for n in 0..520 {
+        server.config_map(&format!("other{n}"), json!({})).await;
+    }
+    server.post(CONFIG_MAPS, labelled("last", json!({ "app": "x" }))).await.ok();
+    let query = format!("watch=true&labelSelector=app%3Dx&resourceVersion={}", version(&first));
+    let path = format!("{CONFIG_MAPS}?{query}");
+    server.watch(&path).await.expect("ADDED", "last").await;
 }
 
 #[tokio::test]

@@ -60,8 +60,11 @@ async fn a_deployment_becomes_available_after_each_change() {
 #[tokio::test]
 async fn without_the_option_nobody_reports_for_a_deployment() {
     let server = start().await;
-    server.post(DEPLOYMENTS, deployment("web")).await.ok();
-    assert_eq!(server.get(&at("web")).await.ok().get("status"), None);
+    let deployment = server.post(DEPLOYMENTS, deployment("web")).await.ok();
+    // A second in which it would long be available.
+    let mut watch = server.watch(&format!("{DEPLOYMENTS}?watch=true&timeoutSeconds=1")).await;
+    assert_eq!(watch.next().await.unwrap()["object"], deployment);
+    assert_eq!(watch.next().await, None);
     server.get("/api/v1/nodes/dev").await.refused(404, "NotFound");
 }
 

@@ -185,6 +185,7 @@ fn extra_subresources(kind: &str) -> &'static [&'static str] {
     match kind {
         "Pod" => &["binding", "ephemeralcontainers", "eviction", "resize"],
         "Namespace" => &["finalize"],
+        "ServiceAccount" => &["token"],
         "CertificateSigningRequest" => &["approval"],
         _ => &[],
     }

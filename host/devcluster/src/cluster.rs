@@ -11,7 +11,7 @@ use crate::kind::Kind;
 use crate::object::{Json, Object};
 use crate::registry::Registry;
 use crate::store::{Key, Store};
-use crate::{crd, faults, object};
+use crate::{access, crd, faults, object};
 
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -19,6 +19,7 @@ pub(crate) struct Cluster {
     pub(crate) registry: Registry,
     pub(crate) config: DevClusterConfig,
     pub(crate) clock: Clock,
+    pub(crate) access: access::State,
     pub(crate) faults: faults::State,
     /// Tells documents of this server apart from those of one that ran on the same port before.
     pub(crate) instance: String,
@@ -27,9 +28,10 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(config: DevClusterConfig, disk: Option<Disk>) -> Arc<Self> {
+    pub(crate) fn new(config: DevClusterConfig, access: access::State, disk: Option<Disk>) -> Arc<Self> {
         let cluster = Self {
             store: Store::new(config.watch_history, disk),
+            access,
             registry: Registry::new(),
             config,
             clock: Clock::default(),

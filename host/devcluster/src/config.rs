@@ -4,10 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::access::Access;
+
 /// How to start a [`DevCluster`](crate::DevCluster). Every field has a sensible default.
 #[derive(Debug, Clone)]
 pub struct DevClusterConfig {
-    /// Where to listen. Only loopback addresses are accepted, since nobody is authenticated; port 0
+    /// Where to listen. Only loopback addresses are accepted, since it is for development; port 0
     /// lets the system choose. Default `127.0.0.1:0`.
     pub addr: SocketAddr,
     /// How many changes of each resource are remembered, of 64 MiB at most. A watch or a continue token from before
@@ -25,6 +27,9 @@ pub struct DevClusterConfig {
     /// The folder that the objects are kept in from one start to the next; nowhere by default. A write is answered
     /// once it is on the disk. One server at a time may use it.
     pub data_dir: Option<PathBuf>,
+    /// Who may do what: by default everybody everything, over plain HTTP. With TLS and tokens, the server's keys are
+    /// kept in the folder `access` of the data directory.
+    pub access: Access,
 }
 
 impl Default for DevClusterConfig {
@@ -36,6 +41,7 @@ impl Default for DevClusterConfig {
             workloads: false,
             faults: false,
             data_dir: None,
+            access: Access::default(),
         }
     }
 }
@@ -44,7 +50,9 @@ impl Default for DevClusterConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum DevClusterError {
     /// The address is reachable from other machines.
-    #[error("{0} is not a loopback address: the development cluster authenticates nobody, use 127.0.0.1")]
+    #[error(
+        "{0} is not a loopback address: the development cluster is for this machine alone, use 127.0.0.1"
+    )]
     NotLoopback(SocketAddr),
     /// Something else listens on the address.
     #[error("{0} is already in use: stop what listens there, or choose another port (0 for any free one)")]
@@ -57,6 +65,9 @@ pub enum DevClusterError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The access control that was asked for is none, or its keys cannot be had.
+    #[error("access control: {0}")]
+    Access(String),
     /// The data directory cannot be used.
     #[error("{}: {why}", folder.display())]
     DataDir {

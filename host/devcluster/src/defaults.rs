@@ -236,7 +236,10 @@ pub(crate) fn validate(kind: &Kind, json: &Json, old: Option<&Json>) -> Result<(
             }
         }
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
-            unchanged(json, old, &["roleRef"], &mut causes);
+            if old.is_some_and(|old| old.get("roleRef") != json.get("roleRef")) {
+                let found = json.get("roleRef").unwrap_or(&Value::Null);
+                causes.push(Cause::invalid("roleRef", found, "cannot change roleRef"));
+            }
         }
         _ => {}
     }

@@ -144,6 +144,13 @@ fn subresources(kind: &Kind) -> Vec<(&'static str, BodyKind, &'static [&'static 
                 (BodyKind { kind: "Eviction".to_owned(), group_version: Some(("policy", "v1")) }, &["create"])
             }
             "binding" => (BodyKind { kind: "Binding".to_owned(), group_version: None }, &["create"]),
+            "token" => (
+                BodyKind {
+                    kind: "TokenRequest".to_owned(),
+                    group_version: Some(("authentication.k8s.io", "v1")),
+                },
+                &["create"],
+            ),
             "finalize" => (own(), &["update"]),
             _ => (own(), &["get", "patch", "update"]),
         };

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kind::Kind;
+use crate::kind::{Kind, resource_id};
 use crate::object::Json;
 
 /// A failed request: what goes into the `Status` body.
@@ -152,14 +152,18 @@ impl ApiError {
 
     /// The options of a request, rather than an object, are invalid.
     pub(crate) fn invalid_options(options: &str, causes: &[Cause]) -> Self {
+        Self::invalid_body("meta.k8s.io", options, causes)
+    }
+
+    /// What was sent is invalid, and is no object of a served kind.
+    pub(crate) fn invalid_body(group: &str, kind: &str, causes: &[Cause]) -> Self {
         let lines: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
         let why = match lines.as_slice() {
             [only] => only.clone(),
             several => format!("[{}]", several.join(", ")),
         };
-        let mut error = Self::new(422, "Invalid", format!("{options}.meta.k8s.io \"\" is invalid: {why}"));
-        error.details =
-            Some(json!({ "group": "meta.k8s.io", "kind": options, "causes": causes_json(causes) }));
+        let mut error = Self::new(422, "Invalid", format!("{kind}.{group} \"\" is invalid: {why}"));
+        error.details = Some(json!({ "group": group, "kind": kind, "causes": causes_json(causes) }));
         error
     }
 
@@ -175,6 +179,37 @@ impl ApiError {
     pub(crate) fn forbidden(kind: &Kind, name: &str, why: &str) -> Self {
         let message = format!("{} \"{name}\" is forbidden: {why}", kind.qualified());
         Self::new(403, "Forbidden", message).about(kind, name)
+    }
+
+    /// A request that its sender may not make. What it is about need not be there, nor even be served.
+    pub(crate) fn forbidden_request(group: &str, resource: &str, name: &str, why: &str) -> Self {
+        let qualified = resource_id(group, resource);
+        let message = match (resource, name) {
+            ("", _) => format!("forbidden: {why}"),
+            (_, "") => format!("{qualified} is forbidden: {why}"),
+            _ => format!("{qualified} \"{name}\" is forbidden: {why}"),
+        };
+        let mut details = Json::new();
+        for (field, text) in [("name", name), ("group", group), ("kind", resource)] {
+            if !text.is_empty() {
+                details.insert(field.to_owned(), text.into());
+            }
+        }
+        let mut error = Self::new(403, "Forbidden", message);
+        error.details = Some(Value::Object(details));
+        error
+    }
+
+    /// A request with a token that is nobody's.
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(401, "Unauthorized", "Unauthorized")
+    }
+
+    /// A binding to a role that is not there; who may not `bind` it cannot make one.
+    pub(crate) fn role_not_found(kind: &str, name: &str, message: &str) -> Self {
+        let mut error = Self::new(404, "NotFound", message);
+        error.details = Some(json!({ "name": name, "group": "rbac.authorization.k8s.io", "kind": kind }));
+        error
     }
 
     /// A create in a namespace that is going away; clients look for the cause.

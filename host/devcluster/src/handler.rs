@@ -20,7 +20,7 @@ use crate::params::Params;
 use crate::route::{self, Route, Target};
 use crate::store::{Extent, Key};
 use crate::write::{self, Write};
-use crate::{body, discovery, gzip, list, openapi, patch, respond, scale, view, virtual_kinds, watch};
+use crate::{access, body, discovery, gzip, list, openapi, patch, respond, scale, view, watch};
 
 const V2_DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
@@ -99,7 +99,8 @@ async fn resource(
     let params = Params::parse(&parts.uri)?;
     let is_kept =
         !matches!(parts.method, Method::GET | Method::HEAD) && !target.kind.is_virtual && !params.dry_run();
-    let request = Call { cluster, target, params, headers: &parts.headers };
+    let user = parts.extensions.get().cloned();
+    let request = Call { cluster, target, params, headers: &parts.headers, user };
     let bytes = body::read(body).await?;
     let failed = || ApiError::internal("the data directory cannot be written");
     if is_kept && cluster.store.has_failed() {
@@ -118,6 +119,8 @@ struct Call<'a> {
     target: Target,
     params: Params,
     headers: &'a HeaderMap,
+    /// Who sent it; nobody in a cluster that does not ask.
+    user: Option<Arc<access::User>>,
 }
 
 impl Call<'_> {
@@ -127,6 +130,9 @@ impl Call<'_> {
         self.form()?;
         self.params.include()?;
         match (&parts.method, self.target.name.is_some()) {
+            (method, _) if method != Method::POST && is_made_only(&self.target.subresource) => {
+                Err(ApiError::method_not_allowed("the requested resource"))
+            }
             (&Method::POST, false) => self.create(bytes),
             (&Method::POST, true) => self.create_subresource(bytes),
             (&Method::GET | &Method::HEAD, false) => self.list_or_watch(),
@@ -200,6 +206,7 @@ impl Call<'_> {
             kind: self.target.kind.clone(),
             key: self.key(),
             writer: Writer { manager, subresource: self.target.subresource.clone() },
+            author: self.user.clone(),
             dry_run: self.params.dry_run(),
             validation: self.params.field_validation()?,
         })
@@ -248,7 +255,9 @@ impl Call<'_> {
         let kind = &self.target.kind;
         let json = body::decode_object(bytes, &self.media_type())?;
         if kind.is_virtual {
-            return Ok(respond::json(StatusCode::CREATED, &virtual_kinds::review(kind, json)));
+            let (user, namespace) = (self.user.as_deref(), &self.target.namespace);
+            let review = access::review(self.cluster, user, kind, namespace, json)?;
+            return Ok(respond::json(StatusCode::CREATED, &review));
         }
         let written = write::create(self.cluster, &self.write("CreateOptions")?, json)?;
         self.written(&written)
@@ -258,6 +267,10 @@ impl Call<'_> {
         let json = body::decode_object(bytes, &self.media_type())?;
         let write = self.write("CreateOptions")?;
         match self.target.subresource.as_str() {
+            "token" => {
+                let answer = access::request_token(self.cluster, &write.kind, &write.key, json)?;
+                return Ok(respond::json(StatusCode::CREATED, &answer));
+            }
             "eviction" => {
                 let inner = json.get("deleteOptions").and_then(Value::as_object).cloned().unwrap_or_default();
                 let mut options = DeleteOptions::parse(&inner)?;
@@ -364,6 +377,11 @@ impl Call<'_> {
         let objects = deleted.iter().map(|object| &**object);
         Ok(respond::list_bytes(list::render(kind, objects, &metadata, Form::Full, self.params.include()?)))
     }
+}
+
+/// The subresources that are only ever created.
+fn is_made_only(subresource: &str) -> bool {
+    matches!(subresource, "binding" | "eviction" | "token")
 }
 
 /// The kinds whose deletion answers with the object, where others answer with a Status.

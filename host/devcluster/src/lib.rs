@@ -5,12 +5,13 @@
 //! custom resources, finalizers and garbage collection.
 //!
 //! What it does, it does as kube-apiserver does: the same status codes, the same error bodies, the
-//! same order of events. What it does not do: authenticate anybody, run any container, call a conversion
-//! webhook, or, without a [data directory](DevClusterConfig::data_dir), keep anything after
+//! same order of events. With [`access`](DevClusterConfig::access) control it knows who asks and what they may do.
+//! What it does not do: run any container, call a conversion webhook, or, without a [data directory](DevClusterConfig::data_dir), keep anything after
 //! [`DevCluster::shutdown`]. It is a development server: never expose it. `docs/devcluster.md` has what is
 //! the same, simplified and missing.
 
 mod accept;
+mod access;
 mod apply;
 mod associative;
 mod body;
@@ -59,11 +60,11 @@ mod table;
 mod transition;
 mod validate;
 mod view;
-mod virtual_kinds;
 mod watch;
 mod workloads;
 mod write;
 
+pub use access::{Access, AccessMode, TokenUser};
 pub use config::{DevClusterConfig, DevClusterError};
 pub use faults::{Fault, Faults, Injection};
 pub use server::DevCluster;

@@ -46,13 +46,17 @@ pub(crate) struct Target {
     pub(crate) is_watch: bool,
 }
 
-/// Finds what a path addresses, if the server has it.
-pub(crate) fn parse(path: &str, served: &Served) -> Option<Route> {
-    let segments: Vec<String> = path
-        .split('/')
+/// The parts of a path, decoded.
+pub(crate) fn segments(path: &str) -> Vec<String> {
+    path.split('/')
         .filter(|segment| !segment.is_empty())
         .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
-        .collect();
+        .collect()
+}
+
+/// Finds what a path addresses, if the server has it.
+pub(crate) fn parse(path: &str, served: &Served) -> Option<Route> {
+    let segments = segments(path);
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     match segments.as_slice() {
         [] => Some(Route::Root),

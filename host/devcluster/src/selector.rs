@@ -181,6 +181,15 @@ impl FieldSelector {
     }
 }
 
+/// The only name that a field selector selects, whatever else it says.
+pub(crate) fn only_name(text: &str) -> Option<String> {
+    split_unescaped(text).into_iter().find_map(|part| {
+        let (field, value) = part.split_once('=')?;
+        let name = unescaped(value.strip_prefix('=').unwrap_or(value)).ok()?;
+        (field.trim() == "metadata.name" && !name.is_empty()).then_some(name)
+    })
+}
+
 /// Writes a value so that a field selector reads it as one.
 pub(crate) fn escape(value: &str) -> String {
     value.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=")

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
+use axum::serve::{Listener, ListenerExt};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -17,7 +17,7 @@ use crate::disk::{Disk, Restored};
 use crate::faults::Faults;
 use crate::store::Key;
 use crate::write::{self, Write};
-use crate::{collector, faults, workloads};
+use crate::{access, collector, workloads};
 
 /// How long open requests may take to end once the server stops.
 pub(crate) const GRACE: Duration = Duration::from_millis(800);
@@ -57,10 +57,13 @@ impl DevCluster {
             Some(folder) => open(folder.clone()).await.map(|(disk, restored)| (Some(disk), restored))?,
             None => (None, Restored::default()),
         };
-        let cluster = Cluster::new(config, disk);
+        let access = prepare_access(&config).await?;
+        let cluster = Cluster::new(config, access, disk);
         // They are told of what there was, and write nothing before it is there.
         let collector = collector::run(cluster.clone(), cluster.store.subscribe());
         let workloads = runs_workloads.then(|| workloads::run(cluster.clone(), cluster.store.subscribe()));
+        let is_open = cluster.access.is_open();
+        let furnisher = (!is_open).then(|| access::run(cluster.clone(), cluster.store.subscribe()));
         if let Some(version) = restored.version {
             // What was under way when the server before ended goes on.
             cluster.store.restore(version, restored.objects);
@@ -73,24 +76,14 @@ impl DevCluster {
         }
         let mut controllers = vec![tokio::spawn(cluster.clock.scope(collector))];
         controllers.extend(workloads.map(|workloads| tokio::spawn(cluster.clock.scope(workloads))));
+        controllers.extend(furnisher.map(|furnisher| tokio::spawn(cluster.clock.scope(furnisher))));
 
-        let app = axum::Router::new().fallback(faults::handle).with_state(cluster.clone());
-        let listener = listener.tap_io(|stream| {
-            // Without this a small event waits for the acknowledgement of the one before.
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "cannot set TCP_NODELAY");
-            }
-        });
-        let mut stopping = cluster.stopping.subscribe();
-        let server = tokio::spawn(async move {
-            let stop = async move {
-                // An error means that the cluster is gone, which ends the server too.
-                let _ = stopping.wait_for(|stop| *stop).await;
-            };
-            if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stop).await {
-                tracing::error!(%error, "the development cluster stopped serving");
-            }
-        });
+        access::prepare(&cluster).map_err(|error| DevClusterError::Access(error.to_string()))?;
+
+        let server = match cluster.access.tls_config() {
+            Some(config) => serve(&cluster, access::TlsListener::new(listener, config)),
+            None => serve(&cluster, listener.tap_io(|stream| access::no_delay(stream))),
+        };
         tracing::debug!(%addr, "development cluster is up");
         Ok(Self { addr, cluster, server, controllers })
     }
@@ -101,22 +94,26 @@ impl DevCluster {
         self.addr
     }
 
-    /// The server's address as `http://127.0.0.1:PORT`.
+    /// The server's address as `http://127.0.0.1:PORT`, or with `https` where it speaks TLS.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.addr)
+        let scheme = if self.cluster.access.tls_config().is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.addr)
     }
 
-    /// A kubeconfig, as YAML, whose only context `wheelhouse-dev` is this server.
+    /// A kubeconfig, as YAML, whose only context `wheelhouse-dev` is this server. Where there is access control, it is
+    /// the administrator's, who may do everything: with their token, and the certificate to trust.
     #[must_use]
     pub fn kubeconfig(&self) -> String {
-        let url = self.url();
-        format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: wheelhouse-dev\nclusters:\n- name: wheelhouse-dev\n  \
-             cluster:\n    server: {url}\ncontexts:\n- name: wheelhouse-dev\n  context:\n    cluster: \
-             wheelhouse-dev\n    namespace: default\n    user: wheelhouse-dev\nusers:\n- name: wheelhouse-dev\n  \
-             user: {{}}\n"
-        )
+        self.kubeconfig_for(access::ADMIN).unwrap_or_default()
+    }
+
+    /// The kubeconfig of one of the [users](crate::Access::users) by name, or of a ServiceAccount by its user name,
+    /// such as `system:serviceaccount:default:robot`, whose token is then good for a day. None if there is no such
+    /// user or ServiceAccount, or no access control.
+    #[must_use]
+    pub fn kubeconfig_for(&self, user: &str) -> Option<String> {
+        access::kubeconfig(&self.cluster, &self.url(), user)
     }
 
     /// Has faults happen, for tests of what a client does about them.
@@ -144,6 +141,32 @@ impl Drop for DevCluster {
         self.server.abort();
         self.controllers.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// Answers connections in a task, until the cluster stops.
+fn serve<L>(cluster: &Arc<Cluster>, listener: L) -> JoinHandle<()>
+where
+    L: Listener<Addr: std::fmt::Debug>,
+{
+    let app = axum::Router::new().fallback(access::handle).with_state(cluster.clone());
+    let mut stopping = cluster.stopping.subscribe();
+    tokio::spawn(async move {
+        let stop = async move {
+            // An error means that the cluster is gone, which ends the server too.
+            let _ = stopping.wait_for(|stop| *stop).await;
+        };
+        if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stop).await {
+            tracing::error!(%error, "the development cluster stopped serving");
+        }
+    })
+}
+
+/// Makes or reads the server's keys.
+async fn prepare_access(config: &DevClusterConfig) -> Result<access::State, DevClusterError> {
+    let (wanted, folder) = (config.access.clone(), config.data_dir.clone());
+    let prepared = tokio::task::spawn_blocking(move || access::State::new(&wanted, folder.as_deref())).await;
+    let prepared = prepared.map_err(|error| DevClusterError::Access(error.to_string()))?;
+    prepared.map_err(DevClusterError::Access)
 }
 
 /// Reads a data directory.

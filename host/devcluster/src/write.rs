@@ -13,7 +13,7 @@ use crate::kind::Kind;
 use crate::managed::{self, Writer};
 use crate::object::{self, Json, Object};
 use crate::store::{Key, Rejected};
-use crate::{apply, crd, defaults, immutable, naming, transition, validate, view};
+use crate::{access, apply, crd, defaults, immutable, naming, transition, validate, view};
 
 /// How often a patch is tried again when somebody else wrote in between.
 const ATTEMPTS: usize = 32;
@@ -34,6 +34,8 @@ pub(crate) struct Write {
     pub(crate) key: Key,
     /// Its subresource says which part of the object may change.
     pub(crate) writer: Writer,
+    /// Who asked for it. Nobody for what the server writes itself, or where nobody is asked who they are.
+    pub(crate) author: Option<Arc<access::User>>,
     pub(crate) dry_run: bool,
     pub(crate) validation: FieldValidation,
 }
@@ -57,7 +59,7 @@ impl Write {
     /// A write of the server's own, or of a stand-in, under a manager's name.
     pub(crate) fn by(kind: Arc<Kind>, key: Key, manager: &str, subresource: &str) -> Self {
         let writer = Writer { manager: manager.to_owned(), subresource: subresource.to_owned() };
-        Self { kind, key, writer, dry_run: false, validation: FieldValidation::Ignore }
+        Self { kind, key, writer, author: None, dry_run: false, validation: FieldValidation::Ignore }
     }
 
     fn not_found(&self) -> ApiError {
@@ -78,6 +80,8 @@ impl Write {
 
     /// Prunes, fills in defaults and validates; returns warnings.
     fn admit(&self, cluster: &Cluster, json: &mut Json, old: Option<&Json>) -> Result<Vec<String>, ApiError> {
+        let (state, place) = (&cluster.access, (&*self.kind, &self.key));
+        access::check_write(state, &cluster.store, self.author.as_deref(), place, json, old)?;
         let mut warnings = Vec::new();
         if let Some(schema) = self.kind.schema() {
             warnings = self.judge_unknown(schema.prune(json))?;
@@ -98,6 +102,17 @@ impl Write {
         validate::metadata(&self.kind, json)?;
         defaults::validate(&self.kind, json, old)?;
         Ok(warnings)
+    }
+
+    /// Whoever changes what is not there makes it, and must be allowed to.
+    fn check_may_create(&self, cluster: &Cluster) -> Result<(), ApiError> {
+        let Some(author) = &self.author else { return Ok(()) };
+        let (resource, place) = (
+            (self.kind.group.as_str(), self.kind.plural.as_str()),
+            (self.key.namespace.as_str(), self.key.name.as_str()),
+        );
+        let create = access::ResourceAttributes::of_object("create", resource, place);
+        cluster.access.require(&cluster.store, author, &access::Attributes::Resource(create))
     }
 
     fn judge_unknown(&self, fields: Vec<String>) -> Result<Vec<String>, ApiError> {
@@ -209,6 +224,7 @@ pub(crate) fn update(cluster: &Cluster, write: &Write, mut json: Json) -> Result
         && object::meta_text(&json, "resourceVersion").is_empty()
         && cluster.store.get(&write.kind.storage, &write.key).is_none()
     {
+        write.check_may_create(cluster)?;
         return create(cluster, write, json);
     }
     change(cluster, write, |shown| write.check_uid(shown, &json).map(|()| json.clone()))
@@ -276,6 +292,7 @@ pub(crate) fn apply(
             {
                 return Err(write.not_found());
             }
+            write.check_may_create(cluster)?;
             let new = apply::apply(&write.kind, None, &applied, &write.writer, force)?;
             let mut written = match create_checked(cluster, write, new, Managers::Recorded) {
                 Err(error) if error.reason == "AlreadyExists" => continue,

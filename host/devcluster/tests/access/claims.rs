@@ -1,0 +1,114 @@
+//! What is in a token of a ServiceAccount, and what becomes of one that somebody has worked on.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::support::{ACCOUNTS, Server};
+
+const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+const TOKEN_REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
+
+fn decode(part: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+fn encode(part: &Value) -> String {
+    URL_SAFE_NO_PAD.encode(part.to_string())
+}
+
+async fn review(server: &Server, token: &str, audiences: Value) -> Value {
+    let body = json!({ "spec": { "token": token, "audiences": audiences } });
+    server.admin().post(TOKEN_REVIEWS, body).await.ok()["status"].clone()
+}
+
+#[tokio::test]
+async fn a_token_has_the_claims_that_a_clusters_tokens_have() {
+    let server = Server::rbac().await;
+    let token = server.account("robot").await;
+    let account = server.admin().get(&format!("{ACCOUNTS}/robot")).await.ok();
+    let parts: Vec<&str> = token.split('.').collect();
+    let (header, claims) = (decode(parts[0]), decode(parts[1]));
+    assert_eq!(header["alg"], "ES256");
+    assert_eq!(claims["iss"], ISSUER);
+    assert_eq!(claims["sub"], "system:serviceaccount:default:robot");
+    assert_eq!(claims["aud"], json!([ISSUER]));
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 3600);
+    assert_eq!(claims["nbf"], claims["iat"]);
+    assert!(claims["jti"].is_string());
+    let uid = &account["metadata"]["uid"];
+    let expected = json!({ "namespace": "default", "serviceaccount": { "name": "robot", "uid": uid } });
+    assert_eq!(claims["kubernetes.io"], expected);
+
+    let keys = server.with(&token).get("/openid/v1/jwks").await.ok();
+    assert_eq!(keys["keys"][0]["kid"], header["kid"]);
+    let found = server.with(&token).get("/.well-known/openid-configuration").await.ok();
+    assert_eq!(found["issuer"], ISSUER);
+    assert_eq!(server.anonymous().get("/openid/v1/jwks").await.code, 403);
+}
+
+#[tokio::test]
+async fn a_token_that_was_worked_on_is_refused() {
+    let server = Server::rbac().await;
+    let token = server.account("robot").await;
+    let parts: Vec<&str> = token.split('.').collect();
+    let (header, claims, signature) = (parts[0], parts[1], parts[2]);
+    let changed = |field: &str, value: Value| {
+        let mut claims = decode(claims);
+        claims[field] = value;
+        encode(&claims)
+    };
+    let alg = |name: &str| {
+        let mut header = decode(header);
+        header["alg"] = name.into();
+        encode(&header)
+    };
+    let mut flipped = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    flipped[10] ^= 1;
+    for bad in [
+        format!(
+            "{header}.{}.{signature}",
+            changed("sub", json!("system:serviceaccount:kube-system:default"))
+        ),
+        format!("{header}.{}.{signature}", changed("exp", json!(32_503_680_000_i64))),
+        format!("{}.{claims}.", alg("none")),
+        format!("{}.{claims}.{signature}", alg("none")),
+        format!("{}.{}.", alg("None"), changed("sub", json!("system:serviceaccount:default:default"))),
+        format!("{}.{claims}.{signature}", alg("HS256")),
+        format!("{header}.{claims}.{}", URL_SAFE_NO_PAD.encode(&flipped)),
+        format!("{header}.{claims}.{}", URL_SAFE_NO_PAD.encode([0_u8; 64])),
+        format!("{header}.{claims}"),
+        format!("{header}.{claims}.{signature}x"),
+        format!("{header}.{claims}.{signature}."),
+    ] {
+        server.with(&bad).get("/version").await.refused(401, "Unauthorized");
+        assert_eq!(review(&server, &bad, json!([])).await.get("authenticated"), None, "{bad}");
+    }
+    assert_eq!(server.with(&token).get("/version").await.code, 200);
+}
+
+#[tokio::test]
+async fn a_token_for_others_opens_nothing_here_and_a_review_tells_whom_it_is_for() {
+    let server = Server::rbac().await;
+    server.account("robot").await;
+    let token = server.token_of("robot", json!({ "audiences": ["vault", "other"] })).await;
+    server.with(&token).get("/version").await.refused(401, "Unauthorized");
+    let none = review(&server, &token, json!([])).await;
+    assert!(none.get("authenticated").is_none() && none["error"].is_string(), "{none}");
+    let vault = review(&server, &token, json!(["vault", "unknown"])).await;
+    assert_eq!(vault["authenticated"], true);
+    assert_eq!(vault["audiences"], json!(["vault"]));
+    assert_eq!(vault["user"]["username"], "system:serviceaccount:default:robot");
+    assert!(review(&server, &token, json!(["unknown"])).await.get("authenticated").is_none());
+}
+
+#[tokio::test]
+async fn a_review_of_a_users_token_is_true_and_is_not_everybodys_to_ask_for() {
+    let server = Server::rbac().await;
+    let jane = review(&server, "jane-token", json!([])).await;
+    assert_eq!(jane["user"], json!({ "username": "jane", "groups": ["team", "system:authenticated"] }));
+    assert_eq!(jane["audiences"], json!([ISSUER]));
+    assert!(review(&server, "wrong", json!([])).await.get("authenticated").is_none());
+    server.admin().post(TOKEN_REVIEWS, json!({ "spec": {} })).await.refused(400, "BadRequest");
+    server.jane().post(TOKEN_REVIEWS, json!({ "spec": { "token": "bob-token" } })).await.forbidden();
+}

@@ -1,0 +1,22 @@
+//! What a client notices of access control: TLS, tokens, roles, ServiceAccounts, impersonation, reviews.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test's support cannot do fails the test"
+)]
+
+mod support;
+
+mod authentication;
+mod authorization;
+mod bootstrap;
+mod claims;
+mod escalation;
+mod impersonation;
+mod persistence;
+mod reviews;
+mod service_accounts;
+mod tls;

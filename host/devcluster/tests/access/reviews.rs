@@ -1,0 +1,113 @@
+//! Reviews of access say what the server would do.
+
+use serde_json::{Value, json};
+
+use crate::support::{RBAC, Server, rule};
+
+const AUTHORIZATION: &str = "/apis/authorization.k8s.io/v1";
+
+fn resource(verb: &str, resource: &str, namespace: &str) -> Value {
+    json!({ "verb": verb, "resource": resource, "namespace": namespace })
+}
+
+async fn ask(server: &Server, token: &str, kind: &str, spec: Value) -> Value {
+    server.with(token).post(&format!("{AUTHORIZATION}/{kind}"), json!({ "spec": spec })).await.ok()["status"]
+        .clone()
+}
+
+#[tokio::test]
+async fn one_can_ask_what_one_may_do() {
+    let server = Server::rbac().await;
+    server.grant("jane", json!([rule(&["list"], "", &["pods"])])).await;
+    let may = async |attributes: Value| {
+        let spec = json!({ "resourceAttributes": attributes });
+        ask(&server, "jane-token", "selfsubjectaccessreviews", spec).await
+    };
+    let yes = may(resource("list", "pods", "default")).await;
+    assert_eq!(yes["allowed"], true);
+    let reason = yes["reason"].as_str().unwrap();
+    assert!(reason.starts_with("RBAC: allowed by RoleBinding \"granted-"), "{reason}");
+    assert!(
+        reason.contains("/default\" of Role \"granted-") && reason.ends_with(" to User \"jane\""),
+        "{reason}"
+    );
+    assert_eq!(may(resource("list", "pods", "kube-system")).await, json!({ "allowed": false }));
+    assert_eq!(may(resource("list", "pods", "")).await, json!({ "allowed": false }));
+    let path = json!({ "nonResourceAttributes": { "verb": "get", "path": "/api" } });
+    assert_eq!(ask(&server, "jane-token", "selfsubjectaccessreviews", path).await["allowed"], true);
+    let anonymous =
+        server.anonymous().post(&format!("{AUTHORIZATION}/selfsubjectaccessreviews"), json!({})).await;
+    anonymous.forbidden();
+}
+
+#[tokio::test]
+async fn who_may_ask_about_others_is_told_the_truth() {
+    let server = Server::rbac().await;
+    server
+        .grant_to("", json!({ "kind": "Group", "name": "ops" }), json!([rule(&["get"], "", &["nodes"])]))
+        .await;
+    let token = server.admin_token.clone();
+    let may = async |mut spec: Value| {
+        spec["resourceAttributes"] = resource("get", "nodes", "");
+        ask(&server, &token, "subjectaccessreviews", spec).await["allowed"].clone()
+    };
+    assert_eq!(may(json!({ "user": "x", "groups": ["ops"] })).await, true);
+    assert_eq!(may(json!({ "groups": ["ops"] })).await, true);
+    assert_eq!(may(json!({ "user": "ops" })).await, false);
+    assert_eq!(may(json!({ "user": "x", "groups": ["system:masters"] })).await, true);
+    let path = format!("{AUTHORIZATION}/subjectaccessreviews");
+    let spec = json!({ "spec": { "resourceAttributes": resource("get", "nodes", "") } });
+    server.jane().post(&path, spec.clone()).await.forbidden();
+    let nobody = server.admin().post(&path, spec).await.refused(422, "Invalid");
+    assert!(nobody.contains("at least one of user or group must be specified"), "{nobody}");
+    let nothing =
+        server.admin().post(&path, json!({ "spec": { "user": "x" } })).await.refused(422, "Invalid");
+    assert!(nothing.contains("exactly one of nonResourceAttributes or resourceAttributes"), "{nothing}");
+}
+
+#[tokio::test]
+async fn a_local_review_is_about_its_namespace() {
+    let server = Server::rbac().await;
+    server.grant("jane", json!([rule(&["list"], "", &["pods"])])).await;
+    let path = format!("{AUTHORIZATION}/namespaces/default/localsubjectaccessreviews");
+    let ask = async |namespace: &str| {
+        let attributes = resource("list", "pods", namespace);
+        server
+            .admin()
+            .post(&path, json!({ "spec": { "user": "jane", "resourceAttributes": attributes } }))
+            .await
+    };
+    assert_eq!(ask("default").await.ok()["status"]["allowed"], true);
+    let other = ask("kube-system").await.refused(422, "Invalid");
+    assert!(other.contains("must match metadata.namespace"), "{other}");
+}
+
+#[tokio::test]
+async fn all_rules_of_a_user_are_told() {
+    let server = Server::rbac().await;
+    let mut named = rule(&["get"], "", &["configmaps"]);
+    named["resourceNames"] = json!(["a"]);
+    server.grant("jane", json!([named.clone()])).await;
+    let status =
+        ask(&server, "jane-token", "selfsubjectrulesreviews", json!({ "namespace": "default" })).await;
+    assert_eq!(status["incomplete"], false);
+    assert!(status["resourceRules"].as_array().unwrap().contains(&named), "{status}");
+    let paths = status["nonResourceRules"].to_string();
+    assert!(paths.contains("/openapi/*") && paths.contains("/healthz"), "{paths}");
+    let other =
+        ask(&server, "jane-token", "selfsubjectrulesreviews", json!({ "namespace": "kube-system" })).await;
+    assert!(!other["resourceRules"].as_array().unwrap().contains(&named), "{other}");
+    let none = json!({ "spec": {} });
+    server
+        .jane()
+        .post(&format!("{AUTHORIZATION}/selfsubjectrulesreviews"), none)
+        .await
+        .refused(400, "BadRequest");
+
+    let binding = json!({ "metadata": { "name": "b" }, "subjects": [{ "kind": "User", "name": "jane" }],
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "gone" } });
+    server.admin().post(&format!("{RBAC}/namespaces/default/rolebindings"), binding).await.ok();
+    let status =
+        ask(&server, "jane-token", "selfsubjectrulesreviews", json!({ "namespace": "default" })).await;
+    assert_eq!(status["evaluationError"], "role.rbac.authorization.k8s.io \"gone\" not found");
+}

@@ -1,0 +1,175 @@
+//! ServiceAccounts: the one that each namespace has, and their tokens.
+
+use serde_json::{Value, json};
+use wheelhouse_devcluster::{DevClusterConfig, Fault};
+
+use crate::support::{ACCOUNTS, PODS, Server, pod, rule};
+
+const WHOAMI: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+
+async fn who(server: &Server, token: &str) -> Value {
+    let review = json!({ "kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1" });
+    server.with(token).post(WHOAMI, review).await.ok()["status"]["userInfo"].clone()
+}
+
+#[tokio::test]
+async fn each_namespace_has_a_default_account_and_the_authoritys_certificate_again_and_again() {
+    let server = Server::rbac().await;
+    let admin = server.admin();
+    for namespace in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+        admin.get(&format!("/api/v1/namespaces/{namespace}/serviceaccounts/default")).await.ok();
+    }
+    admin.post("/api/v1/namespaces", json!({ "metadata": { "name": "team" } })).await.ok();
+    let account = "/api/v1/namespaces/team/serviceaccounts/default";
+    let first = admin.eventually(account, |answer| answer.code == 200).await.ok();
+    let certificate = "/api/v1/namespaces/team/configmaps/kube-root-ca.crt";
+    let found = admin.eventually(certificate, |answer| answer.code == 200).await.ok();
+    assert!(found["data"]["ca.crt"].as_str().unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    admin.delete(account).await.ok();
+    let second = admin.eventually(account, |answer| answer.code == 200).await.ok();
+    assert_ne!(first["metadata"]["uid"], second["metadata"]["uid"]);
+    admin.merge(certificate, json!({ "data": { "ca.crt": "other" } })).await.ok();
+    admin.eventually(certificate, |answer| answer.body["data"] == found["data"]).await;
+    admin.delete("/api/v1/namespaces/team").await.ok();
+    admin.eventually("/api/v1/namespaces/team", |answer| answer.code == 404).await;
+    admin.get(account).await.refused(404, "NotFound");
+}
+
+#[tokio::test]
+async fn a_token_makes_its_account_known_with_its_groups() {
+    let server = Server::rbac().await;
+    let token = server.account("robot").await;
+    let account = server.admin().get(&format!("{ACCOUNTS}/robot")).await.ok();
+    let user = who(&server, &token).await;
+    assert_eq!(user["username"], "system:serviceaccount:default:robot");
+    assert_eq!(user["uid"], account["metadata"]["uid"]);
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"];
+    assert_eq!(user["groups"], json!(groups));
+    let id = user["extra"]["authentication.kubernetes.io/credential-id"][0].as_str().unwrap();
+    assert!(id.starts_with("JTI="), "{id}");
+    assert!(
+        server.with(&token).get(PODS).await.forbidden().contains("\"system:serviceaccount:default:robot\"")
+    );
+}
+
+#[tokio::test]
+async fn a_token_is_not_had_for_the_asking() {
+    let server = Server::rbac().await;
+    server.account("robot").await;
+    let path = format!("{ACCOUNTS}/robot/token");
+    let refused = server.jane().post(&path, json!({})).await.forbidden();
+    assert!(refused.contains("cannot create resource \"serviceaccounts/token\""), "{refused}");
+    server.grant("jane", json!([rule(&["create"], "", &["serviceaccounts"])])).await;
+    server.jane().post(&path, json!({})).await.forbidden();
+    server.grant("jane", json!([rule(&["create"], "", &["serviceaccounts/token"])])).await;
+    server.jane().post(&path, json!({})).await.ok();
+    server.jane().post(&format!("{ACCOUNTS}/missing/token"), json!({})).await.refused(404, "NotFound");
+}
+
+#[tokio::test]
+async fn a_token_ends_when_it_says_and_does_not_begin_before() {
+    let server = Server::rbac().await;
+    server.account("robot").await;
+    let token = server.token_of("robot", json!({ "expirationSeconds": 600 })).await;
+    let code = async || server.with(&token).get("/api").await.code;
+    assert_eq!(code().await, 200);
+    for (ahead, expected) in [(590, 200), (700, 401), (-3600, 401), (0, 200)] {
+        server.cluster.faults().inject(Fault::ClockAhead(ahead));
+        assert_eq!(code().await, expected, "{ahead} s ahead");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_an_account_that_is_gone_or_another_one_is_refused() {
+    let server = Server::rbac().await;
+    let token = server.account("robot").await;
+    assert_eq!(server.with(&token).get("/api").await.code, 200);
+    server.admin().delete(&format!("{ACCOUNTS}/robot")).await.ok();
+    server.with(&token).get("/api").await.refused(401, "Unauthorized");
+    let new = server.account("robot").await;
+    server.with(&token).get("/api").await.refused(401, "Unauthorized");
+    assert_eq!(server.with(&new).get("/api").await.code, 200);
+}
+
+#[tokio::test]
+async fn a_token_that_is_bound_to_a_pod_ends_with_it() {
+    let server = Server::rbac().await;
+    server.account("robot").await;
+    let mut runs = pod("p");
+    runs["spec"]["serviceAccountName"] = "robot".into();
+    let made = server.admin().post(PODS, runs.clone()).await.ok();
+    let reference = |uid: &Value| json!({ "boundObjectRef": { "kind": "Pod", "apiVersion": "v1", "name": "p", "uid": uid } });
+    let token = server.token_of("robot", reference(&made["metadata"]["uid"])).await;
+    let user = who(&server, &token).await;
+    assert_eq!(user["extra"]["authentication.kubernetes.io/pod-name"], json!(["p"]));
+    assert_eq!(user["extra"]["authentication.kubernetes.io/pod-uid"], json!([made["metadata"]["uid"]]));
+
+    let ask = async |account: &str, spec: Value| {
+        server.admin().post(&format!("{ACCOUNTS}/{account}/token"), json!({ "spec": spec })).await
+    };
+    let stale = ask("robot", reference(&json!("another"))).await.refused(409, "Conflict");
+    assert!(stale.contains("(another) does not match the UID in record"), "{stale}");
+    let other = ask("default", reference(&Value::Null)).await.refused(400, "BadRequest");
+    assert!(other.contains("pod running with different serviceaccount name"), "{other}");
+    let node = json!({ "boundObjectRef": { "kind": "ConfigMap", "apiVersion": "v1", "name": "n" } });
+    ask("robot", node).await.refused(400, "BadRequest");
+    let missing = json!({ "boundObjectRef": { "kind": "Secret", "apiVersion": "v1", "name": "n" } });
+    ask("robot", missing).await.refused(404, "NotFound");
+
+    server.admin().delete(&format!("{PODS}/p")).await.ok();
+    server.with(&token).get("/api").await.refused(401, "Unauthorized");
+    server.admin().post(PODS, runs).await.ok();
+    server.with(&token).get("/api").await.refused(401, "Unauthorized");
+}
+
+#[tokio::test]
+async fn the_answer_says_what_was_given() {
+    let server = Server::rbac().await;
+    server.account("robot").await;
+    let path = format!("{ACCOUNTS}/robot/token");
+    let answer = server.admin().post(&path, json!({ "kind": "TokenRequest" })).await;
+    assert_eq!(answer.code, 201);
+    let spec =
+        json!({ "audiences": ["https://kubernetes.default.svc.cluster.local"], "expirationSeconds": 3600 });
+    assert_eq!(answer.body["spec"], spec);
+    assert_eq!(answer.body["kind"], "TokenRequest");
+    assert_eq!(answer.body["metadata"]["name"], "robot");
+    assert!(answer.body["status"]["expirationTimestamp"].is_string());
+    for (seconds, why) in [
+        (json!(599), "may not specify a duration less than 10 minutes"),
+        (json!(-1), "may not specify a duration less than 10 minutes"),
+        (json!(4_294_967_297_u64), "may not specify a duration larger than 2^32 seconds"),
+    ] {
+        let asked = json!({ "spec": { "expirationSeconds": seconds } });
+        let refused = server.admin().post(&path, asked).await.refused(422, "Invalid");
+        assert!(
+            refused.starts_with("TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds")
+        );
+        assert!(refused.ends_with(why), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn an_open_cluster_gives_tokens_too() {
+    let server = Server::start(DevClusterConfig::default()).await;
+    let token = server.account("robot").await;
+    assert_eq!(token.split('.').count(), 3);
+    assert_eq!(server.with(&token).get("/api").await.code, 200);
+}
+
+#[tokio::test]
+async fn the_kubeconfig_of_an_account_is_its_own() {
+    let server = Server::rbac().await;
+    server.account("robot").await;
+    let name = "system:serviceaccount:default:robot";
+    let kubeconfig = server.cluster.kubeconfig_for(name).unwrap();
+    let client = kube::Client::try_from(crate::support::config_of(&kubeconfig).await).unwrap();
+    let request = http::Request::get(PODS).body(Vec::new()).unwrap();
+    let kube::Error::Api(status) = client.request::<Value>(request).await.unwrap_err() else {
+        panic!("an answer")
+    };
+    assert!(status.code == 403 && status.message.contains(name), "{status:?}");
+    for nobody in ["system:serviceaccount:default:missing", "system:serviceaccount:", "nobody", ""] {
+        assert!(server.cluster.kubeconfig_for(nobody).is_none(), "{nobody}");
+    }
+}

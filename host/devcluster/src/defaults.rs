@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::access::shape;
 use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json};
@@ -37,6 +38,7 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
             }
         }
         ("", "Service") => service(json, old),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => shape::fill_binding(json),
         ("", "Secret") => secret(json),
         ("", "PersistentVolumeClaim" | "PersistentVolume") if old.is_none() => {
             json.insert("status".to_owned(), json!({ "phase": "Pending" }));
@@ -235,7 +237,8 @@ pub(crate) fn validate(kind: &Kind, json: &Json, old: Option<&Json>) -> Result<(
                 unchanged(json, old, &["type"], &mut causes);
             }
         }
-        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
+        ("rbac.authorization.k8s.io", _) => {
+            causes.extend(shape::problems(kind, json));
             if old.is_some_and(|old| old.get("roleRef") != json.get("roleRef")) {
                 let found = json.get("roleRef").unwrap_or(&Value::Null);
                 causes.push(Cause::invalid("roleRef", found, "cannot change roleRef"));

@@ -21,6 +21,7 @@ mod keys;
 mod kubeconfig;
 mod reviews;
 mod rule;
+pub(crate) mod shape;
 mod tls;
 mod tokens;
 mod user;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{is_true, structural, text, versions};
+use crate::builtin;
 use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json};
@@ -39,6 +40,9 @@ fn names(definition: &Json, causes: &mut Vec<Cause>) {
     if name != format!("{plural}.{group}") {
         let why = "must be spec.names.plural+\".\"+spec.group";
         causes.push(Cause::invalid("metadata.name", &json!(name), why));
+    }
+    if builtin::kinds().iter().any(|kind| kind.is(&group, &plural)) {
+        causes.push(Cause::invalid("metadata.name", &json!(name), "is a resource of the server itself"));
     }
     let kind = spec(&["names", "kind"]);
     for (field, value) in [

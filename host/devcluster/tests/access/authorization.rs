@@ -166,7 +166,11 @@ async fn paths_that_are_no_resources_have_rules_of_their_own() {
         assert_eq!(jane.get(path).await.code, code, "{path}");
     }
     assert_eq!(jane.post("/metrics", json!({})).await.code, 403);
-    server.grant_to("default", json!({ "kind": "User", "name": "bob" }), urls).await;
+    let role = json!({ "metadata": { "name": "paths" }, "rules": urls });
+    server.admin().post(&format!("{RBAC}/clusterroles"), role).await.ok();
+    let binding = json!({ "metadata": { "name": "paths" }, "subjects": [{ "kind": "User", "name": "bob" }],
+        "roleRef": { "kind": "ClusterRole", "name": "paths" } });
+    server.admin().post(&format!("{RBAC}/namespaces/default/rolebindings"), binding).await.ok();
     assert_eq!(server.bob().get("/metrics").await.code, 403, "a namespace has no paths");
 }
 

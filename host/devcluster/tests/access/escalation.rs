@@ -175,6 +175,72 @@ async fn a_role_that_is_only_let_go_is_given_to_nobody() {
 }
 
 #[tokio::test]
+async fn no_definition_takes_the_place_of_the_roles() {
+    let server = server().await;
+    let definition = json!({ "metadata": { "name": "roles.rbac.authorization.k8s.io" }, "spec": {
+        "group": "rbac.authorization.k8s.io", "scope": "Namespaced", "names": { "plural": "roles", "kind": "Rule" },
+        "versions": [{ "name": "v2", "served": true, "storage": true, "schema": { "openAPIV3Schema": {
+            "type": "object", "x-kubernetes-preserve-unknown-fields": true } } }] } });
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let refused = server.admin().post(path, definition).await.refused(422, "Invalid");
+    assert!(refused.contains("is a resource of the server itself"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_role_or_binding_that_means_nothing_is_refused() {
+    let server = server().await;
+    let admin = server.admin();
+    let refused = async |path: String, body: Value| admin.post(&path, body).await.refused(422, "Invalid");
+    for (rule, why) in [
+        (json!({}), "rules[0].verbs: Required value: verbs must contain at least one value"),
+        (
+            json!({ "verbs": ["get"], "resources": ["a"] }),
+            "resource rules must supply at least one api group",
+        ),
+        (json!({ "verbs": ["get"], "apiGroups": [""] }), "resource rules must supply at least one resource"),
+        (
+            json!({ "verbs": ["get"], "nonResourceURLs": ["/a"] }),
+            "namespaced rules cannot apply to non-resource URLs",
+        ),
+    ] {
+        let message = refused(format!("{WITHIN}/roles"), role("r", json!([rule]))).await;
+        assert!(message.contains(why), "{message}");
+    }
+    let both =
+        json!([{ "verbs": ["get"], "apiGroups": [""], "resources": ["a"], "nonResourceURLs": ["/a"] }]);
+    let message = refused(format!("{RBAC}/clusterroles"), cluster_role("r", json!({}), both)).await;
+    assert!(
+        message.contains("rules cannot apply to both regular resources and non-resource URLs"),
+        "{message}"
+    );
+
+    let message = refused(format!("{RBAC}/clusterrolebindings"), binding("b", "Role", "r")).await;
+    assert!(
+        message.contains("roleRef.kind: Unsupported value: \"Role\": supported values: \"ClusterRole\""),
+        "{message}"
+    );
+    for (subject, why) in [
+        (json!({ "kind": "User" }), "subjects[0].name: Required value"),
+        (json!({ "kind": "ServiceAccount", "name": "a" }), "subjects[0].namespace: Required value"),
+        (json!({ "kind": "Robot", "name": "a" }), "subjects[0].kind: Unsupported value: \"Robot\""),
+        (
+            json!({ "kind": "User", "name": "a", "apiGroup": "x" }),
+            "subjects[0].apiGroup: Unsupported value: \"x\"",
+        ),
+    ] {
+        let mut body = binding("b", "ClusterRole", "view");
+        body["subjects"] = json!([subject]);
+        let message = refused(format!("{RBAC}/clusterrolebindings"), body).await;
+        assert!(message.contains(why), "{message}");
+    }
+    let mut short = binding("b", "ClusterRole", "view");
+    short["roleRef"].as_object_mut().unwrap().remove("apiGroup");
+    let made = admin.post(&format!("{WITHIN}/rolebindings"), short).await.ok();
+    assert_eq!(made["roleRef"]["apiGroup"], "rbac.authorization.k8s.io");
+    assert_eq!(made["subjects"][0]["apiGroup"], "rbac.authorization.k8s.io");
+}
+
+#[tokio::test]
 async fn a_binding_keeps_its_role() {
     let server = server().await;
     let path = format!("{RBAC}/clusterrolebindings/system:discovery");

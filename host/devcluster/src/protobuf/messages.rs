@@ -104,7 +104,13 @@ const KINDS: &[(&str, &[Field])] = &[
             (4, "automountServiceAccountToken", Bool),
         ],
     ),
+    ("TokenRequest", &[META, (2, "spec", Message(TOKEN_SPEC)), (3, "status", Ignored)]),
 ];
+
+const TOKEN_SPEC: &[Field] =
+    &[(1, "audiences", List(&Text)), (3, "boundObjectRef", Message(BOUND)), (4, "expirationSeconds", Int)];
+
+const BOUND: &[Field] = &[(1, "kind", Text), (2, "apiVersion", Text), (3, "name", Text), (4, "uid", Text)];
 
 const META: Field = (1, "metadata", Message(OBJECT_META));
 

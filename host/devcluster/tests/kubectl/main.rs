@@ -12,6 +12,7 @@
 mod embedded_only;
 mod support;
 
+mod access;
 mod apply;
 mod change;
 mod custom;

@@ -56,15 +56,13 @@ pub(crate) struct Output {
 
 impl Kubectl {
     pub(crate) async fn start() -> Self {
+        let Some(file) = embedded_only::kubeconfig("kubectl") else {
+            let config = DevClusterConfig { workloads: true, ..DevClusterConfig::default() };
+            return Self::start_with(config).await;
+        };
         let home = TempDir::new().unwrap();
         let kubeconfig = home.path().join("kubeconfig");
         let (programs, default) = (Vec::new(), "default".to_owned());
-        let Some(file) = embedded_only::kubeconfig("kubectl") else {
-            let config = DevClusterConfig { workloads: true, ..DevClusterConfig::default() };
-            let cluster = DevCluster::start(config).await.unwrap();
-            std::fs::write(kubeconfig, cluster.kubeconfig()).unwrap();
-            return Self { home, cluster: Some(cluster), namespace: default, programs };
-        };
         // Flattened: paths in it are relative to where it is.
         let mut flatten = std::process::Command::new("kubectl");
         let flat = flatten.arg("--kubeconfig").arg(file).args(["config", "view", "--raw", "--flatten"]);
@@ -74,6 +72,24 @@ impl Kubectl {
         kubectl.run(&format!("create namespace {namespace}")).await;
         kubectl.run_with(&format!("config set-context --current --namespace={namespace}"), "").await;
         Self { namespace, ..kubectl }
+    }
+
+    /// What only the embedded server can be asked for.
+    pub(crate) async fn start_with(config: DevClusterConfig) -> Self {
+        let cluster = DevCluster::start(config).await.unwrap();
+        let home = TempDir::new().unwrap();
+        std::fs::write(home.path().join("kubeconfig"), cluster.kubeconfig()).unwrap();
+        Self { home, cluster: Some(cluster), namespace: "default".to_owned(), programs: Vec::new() }
+    }
+
+    /// The kubeconfig of a user of the embedded server.
+    pub(crate) fn kubeconfig_of(&self, user: &str) -> String {
+        self.cluster.as_ref().and_then(|cluster| cluster.kubeconfig_for(user)).unwrap()
+    }
+
+    /// From now on as somebody who has a kubeconfig.
+    pub(crate) fn becomes(&self, kubeconfig: &str) {
+        std::fs::write(self.home.path().join("kubeconfig"), kubeconfig).unwrap();
     }
 
     /// Sets a variable of the environment, such as `EDITOR`, to a script.

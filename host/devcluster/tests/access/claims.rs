@@ -108,6 +108,7 @@ async fn a_review_of_a_users_token_is_true_and_is_not_everybodys_to_ask_for() {
     let jane = review(&server, "jane-token", json!([])).await;
     assert_eq!(jane["user"], json!({ "username": "jane", "groups": ["team", "system:authenticated"] }));
     assert_eq!(jane["audiences"], json!([ISSUER]));
+    assert!(review(&server, "jane-token", json!(["vault"])).await.get("authenticated").is_none());
     assert!(review(&server, "wrong", json!([])).await.get("authenticated").is_none());
     server.admin().post(TOKEN_REVIEWS, json!({ "spec": {} })).await.refused(400, "BadRequest");
     server.jane().post(TOKEN_REVIEWS, json!({ "spec": { "token": "bob-token" } })).await.forbidden();

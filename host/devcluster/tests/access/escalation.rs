@@ -155,7 +155,12 @@ async fn aggregation_gives_nobody_more() {
     let rule = json!({ "aggregationRule": selecting["aggregationRule"] });
     jane.merge(&format!("{roles}/greedy"), rule.clone()).await.forbidden();
     server.admin().merge(&format!("{roles}/greedy"), rule).await.ok();
-    jane.merge(&format!("{roles}/greedy"), json!({ "aggregationRule": null })).await.forbidden();
+    // One that selects nothing has nothing, and is still not theirs to take out of the aggregation.
+    let mut idle = cluster_role("idle", json!({}), json!([]));
+    idle["aggregationRule"] = json!({ "clusterRoleSelectors": [{ "matchLabels": { "no": "role" } }] });
+    server.admin().post(&roles, idle).await.ok();
+    let refused = jane.merge(&format!("{roles}/idle"), json!({ "aggregationRule": null })).await.forbidden();
+    assert!(refused.contains("must have cluster-admin privileges"), "{refused}");
     // A label that puts a role of others into theirs is no less of a gift.
     jane.merge(&format!("{roles}/cluster-admin"), json!({ "metadata": { "labels": into_view } }))
         .await

@@ -11,7 +11,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use wheelhouse_devcluster::DevCluster;
+use wheelhouse_devcluster::{Access, DevCluster, DevClusterConfig};
 
 use crate::support::{DEADLINE, Server, config_of};
 
@@ -90,6 +90,17 @@ async fn who_is_silent_in_the_handshake_or_speaks_plain_http_holds_up_nobody() {
     assert!(read.is_err() || !String::from_utf8_lossy(&answer).contains("HTTP/1.1 200"));
     assert_eq!(server.anonymous().get("/version").await.code, 200);
     server.cluster.shutdown().await;
+}
+
+/// Time is not waited for: it goes on to the next deadline whenever nobody has anything to do.
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_does_not_end_is_ended() {
+    let config = DevClusterConfig { access: Access::rbac(), ..DevClusterConfig::default() };
+    let cluster = DevCluster::start(config).await.unwrap();
+    let started = tokio::time::Instant::now();
+    let mut silent = TcpStream::connect(cluster.addr()).await.unwrap();
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap(), 0, "the end of the connection");
+    assert!(started.elapsed() >= DEADLINE, "{:?}", started.elapsed());
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ impl Attributes {
             return Self::Path { verb: parts.method.as_str().to_lowercase(), path };
         };
         let params = Params::parse(&parts.uri).unwrap_or_default();
-        let is_watch = is_watch || params.is_watch().unwrap_or(false);
+        let is_watch = is_watch || params.is_watch();
         attributes.verb = verb(&parts.method, attributes.name.is_empty(), is_watch).to_owned();
         if attributes.name.is_empty()
             && matches!(attributes.verb.as_str(), "list" | "watch" | "deletecollection")

@@ -14,8 +14,8 @@ use crate::error::ApiError;
 use crate::history::Event;
 use crate::managed::Writer;
 use crate::object::{self, Json, Object};
-use crate::store::Key;
 use crate::selector::LabelSelector;
+use crate::store::Key;
 use crate::write::{self, FieldValidation, Write};
 
 /// The ServiceAccount that each namespace has.

@@ -1,6 +1,7 @@
 //! The messages that can be decoded: field numbers, JSON names and types, as in Kubernetes' published
 //! `generated.proto` files.
 
+use super::reviews::{ACCESS_SPEC, SUBJECT_REVIEW, TOKEN_SPEC};
 use Type::{
     Bool, Bytes, Count, Flag, Ignored, Inline, Int, IntOrString, List, Map, Message, Port, Quantity, Text,
     Time,
@@ -55,6 +56,7 @@ const KINDS: &[(&str, &[Field])] = &[
     ("HorizontalPodAutoscaler", &[META, (2, "spec", Message(AUTOSCALER_SPEC)), (3, "status", Ignored)]),
     ("Ingress", &[META, (2, "spec", Message(INGRESS_SPEC)), (3, "status", Ignored)]),
     ("Job", &[META, (2, "spec", Message(JOB_SPEC)), (3, "status", Ignored)]),
+    ("LocalSubjectAccessReview", SUBJECT_REVIEW),
     ("Namespace", &[META, (2, "spec", Message(&[(1, "finalizers", List(&Text))])), (3, "status", Ignored)]),
     ("Pod", &[META, (2, "spec", Message(POD_SPEC)), (3, "status", Ignored)]),
     ("PodDisruptionBudget", &[META, (2, "spec", Message(DISRUPTION_SPEC)), (3, "status", Ignored)]),
@@ -104,15 +106,19 @@ const KINDS: &[(&str, &[Field])] = &[
             (4, "automountServiceAccountToken", Bool),
         ],
     ),
+    ("SubjectAccessReview", SUBJECT_REVIEW),
     ("TokenRequest", &[META, (2, "spec", Message(TOKEN_SPEC)), (3, "status", Ignored)]),
+    (
+        "TokenReview",
+        &[
+            META,
+            (2, "spec", Message(&[(1, "token", Text), (2, "audiences", List(&Text))])),
+            (3, "status", Ignored),
+        ],
+    ),
 ];
 
-const TOKEN_SPEC: &[Field] =
-    &[(1, "audiences", List(&Text)), (3, "boundObjectRef", Message(BOUND)), (4, "expirationSeconds", Int)];
-
-const BOUND: &[Field] = &[(1, "kind", Text), (2, "apiVersion", Text), (3, "name", Text), (4, "uid", Text)];
-
-const META: Field = (1, "metadata", Message(OBJECT_META));
+pub(super) const META: Field = (1, "metadata", Message(OBJECT_META));
 
 const OBJECT_META: &[Field] = &[
     (1, "name", Text),
@@ -327,23 +333,6 @@ const DISRUPTION_SPEC: &[Field] = &[
     (2, "selector", Message(LABEL_SELECTOR)),
     (3, "maxUnavailable", IntOrString),
     (4, "unhealthyPodEvictionPolicy", Text),
-];
-
-const ACCESS_SPEC: &[Field] = &[
-    (
-        1,
-        "resourceAttributes",
-        Message(&[
-            (1, "namespace", Text),
-            (2, "verb", Text),
-            (3, "group", Text),
-            (4, "version", Text),
-            (5, "resource", Text),
-            (6, "subresource", Text),
-            (7, "name", Text),
-        ]),
-    ),
-    (2, "nonResourceAttributes", Message(&[(1, "path", Text), (2, "verb", Text)])),
 ];
 
 const INGRESS_BACKEND: &[Field] = &[(

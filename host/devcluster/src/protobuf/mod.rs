@@ -5,6 +5,7 @@
 //! than stored without that field.
 
 mod messages;
+mod reviews;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -262,6 +263,16 @@ mod tests {
         let port = [number(3, 80), field(4, &zero)].concat();
         let decoded = decode(&body("Service", &field(2, &field(1, &port)))).unwrap();
         assert_eq!(decoded["spec"], json!({ "ports": [{ "port": 80 }] }));
+    }
+
+    #[test]
+    fn a_review_of_somebodys_access_reads_as_its_json() {
+        let attributes = [field(2, b"get"), field(5, b"nodes")].concat();
+        let raw =
+            field(2, &[field(1, &attributes), field(3, b"jane"), field(4, b"a"), field(4, b"b")].concat());
+        let expected = json!({ "user": "jane", "groups": ["a", "b"],
+            "resourceAttributes": { "verb": "get", "resource": "nodes" } });
+        assert_eq!(decode(&body("SubjectAccessReview", &raw)).unwrap()["spec"], expected);
     }
 
     #[test]

@@ -122,6 +122,37 @@ async fn a_service_account_has_a_token_and_a_kubeconfig() {
 }
 
 #[tokio::test]
+async fn cluster_roles_are_made_from_others_and_reconciled() {
+    let kubectl = start().await;
+    let all = kubectl.run("get clusterroles -o name").await;
+    for role in ["admin", "cluster-admin", "edit", "view", "system:discovery"] {
+        assert!(all.contains(&format!("clusterrole.rbac.authorization.k8s.io/{role}\n")), "{all}");
+    }
+    kubectl.run("create clusterrole all --aggregation-rule=part=yes").await;
+    let part = "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: part, labels: {part: \"yes\"}}, \
+                rules: [{verbs: [get], apiGroups: [\"\"], resources: [nodes]}]}";
+    // It tells on stderr what it does.
+    let reconciled = kubectl.run_with("auth reconcile -f -", part).await;
+    assert!(
+        reconciled.code == Some(0) && reconciled.stderr.contains("reconciliation required create"),
+        "{}",
+        reconciled.stderr
+    );
+    kubectl.run("wait --for=jsonpath={.rules[0].resources[0]}=nodes clusterrole/all --timeout=10s").await;
+    let more = part.replace("[nodes]", "[pods]");
+    let reconciled = kubectl.run_with("auth reconcile -f -", &more).await;
+    assert!(
+        reconciled.code == Some(0) && reconciled.stderr.contains("missing rules added"),
+        "{}",
+        reconciled.stderr
+    );
+    let rules = kubectl.run("get clusterrole part -o jsonpath={.rules[*].resources}").await;
+    assert!(rules.contains("nodes") && rules.contains("pods"), "{rules}");
+    assert!(kubectl.run("describe clusterrole part").await.contains("pods"));
+    kubectl.done().await;
+}
+
+#[tokio::test]
 async fn nobody_gives_more_than_they_have() {
     let kubectl = start().await;
     kubectl.run("create rolebinding jane --clusterrole=admin --user=jane").await;

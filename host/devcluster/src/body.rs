@@ -16,7 +16,7 @@ const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kube
 
 /// Reads the whole body.
 pub(crate) async fn read(body: Body) -> Result<bytes::Bytes, ApiError> {
-    axum::body::to_bytes(body, LIMIT).await.map_err(|_| ApiError::too_large(LIMIT))
+    axum::body::to_bytes(body, LIMIT).await.map_err(|_| ApiError::too_large(&format!("limit is {LIMIT}")))
 }
 
 /// Decodes a patch: YAML where the media type says so, or else JSON.

@@ -244,8 +244,14 @@ impl ApiError {
         Self::new(415, "UnsupportedMediaType", message)
     }
 
-    pub(crate) fn too_large(limit: usize) -> Self {
-        Self::new(413, "RequestEntityTooLarge", format!("Request entity too large: limit is {limit}"))
+    pub(crate) fn too_large(why: &str) -> Self {
+        Self::new(413, "RequestEntityTooLarge", format!("Request entity too large: {why}"))
+    }
+
+    /// What is understood and cannot be done, in the words that the real server has for whatever it has no others for.
+    pub(crate) fn unprocessable() -> Self {
+        let message = "the server rejected our request due to an error in our request";
+        Self { details: Some(json!({})), ..Self::new(422, "Invalid", message) }
     }
 
     /// The version that a list or watch asked for is no longer known.

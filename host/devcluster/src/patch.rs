@@ -1,15 +1,15 @@
 //! The four kinds of patch, by media type.
 
-use json_patch::{PatchError, PatchOperation};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
-use crate::object::{self, Json};
+use crate::object::Json;
+use crate::operations::Operations;
 use crate::shape::Shape;
 use crate::strategic;
-use crate::write::{self, Write, Written};
+use crate::write::{self, FieldValidation, Write, Written};
 
 pub(crate) const JSON: &str = "application/json-patch+json";
 pub(crate) const MERGE: &str = "application/merge-patch+json";
@@ -27,54 +27,43 @@ pub(crate) fn patch(
     match media_type {
         APPLY => write::apply(cluster, write, map(body)?, force),
         JSON => {
-            let patch: json_patch::Patch = serde_json::from_value(body)
-                .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
+            let operations = Operations::parse(body)?;
             write::change(cluster, write, |current| {
                 let mut value = Value::Object(current.clone());
-                apply_each(&mut value, &patch).map_err(|error| {
-                    let cause = Cause {
-                        reason: "FieldValueInvalid",
-                        field: error.path.to_string(),
-                        message: error.to_string(),
-                    };
-                    ApiError::invalid(&write.kind, object::name(current), &[cause])
-                })?;
-                map(value)
+                operations.apply(&mut value)?;
+                judged(write, map(value)?)
             })
         }
         MERGE => write::change(cluster, write, |current| {
             let mut value = Value::Object(current.clone());
             json_patch::merge(&mut value, &body);
-            map(value)
+            judged(write, map(value)?)
         }),
         STRATEGIC if !write.kind.is_custom() => {
             let body = map(body)?;
             write::change(cluster, write, |current| {
                 let mut json = current.clone();
                 strategic::patch(&mut json, &body, &Shape::of(&write.kind));
-                Ok(json)
+                judged(write, json)
             })
         }
         other => Err(unsupported(&write.kind, other)),
     }
 }
 
-/// Applies the operations one by one. What is not there passes a test for null, as in the real server: clients that
-/// add the first item of a list make sure of it so.
-fn apply_each(value: &mut Value, patch: &[PatchOperation]) -> Result<(), PatchError> {
-    for (index, operation) in patch.iter().enumerate() {
-        if let PatchOperation::Test(test) = operation
-            && test.value.is_null()
-            && value.pointer(test.path.as_str()).is_none()
-        {
-            continue;
-        }
-        json_patch::patch(value, std::slice::from_ref(operation)).map_err(|mut error| {
-            error.operation = index;
-            error
-        })?;
+/// A patched object, unless it is another one now, or is to have known fields only and has others.
+fn judged(write: &Write, mut patched: Json) -> Result<Json, ApiError> {
+    write.check_name(&patched)?;
+    write.check_identity(&mut patched)?;
+    let schema = write.kind.schema().filter(|_| write.validation == FieldValidation::Strict);
+    let unknown = schema.map(|schema| schema.prune(&mut patched.clone())).unwrap_or_default();
+    if unknown.is_empty() {
+        return Ok(patched);
     }
-    Ok(())
+    let lines: Vec<String> = unknown.iter().map(|field| format!("unknown field \"{field}\"")).collect();
+    let why = format!("strict decoding error: {}", lines.join(", "));
+    let text = Value::from(Value::Object(patched).to_string());
+    Err(ApiError::invalid_of("", "", "", &[Cause::invalid("patch", &text, &why)]))
 }
 
 /// A kind has patches of this media type.
@@ -89,7 +78,8 @@ fn accepted(kind: &Kind) -> &'static [&'static str] {
     if kind.is_custom() { &[JSON, MERGE, APPLY] } else { &[JSON, MERGE, STRATEGIC, APPLY] }
 }
 
-fn unsupported(kind: &Kind, media_type: &str) -> ApiError {
+/// The refusal of a media type that is no kind of patch, or none for this kind of object.
+pub(crate) fn unsupported(kind: &Kind, media_type: &str) -> ApiError {
     ApiError::unsupported_media_type(media_type, &accepted(kind).join(", "))
 }
 

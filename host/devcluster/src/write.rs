@@ -195,6 +195,7 @@ fn create_once(
     if managers == Managers::Record {
         managed::record(kind, None, &mut json, &write.writer);
     }
+    depth::check(&json)?;
     let name = object::name(&json).to_owned();
     let key = Key::new(&write.key.namespace, &name);
     let json = view::stored(kind, json);
@@ -338,6 +339,7 @@ fn commit(
     if new == *shown {
         return Ok(Some(Written { object: current.clone(), created: false, warnings }));
     }
+    depth::check(&new)?;
     let is_last = object::may_go(&new);
     let json = view::stored(kind, new);
     let result = match (write.dry_run, is_last) {

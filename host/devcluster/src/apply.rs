@@ -4,6 +4,8 @@
 //! applied before and no longer applies goes unless somebody else owns it; what nobody mentioned stays.
 //! Follows the rules of the API reference ("Server-Side Apply").
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::associative;
@@ -12,7 +14,7 @@ use crate::fields::{Difference, FieldSet, Step};
 use crate::kind::Kind;
 use crate::managed::{self, Entry, Writer};
 use crate::object::{self, Json};
-use crate::shape::{ListType, Shape, item_key};
+use crate::shape::{ListType, Shape};
 
 /// Merges an applied configuration into the live object (or makes the object), managers included.
 pub(crate) fn apply(
@@ -115,31 +117,30 @@ fn merge(live: &mut Value, applied: &Value, shape: &Shape<'_>) {
         }
         (Value::Array(live), Value::Array(applied)) => match shape.list_type() {
             ListType::Atomic => *live = applied.clone(),
-            ListType::Set => {
-                for item in applied {
-                    if !live.contains(item) {
-                        live.push(item.clone());
-                    }
-                }
-            }
-            ListType::Map(keys) => merge_keyed(live, applied, &keys, &shape.item()),
+            list @ (ListType::Set | ListType::Map(_)) => merge_items(live, applied, &list, &shape.item()),
         },
         (live, applied) => *live = applied.clone(),
     }
 }
 
-fn merge_keyed(
-    live: &mut Vec<Value>,
-    applied: &[Value],
-    keys: &[(String, Option<Value>)],
-    shape: &Shape<'_>,
-) {
+fn merge_items(live: &mut Vec<Value>, applied: &[Value], list: &ListType, shape: &Shape<'_>) {
+    let mut places = BTreeMap::new();
+    for (index, item) in live.iter().enumerate() {
+        if let Some(step) = Step::of_item(item, list) {
+            places.entry(step).or_insert(index);
+        }
+    }
     for item in applied {
-        let key = item_key(item, keys);
-        let existing = live.iter_mut().find(|other| key.is_some() && item_key(other, keys) == key);
-        match existing {
+        let step = Step::of_item(item, list);
+        let place = step.as_ref().and_then(|step| places.get(step)).copied();
+        match place.and_then(|index| live.get_mut(index)) {
             Some(existing) => merge(existing, item, shape),
-            None => live.push(item.clone()),
+            None => {
+                if let Some(step) = step {
+                    places.insert(step, live.len());
+                }
+                live.push(item.clone());
+            }
         }
     }
 }

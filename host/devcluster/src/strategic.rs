@@ -1,7 +1,7 @@
 //! Strategic merge patch for the built-in kinds: lists merge by their keys, and `$patch`,
 //! `$retainKeys`, `$setElementOrder/…` and `$deleteFromPrimitiveList/…` are obeyed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -31,7 +31,8 @@ pub(crate) fn patch(target: &mut Json, patch: &Json, shape: &Shape<'_>) {
     for (name, value) in patch {
         if let Some(field) = name.strip_prefix(DELETE) {
             if let (Some(Value::Array(live)), Some(gone)) = (target.get_mut(field), value.as_array()) {
-                live.retain(|item| !gone.contains(item));
+                let gone = texts(gone);
+                live.retain(|item| !gone.contains(&item.to_string()));
             }
         } else if !name.starts_with('$') {
             let before = target.get(name).and_then(Value::as_array).cloned();
@@ -92,30 +93,46 @@ fn patch_list(mut live: Vec<Value>, items: &[Value], shape: &Shape<'_>) -> Vec<V
     }
     let Some(key) = shape.merge_key() else {
         if shape.list_type() == ListType::Set {
-            let new: Vec<Value> = items.iter().filter(|item| !live.contains(item)).cloned().collect();
-            live.extend(new);
+            let known = texts(&live);
+            live.extend(items.iter().filter(|item| !known.contains(&item.to_string())).cloned());
             return live;
         }
         return items.to_vec();
     };
     let item_shape = shape.item();
+    let key_of = |item: &Value| item.get(&key).map(Value::to_string);
+    let mut places: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (index, item) in live.iter().enumerate() {
+        if let Some(key) = key_of(item) {
+            places.entry(key).or_default().push(index);
+        }
+    }
+    let mut deleted = BTreeSet::new();
     for item in items {
         let Some(patch_item) = item.as_object() else { continue };
-        let same = |other: &Value| other.get(&key).is_some() && other.get(&key) == item.get(&key);
+        let key = key_of(item);
         if directive(item).as_deref() == Some("delete") {
-            live.retain(|other| !same(other));
+            deleted.extend(key.and_then(|key| places.remove(&key)).into_iter().flatten());
             continue;
         }
-        match live.iter_mut().find(|other| same(other)).and_then(Value::as_object_mut) {
+        let place = key.as_ref().and_then(|key| places.get(key)?.first()).copied();
+        match place.and_then(|index| live.get_mut(index)).and_then(Value::as_object_mut) {
             Some(existing) => patch(existing, patch_item, &item_shape),
             None => {
                 let mut new = Json::new();
                 patch(&mut new, patch_item, &item_shape);
+                places.entry(key.unwrap_or_default()).or_default().push(live.len());
                 live.push(Value::Object(new));
             }
         }
     }
-    live
+    let kept = live.into_iter().enumerate().filter(|(index, _)| !deleted.contains(index));
+    kept.map(|(_, item)| item).collect()
+}
+
+/// The values of a list as texts, which are found faster.
+fn texts(items: &[Value]) -> BTreeSet<String> {
+    items.iter().map(Value::to_string).collect()
 }
 
 /// Puts the items of a list that the order names in that order. The others keep theirs, and stand where they stood:
@@ -123,18 +140,27 @@ fn patch_list(mut live: Vec<Value>, items: &[Value], shape: &Shape<'_>) -> Vec<V
 fn arrange(target: &mut Json, field: &str, order: &[Value], before: &[Value], shape: &Shape<'_>) {
     let Some(Value::Array(merged)) = target.get_mut(field) else { return };
     let key = shape.field(field).merge_key();
-    let position = |item: &Value, list: &[Value]| {
-        list.iter().position(|other| match &key {
-            Some(key) => other.get(key).is_some() && other.get(key) == item.get(key),
-            None => other == item,
-        })
+    let name = |item: &Value| match &key {
+        Some(key) => item.get(key).map(Value::to_string),
+        None => Some(item.to_string()),
     };
+    let positions = |list: &[Value]| {
+        let mut positions = BTreeMap::new();
+        for (position, item) in list.iter().enumerate() {
+            if let Some(name) = name(item) {
+                positions.entry(name).or_insert(position);
+            }
+        }
+        positions
+    };
+    let (order, before) = (positions(order), positions(before));
+    let position = |item: &Value, list: &BTreeMap<String, usize>| list.get(&name(item)?).copied();
     let (mut named, others): (Vec<Value>, Vec<Value>) =
-        std::mem::take(merged).into_iter().partition(|item| position(item, order).is_some());
-    named.sort_by_key(|item| position(item, order));
+        std::mem::take(merged).into_iter().partition(|item| position(item, &order).is_some());
+    named.sort_by_cached_key(|item| position(item, &order));
     let mut others = others.into_iter().peekable();
     for item in named {
-        let was_before = |other: &Value| match (position(other, before), position(&item, before)) {
+        let was_before = |other: &Value| match (position(other, &before), position(&item, &before)) {
             (Some(other), Some(item)) => other < item,
             _ => false,
         };

@@ -10,7 +10,14 @@ use crate::shape::{ListType, Shape};
 
 impl Schema {
     /// Checks a value that may have had another state before.
-    fn check(&self, schema: &Value, value: &Value, old: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
+    pub(super) fn check(
+        &self,
+        schema: &Value,
+        value: &Value,
+        old: Option<&Value>,
+        path: &str,
+        causes: &mut Vec<Cause>,
+    ) {
         if old == Some(value) || (value.is_null() && is_true(schema, "nullable")) {
             return;
         }
@@ -27,6 +34,7 @@ impl Schema {
         {
             causes.push(Cause::unsupported(path, value, allowed));
         }
+        self.check_junctors(schema, value, path, causes);
         match value {
             Value::String(string) => self.check_string(schema, string, path, causes),
             Value::Number(_) => check_number(schema, value, path, causes),
@@ -36,12 +44,11 @@ impl Schema {
             }
             Value::Null | Value::Bool(_) => {}
         }
-        self.check_junctors(schema, value, path, causes);
     }
 
     fn check_string(&self, schema: &Value, string: &str, path: &str, causes: &mut Vec<Cause>) {
         let value = json!(string);
-        check_count(schema, "Length", string.chars().count(), &value, path, causes);
+        check_count(schema, "Length", string.chars().count(), || value.clone(), path, causes);
         let pattern = text(schema, "pattern");
         if self.patterns.get(pattern).is_some_and(|regex| !regex.is_match(string)) {
             let why = format!("{path} in body should match '{pattern}'");
@@ -64,7 +71,7 @@ impl Schema {
         path: &str,
         causes: &mut Vec<Cause>,
     ) {
-        check_count(schema, "Items", items.len(), &json!(items), path, causes);
+        check_count(schema, "Items", items.len(), || json!(items), path, causes);
         let Some(item_schema) = schema.get("items") else { return };
         let old = old.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let counterparts = Counterparts::new(schema, old);
@@ -82,7 +89,7 @@ impl Schema {
         path: &str,
         causes: &mut Vec<Cause>,
     ) {
-        check_count(schema, "Properties", map.len(), &Value::Object(map.clone()), path, causes);
+        check_count(schema, "Properties", map.len(), || Value::Object(map.clone()), path, causes);
         for field in
             schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
         {
@@ -105,27 +112,6 @@ impl Schema {
                 Value::Object(names.map(|(name, value)| (name.clone(), value.clone())).collect())
             };
             self.check(metadata, &names(map), old.map(names).as_ref(), "metadata", causes);
-        }
-    }
-
-    pub(super) fn check_junctors(&self, schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>) {
-        let fits = |schema: &Value| {
-            let mut inner = Vec::new();
-            self.check(schema, value, None, path, &mut inner);
-            inner.is_empty()
-        };
-        let each = |field: &str| schema.get(field).and_then(Value::as_array);
-        for part in each("allOf").into_iter().flatten() {
-            self.check(part, value, None, path, causes);
-        }
-        if each("anyOf").is_some_and(|parts| !parts.iter().any(fits)) {
-            causes.push(Cause::invalid(path, value, "must validate at least one schema (anyOf)"));
-        }
-        if each("oneOf").is_some_and(|parts| parts.iter().filter(|part| fits(part)).count() != 1) {
-            causes.push(Cause::invalid(path, value, "must validate one and only one schema (oneOf)"));
-        }
-        if schema.get("not").is_some_and(fits) {
-            causes.push(Cause::invalid(path, value, "must not validate the schema (not)"));
         }
     }
 }
@@ -212,7 +198,14 @@ fn check_number(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Caus
     }
 }
 
-fn check_count(schema: &Value, what: &str, count: usize, value: &Value, path: &str, causes: &mut Vec<Cause>) {
+fn check_count(
+    schema: &Value,
+    what: &str,
+    count: usize,
+    value: impl FnOnce() -> Value,
+    path: &str,
+    causes: &mut Vec<Cause>,
+) {
     let bound = |side: &str| schema.get(format!("{side}{what}")).and_then(Value::as_u64);
     let count = u64::try_from(count).unwrap_or(u64::MAX);
     if let Some(minimum) = bound("min").filter(|minimum| count < *minimum) {
@@ -221,7 +214,7 @@ fn check_count(schema: &Value, what: &str, count: usize, value: &Value, path: &s
             "Items" => format!("{path} in body should have at least {minimum} items"),
             _ => format!("{path} in body should have at least {minimum} properties"),
         };
-        causes.push(Cause::invalid(path, value, &why));
+        causes.push(Cause::invalid(path, &value(), &why));
     }
     if let Some(maximum) = bound("max").filter(|maximum| count > *maximum) {
         causes.push(match what {

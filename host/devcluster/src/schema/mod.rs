@@ -2,8 +2,12 @@
 
 mod check;
 mod formats;
+mod junctors;
+pub(crate) mod metadata;
+pub(crate) mod pattern;
 mod prune;
 pub(crate) mod rule_check;
+mod rule_cost;
 mod rule_values;
 mod rules;
 
@@ -13,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use regex::Regex;
 use serde_json::Value;
 
-use self::rules::Rules;
+use self::rules::{Found, Rules};
 use crate::error::Cause;
 use crate::object::Json;
 
@@ -48,6 +52,9 @@ impl Schema {
     /// Removes fields that the schema does not know; returns their paths.
     pub(crate) fn prune(&self, object: &mut Json) -> Vec<String> {
         let mut dropped = Vec::new();
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata::prune(metadata, &mut dropped);
+        }
         prune::prune_map(&self.json, object, "", true, &mut dropped);
         dropped
     }
@@ -63,50 +70,148 @@ impl Schema {
     }
 
     /// Every way in which the object breaks the schema. What it has in common with its state before
-    /// stays as it is, even if the schema has become stricter since.
-    pub(crate) fn validate(&self, object: &Json, old: Option<&Json>) -> Vec<Cause> {
-        let mut causes = Vec::new();
-        self.check_map(&self.json, object, old, "", &mut causes);
-        let whole = Value::Object(object.clone());
-        self.check_junctors(&self.json, &whole, "", &mut causes);
-        check::embedded(&self.json, &whole, "", &mut causes);
-        let duplicates = |object: &Value| {
+    /// stays as it is, even if the schema has become stricter since. `causes` are those found before.
+    pub(crate) fn validate(
+        &self,
+        object: &mut Json,
+        old: Option<&Json>,
+        covers: Covers,
+        causes: Vec<Cause>,
+    ) -> Found {
+        let mut found = Found { causes, warnings: Vec::new() };
+        // Borrowed for as long as it takes, to be seen as any other value.
+        let whole = Value::Object(std::mem::take(object));
+        match (covers, whole.as_object()) {
+            (Covers::Object, Some(map)) => {
+                self.check_junctors(&self.json, &whole, "", &mut found.causes);
+                self.check_map(&self.json, map, old, "", &mut found.causes);
+                check::embedded(&self.json, &whole, "", &mut found.causes);
+            }
+            (Covers::Status, Some(map)) => {
+                if let (Some(schema), Some(status)) = (field_schema(&self.json, "status"), map.get("status"))
+                {
+                    let old = old.and_then(|old| old.get("status"));
+                    self.check(schema, status, old, "status", &mut found.causes);
+                }
+            }
+            (_, None) => {}
+        }
+        let past = || old.map(|old| Value::Object(old.clone()));
+        self.root().validate_further(&self.json, &whole, past, "", &mut found);
+        if let Value::Object(map) = whole {
+            *object = map;
+        }
+        for cause in found.causes.iter_mut().filter(|cause| cause.field.is_empty()) {
+            shown("").clone_into(&mut cause.field);
+        }
+        found
+    }
+
+    /// The schema as a part of itself.
+    pub(crate) fn root(&self) -> Part<'_> {
+        Part { whole: self, rules: self.rules.as_ref() }
+    }
+}
+
+/// What of an object a write may have changed, and so is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Covers {
+    Object,
+    /// Rules and lists are checked in the whole object even then.
+    Status,
+}
+
+/// A place in a schema, with the rules from there on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part<'a> {
+    whole: &'a Schema,
+    rules: Option<&'a Rules>,
+}
+
+impl Part<'_> {
+    pub(crate) fn field(self, name: &str) -> Self {
+        Self { rules: self.rules.and_then(|rules| rules.field(name)), ..self }
+    }
+
+    pub(crate) fn items(self) -> Self {
+        Self { rules: self.rules.and_then(Rules::items), ..self }
+    }
+
+    pub(crate) fn extra(self) -> Self {
+        Self { rules: self.rules.and_then(Rules::extra), ..self }
+    }
+
+    /// What a default, which is at a path, is refused for by the schema that it is a default of.
+    pub(crate) fn judge_default(self, schema: &Value, default: &Value, path: &str) -> Vec<Cause> {
+        // A null where none is allowed reads as absent.
+        if default.is_null() && !is_true(schema, "nullable") {
+            return Vec::new();
+        }
+        let (mut value, mut dropped) = (default.clone(), Vec::new());
+        prune::prune_value(schema, &mut value, path, &mut dropped);
+        if !dropped.is_empty() {
+            return vec![Cause::invalid(path, default, "must not have unknown fields")];
+        }
+        prune::default_value(schema, &mut value);
+        let mut found = Found::default();
+        self.whole.check(schema, &value, None, path, &mut found.causes);
+        check::embedded(schema, &value, path, &mut found.causes);
+        self.validate_further(schema, &value, || None, path, &mut found);
+        for cause in found.causes.iter_mut().filter(|cause| cause.field.is_empty()) {
+            path.clone_into(&mut cause.field);
+        }
+        found.causes
+    }
+
+    /// Checks what is checked besides each value by itself: the keys of lists, and the rules.
+    fn validate_further(
+        self,
+        schema: &Value,
+        value: &Value,
+        old: impl FnOnce() -> Option<Value>,
+        path: &str,
+        found: &mut Found,
+    ) {
+        let duplicates = |value: &Value| {
             let mut causes = Vec::new();
-            check::duplicates(&self.json, object, "", &mut causes);
+            check::duplicates(schema, value, path, &mut causes);
             causes
         };
-        let doubled = duplicates(&whole);
-        let was_doubled = || old.is_some_and(|old| !duplicates(&Value::Object(old.clone())).is_empty());
-        if !doubled.is_empty() && !was_doubled() {
-            causes.extend(doubled);
+        let doubled = duplicates(value);
+        if doubled.is_empty() && self.rules.is_none() {
+            return;
         }
-        if let Some(rules) = &self.rules {
-            // Rules may count on what the rest of the schema says, and so do not see what breaks it.
-            let blocks = |cause: &Cause| {
-                let kinds = ["FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany"];
-                kinds.contains(&cause.reason) || cause.reason == "FieldValueTypeInvalid"
-            };
-            if causes.iter().any(blocks) {
-                let why = "some validation rules were not checked because the object was invalid; \
-                           correct the existing errors to complete validation";
-                causes.push(Cause::invalid("", &Value::from("null"), why));
-            } else {
-                let old = old.map(|old| Value::Object(old.clone()));
-                rules.validate(&self.json, &whole, old.as_ref(), &mut causes);
-            }
+        let old = old();
+        if !doubled.is_empty() && old.as_ref().is_none_or(|old| duplicates(old).is_empty()) {
+            found.causes.extend(doubled);
         }
-        for cause in causes.iter_mut().filter(|cause| cause.field.is_empty()) {
-            "<nil>".clone_into(&mut cause.field);
+        let Some(rules) = self.rules else { return };
+        // Rules may count on what the rest of the schema says, and so do not see what breaks it.
+        let blocks = |cause: &Cause| {
+            let kinds =
+                ["FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueNotSupported"];
+            kinds.contains(&cause.reason) || cause.reason == "FieldValueTypeInvalid"
+        };
+        if found.causes.iter().any(blocks) {
+            let why = "some validation rules were not checked because the object was invalid; \
+                       correct the existing errors to complete validation";
+            found.causes.push(Cause::invalid("", &Value::from("null"), why));
+        } else {
+            rules.validate(schema, value, old.as_ref(), path, found);
         }
-        causes
     }
+}
+
+/// A field as messages have it: the object itself has no path.
+fn shown(field: &str) -> &str {
+    if field.is_empty() { "<nil>" } else { field }
 }
 
 fn collect_patterns(schema: &Value, patterns: &mut HashMap<String, Regex>) {
     match schema {
         Value::Object(map) => {
             if let Some(pattern) = map.get("pattern").and_then(Value::as_str)
-                && let Ok(regex) = Regex::new(pattern)
+                && let Ok(regex) = pattern::compile(pattern)
             {
                 patterns.insert(pattern.to_owned(), regex);
             }
@@ -117,11 +222,13 @@ fn collect_patterns(schema: &Value, patterns: &mut HashMap<String, Regex>) {
     }
 }
 
-fn is_true(schema: &Value, field: &str) -> bool {
+/// Whether a map has a field that is true.
+pub(crate) fn is_true(schema: &Value, field: &str) -> bool {
     schema.get(field).and_then(Value::as_bool).unwrap_or(false)
 }
 
-fn text<'a>(schema: &'a Value, field: &str) -> &'a str {
+/// The text in a field of a map, or "".
+pub(crate) fn text<'a>(schema: &'a Value, field: &str) -> &'a str {
     schema.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -181,10 +288,11 @@ mod tests {
                 "size": { "type": "string", "enum": ["s", "m"] }, "p": { "type": "string", "pattern": "^a+$" },
                 "port": { "x-kubernetes-int-or-string": true }, "t": { "type": "string" } } } } }));
         let broken = json!({ "spec": { "n": 0, "size": "xl", "p": "b", "port": true, "t": 5 } });
-        let fields: Vec<String> =
-            schema.validate(&object(broken), None).into_iter().map(|cause| cause.field).collect();
+        let found = schema.validate(&mut object(broken), None, Covers::Object, Vec::new());
+        let fields: Vec<String> = found.causes.into_iter().map(|cause| cause.field).collect();
         assert_eq!(fields, ["spec.image", "spec.n", "spec.p", "spec.port", "spec.size", "spec.t"]);
         let good = json!({ "spec": { "image": "i", "n": 1, "size": "s", "p": "aa", "port": "http" } });
-        assert!(schema.validate(&object(good), None).is_empty());
+        let found = schema.validate(&mut object(good), None, Covers::Object, Vec::new());
+        assert!(found.causes.is_empty());
     }
 }

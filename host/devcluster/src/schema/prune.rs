@@ -37,7 +37,7 @@ pub(super) fn prune_map(
     });
 }
 
-fn prune_value(schema: &Value, value: &mut Value, path: &str, dropped: &mut Vec<String>) {
+pub(super) fn prune_value(schema: &Value, value: &mut Value, path: &str, dropped: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
             // A value without a described structure, such as `type: object` alone, loses all its fields.
@@ -68,7 +68,7 @@ pub(super) fn default_map(schema: &Value, map: &mut Json) {
     }
 }
 
-fn default_value(schema: &Value, value: &mut Value) {
+pub(super) fn default_value(schema: &Value, value: &mut Value) {
     match value {
         Value::Object(map) => default_map(schema, map),
         Value::Array(items) => {

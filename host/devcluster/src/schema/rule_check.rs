@@ -1,6 +1,5 @@
-//! What rules are refused for when a definition is written, and how much work a rule is.
+//! What rules are refused for when a definition is written.
 
-use kube_cel::cel::Program;
 use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use serde_json::{Value, json};
 
@@ -42,26 +41,27 @@ const KNOWN: &[&str] = &[
 
 /// Adds a cause for every rule of a schema, and below, that is not to be had.
 pub(crate) fn check(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
-    walk(schema, path, true, true, causes);
+    walk(schema, path, true, None, causes);
 }
 
-fn walk(schema: &Value, path: &str, is_root: bool, has_past: bool, causes: &mut Vec<Cause>) {
+/// `apart` is the list or map whose items, this one among them, cannot be told apart from one state to the next.
+fn walk(schema: &Value, path: &str, is_root: bool, apart: Option<&str>, causes: &mut Vec<Cause>) {
     let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array);
     for (index, rule) in rules.into_iter().flatten().enumerate() {
         let path = format!("{path}.x-kubernetes-validations[{index}]");
-        Checked { schema, is_root, has_past, optional_old: is_true(rule, "optionalOldSelf") }
+        Checked { schema, is_root, apart, optional_old: is_true(rule, "optionalOldSelf") }
             .rule(rule, &path, causes);
     }
+    let of_map = apart.or_else(|| (text(schema, "x-kubernetes-map-type") == "atomic").then_some(path));
     for (name, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-        walk(field, &format!("{path}.properties[{name}]"), false, has_past, causes);
+        walk(field, &format!("{path}.properties[{name}]"), false, of_map, causes);
     }
     if let Some(item) = schema.get("items").filter(|item| item.is_object()) {
-        // Items without keys cannot be told apart from one state to the next.
-        let has_past = has_past && text(schema, "x-kubernetes-list-type") == "map";
-        walk(item, &format!("{path}.items"), false, has_past, causes);
+        let of_list = apart.or_else(|| (text(schema, "x-kubernetes-list-type") != "map").then_some(path));
+        walk(item, &format!("{path}.items"), false, of_list, causes);
     }
     if let Some(extra) = schema.get("additionalProperties").filter(|extra| extra.is_object()) {
-        walk(extra, &format!("{path}.additionalProperties"), false, has_past, causes);
+        walk(extra, &format!("{path}.additionalProperties"), false, of_map, causes);
     }
 }
 
@@ -69,7 +69,7 @@ fn walk(schema: &Value, path: &str, is_root: bool, has_past: bool, causes: &mut 
 struct Checked<'a> {
     schema: &'a Value,
     is_root: bool,
-    has_past: bool,
+    apart: Option<&'a str>,
     optional_old: bool,
 }
 
@@ -103,30 +103,41 @@ impl<'a> Checked<'a> {
             let why = "fieldPath must be a valid path: does not refer to a valid field";
             causes.push(Cause::invalid(format!("{path}.fieldPath"), &json!(field_path), why));
         }
-        self.expression(expression, &format!("{path}.rule"), causes);
+        let compares = self.expression(expression, &format!("{path}.rule"), causes);
+        if self.optional_old && compares == Some(false) {
+            let why = "may not be set if oldSelf is not used in rule";
+            causes.push(Cause::invalid(format!("{path}.optionalOldSelf"), &json!(true), why));
+        }
         let message_expression = text(rule, "messageExpression");
         if !message_expression.is_empty() {
             self.expression(message_expression, &format!("{path}.messageExpression"), causes);
         }
     }
 
-    fn expression(&self, expression: &str, path: &str, causes: &mut Vec<Cause>) {
+    /// Whether the expression compares with the state before; `None` if it cannot be had at all.
+    fn expression(&self, expression: &str, path: &str, causes: &mut Vec<Cause>) -> Option<bool> {
         if expression.len() > LONGEST_RULE {
             causes.push(Cause::too_long(path, 16 * 1024));
-            return;
+            return None;
         }
         let mut refuse = |why: &str| causes.push(Cause::invalid(path, &json!(expression), why));
         let program = match rules::compile(expression) {
             Ok(program) => program,
-            Err(why) => return refuse(&format!("compilation failed: {why}")),
+            Err(why) => {
+                refuse(&format!("compilation failed: {why}"));
+                return None;
+            }
         };
         if let Err(why) = self.known(program.expression(), &mut Vec::new()) {
-            return refuse(&format!("compilation failed: ERROR: <input>:1:1: {why}"));
+            refuse(&format!("compilation failed: ERROR: <input>:1:1: {why}"));
+            return None;
         }
         let compares = program.references().has_variable("oldSelf");
-        if compares && !self.has_past {
-            refuse("oldSelf cannot be used on the uncorrelatable portion of the schema");
+        if let (true, Some(apart)) = (compares, self.apart) {
+            let why = "oldSelf cannot be used on the uncorrelatable portion of the schema";
+            refuse(&format!("{why} within {apart}"));
         }
+        Some(compares)
     }
 
     /// What is known of the value of an expression; the error names what does not exist.
@@ -155,7 +166,7 @@ impl<'a> Checked<'a> {
             }
             Expr::Comprehension(all) => {
                 let range = self.known(&all.iter_range, scope)?;
-                let init = self.known(&all.accu_init, scope)?;
+                self.known(&all.accu_init, scope)?;
                 let depth = scope.len();
                 // Over a map, the variable is a key.
                 let of_list = range.filter(|(schema, _)| schema.get("items").is_some());
@@ -164,7 +175,7 @@ impl<'a> Checked<'a> {
                     Some(second) => scope.extend([(all.iter_var.clone(), None), (second.clone(), item)]),
                     None => scope.push((all.iter_var.clone(), item)),
                 }
-                scope.push((all.accu_var.clone(), init.filter(|_| false)));
+                scope.push((all.accu_var.clone(), None));
                 for part in [&all.loop_cond, &all.loop_step, &all.result] {
                     self.known(part, scope)?;
                 }
@@ -231,83 +242,4 @@ fn has_field(schema: &Value, path: &str) -> bool {
         }
     }
     true
-}
-
-/// How much work an expression is: its size, and how deep its loops are nested.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Loops {
-    size: u64,
-    depth: u32,
-    /// The length of the longest list or map that the expression itself spells out.
-    widest: u64,
-    /// Texts become lists.
-    splits: bool,
-    /// How deep any parts are nested: whoever walks the expression needs as much stack.
-    pub(super) nesting: u32,
-}
-
-impl Loops {
-    pub(super) fn of(program: &Program) -> Self {
-        let references = program.references();
-        let splits = references.functions().iter().any(|name| matches!(*name, "split" | "findAll"));
-        Self { splits, ..Self::measure(program.expression()) }
-    }
-
-    /// How many steps the expression may take for a value at most.
-    pub(super) fn steps(self, value: &Value) -> u64 {
-        let longest = longest(value, self.splits).max(self.widest);
-        self.size.saturating_mul(longest.saturating_pow(self.depth))
-    }
-
-    fn measure(expr: &IdedExpr) -> Self {
-        let own = Self { size: 1, nesting: 1, ..Self::default() };
-        match &expr.expr {
-            Expr::Select(select) => own.and(&select.operand),
-            Expr::Call(call) => {
-                call.target.iter().map(|target| &**target).chain(&call.args).fold(own, Self::and)
-            }
-            Expr::List(list) => list.elements.iter().fold(own, Self::and).wide(list.elements.len()),
-            Expr::Map(map) => {
-                let entries = map.entries.iter().filter_map(|entry| match &entry.expr {
-                    EntryExpr::MapEntry(entry) => Some([&entry.key, &entry.value]),
-                    EntryExpr::StructField(_) => None,
-                });
-                entries.flatten().fold(own, Self::and).wide(map.entries.len())
-            }
-            Expr::Comprehension(all) => {
-                let inner = [&all.loop_cond, &all.loop_step, &all.result].into_iter().fold(own, Self::and);
-                let looped = Self { depth: inner.depth.saturating_add(1), ..inner };
-                looped.and(&all.iter_range).and(&all.accu_init)
-            }
-            Expr::Struct(_) | Expr::Literal(_) | Expr::Ident(_) | Expr::Unspecified => own,
-        }
-    }
-
-    /// With another part, next to this one.
-    fn and(self, part: &IdedExpr) -> Self {
-        let part = Self::measure(part);
-        Self {
-            size: self.size.saturating_add(part.size),
-            depth: self.depth.max(part.depth),
-            widest: self.widest.max(part.widest),
-            splits: false,
-            nesting: self.nesting.max(part.nesting.saturating_add(1)),
-        }
-    }
-
-    fn wide(self, length: usize) -> Self {
-        Self { widest: self.widest.max(u64::try_from(length).unwrap_or(u64::MAX)), ..self }
-    }
-}
-
-/// The length of the longest list or map in a value, and of its texts if they count.
-fn longest(value: &Value, texts: bool) -> u64 {
-    let length = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
-    let inner = |own: usize, below: Option<u64>| length(own).max(below.unwrap_or_default());
-    match value {
-        Value::String(text) if texts => length(text.len()),
-        Value::Array(items) => inner(items.len(), items.iter().map(|item| longest(item, texts)).max()),
-        Value::Object(map) => inner(map.len(), map.values().map(|value| longest(value, texts)).max()),
-        _ => 1,
-    }
 }

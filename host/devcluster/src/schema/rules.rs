@@ -6,17 +6,23 @@ use std::sync::Arc;
 
 use kube_cel::KubeCelExt;
 use kube_cel::cel::objects::OptionalValue;
-use kube_cel::cel::{Context, Program, Value as CelValue};
+use kube_cel::cel::{Context, ExecutionError, Program, Value as CelValue};
 use serde_json::Value;
 
 use super::check::Counterparts;
-use super::{is_true, is_type_meta, join, rule_check, rule_values, text};
+use super::rule_cost::{Cost, Sizes};
+use super::{is_true, is_type_meta, join, rule_values, shown, text};
 use crate::error::Cause;
 
-/// How many steps a rule may take at most, as far as the sizes of its loops tell.
-const MOST_STEPS: u64 = 10_000_000;
+/// How many steps a rule may take at most.
+const MOST_STEPS: u64 = 5_000_000;
+/// How many steps all rules of an object may take, each time that they are evaluated.
+const MOST_STEPS_OF_ALL: u64 = 10_000_000;
 /// How long the text that a `messageExpression` makes may be.
 const LONGEST_MESSAGE: usize = 5 * 1024;
+
+/// A function or an operator does not take values of these types.
+const NO_OVERLOAD: &str = "no such overload";
 
 /// How deep an expression may be nested.
 const MOST_NESTED: u32 = 128;
@@ -37,14 +43,14 @@ struct Rule {
     text: String,
     program: Program,
     message: String,
-    message_program: Option<Program>,
+    message_program: Option<(Program, Cost)>,
     reason: String,
     /// Where the error is said to be, below the value that the rule is of.
     field_path: String,
     /// Compares with the state before, and says nothing where there is none.
     is_transition: bool,
     optional_old: bool,
-    loops: rule_check::Loops,
+    cost: Cost,
 }
 
 /// Compiles an expression; the error says what is wrong with it.
@@ -55,7 +61,7 @@ pub(super) fn compile(expression: &str) -> Result<Program, String> {
     let failed = || "ERROR: <input>:1:1: the expression cannot be parsed".to_owned();
     std::thread::scope(|scope| {
         let parse = || match Program::compile(expression) {
-            Ok(program) if rule_check::Loops::of(&program).nesting > MOST_NESTED => {
+            Ok(program) if Cost::of(&program).nesting > MOST_NESTED => {
                 Err(format!("ERROR: <input>:1:1: expression is nested more than {MOST_NESTED} levels deep"))
             }
             Ok(program) => Ok(program),
@@ -82,78 +88,77 @@ impl Rules {
         (!is_empty).then_some(rules)
     }
 
-    /// Evaluates the rules of an object.
-    pub(super) fn validate(
-        &self,
-        schema: &Value,
-        object: &Value,
-        old: Option<&Value>,
-        causes: &mut Vec<Cause>,
-    ) {
-        let mut context = Context::default().with_all();
-        rule_values::add_types(&mut context);
-        self.walk(&context, schema, object, old, "", causes);
+    /// The rules of a field of this level's value.
+    pub(super) fn field(&self, name: &str) -> Option<&Self> {
+        self.fields.get(name)
     }
 
-    fn walk(
+    pub(super) fn items(&self) -> Option<&Self> {
+        self.items.as_deref()
+    }
+
+    /// The rules of the fields that the schema does not name.
+    pub(super) fn extra(&self) -> Option<&Self> {
+        self.extra.as_deref()
+    }
+
+    /// Evaluates the rules of a value that is at a path; the path of the object itself is "".
+    pub(super) fn validate(
         &self,
-        context: &Context<'_>,
         schema: &Value,
         value: &Value,
         old: Option<&Value>,
         path: &str,
-        causes: &mut Vec<Cause>,
+        found: &mut Found,
     ) {
-        if value.is_null() {
+        let mut context = Context::default().with_all();
+        rule_values::add_types(&mut context);
+        let mut pass = Pass { context: &context, budget: Some(MOST_STEPS_OF_ALL), found };
+        let is_unchanged = old == Some(value);
+        self.walk(&mut pass, schema, value, Past { old, is_unchanged }, path);
+    }
+
+    fn walk(&self, pass: &mut Pass<'_>, schema: &Value, value: &Value, past: Past<'_>, path: &str) {
+        if value.is_null() || pass.budget.is_none() {
             return;
         }
-        self.evaluate(context, schema, value, old, path, causes);
+        self.evaluate(pass, schema, value, past, path);
         match value {
             Value::Object(map) => {
                 let is_object = path.is_empty() || is_true(schema, "x-kubernetes-embedded-resource");
                 for (name, value) in map.iter().filter(|(name, _)| !(is_object && is_type_meta(name))) {
-                    let rules = self.fields.get(name).or(self.extra.as_deref());
-                    if let (Some(rules), Some(schema)) = (rules, super::field_schema(schema, name)) {
-                        let old = old.and_then(|old| old.get(name));
-                        rules.walk(context, schema, value, old, &join(path, name), causes);
-                    }
+                    let own = self.field(name);
+                    let Some(rules) = own.or_else(|| self.extra()) else { continue };
+                    let Some(schema) = super::field_schema(schema, name) else { continue };
+                    let old = past.old.and_then(|old| old.get(name));
+                    let path = if own.is_some() { join(path, name) } else { format!("{path}[{name}]") };
+                    rules.walk(pass, schema, value, past.below(old, value), &path);
                 }
             }
             Value::Array(items) => {
                 let (Some(rules), Some(item_schema)) = (&self.items, schema.get("items")) else { return };
-                let old = old.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+                let old = past.old.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
                 let counterparts = Counterparts::new(schema, old);
                 for (index, item) in items.iter().enumerate() {
-                    let path = format!("{path}[{index}]");
-                    rules.walk(context, item_schema, item, counterparts.of(item), &path, causes);
+                    let past = past.below(counterparts.of(item), item);
+                    rules.walk(pass, item_schema, item, past, &format!("{path}[{index}]"));
                 }
             }
             _ => {}
         }
     }
 
-    fn evaluate(
-        &self,
-        context: &Context<'_>,
-        schema: &Value,
-        value: &Value,
-        old: Option<&Value>,
-        path: &str,
-        causes: &mut Vec<Cause>,
-    ) {
-        let is_unchanged = old == Some(value);
-        // What has not changed is judged again only by rules that are about changes.
-        let judges = |rule: &&Rule| match rule.is_transition {
-            true => old.is_some() || rule.optional_old,
-            false => !is_unchanged,
-        };
+    fn evaluate(&self, pass: &mut Pass<'_>, schema: &Value, value: &Value, past: Past<'_>, path: &str) {
+        // Only what was there before can be compared with what it was.
+        let judges = |rule: &&Rule| !rule.is_transition || past.old.is_some() || rule.optional_old;
         if !self.own.iter().any(|rule| judges(&rule)) {
             return;
         }
-        let is_root = path.is_empty();
-        let mut scope = context.new_inner_scope();
+        let (is_root, of_type) = (path.is_empty(), text(schema, "type"));
+        let sizes = Sizes::of(value).max(past.old.map(Sizes::of).unwrap_or_default());
+        let mut scope = pass.context.new_inner_scope();
         scope.add_variable_from_value("self", rule_values::convert(value, schema, is_root));
-        let old = old.map(|old| rule_values::convert(old, schema, is_root));
+        let old = past.old.map(|old| rule_values::convert(old, schema, is_root));
         for rule in self.own.iter().filter(judges) {
             let mut scope = scope.new_inner_scope();
             match (&old, rule.optional_old) {
@@ -164,10 +169,72 @@ impl Rules {
                 (Some(old), false) => scope.add_variable_from_value("oldSelf", old.clone()),
                 (None, false) => {}
             }
-            if let Some(message) = rule.judge(&scope, value) {
-                causes.push(rule.cause(path, text(schema, "type"), &message));
+            if let Err(why) = pass.spend(rule.cost.steps(sizes), rule) {
+                pass.found.causes.push(Cause::invalid(path, &Value::from(of_type), &why));
+                return;
+            }
+            match rule.judge(&scope, sizes) {
+                Ok(None) => {}
+                // What has not changed may stay as it is, even if a rule that came later forbids it.
+                Ok(Some(message)) if past.is_unchanged && !rule.is_transition => {
+                    let cause = rule.cause(path, of_type, &message);
+                    pass.found.warnings.push(format!("{}: {}", shown(&cause.field), cause.message));
+                }
+                Ok(Some(message)) => pass.found.causes.push(rule.cause(path, of_type, &message)),
+                Err(why) => pass.found.causes.push(Cause::invalid(path, &Value::from(of_type), &why)),
             }
         }
+    }
+}
+
+/// What the rules of an object have to say.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) causes: Vec<Cause>,
+    /// Of what breaks a rule and has not changed.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// One evaluation of all rules of an object.
+struct Pass<'a> {
+    context: &'a Context<'a>,
+    /// How many steps are left; `None` once they were too few.
+    budget: Option<u64>,
+    found: &'a mut Found,
+}
+
+impl Pass<'_> {
+    /// Takes the steps of a rule from the budget; the error says that there are too few, and is the last.
+    fn spend(&mut self, steps: u64, rule: &Rule) -> Result<(), String> {
+        let left = self.budget.unwrap_or_default();
+        self.budget = left.checked_sub(steps).filter(|_| steps <= MOST_STEPS);
+        match self.budget {
+            Some(_) => Ok(()),
+            None if steps > MOST_STEPS => Err(format!(
+                "'operation cancelled: actual cost limit exceeded': no further validation rules will be run due to \
+                 call cost exceeds limit for rule: {}",
+                rule.named()
+            )),
+            None => Err(
+                "validation failed due to running out of cost budget, no further validation rules will be \
+                         run"
+                .to_owned(),
+            ),
+        }
+    }
+}
+
+/// What a value was before.
+#[derive(Debug, Clone, Copy)]
+struct Past<'a> {
+    old: Option<&'a Value>,
+    /// Nothing has changed here, or, where it cannot be told what was here, in what is around it.
+    is_unchanged: bool,
+}
+
+impl<'a> Past<'a> {
+    fn below(self, old: Option<&'a Value>, value: &Value) -> Self {
+        Self { old, is_unchanged: old.map_or(self.is_unchanged, |old| old == value) }
     }
 }
 
@@ -178,13 +245,16 @@ impl Rule {
         let message_expression = text(json, "messageExpression");
         Some(Self {
             is_transition: program.references().has_variable("oldSelf"),
-            loops: rule_check::Loops::of(&program),
+            cost: Cost::of(&program),
             program,
             text: rule.to_owned(),
             message: text(json, "message").trim().to_owned(),
             message_program: match message_expression {
                 "" => None,
-                expression => compile(expression).ok(),
+                expression => compile(expression).ok().map(|program| {
+                    let cost = Cost::of(&program);
+                    (program, cost)
+                }),
             },
             reason: text(json, "reason").to_owned(),
             field_path: text(json, "fieldPath").to_owned(),
@@ -192,35 +262,39 @@ impl Rule {
         })
     }
 
-    /// The message of the rule if the value breaks it, or if that cannot be told.
-    fn judge(&self, scope: &Context<'_>, value: &Value) -> Option<String> {
-        if self.loops.steps(value) > MOST_STEPS {
-            return Some(format!("call cost exceeds limit for rule: {}", self.text));
-        }
+    /// The message of the rule if the value breaks it; the error says why that cannot be told.
+    fn judge(&self, scope: &Context<'_>, sizes: Sizes) -> Result<Option<String>, String> {
         match run(&self.program, scope) {
-            Ok(CelValue::Bool(true)) => None,
-            Ok(CelValue::Bool(false)) => Some(self.broken(scope)),
-            Ok(_) => Some(format!("cel expression evaluated to no bool evaluating rule: {}", self.text)),
-            Err(error) => Some(format!("{error} evaluating rule: {}", self.usual_message())),
+            Ok(CelValue::Bool(true)) => Ok(None),
+            Ok(CelValue::Bool(false)) => Ok(Some(self.broken(scope, sizes))),
+            Ok(_) => Err(format!("cel expression evaluated to no bool evaluating rule: {}", self.named())),
+            Err(error) if error == NO_OVERLOAD => Err(format!(
+                "'{error}': call arguments did not match a supported operator, function or macro signature for \
+                 rule: {}",
+                self.named()
+            )),
+            Err(error) => Err(format!("{error} evaluating rule: {}", self.named())),
         }
     }
 
-    fn broken(&self, scope: &Context<'_>) -> String {
-        let own = self.message_program.as_ref().and_then(|program| match run(program, scope) {
+    fn broken(&self, scope: &Context<'_>, sizes: Sizes) -> String {
+        let affordable = self.message_program.as_ref().filter(|(_, cost)| cost.steps(sizes) <= MOST_STEPS);
+        let own = affordable.and_then(|(program, _)| match run(program, scope) {
             Ok(CelValue::String(message)) => Some(message.trim().to_owned()),
             _ => None,
         });
         let is_fit = |message: &String| {
             !message.is_empty() && message.len() <= LONGEST_MESSAGE && !message.contains('\n')
         };
-        own.filter(is_fit).unwrap_or_else(|| self.usual_message())
+        own.filter(is_fit).unwrap_or_else(|| match self.message.as_str() {
+            "" => format!("failed rule: {}", self.named()),
+            message => message.to_owned(),
+        })
     }
 
-    fn usual_message(&self) -> String {
-        match self.message.as_str() {
-            "" => format!("failed rule: {}", self.text.trim()),
-            message => message.to_owned(),
-        }
+    /// What the rule is called in messages: its own message, or its text.
+    fn named(&self) -> &str {
+        if self.message.is_empty() { self.text.trim() } else { &self.message }
     }
 
     fn cause(&self, path: &str, of_type: &str, message: &str) -> Cause {
@@ -234,23 +308,36 @@ impl Rule {
             "FieldValueDuplicate" => Cause {
                 reason: "FieldValueDuplicate",
                 field,
-                message: format!("Duplicate value: {of_type:?}: {message}"),
+                message: format!("Duplicate value: {of_type:?}"),
             },
             _ => Cause::invalid(field, &Value::from(of_type), message),
         }
     }
 }
 
-/// Runs a compiled expression; the error says why it has no result.
+/// Runs a compiled expression; the error says why it has no result, as the real server's library says it.
 fn run(program: &Program, scope: &Context<'_>) -> Result<CelValue, String> {
-    match catch_unwind(AssertUnwindSafe(|| program.execute(scope))) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => {
+    let error = match catch_unwind(AssertUnwindSafe(|| program.execute(scope))) {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(error)) => error,
+        Err(_) => return Err("internal error".to_owned()),
+    };
+    Err(match &error {
+        ExecutionError::NoSuchOverload
+        | ExecutionError::UnexpectedType { .. }
+        | ExecutionError::UnsupportedTargetType { .. }
+        | ExecutionError::NotSupportedAsMethod { .. }
+        | ExecutionError::ValuesNotComparable(..)
+        | ExecutionError::UnsupportedUnaryOperator(..)
+        | ExecutionError::UnsupportedBinaryOperator(..) => NO_OVERLOAD.to_owned(),
+        ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
+        ExecutionError::RemainderByZero(_) => "modulus by zero".to_owned(),
+        ExecutionError::Overflow(..) => "integer overflow".to_owned(),
+        error => {
+            // "no such key: x"
             let text = error.to_string();
-            // As the real server writes it: "no such key: x".
             let mut letters = text.chars();
-            Err(letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect())
+            letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect()
         }
-        Err(_) => Err("internal error".to_owned()),
-    }
+    })
 }

@@ -84,3 +84,23 @@ async fn the_items_of_another_list_are_judged_anew_when_the_list_changes() {
     let status = server.merge(&path, longer).await.refused(422, "Invalid");
     assert_eq!(status["details"]["causes"][0]["field"], "spec.tags[0]");
 }
+
+#[tokio::test]
+async fn a_rule_that_came_later_warns_of_what_is_as_it_was_even_below_lists_without_keys() {
+    let server = start().await;
+    let mut definition = widget_definition();
+    let item = json!({ "type": "object", "properties": { "n": { "type": "integer" } } });
+    *definition.pointer_mut(&format!("{SPEC}/properties")).unwrap() =
+        json!({ "size": { "type": "string" }, "tags": { "type": "array", "items": item } });
+    server.post(CRDS, definition).await.ok();
+    let path = format!("{WIDGETS}/w");
+    server.post(WIDGETS, widget("w", json!({ "size": "s", "tags": [{ "n": 1 }] }))).await.ok();
+    let rule = json!([{ "rule": "self.n > 5" }]);
+    tighten(&server, &[("/properties/tags/items/x-kubernetes-validations", rule)]).await;
+    let answer = server.merge(&path, json!({ "spec": { "size": "m" } })).await;
+    let warned = "299 - \"spec.tags[0]: Invalid value: \\\"object\\\": failed rule: self.n > 5\"";
+    assert_eq!((answer.code, answer.warnings), (200, vec![warned.to_owned()]));
+    let longer = json!({ "spec": { "tags": [{ "n": 1 }, { "n": 9 }] } });
+    let status = server.merge(&path, longer).await.refused(422, "Invalid");
+    assert_eq!(status["details"]["causes"][0]["field"], "spec.tags[0]");
+}

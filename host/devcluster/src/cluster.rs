@@ -1,6 +1,6 @@
 //! The state that every request shares.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -21,6 +21,7 @@ pub(crate) struct Cluster {
     pub(crate) clock: Clock,
     pub(crate) access: access::State,
     pub(crate) faults: faults::State,
+    definitions: Mutex<()>,
     /// Tells documents of this server apart from those of one that ran on the same port before.
     pub(crate) instance: String,
     /// Becomes true when the server stops.
@@ -36,6 +37,7 @@ impl Cluster {
             config,
             clock: Clock::default(),
             faults: faults::State::default(),
+            definitions: Mutex::default(),
             instance: uuid::Uuid::new_v4().simple().to_string(),
             stopping: watch::Sender::new(false),
         };
@@ -55,33 +57,56 @@ impl Cluster {
         self.judge_names_again();
     }
 
+    /// To be held from when a definition's names are judged until it is stored, so that no two get the same.
+    pub(crate) fn definitions(&self) -> MutexGuard<'_, ()> {
+        self.definitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Definitions that did not get their names get them once whoever had them gives them up.
     fn judge_names_again(&self) {
         let definitions = self.store.list_all(crd::STORAGE);
         for definition in definitions.iter().filter(|definition| !crd::is_accepted(&definition.json)) {
-            self.edit(&crd::STORAGE.into(), &Key::of(&definition.json), |json| {
+            let turn = self.definitions();
+            let changed = self.change(&crd::STORAGE.into(), &Key::of(&definition.json), |json| {
                 crd::set_status(json, &self.store.list_all(crd::STORAGE));
             });
+            drop(turn);
+            if let Some(object) = changed {
+                self.after_write(crd::STORAGE, &object);
+            }
         }
     }
 
     /// A write by the server itself, which no manager is recorded for. Retried until it fits; the
     /// object goes if it is being deleted and the edit took its last finalizer.
     pub(crate) fn edit(&self, storage: &crate::kind::ResourceId, key: &Key, edit: impl Fn(&mut Json)) {
+        if let Some(object) = self.change(storage, key, edit) {
+            self.after_write(storage, &object);
+        }
+    }
+
+    /// The object as it was edited, if that changed anything.
+    fn change(
+        &self,
+        storage: &crate::kind::ResourceId,
+        key: &Key,
+        edit: impl Fn(&mut Json),
+    ) -> Option<Arc<Object>> {
         while let Some(current) = self.store.get(storage, key) {
             let mut json = current.json.clone();
             edit(&mut json);
             if json == current.json {
-                return;
+                return None;
             }
             let result = match object::may_go(&json) {
                 true => self.store.remove(storage, key, current.version, json),
                 false => self.store.replace(storage, key, current.version, json),
             };
             if let Ok(object) = result {
-                return self.after_write(storage, &object);
+                return Some(object);
             }
         }
+        None
     }
 
     /// The kind of a stored object, in any of its versions.

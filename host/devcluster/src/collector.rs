@@ -289,7 +289,7 @@ mod tests {
 
     fn create(cluster: &Cluster, storage: &str, json: &Value) {
         let json = json.as_object().unwrap();
-        cluster.store.create(&storage.into(), &Key::of(json), json.clone()).unwrap();
+        cluster.store.create(&storage.into(), &Key::of(json), json.clone(), false).unwrap();
     }
 
     fn collector(cluster: &Arc<Cluster>) -> Collector {

@@ -229,6 +229,12 @@ impl ApiError {
         Self::new(405, "MethodNotAllowed", format!("the server does not allow this method on {what}"))
     }
 
+    pub(crate) fn definition_terminating(kind: &Kind) -> Self {
+        let message = "create not allowed while custom resource definition is terminating";
+        let details = with_group(json!({ "kind": kind.plural }), kind);
+        Self { details: Some(details), ..Self::new(405, "MethodNotAllowed", message) }
+    }
+
     pub(crate) fn not_acceptable() -> Self {
         Self::new(
             406,

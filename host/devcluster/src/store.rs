@@ -48,6 +48,8 @@ pub(crate) enum Rejected {
     Stale,
     NamespaceMissing,
     NamespaceTerminating,
+    NotDefined,
+    DefinitionTerminating,
 }
 
 #[derive(Debug)]
@@ -303,13 +305,18 @@ impl Store {
         self.read().check_create(storage, key)
     }
 
+    /// Makes an object; what needs a definition is not made once that has gone, or begun to.
     pub(crate) fn create(
         &self,
         storage: &ResourceId,
         key: &Key,
         json: Json,
+        needs_definition: bool,
     ) -> Result<Arc<Object>, Rejected> {
         let inner = self.write();
+        if needs_definition {
+            inner.check_defined(storage)?;
+        }
         inner.check_create(storage, key)?;
         Ok(self.commit(inner, storage, key, Change::Added, json))
     }
@@ -368,7 +375,7 @@ mod tests {
         let store = Store::new(100, None);
         for plural in ["one", "two"] {
             let (storage, key) = (plural.into(), Key::new("", "a"));
-            let made = store.create(&storage, &key, Json::new()).unwrap();
+            let made = store.create(&storage, &key, Json::new(), false).unwrap();
             store.remove(&storage, &key, made.version, Json::new()).unwrap();
         }
         let before = store.version().saturating_sub(3);
@@ -380,7 +387,7 @@ mod tests {
         assert!(store.begins("one", before).is_err());
         store.begins("one", store.version()).unwrap();
         // One that is there again is not forgotten.
-        store.create(&"two".into(), &Key::new("", "a"), Json::new()).unwrap();
+        store.create(&"two".into(), &Key::new("", "a"), Json::new(), false).unwrap();
         store.close("one");
         assert_eq!(store.list_all("two").len(), 1);
     }

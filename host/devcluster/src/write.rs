@@ -3,7 +3,7 @@
 //! Every write goes through here, so that it is here that metadata stays immutable, `status` and the
 //! rest stay apart, `generation` counts and no-op writes are no writes.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use serde_json::Value;
 
@@ -71,11 +71,18 @@ impl Write {
             Rejected::Exists => ApiError::already_exists(&self.kind, name),
             Rejected::Gone => ApiError::not_found(&self.kind, name),
             Rejected::Stale => ApiError::modified(&self.kind, name),
+            Rejected::NotDefined => ApiError::no_such_path(),
+            Rejected::DefinitionTerminating => ApiError::definition_terminating(&self.kind),
             Rejected::NamespaceMissing => namespace_not_found(&self.key.namespace),
             Rejected::NamespaceTerminating => {
                 ApiError::namespace_terminating(&self.kind, name, &self.key.namespace)
             }
         }
+    }
+
+    /// Definitions are judged by the names that others have, and so are judged and stored one at a time.
+    fn turn<'a>(&self, cluster: &'a Cluster) -> Option<MutexGuard<'a, ()>> {
+        crd::is_definition(&self.kind).then(|| cluster.definitions())
     }
 
     /// Prunes, fills in defaults and validates; returns warnings.
@@ -151,7 +158,7 @@ fn create_checked(
 ) -> Result<Written, ApiError> {
     let kind = &write.kind;
     if kind.custom.as_ref().is_some_and(|custom| custom.terminating) {
-        return Err(ApiError::method_not_allowed("a resource whose definition is being deleted"));
+        return Err(ApiError::definition_terminating(kind));
     }
     let prefix = object::meta_text(&json, "generateName").to_owned();
     let generates = object::name(&json).is_empty() && !prefix.is_empty();
@@ -191,6 +198,7 @@ fn create_once(
             meta.insert("generation".to_owned(), 1.into());
         }
     });
+    let turn = write.turn(cluster);
     let warnings = write.admit(cluster, &mut json, None)?;
     if managers == Managers::Record {
         managed::record(kind, None, &mut json, &write.writer);
@@ -201,8 +209,9 @@ fn create_once(
     let json = view::stored(kind, json);
     let result = match write.dry_run {
         true => cluster.store.check_create(&kind.storage, &key).map(|()| Arc::new(Object::new(json, 0))),
-        false => cluster.store.create(&kind.storage, &key, json),
+        false => cluster.store.create(&kind.storage, &key, json, kind.is_custom()),
     };
+    drop(turn);
     let object = result.map_err(|why| write.rejected(&name, why))?;
     if !write.dry_run {
         cluster.after_write(&kind.storage, &object);
@@ -327,6 +336,7 @@ fn commit(
     let mut new = transition::confine(kind, &write.writer.subresource, shown, new);
     transition::keep_metadata(shown, &mut new);
     transition::check_finalizers(kind, shown, &new)?;
+    let turn = write.turn(cluster);
     let warnings = write.admit(cluster, &mut new, Some(shown))?;
     immutable::check(kind, &write.writer.subresource, shown, &new)?;
     if managers == Managers::Record {
@@ -347,6 +357,7 @@ fn commit(
         (false, true) => cluster.store.remove(&kind.storage, &write.key, current.version, json),
         (false, false) => cluster.store.replace(&kind.storage, &write.key, current.version, json),
     };
+    drop(turn);
     match result {
         Ok(object) => {
             if !write.dry_run {

@@ -28,6 +28,16 @@ impl Inner {
         }
     }
 
+    /// A definition is named as the storage of its objects.
+    pub(super) fn check_defined(&self, storage: &str) -> Result<(), Rejected> {
+        let definitions = self.resources.get(crate::crd::STORAGE);
+        match definitions.and_then(|r| r.objects.get(&Key::new("", storage))) {
+            None => Err(Rejected::NotDefined),
+            Some(definition) if object::is_deleting(&definition.json) => Err(Rejected::DefinitionTerminating),
+            Some(_) => Ok(()),
+        }
+    }
+
     pub(super) fn check_version(&self, storage: &str, key: &Key, version: u64) -> Result<(), Rejected> {
         match self.resources.get(storage).and_then(|r| r.objects.get(key)) {
             None => Err(Rejected::Gone),

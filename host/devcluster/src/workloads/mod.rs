@@ -177,7 +177,7 @@ mod tests {
     fn create(cluster: &Cluster, storage: &str, json: &Value) -> Place {
         let json = json.as_object().unwrap();
         let place = (storage.into(), Key::of(json));
-        cluster.store.create(&place.0, &place.1, json.clone()).unwrap();
+        cluster.store.create(&place.0, &place.1, json.clone(), false).unwrap();
         place
     }
 

@@ -25,6 +25,7 @@ mod discovery;
 mod faults;
 mod formats;
 mod garbage;
+mod hostile;
 mod immutable;
 mod kube_client;
 mod list_options;

@@ -1,5 +1,9 @@
 //! What may change from one state of an object to the next, and what counts as a change.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
 use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json};
@@ -21,7 +25,10 @@ pub(crate) fn confine(kind: &Kind, subresource: &str, current: &Json, mut new: J
         confined
     };
     match subresource {
+        "status" if !kind.is_custom() && !resets_metadata(kind) => with_status(kind, current, new),
         "status" | "approval" => only(&["status"], new),
+        "ephemeralcontainers" => only(&["spec", "ephemeralContainers"], new),
+        "resize" => resized(current, new),
         "finalize" => only(&["spec", "finalizers"], new),
         _ => {
             if kind.has_status {
@@ -40,6 +47,66 @@ pub(crate) fn confine(kind: &Kind, subresource: &str, current: &Json, mut new: J
             new
         }
     }
+}
+
+/// The groups of the built-in kinds whose statuses come without any other metadata, as those of custom resources.
+fn resets_metadata(kind: &Kind) -> bool {
+    const GROUPS: &[&str] = &[
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apiregistration.k8s.io",
+        "flowcontrol.apiserver.k8s.io",
+        "resource.k8s.io",
+        "storage.k8s.io",
+    ];
+    GROUPS.contains(&kind.group.as_str())
+}
+
+/// Of the new state, the status and the metadata, but for what of it the kind keeps.
+fn with_status(kind: &Kind, current: &Json, mut new: Json) -> Json {
+    let mut confined = current.clone();
+    let kept = match kind.kind.as_str() {
+        "Pod" => Some("ownerReferences"),
+        "Deployment" => Some("labels"),
+        _ => None,
+    };
+    for field in ["metadata", "status"] {
+        match new.remove(field) {
+            Some(value) => confined.insert(field.to_owned(), value),
+            None => confined.remove(field),
+        };
+    }
+    if let Some(field) = kept {
+        object::edit_meta(&mut confined, |meta| match object::meta(current, field) {
+            Some(value) => meta.insert(field.to_owned(), value.clone()),
+            None => meta.remove(field),
+        });
+    }
+    confined
+}
+
+/// Of the new state of a Pod, the resources of the containers that it has, and how they are changed.
+fn resized(current: &Json, new: Json) -> Json {
+    let mut confined = current.clone();
+    for field in ["containers", "initContainers"] {
+        let wanted = object::at(&new, &["spec", field]).and_then(Value::as_array);
+        let containers = confined.get_mut("spec").and_then(|spec| spec.get_mut(field));
+        for container in containers.and_then(Value::as_array_mut).into_iter().flatten() {
+            let same = |other: &&Value| other.get("name") == container.get("name");
+            let Some(wanted) = wanted.into_iter().flatten().find(same) else { continue };
+            let Some(container) = container.as_object_mut() else { continue };
+            for field in ["resources", "resizePolicy"] {
+                match wanted.get(field) {
+                    Some(value) => container.insert(field.to_owned(), value.clone()),
+                    None => container.remove(field),
+                };
+            }
+        }
+    }
+    if let Some(managers) = object::meta(&new, "managedFields") {
+        object::set(&mut confined, &["metadata", "managedFields"], managers.clone());
+    }
+    confined
 }
 
 /// Keeps the metadata that no client may change.
@@ -76,6 +143,7 @@ pub(crate) fn check_finalizers(kind: &Kind, current: &Json, new: &Json) -> Resul
     if added.is_empty() {
         return Ok(());
     }
+    let named: Vec<String> = added.iter().map(|finalizer| format!("{finalizer:?}")).collect();
     let message = format!(
         "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
     );

@@ -41,6 +41,7 @@ mod server;
 mod stand_ins;
 mod stored_shapes;
 mod structural;
+mod subresources;
 mod tables;
 mod updates;
 mod verbs;

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::associative;
 use crate::error::{ApiError, Cause};
 use crate::fields::{Difference, FieldSet, Step};
 use crate::kind::Kind;
+use crate::last_applied;
 use crate::managed::{self, Entry, Writer};
 use crate::object::{self, Json};
 use crate::shape::{ListType, Shape};
@@ -25,7 +25,6 @@ pub(crate) fn apply(
     force: bool,
 ) -> Result<Json, ApiError> {
     let shape = Shape::of(kind);
-    associative::check(kind, applied, &shape)?;
     let mut set = FieldSet::of(&managed::ownable(applied), &shape);
     set.member = false;
     let mut managers = live.map(managed::entries).unwrap_or_default();
@@ -38,20 +37,19 @@ pub(crate) fn apply(
 
     let ownable = |value: &Value| value.as_object().map(managed::ownable).unwrap_or_default();
     let Difference { changed, .. } = Difference::between(&ownable(&before), &ownable(&merged), &shape);
+    let inherited = live.map(|live| last_applied::inherited(kind, live, writer, &shape)).unwrap_or_default();
     let mut conflicts = Vec::new();
-    for entry in managers.iter_mut().filter(|entry| !entry.is_of(writer, true)) {
-        let contested = entry.set.intersection(&changed);
-        if contested.is_empty() {
-            continue;
-        }
-        if force {
-            entry.set.subtract(&contested);
-        } else {
-            conflicts.extend(contested.paths().into_iter().map(|path| conflict(entry, path)));
-        }
+    for entry in managers.iter_mut().filter(|entry| !force && !entry.is_of(writer, true)) {
+        let mut contested = entry.set.intersection(&changed);
+        contested.subtract(&inherited);
+        conflicts.extend(contested.paths().into_iter().map(|path| conflict(entry, path)));
     }
     if !conflicts.is_empty() {
         return Err(conflict_error(&conflicts));
+    }
+    for entry in managers.iter_mut().filter(|entry| !entry.is_of(writer, true)) {
+        let contested = entry.set.intersection(&changed);
+        entry.set.subtract(&contested);
     }
 
     let mine = managers.iter_mut().find(|entry| entry.is_of(writer, true));
@@ -76,6 +74,7 @@ pub(crate) fn apply(
     let Value::Object(mut merged) = merged else {
         return Err(ApiError::internal("an applied object is not a map"));
     };
+    last_applied::follow(&mut merged, applied, writer);
     managed::store(&mut merged, managers);
     Ok(merged)
 }

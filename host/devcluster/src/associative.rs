@@ -1,4 +1,5 @@
-//! The keys of lists that are maps or sets: an applied object names each item, and each once.
+//! Whether an applied object can be merged at all: each item of a list that is a map or a set has a key of its own, and
+//! where there is a schema, it has each field, and the values are of its types.
 
 use std::collections::BTreeSet;
 
@@ -6,16 +7,15 @@ use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::fields::Step;
+use crate::go;
 use crate::kind::Kind;
 use crate::object::{self, Json};
 use crate::shape::{ListType, Shape};
 
-/// Refuses an applied object whose list items cannot be told apart.
+/// Refuses an applied object that cannot be merged.
 pub(crate) fn check(kind: &Kind, applied: &Json, shape: &Shape<'_>) -> Result<(), ApiError> {
     let mut problems = Vec::new();
-    for (field, value) in applied {
-        visit(value, &shape.field(field), &format!(".{field}"), &mut problems);
-    }
+    visit_map(applied, shape, "", &mut problems);
     let why = match problems.as_slice() {
         [] => return Ok(()),
         [only] => only.clone(),
@@ -30,12 +30,12 @@ pub(crate) fn check(kind: &Kind, applied: &Json, shape: &Shape<'_>) -> Result<()
 }
 
 fn visit(value: &Value, shape: &Shape<'_>, path: &str, problems: &mut Vec<String>) {
+    if let Some(expected) = mismatch(value, shape.value_type()) {
+        problems.push(format!("{path}: {expected}"));
+        return;
+    }
     match value {
-        Value::Object(map) => {
-            for (field, value) in map {
-                visit(value, &shape.field(field), &format!("{path}.{field}"), problems);
-            }
-        }
+        Value::Object(map) => visit_map(map, shape, path, problems),
         Value::Array(items) => {
             let (list, item_shape) = (shape.list_type(), shape.item());
             let mut seen = BTreeSet::new();
@@ -59,6 +59,34 @@ fn visit(value: &Value, shape: &Shape<'_>, path: &str, problems: &mut Vec<String
             }
         }
         _ => {}
+    }
+}
+
+fn visit_map(map: &Json, shape: &Shape<'_>, path: &str, problems: &mut Vec<String>) {
+    for (field, value) in map {
+        let path = format!("{path}.{field}");
+        match shape.declares(field) {
+            true => visit(value, &shape.field(field), &path, problems),
+            false => problems.push(format!("{path}: field not declared in schema")),
+        }
+    }
+}
+
+/// What a value should be that is not of its schema's type, in the words of structured-merge-diff.
+fn mismatch(value: &Value, expected: &str) -> Option<String> {
+    let given = format!("got &{{{}}}", go::plain(value));
+    match expected {
+        _ if value.is_null() => None,
+        "integer" | "number" if !value.is_number() => {
+            Some(format!("expected numeric (int or float), got {}", go::type_of(value)))
+        }
+        "string" if !value.is_string() => {
+            Some(format!("expected string, got &value.valueUnstructured{{Value:{}}}", go::syntax(value)))
+        }
+        "boolean" if !value.is_boolean() => Some(format!("expected boolean, {given}")),
+        "array" if !value.is_array() => Some(format!("expected list, {given}")),
+        "object" if !value.is_object() => Some(format!("expected map, {given}")),
+        _ => None,
     }
 }
 

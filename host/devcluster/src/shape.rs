@@ -110,6 +110,26 @@ impl<'a> Shape<'a> {
         }
     }
 
+    /// Whether the map at this position has a field of this name, as far as that is known.
+    pub(crate) fn declares(&self, name: &str) -> bool {
+        let Self::Schema { schema, is_root } = self else { return true };
+        let is_true = |field: &str| schema.get(field).and_then(Value::as_bool).unwrap_or(false);
+        let is_object = *is_root || is_true("x-kubernetes-embedded-resource");
+        schema.is_null()
+            || (is_object && matches!(name, "apiVersion" | "kind" | "metadata"))
+            || is_true("x-kubernetes-preserve-unknown-fields")
+            || schema.get("properties").is_some_and(|fields| fields.get(name).is_some())
+            || schema.get("additionalProperties").is_some_and(|extra| extra != &Value::Bool(false))
+    }
+
+    /// The type that a schema says for the value at this position, or "".
+    pub(crate) fn value_type(&self) -> &str {
+        match self {
+            Self::Schema { schema, .. } => schema.get("type").and_then(Value::as_str).unwrap_or_default(),
+            Self::Builtin { .. } | Self::Free => "",
+        }
+    }
+
     /// The shape of the items of the list at this position.
     pub(crate) fn item(&self) -> Self {
         match self {

@@ -13,7 +13,9 @@ use crate::kind::Kind;
 use crate::managed::{self, Writer};
 use crate::object::{self, Json, Object};
 use crate::store::{Key, Rejected};
-use crate::{access, apply, crd, defaults, immutable, naming, transition, validate, view};
+use crate::{
+    access, apply, associative, crd, defaults, depth, immutable, naming, scale, transition, validate, view,
+};
 
 /// How often a patch is tried again when somebody else wrote in between.
 const ATTEMPTS: usize = 32;
@@ -271,13 +273,12 @@ pub(crate) fn apply(
     if managed.is_some_and(|list| !list.is_empty()) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
-    let unknown = match write.kind.schema() {
-        Some(schema) => schema.prune(&mut applied),
-        None => Vec::new(),
-    };
-    let mut warnings = write.judge_unknown(unknown)?;
-    if !write.kind.is_custom() {
-        defaults::drop_nulls(&mut applied);
+    associative::check(&write.kind, &applied, &Shape::of(&write.kind))?;
+    match write.kind.schema() {
+        // Nothing unknown is left. A null may be, which reads as absent.
+        Some(schema) => drop(schema.prune(&mut applied)),
+        None if write.kind.is_custom() => {}
+        None => defaults::drop_nulls(&mut applied),
     }
     match write.writer.subresource.as_str() {
         "status" => {
@@ -304,17 +305,14 @@ pub(crate) fn apply(
             }
             write.check_may_create(cluster)?;
             let new = apply::apply(&write.kind, None, &applied, &write.writer, force)?;
-            let mut written = match create_checked(cluster, write, new, Managers::Recorded) {
+            match create_checked(cluster, write, new, Managers::Recorded) {
                 Err(error) if error.reason == "AlreadyExists" => continue,
-                result => result?,
-            };
-            written.warnings.append(&mut warnings);
-            return Ok(written);
+                result => return result,
+            }
         };
         let shown = view::present(&write.kind, &current);
         let new = apply::apply(&write.kind, Some(&shown), &applied, &write.writer, force)?;
-        if let Some(mut written) = commit(cluster, write, &current, &shown, new, Managers::Recorded)? {
-            written.warnings.append(&mut warnings);
+        if let Some(written) = commit(cluster, write, &current, &shown, new, Managers::Recorded)? {
             return Ok(written);
         }
     }

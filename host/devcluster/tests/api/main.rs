@@ -15,6 +15,7 @@ mod support;
 
 mod answers;
 mod apply;
+mod apply_custom;
 mod autoscalers;
 mod cel;
 mod compression;

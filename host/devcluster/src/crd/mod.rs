@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::kind::{Custom, Kind, ScalePaths, resource_id};
 use crate::object::{self, Json};
 use crate::registry::Served;
-use crate::schema::Schema;
+use crate::schema::{Schema, is_true, text};
 
 pub(crate) use names::{is_accepted, set_status};
 pub(crate) use validate::validate;
@@ -152,14 +152,6 @@ fn versions(definition: &Json) -> &[Value] {
         .and_then(Value::as_array)
         .map(Vec::as_slice)
         .unwrap_or_default()
-}
-
-fn is_true(value: &Value, field: &str) -> bool {
-    value.get(field).and_then(Value::as_bool).unwrap_or(false)
-}
-
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    value.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn strings(value: Option<&Value>) -> Vec<String> {

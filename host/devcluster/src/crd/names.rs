@@ -12,6 +12,10 @@ use crate::object::{self, Json, Object};
 /// Sets the conditions that the real server's controllers would set a moment later.
 pub(crate) fn set_status(definition: &mut Json, all: &[Arc<Object>]) {
     let (names, conflict) = judge(definition, all);
+    let is_of_others =
+        |condition: &&Value| !matches!(super::text(condition, "type"), "NamesAccepted" | "Established");
+    let before = object::at(definition, &["status", "conditions"]).and_then(Value::as_array);
+    let others: Vec<Value> = before.into_iter().flatten().filter(is_of_others).cloned().collect();
     let mut conditions = Vec::new();
     match &conflict {
         None => {
@@ -30,6 +34,7 @@ pub(crate) fn set_status(definition: &mut Json, all: &[Arc<Object>]) {
             });
         }
     }
+    conditions.extend(others);
     let mut stored: Vec<Value> = object::at(definition, &["status", "storedVersions"])
         .and_then(Value::as_array)
         .cloned()

@@ -2,13 +2,11 @@
 //!
 //! Every value has a type that is said in one place; what is in `allOf` and its kin only restricts it.
 
-use regex::Regex;
 use serde_json::{Value, json};
 
 use super::{is_true, text};
 use crate::error::Cause;
-use crate::object::Json;
-use crate::schema::{Schema, rule_check};
+use crate::schema::{Part, Schema, pattern, rule_check};
 
 const TYPES: &[&str] = &["array", "boolean", "integer", "number", "object", "string"];
 const JUNCTORS: &[&str] = &["allOf", "anyOf", "oneOf"];
@@ -43,7 +41,8 @@ const OUTER_ONLY: &[(&str, &str)] = &[
 
 /// Adds a cause for all that keeps a schema from being structural.
 pub(super) fn check(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
-    level(schema, path, Level::Root, causes);
+    let whole = Schema::new(schema.clone());
+    level(schema, path, Level::Root, whole.root(), causes);
     rule_check::check(schema, path, causes);
 }
 
@@ -63,30 +62,48 @@ fn items<'a>(schema: &'a Value, field: &str) -> impl Iterator<Item = (usize, &'a
 }
 
 /// One level of the structure itself.
-fn level(schema: &Value, path: &str, at: Level, causes: &mut Vec<Cause>) {
+fn level(schema: &Value, path: &str, at: Level, part: Part<'_>, causes: &mut Vec<Cause>) {
     generic(schema, path, causes);
     of_type(schema, path, at, causes);
     extensions(schema, path, causes);
+    exclusive(schema, path, at, causes);
     super::structural_lists::check(schema, path, causes);
-    default(schema, path, at, causes);
+    default(schema, path, at, part, causes);
     if at == Level::Root || is_true(schema, "x-kubernetes-embedded-resource") {
         object_meta(schema, path, causes);
     }
     for (name, field) in fields(schema, "properties") {
-        level(field, &format!("{path}.properties[{name}]"), Level::Field, causes);
+        level(field, &format!("{path}.properties[{name}]"), Level::Field, part.field(name), causes);
     }
     if let Some(item) = schema.get("items").filter(|item| item.is_object()) {
-        level(item, &format!("{path}.items"), Level::Item, causes);
+        level(item, &format!("{path}.items"), Level::Item, part.items(), causes);
     }
     if let Some(extra) = schema.get("additionalProperties").filter(|extra| extra.is_object()) {
-        level(extra, &format!("{path}.additionalProperties"), Level::Field, causes);
+        level(extra, &format!("{path}.additionalProperties"), Level::Field, part.extra(), causes);
     }
     let is_mixed = is_true(schema, "x-kubernetes-int-or-string");
     each_junctor(schema, path, |inner, path, junctor, index| {
-        // How the type of an integer or string may be said twice.
-        let says_type = is_mixed && (junctor == "anyOf" || junctor == "allOf" && index == 0);
+        // How the type of an integer or string may be said twice, and no other way.
+        let says_type = match junctor {
+            "anyOf" if is_mixed && says_either(schema) => Says::Type,
+            "allOf" if is_mixed && index == 0 && says_either(inner) => Says::TypeWithin,
+            _ => Says::Nothing,
+        };
         restriction(inner, schema, path, says_type, at == Level::Root, causes);
     });
+}
+
+/// Whether a restriction may say what type a value has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Says {
+    Nothing,
+    Type,
+    /// The alternatives in it may.
+    TypeWithin,
+}
+
+fn says_either(schema: &Value) -> bool {
+    schema.get("anyOf") == Some(&json!([{ "type": "integer" }, { "type": "string" }]))
 }
 
 fn each_junctor(schema: &Value, path: &str, mut visit: impl FnMut(&Value, &str, &str, usize)) {
@@ -105,7 +122,7 @@ fn restriction(
     schema: &Value,
     outer: &Value,
     path: &str,
-    says_type: bool,
+    says: Says,
     is_root: bool,
     causes: &mut Vec<Cause>,
 ) {
@@ -114,7 +131,7 @@ fn restriction(
         let is_there = schema.get(*field).is_some_and(|value| {
             !matches!(value, Value::Null | Value::Bool(false)) && value != "" && value != &json!([])
         });
-        if is_there && !(says_type && *field == "type") {
+        if is_there && !(says == Says::Type && *field == "type") {
             causes.push(Cause::forbidden(format!("{path}.{field}"), why));
         }
     }
@@ -125,19 +142,20 @@ fn restriction(
             continue;
         }
         match outer.get("properties").and_then(|fields| fields.get(name)) {
-            Some(outer) => restriction(field, outer, &field_path, false, false, causes),
+            Some(outer) => restriction(field, outer, &field_path, Says::Nothing, false, causes),
             None => causes.push(undefined(&outer_path(path, &format!("properties[{name}]")), &field_path)),
         }
     }
     if let Some(item) = schema.get("items") {
         let item_path = format!("{path}.items");
         match outer.get("items") {
-            Some(outer) => restriction(item, outer, &item_path, false, false, causes),
+            Some(outer) => restriction(item, outer, &item_path, Says::Nothing, false, causes),
             None => causes.push(undefined(&outer_path(path, "items"), &item_path)),
         }
     }
     each_junctor(schema, path, |inner, path, _, _| {
-        restriction(inner, outer, path, says_type, is_root, causes);
+        let says = if says == Says::TypeWithin { Says::Type } else { Says::Nothing };
+        restriction(inner, outer, path, says, is_root, causes);
     });
 }
 
@@ -175,16 +193,11 @@ fn generic(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
         causes.push(Cause::forbidden(format!("{path}.items"), why));
     }
     if let Some(pattern) = schema.get("pattern").and_then(Value::as_str)
-        && let Err(error) = Regex::new(pattern)
+        && let Err(error) = pattern::compile(pattern)
     {
-        let why = format!("must be a valid regular expression, but isn't: {}", last_line(&error.to_string()));
+        let why = format!("must be a valid regular expression, but isn't: {error}");
         causes.push(Cause::invalid(format!("{path}.pattern"), &json!(pattern), &why));
     }
-}
-
-/// The regex crate draws its errors over several lines; the last one says what is wrong.
-fn last_line(text: &str) -> &str {
-    text.lines().last().unwrap_or_default().trim_start_matches("error: ")
 }
 
 fn of_type(schema: &Value, path: &str, at: Level, causes: &mut Vec<Cause>) {
@@ -238,12 +251,43 @@ fn extensions(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
         let of_type = text(schema, "type");
         if of_type != "object" {
             let why = "must be object if x-kubernetes-embedded-resource is true";
-            causes.push(Cause::invalid(format!("{path}.type"), &json!(of_type), why));
+            let field = format!("{path}.type");
+            causes.push(match of_type {
+                "" => Cause::required(field, why),
+                other => Cause::invalid(field, &json!(other), why),
+            });
         }
         if !has_properties && !is_true(schema, "x-kubernetes-preserve-unknown-fields") {
             let why = "must not be empty if x-kubernetes-embedded-resource is true without \
                        x-kubernetes-preserve-unknown-fields";
             causes.push(Cause::required(format!("{path}.properties"), why));
+        }
+    }
+}
+
+/// What a schema may not say besides something else, or where it is.
+fn exclusive(schema: &Value, path: &str, at: Level, causes: &mut Vec<Cause>) {
+    if at == Level::Root && is_true(schema, "nullable") {
+        let why = "nullable cannot be true at the root";
+        causes.push(Cause::forbidden(format!("{path}.nullable"), why));
+    }
+    if schema.get("additionalProperties").is_some_and(|extra| !extra.is_null() && extra != &json!(false)) {
+        let why = match (at, is_true(schema, "x-kubernetes-embedded-resource")) {
+            (Level::Root, _) => Some("must not be used at the root"),
+            (_, true) => Some("must not be used if x-kubernetes-embedded-resource is set"),
+            _ => None,
+        };
+        causes.extend(why.map(|why| Cause::forbidden(format!("{path}.additionalProperties"), why)));
+    }
+    if text(schema, "type") == "array" && schema.get("items").is_none_or(Value::is_null) {
+        causes.push(Cause::required(format!("{path}.items"), "must be specified"));
+    }
+    if is_true(schema, "x-kubernetes-int-or-string") {
+        let why = "must be false if x-kubernetes-int-or-string is true";
+        for field in ["x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource"] {
+            if is_true(schema, field) {
+                causes.push(Cause::invalid(format!("{path}.{field}"), &json!(true), why));
+            }
         }
     }
 }
@@ -272,24 +316,12 @@ fn object_meta(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
 }
 
 /// A default must be what a client could have written.
-fn default(schema: &Value, path: &str, at: Level, causes: &mut Vec<Cause>) {
+fn default(schema: &Value, path: &str, at: Level, part: Part<'_>, causes: &mut Vec<Cause>) {
     let Some(default) = schema.get("default") else { return };
     let path = format!("{path}.default");
     if at == Level::Root {
         causes.push(Cause::forbidden(path, "must not be set at the root"));
         return;
     }
-    // A field of an object that has nothing else.
-    let parent = Schema::new(json!({ "type": "object", "properties": { "default": schema } }));
-    let mut object = Json::from_iter([("default".to_owned(), default.clone())]);
-    if !parent.prune(&mut object).is_empty() {
-        causes.push(Cause::invalid(path, default, "must not have unknown fields"));
-        return;
-    }
-    parent.default(&mut object);
-    for mut cause in parent.validate(&object, None) {
-        let inner = cause.field.strip_prefix("default").unwrap_or_default();
-        cause.field = format!("{path}{inner}");
-        causes.push(cause);
-    }
+    causes.extend(part.judge_default(schema, default, &path));
 }

@@ -4,34 +4,34 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{is_true, structural, text, versions};
+use super::{is_true, strings, structural, text, versions};
 use crate::builtin;
-use crate::error::{ApiError, Cause};
-use crate::kind::Kind;
+use crate::error::Cause;
 use crate::object::{self, Json};
 use crate::validate::is_label;
 
+const DNS_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an \
+                        alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or \
+                        'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 const MOST_SELECTABLE: usize = 8;
 const COLUMN_TYPES: &[&str] = &["boolean", "date", "integer", "number", "string"];
 
-/// Checks a definition that is to be stored. One whose spec is as before has passed already.
-pub(crate) fn validate(kind: &Kind, definition: &Json, old: Option<&Json>) -> Result<(), ApiError> {
-    if old.is_some_and(|old| old.get("spec") == definition.get("spec")) {
-        return Ok(());
-    }
+/// What a definition that is to be stored is refused for. One whose spec is as before has passed already.
+pub(crate) fn validate(definition: &Json, old: Option<&Json>) -> Vec<Cause> {
     let mut causes = Vec::new();
+    if old.is_some_and(|old| old.get("spec") == definition.get("spec")) {
+        return causes;
+    }
     names(definition, &mut causes);
-    if let Some(old) = old {
-        immutable(definition, old, &mut causes);
+    match old {
+        Some(old) => immutable(definition, old, &mut causes),
+        None => causes.extend(approval(definition)),
     }
     for (index, version) in versions(definition).iter().enumerate() {
         check_version(version, &format!("spec.versions[{index}]"), &mut causes);
     }
     whole(definition, &mut causes);
-    match causes.is_empty() {
-        true => Ok(()),
-        false => Err(ApiError::invalid(kind, object::name(definition), &causes)),
-    }
+    causes
 }
 
 fn names(definition: &Json, causes: &mut Vec<Cause>) {
@@ -58,16 +58,24 @@ fn names(definition: &Json, causes: &mut Vec<Cause>) {
     if !group.is_empty() && group.split('.').count() < 2 {
         causes.push(Cause::invalid("spec.group", &json!(group), "should be a domain with at least one dot"));
     }
-    let label = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an \
-                 alphabetic character, and end with an alphanumeric character";
-    for (field, value) in [
-        ("plural", plural),
-        ("singular", spec(&["names", "singular"])),
-        ("kind", kind.to_lowercase()),
-        ("listKind", spec(&["names", "listKind"]).to_lowercase()),
-    ] {
+    for (field, value) in [("plural", plural), ("singular", spec(&["names", "singular"]))] {
         if !value.is_empty() && !is_dns_1035(&value) {
-            causes.push(Cause::invalid(format!("spec.names.{field}"), &json!(value), label));
+            causes.push(Cause::invalid(format!("spec.names.{field}"), &json!(value), DNS_1035));
+        }
+    }
+    for field in ["kind", "listKind"] {
+        let value = spec(&["names", field]);
+        if !value.is_empty() && !is_dns_1035(&value.to_lowercase()) {
+            let why = format!("may have mixed case, but should otherwise match: {DNS_1035}");
+            causes.push(Cause::invalid(format!("spec.names.{field}"), &json!(value), &why));
+        }
+    }
+    for field in ["shortNames", "categories"] {
+        for (index, name) in strings(object::at(definition, &["spec", "names", field])).iter().enumerate() {
+            if !is_dns_1035(name) {
+                let path = format!("spec.names.{field}[{index}]");
+                causes.push(Cause::invalid(path, &json!(name), DNS_1035));
+            }
         }
     }
     if !kind.is_empty() && kind == spec(&["names", "listKind"]) {
@@ -87,6 +95,30 @@ fn names(definition: &Json, causes: &mut Vec<Cause>) {
     }
 }
 
+/// What a definition in a group of Kubernetes' own needs.
+fn approval(definition: &Json) -> Option<Cause> {
+    const FIELD: &str = "metadata.annotations[api-approved.kubernetes.io]";
+    let group = object::text(definition, &["spec", "group"]);
+    let is_protected = ["k8s.io", "kubernetes.io"]
+        .iter()
+        .any(|domain| group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
+    let approved = object::text(definition, &["metadata", "annotations", "api-approved.kubernetes.io"]);
+    let (needs, see) = (
+        "protected groups must have approval annotation \"api-approved.kubernetes.io\"",
+        "see https://github.com/kubernetes/enhancements/pull/1111",
+    );
+    let is_approval = approved.starts_with("unapproved") || approved.contains("://");
+    match approved {
+        _ if !is_protected => None,
+        "" => Some(Cause::required(FIELD, &format!("{needs}, {see}"))),
+        _ if is_approval => None,
+        other => {
+            let why = format!("{needs} with either a URL or a reason starting with \"unapproved\", {see}");
+            Some(Cause::invalid(FIELD, &json!(other), &why))
+        }
+    }
+}
+
 fn is_dns_1035(text: &str) -> bool {
     is_label(text) && text.starts_with(|c: char| c.is_ascii_lowercase())
 }
@@ -94,8 +126,13 @@ fn is_dns_1035(text: &str) -> bool {
 /// What may not change, and versions that may not go while objects may be stored in them.
 fn immutable(definition: &Json, old: &Json, causes: &mut Vec<Cause>) {
     let fixed: &[&[&str]] = match super::is_established(old) {
-        true => &[&["spec", "group"], &["spec", "scope"], &["spec", "names", "kind"]],
-        false => &[&["spec", "group"]],
+        true => &[
+            &["spec", "group"],
+            &["spec", "scope"],
+            &["spec", "names", "kind"],
+            &["spec", "names", "plural"],
+        ],
+        false => &[&["spec", "group"], &["spec", "names", "plural"]],
     };
     for path in fixed {
         let (now, before) = (object::text(definition, path), object::text(old, path));
@@ -107,9 +144,13 @@ fn immutable(definition: &Json, old: &Json, causes: &mut Vec<Cause>) {
     for (index, version) in stored.into_iter().flatten().enumerate() {
         if !versions(definition).iter().any(|one| one.get("name") == Some(version)) {
             let field = format!("status.storedVersions[{index}]");
-            let why = "missing from spec.versions; if there may be objects in this version, migrate them first, \
-                       then update status.storedVersions";
-            causes.push(Cause::invalid(field, version, why));
+            let name = version.as_str().unwrap_or_default();
+            let why = format!(
+                "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions \
+                 until a storage migration ensures no data remains persisted in {name} and removes {name} from \
+                 status.storedVersions"
+            );
+            causes.push(Cause::invalid(field, version, &why));
         }
     }
 }
@@ -122,9 +163,16 @@ fn whole(definition: &Json, causes: &mut Vec<Cause>) {
         causes.push(Cause::invalid("spec.preserveUnknownFields", &json!(true), why));
     }
     let strategy = object::text(definition, &["spec", "conversion", "strategy"]);
-    if strategy != "None" {
-        let why = "conversion webhooks are not served by the development cluster: use strategy None";
-        causes.push(Cause::invalid("spec.conversion.strategy", &json!(strategy), why));
+    match strategy {
+        "None" => {}
+        "Webhook" => {
+            let why = "conversion webhooks are not served by the development cluster: use strategy None";
+            causes.push(Cause::invalid("spec.conversion.strategy", &json!(strategy), why));
+        }
+        other => {
+            let known = [json!("None"), json!("Webhook")];
+            causes.push(Cause::unsupported("spec.conversion.strategy", &json!(other), &known));
+        }
     }
     let versions = versions(definition);
     if versions.is_empty() {
@@ -145,9 +193,7 @@ fn whole(definition: &Json, causes: &mut Vec<Cause>) {
 fn check_version(version: &Value, path: &str, causes: &mut Vec<Cause>) {
     let name = text(version, "name");
     if !is_dns_1035(name) {
-        let why = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an \
-                   alphabetic character, and end with an alphanumeric character";
-        causes.push(Cause::invalid(format!("{path}.name"), &json!(name), why));
+        causes.push(Cause::invalid(format!("{path}.name"), &json!(name), DNS_1035));
     }
     let warning = text(version, "deprecationWarning");
     if !warning.is_empty() && !is_true(version, "deprecated") {
@@ -155,7 +201,8 @@ fn check_version(version: &Value, path: &str, causes: &mut Vec<Cause>) {
         causes.push(Cause::invalid(format!("{path}.deprecationWarning"), &json!(warning), why));
     }
     if warning.len() > 256 {
-        causes.push(Cause::too_long(&format!("{path}.deprecationWarning"), 256));
+        let why = "must be <= 256 characters long";
+        causes.push(Cause::invalid(format!("{path}.deprecationWarning"), &json!(warning), why));
     }
     let schema = version.get("schema").and_then(|schema| schema.get("openAPIV3Schema"));
     match schema.filter(|schema| schema.is_object()) {
@@ -200,15 +247,18 @@ fn columns(version: &Value, path: &str, causes: &mut Vec<Cause>) {
     let columns = version.get("additionalPrinterColumns").and_then(Value::as_array);
     for (index, column) in columns.into_iter().flatten().enumerate() {
         let path = format!("{path}.additionalPrinterColumns[{index}]");
-        for field in ["name", "type", "jsonPath"] {
-            if text(column, field).is_empty() {
-                causes.push(Cause::required(format!("{path}.{field}"), ""));
-            }
+        let (of_type, types) = (text(column, "type"), format!("must be one of {}", COLUMN_TYPES.join(",")));
+        if text(column, "name").is_empty() {
+            causes.push(Cause::required(format!("{path}.name"), ""));
         }
-        let of_type = text(column, "type");
-        if !of_type.is_empty() && !COLUMN_TYPES.contains(&of_type) {
-            let why = format!("must be one of {}", COLUMN_TYPES.join(","));
-            causes.push(Cause::invalid(format!("{path}.type"), &json!(of_type), &why));
+        if of_type.is_empty() {
+            causes.push(Cause::required(format!("{path}.type"), &types));
+        } else if !COLUMN_TYPES.contains(&of_type) {
+            causes.push(Cause::invalid(format!("{path}.type"), &json!(of_type), &types));
+        }
+        // Named as in the real server's own form of a definition.
+        if text(column, "jsonPath").is_empty() {
+            causes.push(Cause::required(format!("{path}.JSONPath"), ""));
         }
     }
 }

@@ -21,6 +21,7 @@ mod cel;
 mod compression;
 mod controllers;
 mod custom_resources;
+mod definitions;
 mod deletes;
 mod discovery;
 mod faults;

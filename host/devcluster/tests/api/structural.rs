@@ -76,28 +76,70 @@ async fn restrictions_add_nothing_to_the_structure() {
 async fn what_structural_schemas_cannot_have_is_refused_at_its_place() {
     let server = start().await;
     let text = json!({ "type": "string" });
-    for (schema, path) in [
-        (json!({ "type": "array", "items": text, "uniqueItems": true }), ".uniqueItems"),
+    for (schema, path, message) in [
+        (
+            json!({ "type": "array", "items": text, "uniqueItems": true }),
+            ".uniqueItems",
+            "Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
+        ),
         (
             json!({ "type": "object", "properties": { "a": text }, "additionalProperties": text }),
             ".additionalProperties",
+            "Forbidden: additionalProperties and properties are mutual exclusive",
         ),
-        (json!({ "type": "object", "additionalProperties": false }), ".additionalProperties"),
-        (json!({ "type": "string", "$ref": "#/definitions/a" }), ".$ref"),
-        (json!({ "type": "string", "pattern": "[" }), ".pattern"),
-        (json!({ "type": "string", "x-kubernetes-int-or-string": true }), ".type"),
-        (json!({ "type": "string", "default": 5 }), ".default"),
-        (json!({ "type": "integer", "minimum": 3, "default": 1 }), ".default"),
-        (json!({ "type": "object", "properties": { "a": text }, "default": { "b": "c" } }), ".default"),
-        (json!({ "type": "object", "properties": { "a": text }, "default": { "a": 1 } }), ".default.a"),
-        (json!({ "type": "object", "x-kubernetes-embedded-resource": true }), ".properties"),
+        (
+            json!({ "type": "object", "additionalProperties": false }),
+            ".additionalProperties",
+            "Forbidden: additionalProperties cannot be set to false",
+        ),
+        (json!({ "type": "string", "$ref": "#/definitions/a" }), ".$ref", "Forbidden: $ref is not supported"),
+        (
+            json!({ "type": "string", "pattern": "[" }),
+            ".pattern",
+            "Invalid value: \"[\": must be a valid regular expression, but isn't: unclosed character class",
+        ),
+        (
+            json!({ "type": "string", "x-kubernetes-int-or-string": true }),
+            ".type",
+            "Invalid value: \"string\": must be empty if x-kubernetes-int-or-string is true",
+        ),
+        (
+            json!({ "type": "object", "properties": { "a": text }, "default": { "b": "c" } }),
+            ".default",
+            "Invalid value: {\"b\":\"c\"}: must not have unknown fields",
+        ),
+        (
+            json!({ "type": "object", "x-kubernetes-embedded-resource": true }),
+            ".properties",
+            "Required value: must not be empty if x-kubernetes-embedded-resource is true without \
+             x-kubernetes-preserve-unknown-fields",
+        ),
+        (
+            json!({ "type": "string", "x-kubernetes-embedded-resource": true,
+                "x-kubernetes-preserve-unknown-fields": true }),
+            ".type",
+            "Invalid value: \"string\": must be object if x-kubernetes-embedded-resource is true",
+        ),
         (
             json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": false }),
             ".x-kubernetes-preserve-unknown-fields",
+            "Invalid value: false: must be true or undefined",
         ),
+    ] {
+        let found = refusal(&server, schema.clone()).await;
+        assert_eq!(found, (path.to_owned(), message.to_owned()), "{schema}");
+    }
+    for (schema, path) in [
+        (json!({ "type": "string", "default": 5 }), ".default"),
+        (json!({ "type": "integer", "minimum": 3, "default": 1 }), ".default"),
+        (json!({ "type": "object", "properties": { "a": text }, "default": { "a": 1 } }), ".default.a"),
     ] {
         assert_eq!(refusal(&server, schema.clone()).await.0, path, "{schema}");
     }
+    let untyped =
+        json!({ "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true });
+    let why = "Required value: must be object if x-kubernetes-embedded-resource is true";
+    assert_eq!(refusal(&server, untyped).await, (".type".to_owned(), why.to_owned()));
 }
 
 #[tokio::test]

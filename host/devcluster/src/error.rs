@@ -124,18 +124,28 @@ impl ApiError {
     }
 
     pub(crate) fn invalid(kind: &Kind, name: &str, causes: &[Cause]) -> Self {
+        Self::invalid_of(&kind.group, &kind.kind, name, causes)
+    }
+
+    /// What is invalid need not be the object that was asked for.
+    pub(crate) fn invalid_of(group: &str, kind: &str, name: &str, causes: &[Cause]) -> Self {
         let lines: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
         let why = match lines.as_slice() {
             [only] => only.clone(),
             several => format!("[{}]", several.join(", ")),
         };
-        let qualified = match kind.group.as_str() {
-            "" => kind.kind.clone(),
-            group => format!("{}.{group}", kind.kind),
+        let qualified = match group {
+            "" => kind.to_owned(),
+            group => format!("{kind}.{group}"),
         };
         let mut error = Self::new(422, "Invalid", format!("{qualified} \"{name}\" is invalid: {why}"));
-        let details = json!({ "name": name, "kind": kind.kind, "causes": causes_json(causes) });
-        error.details = Some(with_group(details, kind));
+        let mut details = Json::from_iter([("causes".to_owned(), causes_json(causes))]);
+        for (field, text) in [("name", name), ("group", group), ("kind", kind)] {
+            if !text.is_empty() {
+                details.insert(field.to_owned(), text.into());
+            }
+        }
+        error.details = Some(Value::Object(details));
         error
     }
 

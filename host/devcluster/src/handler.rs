@@ -244,8 +244,7 @@ impl Call<'_> {
         }
         let object = self.stored()?;
         if self.target.subresource == "scale" {
-            let scale =
-                scale::of(scale::paths(&self.target.kind)?, &view::shaped(&self.target.kind, &object));
+            let scale = scale::shown(&self.target.kind, &view::shaped(&self.target.kind, &object))?;
             return Ok(respond::json(StatusCode::OK, &scale));
         }
         Ok(respond::one(StatusCode::OK, &self.target.kind, &object, self.form()?, self.params.include()?))
@@ -309,7 +308,7 @@ impl Call<'_> {
         let write = self.write("UpdateOptions")?;
         if self.target.subresource == "scale" {
             let paths = scale::paths(&write.kind)?;
-            let written = scale::change(self.cluster, &write, paths, |_| Ok(json.clone()))?;
+            let written = scale::replace(self.cluster, &write, paths, &json)?;
             return Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)));
         }
         let written = write::update(self.cluster, &write, json)?;

@@ -6,9 +6,11 @@ use crate::cluster::Cluster;
 use crate::error::{ApiError, Cause};
 use crate::kind::{Kind, ScalePaths};
 use crate::object::{self, Json};
-use crate::patch;
+use crate::operations::Operations;
+use crate::schema::Covers;
 use crate::selector::LabelSelector;
 use crate::write::{self, Write, Written};
+use crate::{go, patch};
 
 /// The Scale of an object.
 pub(crate) fn of(paths: &ScalePaths, json: &Json) -> Json {
@@ -34,8 +36,80 @@ pub(crate) fn of(paths: &ScalePaths, json: &Json) -> Json {
     scale
 }
 
+/// The Scale of an object that has a replica count, which one that may be scaled need not have.
+pub(crate) fn shown(kind: &Kind, json: &Json) -> Result<Json, ApiError> {
+    let paths = paths(kind)?;
+    match at(json, &paths.spec) {
+        Some(_) => Ok(of(paths, json)),
+        None => {
+            let path = format!(".{}", paths.spec.join("."));
+            Err(ApiError::internal(format!("the spec replicas field {path:?} does not exist")))
+        }
+    }
+}
+
+/// What is wrong with the counts of a custom resource.
+pub(crate) fn problems(kind: &Kind, json: &Json, covers: Covers) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let Some(paths) = kind.scale.as_ref().filter(|_| kind.is_custom()) else { return causes };
+    let spec = Some(&paths.spec).filter(|_| covers == Covers::Object);
+    for path in spec.into_iter().chain([&paths.status]) {
+        let field = format!(".{}", path.join("."));
+        let Some(value) = at(json, path) else { continue };
+        match value.as_i64() {
+            Some(count) if count < 0 => {
+                causes.push(Cause::invalid(field, value, "should be a non-negative integer"));
+            }
+            Some(count) if count > i64::from(i32::MAX) => {
+                let why = format!("should be less than or equal to {}", i32::MAX);
+                causes.push(Cause::invalid(field, value, &why));
+            }
+            Some(_) => {}
+            None => {
+                let why = format!(
+                    "{field} accessor error: {} is of the type {}, expected int64",
+                    go::plain(value),
+                    go::type_of(value)
+                );
+                causes.push(Cause::invalid(field, &json!(0), &why));
+            }
+        }
+    }
+    causes
+}
+
+/// Replaces the Scale of an object by a whole one.
+pub(crate) fn replace(
+    cluster: &Cluster,
+    write: &Write,
+    paths: &ScalePaths,
+    scale: &Json,
+) -> Result<Written, ApiError> {
+    check_identity(write, scale)?;
+    change(cluster, write, paths, |current| write.check_uid(current, scale).map(|()| scale.clone()))
+}
+
+/// A Scale is of the kind and the name that its address says.
+fn check_identity(write: &Write, scale: &Json) -> Result<(), ApiError> {
+    for (field, expected) in [("apiVersion", "autoscaling/v1"), ("kind", "Scale")] {
+        let found = object::text(scale, &[field]);
+        if !found.is_empty() && found != expected {
+            return Err(ApiError::bad_request(format!(
+                "the {field} in the data ({found}) does not match the expected {field} ({expected})"
+            )));
+        }
+    }
+    let (name, expected) = (object::name(scale), &write.key.name);
+    match name.is_empty() || name == expected {
+        true => Ok(()),
+        false => Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({expected})"
+        ))),
+    }
+}
+
 /// Writes an object's replica count as a change of its Scale; `change` gets the current Scale.
-pub(crate) fn change(
+fn change(
     cluster: &Cluster,
     write: &Write,
     paths: &ScalePaths,
@@ -68,21 +142,22 @@ pub(crate) fn patch(
     match media_type {
         patch::APPLY => write::apply(cluster, write, applied(write, paths, body)?, force),
         patch::JSON => {
-            let operations: json_patch::Patch = serde_json::from_value(body.clone())
-                .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
+            let operations = Operations::parse(body.clone())?;
             change(cluster, write, paths, |scale| {
                 let mut value = Value::Object(scale.clone());
-                json_patch::patch(&mut value, &operations)
-                    .map_err(|error| ApiError::bad_request(error.to_string()))?;
+                operations.apply(&mut value)?;
                 map(value)
             })
         }
-        // A Scale has no lists, so that the other two kinds of patch mean the same.
-        _ => change(cluster, write, paths, |scale| {
-            let mut value = Value::Object(scale.clone());
-            json_patch::merge(&mut value, body);
-            map(value)
-        }),
+        // A Scale has no lists, so that these two mean the same.
+        patch::MERGE | patch::STRATEGIC if media_type == patch::MERGE || !write.kind.is_custom() => {
+            change(cluster, write, paths, |scale| {
+                let mut value = Value::Object(scale.clone());
+                json_patch::merge(&mut value, body);
+                map(value)
+            })
+        }
+        other => Err(patch::unsupported(&write.kind, other)),
     }
 }
 
@@ -117,7 +192,7 @@ fn check_count(write: &Write, replicas: &Value) -> Result<(), ApiError> {
         return Ok(());
     }
     let cause = Cause::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
-    Err(ApiError::invalid(&write.kind, &write.key.name, &[cause]))
+    Err(ApiError::invalid_of("autoscaling", "Scale", &write.key.name, &[cause]))
 }
 
 /// The scale paths of a kind, or the 404 of a kind without.

@@ -1,8 +1,10 @@
-//! Whether a body is of the kind, name and namespace that its address says, and which state it replaces.
+//! Whether a body is of the kind, name and namespace that its address says, and what it says of itself is of any use;
+//! and which state it replaces.
 
 use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json};
+use crate::schema::metadata;
 use crate::write::Write;
 
 /// The built-in kinds, by group, that are replaced only by who knows their version; all custom
@@ -32,6 +34,15 @@ impl Write {
                     json.insert(field.to_owned(), expected.into());
                 }
                 found if found == expected => {}
+                found if field == "apiVersion" => {
+                    return Err(ApiError::bad_request(format!(
+                        "the API version in the data ({found}) does not match the expected API version ({expected})"
+                    )));
+                }
+                found if self.kind.is_custom() => {
+                    let cause = Cause::invalid("kind", &found.into(), &format!("must be {expected}"));
+                    return Err(ApiError::invalid(&self.kind, object::name(json), &[cause]));
+                }
                 found => {
                     return Err(ApiError::bad_request(format!(
                         "the {field} in the data ({found}) does not match the expected {field} ({expected})"
@@ -39,29 +50,27 @@ impl Write {
                 }
             }
         }
+        if let Some(why) = self.kind.custom.as_ref().and_then(|_| metadata::mismatch(json)) {
+            let (kind, version) = (&self.kind.kind, &self.kind.version);
+            let message = format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}");
+            return Err(ApiError::bad_request(message));
+        }
         let (namespace, name) = (object::namespace(json), object::name(json));
         let (expected, url_name) = (&self.key.namespace, &self.key.name);
+        if self.kind.namespaced && !namespace.is_empty() && namespace != expected {
+            let why = "the namespace of the provided object does not match the namespace sent on the request";
+            return Err(ApiError::bad_request(why));
+        }
         if !url_name.is_empty() && !name.is_empty() && name != url_name {
             return Err(ApiError::bad_request(format!(
                 "the name of the object ({name}) does not match the name on the URL ({url_name})"
             )));
         }
-        if !namespace.is_empty() && namespace != expected {
-            return Err(ApiError::bad_request(match url_name.is_empty() {
-                true => {
-                    "the namespace of the provided object does not match the namespace sent on the request"
-                        .to_owned()
-                }
-                false => format!(
-                    "the namespace of the object ({namespace}) does not match the namespace on the request \
-                     ({expected})"
-                ),
-            }));
-        }
         object::edit_meta(json, |meta| {
-            if !self.key.namespace.is_empty() {
-                meta.insert("namespace".to_owned(), self.key.namespace.clone().into());
-            }
+            match self.kind.namespaced {
+                true => meta.insert("namespace".to_owned(), self.key.namespace.clone().into()),
+                false => meta.remove("namespace"),
+            };
             if !self.key.name.is_empty() {
                 meta.insert("name".to_owned(), self.key.name.clone().into());
             }

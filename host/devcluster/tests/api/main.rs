@@ -39,6 +39,8 @@ mod objects;
 mod patches;
 mod persistence;
 mod ratcheting;
+mod refusals;
+mod scales;
 mod server;
 mod stand_ins;
 mod stored_shapes;

@@ -68,7 +68,7 @@ async fn an_update_needs_the_name_and_namespace_of_its_address() {
     let answer = server.merge(&path, moved).await.refused(400, "BadRequest");
     assert_eq!(
         message(answer),
-        "the namespace of the object (kube-system) does not match the namespace on the request (default)"
+        "the namespace of the provided object does not match the namespace sent on the request"
     );
 }
 

@@ -20,7 +20,7 @@ use crate::params::Params;
 use crate::route::{self, Route, Target};
 use crate::store::{Extent, Key};
 use crate::write::{self, Write};
-use crate::{access, body, discovery, gzip, list, openapi, patch, respond, scale, view, watch};
+use crate::{access, body, discovery, duplicates, gzip, list, openapi, patch, respond, scale, view, watch};
 
 const V2_DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
@@ -208,7 +208,7 @@ impl Call<'_> {
             writer: Writer { manager, subresource: self.target.subresource.clone() },
             author: self.user.clone(),
             dry_run: self.params.dry_run(),
-            validation: self.params.field_validation()?,
+            validation: self.params.field_validation(),
         })
     }
 
@@ -258,8 +258,9 @@ impl Call<'_> {
             let review = access::review(self.cluster, user, kind, namespace, json)?;
             return Ok(respond::json(StatusCode::CREATED, &review));
         }
-        let written = write::create(self.cluster, &self.write("CreateOptions")?, json)?;
-        self.written(&written)
+        let write = self.write("CreateOptions")?;
+        let doubled = write.judge(duplicates::of(bytes))?;
+        self.written(&write::create(self.cluster, &write, json)?.noting(doubled))
     }
 
     fn create_subresource(&self, bytes: &[u8]) -> Result<Response, ApiError> {
@@ -311,8 +312,8 @@ impl Call<'_> {
             let written = scale::replace(self.cluster, &write, paths, &json)?;
             return Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)));
         }
-        let written = write::update(self.cluster, &write, json)?;
-        self.written(&written)
+        let doubled = write.judge(duplicates::of(bytes))?;
+        self.written(&write::update(self.cluster, &write, json)?.noting(doubled))
     }
 
     fn patch(&self, bytes: &[u8]) -> Result<Response, ApiError> {

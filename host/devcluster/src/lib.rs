@@ -26,6 +26,7 @@ mod delete;
 mod depth;
 mod discovery;
 mod disk;
+mod duplicates;
 mod emptying;
 mod error;
 mod expiry;

@@ -160,11 +160,11 @@ fn owned_fields<'a>(json: &'a Json, meta: &'a Value) -> BTreeMap<&'a str, &'a Va
 fn written(json: &Json) -> Option<Vec<Entry>> {
     let list = object::meta(json, "managedFields")?.as_array()?;
     // `[]` and `[{}]` ask for a fresh start.
-    let is_reset = |entry: &Value| entry.as_object().is_some_and(Json::is_empty);
-    if list.iter().all(is_reset) {
-        return Some(Vec::new());
+    match list.as_slice() {
+        [] => Some(Vec::new()),
+        [Value::Object(entry)] if entry.is_empty() => Some(Vec::new()),
+        entries => entries.iter().map(Entry::decode).collect(),
     }
-    list.iter().map(Entry::decode).collect()
 }
 
 /// Records a create, update or patch: the writer owns what it changed, and nobody owns what is gone.

@@ -90,6 +90,12 @@ impl Params {
             causes.push(Cause::invalid("fieldManager", &manager.into(), &why));
         }
         causes.extend(self.dry_run_problem());
+        let validation = self.get("fieldValidation");
+        let known = ["", "Ignore", "Strict", "Warn"];
+        if !known.contains(&validation) {
+            let known = known.map(|one| one.into());
+            causes.push(Cause::unsupported("fieldValidation", &validation.into(), &known));
+        }
         match causes.is_empty() {
             true => Ok(()),
             false => Err(ApiError::invalid_options(options, &causes)),
@@ -102,14 +108,12 @@ impl Params {
         dry_run_problem(&dry_run)
     }
 
-    pub(crate) fn field_validation(&self) -> Result<FieldValidation, ApiError> {
+    /// Of what [`Self::check_write`] has let pass.
+    pub(crate) fn field_validation(&self) -> FieldValidation {
         match self.get("fieldValidation") {
-            "Ignore" => Ok(FieldValidation::Ignore),
-            "" | "Warn" => Ok(FieldValidation::Warn),
-            "Strict" => Ok(FieldValidation::Strict),
-            other => Err(ApiError::bad_request(format!(
-                "invalid fieldValidation {other:?}: expected Ignore, Warn or Strict"
-            ))),
+            "Ignore" => FieldValidation::Ignore,
+            "Strict" => FieldValidation::Strict,
+            _ => FieldValidation::Warn,
         }
     }
 

@@ -139,13 +139,16 @@ pub(crate) fn check_finalizers(kind: &Kind, current: &Json, new: &Json) -> Resul
         return Ok(());
     }
     let before: Vec<&str> = object::finalizers(current).collect();
-    let added: Vec<&str> = object::finalizers(new).filter(|finalizer| !before.contains(finalizer)).collect();
+    let added: BTreeSet<&str> =
+        object::finalizers(new).filter(|finalizer| !before.contains(finalizer)).collect();
     if added.is_empty() {
         return Ok(());
     }
     let named: Vec<String> = added.iter().map(|finalizer| format!("{finalizer:?}")).collect();
     let message = format!(
-        "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+        "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers \
+         []string{{{}}}",
+        named.join(", ")
     );
     let cause = Cause { reason: "FieldValueForbidden", field: "metadata.finalizers".to_owned(), message };
     Err(ApiError::invalid(kind, object::name(current), &[cause]))

@@ -2,21 +2,29 @@
 
 use serde_json::{Value, json};
 
-use crate::error::{ApiError, Cause};
+use crate::error::Cause;
 use crate::kind::Kind;
 use crate::object::{self, Json};
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or \
-                         '.', and must start and end with an alphanumeric character";
+                         '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for \
+                         validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must \
-                     start and end with an alphanumeric character";
+                     start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for \
+                     validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end \
-                         with an alphanumeric character";
+                         with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for \
+                         validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+const TWO_SLASHES: &str = "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and \
+                           end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used \
+                           for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain \
+                           prefix and '/' (e.g. 'example.com/MyName')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or \
-                           '.', and must start and end with an alphanumeric character";
+                           '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  \
+                           or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
-/// Checks the metadata of an object that is to be stored.
-pub(crate) fn metadata(kind: &Kind, json: &Json) -> Result<(), ApiError> {
+/// What the metadata of an object that is to be stored is refused for.
+pub(crate) fn metadata(kind: &Kind, json: &Json) -> Vec<Cause> {
     let mut causes = Vec::new();
     let name = object::name(json);
     if name.is_empty() {
@@ -36,10 +44,7 @@ pub(crate) fn metadata(kind: &Kind, json: &Json) -> Result<(), ApiError> {
         }
     }
     owner_references(json, &mut causes);
-    match causes.is_empty() {
-        true => Ok(()),
-        false => Err(ApiError::invalid(kind, name, &causes)),
-    }
+    causes
 }
 
 /// Checks the metadata of an object within an object, which need not have a name.
@@ -90,22 +95,30 @@ fn annotations(json: &Json, causes: &mut Vec<Cause>) {
 
 fn owner_references(json: &Json, causes: &mut Vec<Cause>) {
     let owners = object::meta(json, "ownerReferences").and_then(Value::as_array).into_iter().flatten();
-    let mut controllers = 0_usize;
-    for (index, owner) in owners.enumerate() {
-        for field in ["apiVersion", "kind", "name", "uid"] {
-            if owner.get(field).and_then(Value::as_str).unwrap_or_default().is_empty() {
-                let path = format!("metadata.ownerReferences[{index}].{field}");
-                causes.push(Cause::required(path, &format!("{field} must not be empty")));
+    let mut controller: Option<String> = None;
+    for owner in owners {
+        let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
+        for (field, what) in [("apiVersion", "version"), ("kind", "kind"), ("name", "name"), ("uid", "uid")] {
+            if text(field).is_empty() {
+                let why = format!("{what} must not be empty");
+                causes.push(Cause::invalid(format!("metadata.ownerReferences.{field}"), &json!(""), &why));
             }
         }
-        if owner.get("controller").and_then(Value::as_bool).unwrap_or(false) {
-            controllers = controllers.saturating_add(1);
+        if !owner.get("controller").and_then(Value::as_bool).unwrap_or(false) {
+            continue;
         }
-    }
-    if controllers > 1 {
-        let all = object::meta(json, "ownerReferences").unwrap_or(&Value::Null);
-        let why = "Only one reference can have Controller set to true";
-        causes.push(Cause::invalid("metadata.ownerReferences", all, why));
+        let current = format!("{}/{}", text("kind"), text("name"));
+        match &controller {
+            None => controller = Some(current),
+            Some(first) => {
+                let all = object::meta(json, "ownerReferences").unwrap_or(&Value::Null);
+                let why = format!(
+                    "Only one reference can have Controller set to true. Found \"true\" in references for {first} and \
+                     {current}"
+                );
+                causes.push(Cause::invalid("metadata.ownerReferences", all, &why));
+            }
+        }
     }
 }
 
@@ -149,6 +162,9 @@ pub(crate) fn label_key_problem(key: &str) -> Option<&'static str> {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),
     };
+    if name.contains('/') {
+        return Some(TWO_SLASHES);
+    }
     if prefix.is_some_and(|prefix| !is_subdomain(prefix)) {
         return Some("prefix part must be a lowercase RFC 1123 subdomain");
     }

@@ -12,6 +12,8 @@ use crate::error::ApiError;
 use crate::kind::Kind;
 use crate::managed::{self, Writer};
 use crate::object::{self, Json, Object};
+use crate::schema::Covers;
+use crate::shape::Shape;
 use crate::store::{Key, Rejected};
 use crate::{
     access, apply, associative, crd, defaults, depth, immutable, naming, scale, transition, validate, view,
@@ -48,6 +50,14 @@ pub(crate) struct Written {
     pub(crate) object: Arc<Object>,
     pub(crate) created: bool,
     pub(crate) warnings: Vec<String>,
+}
+
+impl Written {
+    /// With other warnings before its own.
+    pub(crate) fn noting(mut self, warnings: Vec<String>) -> Self {
+        self.warnings.splice(0..0, warnings);
+        self
+    }
 }
 
 /// Whether the managed fields of a new state are still to be recorded.
@@ -92,23 +102,35 @@ impl Write {
         let (state, place) = (&cluster.access, (&*self.kind, &self.key));
         access::check_write(state, &cluster.store, self.author.as_deref(), place, json, old)?;
         let mut warnings = Vec::new();
-        if let Some(schema) = self.kind.schema() {
-            warnings = self.judge_unknown(schema.prune(json))?;
+        let schema = self.kind.schema();
+        if let Some(schema) = schema {
+            warnings = self.judge_unknown(&schema.prune(json))?;
             schema.default(json);
-            let causes = schema.validate(json, old);
-            if !causes.is_empty() {
-                return Err(ApiError::invalid(&self.kind, object::name(json), &causes));
-            }
         } else if !self.kind.is_custom() {
             defaults::fill(&self.kind, json, old);
         }
-        if crd::is_definition(&self.kind) {
+        let is_definition = crd::is_definition(&self.kind);
+        if is_definition {
             crd::default(json);
-            crd::validate(&self.kind, json, old)?;
+        }
+        let mut causes = validate::metadata(&self.kind, json);
+        if let Some(schema) = schema {
+            let covers = if self.writer.subresource == "status" { Covers::Status } else { Covers::Object };
+            let mut found = schema.validate(json, old, covers, causes);
+            warnings.append(&mut found.warnings);
+            causes = found.causes;
+            causes.extend(scale::problems(&self.kind, json, covers));
+        }
+        if is_definition {
+            causes.extend(crd::validate(json, old));
+        }
+        if !causes.is_empty() {
+            return Err(ApiError::invalid(&self.kind, object::name(json), &causes));
+        }
+        if is_definition {
             crd::set_status(json, &cluster.store.list_all(crd::STORAGE));
         }
         object::drop_empty_metadata(json);
-        validate::metadata(&self.kind, json)?;
         defaults::validate(&self.kind, json, old)?;
         Ok(warnings)
     }
@@ -124,8 +146,12 @@ impl Write {
         cluster.access.require(&cluster.store, author, &access::Attributes::Resource(create))
     }
 
-    fn judge_unknown(&self, fields: Vec<String>) -> Result<Vec<String>, ApiError> {
-        let lines: Vec<String> = fields.iter().map(|field| format!("unknown field \"{field}\"")).collect();
+    fn judge_unknown(&self, fields: &[String]) -> Result<Vec<String>, ApiError> {
+        self.judge(fields.iter().map(|field| format!("unknown field \"{field}\"")).collect())
+    }
+
+    /// What a client is told of fields that mean nothing, or not what they seem to.
+    pub(crate) fn judge(&self, lines: Vec<String>) -> Result<Vec<String>, ApiError> {
         match self.validation {
             FieldValidation::Strict if !lines.is_empty() => {
                 Err(ApiError::bad_request(format!("strict decoding error: {}", lines.join(", "))))
@@ -251,9 +277,7 @@ pub(crate) fn change(
     for _ in 0..ATTEMPTS {
         let current = cluster.store.get(&write.kind.storage, &write.key).ok_or_else(|| write.not_found())?;
         let shown = view::present(&write.kind, &current);
-        let mut new = change(&shown)?;
-        write.check_name(&new)?;
-        write.check_identity(&mut new)?;
+        let new = change(&shown)?;
         if let Some(written) = commit(cluster, write, &current, &shown, new, Managers::Record)? {
             return Ok(written);
         }
@@ -295,7 +319,10 @@ pub(crate) fn apply(
                 return Err(ApiError::conflict(
                     &write.kind,
                     &write.key.name,
-                    "uid mismatch: the object does not exist",
+                    &format!(
+                        "uid mismatch: the provided object specified uid {}, and no existing object was found",
+                        object::uid(&applied)
+                    ),
                 ));
             }
             if !write.writer.subresource.is_empty()

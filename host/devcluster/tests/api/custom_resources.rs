@@ -40,7 +40,7 @@ async fn an_object_that_breaks_the_schema_is_invalid_with_a_cause_per_field() {
     assert_eq!(status["details"]["kind"], "Widget");
     let causes = status["details"]["causes"].as_array().unwrap();
     let fields: Vec<_> = causes.iter().map(|cause| cause["field"].as_str().unwrap()).collect();
-    assert_eq!(fields, ["spec.replicas", "spec.size"]);
+    assert_eq!(fields, ["spec.replicas", "spec.size", ".spec.replicas"]);
     let status = server.post(WIDGETS, widget("w", json!({}))).await.refused(422, "Invalid");
     assert_eq!(status["details"]["causes"][0]["reason"], "FieldValueRequired");
 }
@@ -98,7 +98,10 @@ async fn a_definition_waits_for_objects_with_finalizers_and_takes_no_new_ones() 
     server
         .eventually(&path, "deletion begins", |a| a.body["metadata"]["deletionTimestamp"].is_string())
         .await;
-    server.post(WIDGETS, widget("x", json!({ "size": "s" }))).await.refused(405, "MethodNotAllowed");
+    let late =
+        server.post(WIDGETS, widget("x", json!({ "size": "s" }))).await.refused(405, "MethodNotAllowed");
+    assert_eq!(late["message"], "create not allowed while custom resource definition is terminating");
+    assert_eq!(late["details"], json!({ "group": "example.com", "kind": "widgets" }));
     server.merge(&path, json!({ "metadata": { "finalizers": [] } })).await.ok();
     server.eventually_gone(DEFINITION).await;
 }

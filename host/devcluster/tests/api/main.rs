@@ -33,6 +33,7 @@ mod kube_client;
 mod list_options;
 mod lists;
 mod managers;
+mod metadata;
 mod names;
 mod namespaces;
 mod objects;

@@ -1,0 +1,106 @@
+//! Fields that a JSON body has twice. Whoever reads the body takes the last one, and is told of it.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// A line for each field that comes a second time; none for what is no JSON.
+pub(crate) fn of(bytes: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    match (Walk { path: &mut String::new(), found: &mut found }).deserialize(&mut json) {
+        Ok(()) => found,
+        Err(_) => Vec::new(),
+    }
+}
+
+struct Walk<'a> {
+    path: &'a mut String,
+    found: &'a mut Vec<String>,
+}
+
+impl Walk<'_> {
+    /// What is done one step further down.
+    fn below<R>(&mut self, step: &str, walk: impl FnOnce(Walk<'_>) -> R) -> R {
+        let length = self.path.len();
+        self.path.push_str(step);
+        let result = walk(Walk { path: self.path, found: self.found });
+        self.path.truncate(length);
+        result
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let mut names = HashSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let step = if self.path.is_empty() { name.clone() } else { format!(".{name}") };
+            let is_new = names.insert(name);
+            self.below(&step, |walk| {
+                if !is_new {
+                    walk.found.push(format!("duplicate field {:?}", walk.path));
+                }
+                map.next_value_seed(walk)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+        let mut index = 0_usize;
+        while self.below(&format!("[{index}]"), |walk| items.next_element_seed(walk))?.is_some() {
+            index = index.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_field_that_comes_again_is_named_by_its_path() {
+        let body =
+            br#"{ "a": 1, "b": [{ "c": null }, { "c": 1.5, "c": "x", "d": true }], "a": -2, "e": {} }"#;
+        assert_eq!(super::of(body), [r#"duplicate field "b[1].c""#, r#"duplicate field "a""#]);
+        assert!(super::of(b"a: 1\na: 2").is_empty());
+    }
+}

@@ -13,7 +13,6 @@ use crate::{emptying, naming, qos};
 
 /// Fills in what the real server would; `old` is the live object of an update.
 pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
-    drop_nulls(json);
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("", "Namespace") => {
             let name = object::name(json).to_owned();

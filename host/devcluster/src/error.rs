@@ -150,6 +150,14 @@ impl ApiError {
         error
     }
 
+    /// A patch leaves no object of its kind.
+    pub(crate) fn invalid_patch(cause: &Cause) -> Self {
+        let message = format!(" \"\" is invalid: {}: {}", cause.field, cause.message);
+        let mut error = Self::new(422, "Invalid", message);
+        error.details = Some(json!({ "causes": causes_json(std::slice::from_ref(cause)) }));
+        error
+    }
+
     /// The options of a request, rather than an object, are invalid.
     pub(crate) fn invalid_options(options: &str, causes: &[Cause]) -> Self {
         let lines: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();

@@ -23,6 +23,7 @@ mod custom_resources;
 mod deletes;
 mod discovery;
 mod faults;
+mod field_validation;
 mod formats;
 mod garbage;
 mod immutable;

@@ -37,7 +37,7 @@ pub(super) fn all() -> Types {
 }
 
 /// The name of the definition that a schema refers to.
-pub(super) fn target(schema: &Json) -> Option<&str> {
+fn target(schema: &Json) -> Option<&str> {
     schema.get("$ref")?.as_str()?.strip_prefix(REFERENCE)
 }
 

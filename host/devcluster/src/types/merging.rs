@@ -213,7 +213,7 @@ fn short(name: &str) -> &str {
 }
 
 /// Whether server-side apply takes values of the type with this name whole.
-pub(super) fn is_atomic(name: &str) -> bool {
+pub(crate) fn is_atomic(name: &str) -> bool {
     ATOMIC_TYPES.contains(&short(name))
 }
 

@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 use k8s_openapi::schemars::SchemaGenerator;
 
 pub(crate) use self::decode::{Findings, decode};
-pub(crate) use self::merging::{Merging, merging};
+pub(crate) use self::merging::{Merging, is_atomic, merging};
 pub(crate) use self::mismatch::{Mismatch, applied_problem};
 use self::roots::ROOTS;
 use crate::kind::Kind;
@@ -148,8 +148,7 @@ pub(crate) fn definitions<'a>(kinds: impl IntoIterator<Item = &'a Kind>) -> Json
 
 /// The name of the schema of a built-in kind.
 pub(crate) fn definition_name(kind: &Kind) -> Option<String> {
-    let schema = (root_of(kind)?.define)(&mut SchemaGenerator::default());
-    Some(compile::target(schema.as_object()?)?.to_owned())
+    root_of(kind).map(|root| (root.name)().into_owned())
 }
 
 fn root_of(kind: &Kind) -> Option<&'static roots::Root> {

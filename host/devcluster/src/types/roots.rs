@@ -1,5 +1,7 @@
 //! Which Rust type describes which built-in kind.
 
+use std::borrow::Cow;
+
 use k8s_openapi::Resource;
 use k8s_openapi::api::{
     admissionregistration::v1 as admission, apps::v1 as apps, authentication::v1 as authentication,
@@ -18,6 +20,8 @@ pub(super) struct Root {
     pub(super) group: &'static str,
     pub(super) version: &'static str,
     pub(super) kind: &'static str,
+    /// The name of the kind's definition.
+    pub(super) name: fn() -> Cow<'static, str>,
     /// Adds the definitions of the kind and of all that it refers to; answers with a reference to the kind's.
     pub(super) define: fn(&mut SchemaGenerator) -> Schema,
 }
@@ -27,6 +31,7 @@ const fn root<T: Resource + JsonSchema>() -> Root {
         group: T::GROUP,
         version: T::VERSION,
         kind: T::KIND,
+        name: T::schema_name,
         define: |generator| generator.subschema_for::<T>(),
     }
 }

@@ -19,5 +19,6 @@ mod delete;
 mod edit;
 mod get;
 mod nodes;
+mod types;
 mod waits;
 mod workloads;

@@ -1,4 +1,4 @@
-//! The defaults of the built-in kinds that clients rely on, and a few of their rules.
+//! The defaults of the built-in kinds that clients rely on.
 //!
 //! Not all defaults of the real server: those that another object or a client's logic depends on.
 
@@ -6,7 +6,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json};
 use crate::{emptying, naming, qos};
@@ -207,83 +206,5 @@ fn drop_nulls_below(value: &mut Value) {
         Value::Object(map) => drop_nulls(map),
         Value::Array(items) => items.iter_mut().for_each(drop_nulls_below),
         _ => {}
-    }
-}
-
-/// The rules of built-in kinds that a developer is most likely to break.
-pub(crate) fn validate(kind: &Kind, json: &Json, old: Option<&Json>) -> Result<(), ApiError> {
-    let mut causes = Vec::new();
-    match (kind.group.as_str(), kind.kind.as_str()) {
-        ("apps", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet") => {
-            workload(json, &mut causes);
-            unchanged(json, old, &["spec", "selector"], &mut causes);
-        }
-        ("batch", "Job") => {
-            containers(object::at(json, &["spec", "template", "spec"]), "spec.template.spec", &mut causes)
-        }
-        ("", "Pod") => containers(json.get("spec"), "spec", &mut causes),
-        ("", "ConfigMap" | "Secret") => {
-            if old.is_some_and(|old| old.get("immutable") == Some(&Value::Bool(true))) {
-                for field in ["data", "binaryData", "immutable"] {
-                    if old.and_then(|old| old.get(field)) != json.get(field) {
-                        causes.push(Cause::forbidden(field, "field is immutable when `immutable` is set"));
-                    }
-                }
-            }
-            if kind.kind == "Secret" {
-                unchanged(json, old, &["type"], &mut causes);
-            }
-        }
-        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
-            unchanged(json, old, &["roleRef"], &mut causes);
-        }
-        _ => {}
-    }
-    match causes.is_empty() {
-        true => Ok(()),
-        false => Err(ApiError::invalid(kind, object::name(json), &causes)),
-    }
-}
-
-fn unchanged(json: &Json, old: Option<&Json>, path: &[&str], causes: &mut Vec<Cause>) {
-    if let Some(old) = old
-        && object::at(json, path) != object::at(old, path)
-    {
-        let value = object::at(json, path).unwrap_or(&Value::Null);
-        causes.push(Cause::invalid(path.join("."), value, "field is immutable"));
-    }
-}
-
-fn workload(json: &Json, causes: &mut Vec<Cause>) {
-    let labels = object::at(json, &["spec", "template", "metadata", "labels"]);
-    let wanted = object::at(json, &["spec", "selector", "matchLabels"]).and_then(Value::as_object);
-    match object::at(json, &["spec", "selector"]) {
-        None => causes.push(Cause::required("spec.selector", "")),
-        Some(_) => {
-            let matches = wanted
-                .into_iter()
-                .flatten()
-                .all(|(key, value)| labels.and_then(|l| l.get(key)) == Some(value));
-            if !matches {
-                let why = "`selector` does not match template `labels`";
-                let found = labels.unwrap_or(&Value::Null);
-                causes.push(Cause::invalid("spec.template.metadata.labels", found, why));
-            }
-        }
-    }
-    containers(object::at(json, &["spec", "template", "spec"]), "spec.template.spec", causes);
-}
-
-fn containers(spec: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
-    let list = spec.and_then(|spec| spec.get("containers")).and_then(Value::as_array);
-    match list {
-        Some(list) if !list.is_empty() => {
-            for (index, container) in list.iter().enumerate() {
-                if container.get("name").and_then(Value::as_str).unwrap_or_default().is_empty() {
-                    causes.push(Cause::required(format!("{path}.containers[{index}].name"), ""));
-                }
-            }
-        }
-        _ => causes.push(Cause::required(format!("{path}.containers"), "")),
     }
 }

@@ -19,6 +19,7 @@ mod clock;
 mod cluster;
 mod collector;
 mod config;
+mod constraints;
 mod crd;
 mod decoding;
 mod defaults;

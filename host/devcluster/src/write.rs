@@ -14,7 +14,7 @@ use crate::kind::Kind;
 use crate::managed::{self, Writer};
 use crate::object::{self, Json, Object};
 use crate::store::{Key, Rejected};
-use crate::{apply, crd, defaults, immutable, naming, transition, validate, view};
+use crate::{apply, constraints, crd, defaults, immutable, naming, transition, validate, view};
 
 /// How often a patch is tried again when somebody else wrote in between.
 const ATTEMPTS: usize = 32;
@@ -104,7 +104,7 @@ impl Write {
         }
         object::drop_empty_metadata(json);
         validate::metadata(&self.kind, json)?;
-        defaults::validate(&self.kind, json, old)?;
+        constraints::validate(&self.kind, json, old)?;
         Ok(warnings)
     }
 

@@ -19,6 +19,7 @@ mod autoscalers;
 mod cel;
 mod compression;
 mod controllers;
+mod constraints;
 mod custom_resources;
 mod deletes;
 mod discovery;

@@ -5,11 +5,10 @@ use std::borrow::Cow;
 use k8s_openapi::Resource;
 use k8s_openapi::api::{
     admissionregistration::v1 as admission, apps::v1 as apps, authentication::v1 as authentication,
-    authorization::v1 as authorization, autoscaling::v2 as autoscaling, batch::v1 as batch,
-    certificates::v1 as certificates, coordination::v1 as coordination, core::v1 as core,
-    discovery::v1 as discovery, events::v1 as events, flowcontrol::v1 as flowcontrol,
-    networking::v1 as networking, node::v1 as node, policy::v1 as policy, rbac::v1 as rbac,
-    resource::v1 as resource, scheduling::v1 as scheduling, storage::v1 as storage,
+    authorization::v1 as authorization, autoscaling, batch::v1 as batch, certificates::v1 as certificates,
+    coordination::v1 as coordination, core::v1 as core, discovery::v1 as discovery, events::v1 as events,
+    flowcontrol::v1 as flowcontrol, networking::v1 as networking, node::v1 as node, policy::v1 as policy,
+    rbac::v1 as rbac, resource::v1 as resource, scheduling::v1 as scheduling, storage::v1 as storage,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as extensions;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1 as registration;
@@ -65,7 +64,8 @@ pub(super) const ROOTS: &[Root] = &[
     root::<authorization::SelfSubjectAccessReview>(),
     root::<authorization::SelfSubjectRulesReview>(),
     root::<authorization::SubjectAccessReview>(),
-    root::<autoscaling::HorizontalPodAutoscaler>(),
+    root::<autoscaling::v1::HorizontalPodAutoscaler>(),
+    root::<autoscaling::v2::HorizontalPodAutoscaler>(),
     root::<batch::CronJob>(),
     root::<batch::Job>(),
     root::<certificates::CertificateSigningRequest>(),

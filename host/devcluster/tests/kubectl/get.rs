@@ -109,7 +109,7 @@ async fn events_are_told_of_an_object() {
     let uid = kubectl.at("cm settings", ".metadata.uid").await;
     let event = |name: &str, of: &str, uid: &str| {
         format!(
-            "{{apiVersion: v1, kind: Event, metadata: {{name: {name}}}, type: Warning, reason: Tested, message: \
+            "---\n{{apiVersion: v1, kind: Event, metadata: {{name: {name}}}, type: Warning, reason: Tested, message: \
              hello, involvedObject: {{apiVersion: v1, kind: ConfigMap, name: {of}, uid: '{uid}', namespace: {}}}}}",
             kubectl.namespace()
         )

@@ -2,6 +2,9 @@
 //!
 //! Not all defaults of the real server: those that another object or a client's logic depends on.
 
+mod pod;
+mod workload;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -29,59 +32,47 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
             }
         }
         ("", "Pod") => {
-            object::edit(json, "spec", pod_spec);
+            object::edit(json, "spec", pod::spec);
             if old.is_none() {
                 json.insert("status".to_owned(), json!({ "phase": "Pending", "qosClass": qos::class(json) }));
             }
         }
         ("", "Service") => service(json, old),
         ("", "Secret") => secret(json),
-        ("", "PersistentVolumeClaim" | "PersistentVolume") if old.is_none() => {
-            json.insert("status".to_owned(), json!({ "phase": "Pending" }));
+        ("", "PersistentVolumeClaim" | "PersistentVolume") => {
+            object::edit(json, "spec", |spec| {
+                default(spec, "volumeMode", json!("Filesystem"));
+                if kind.kind == "PersistentVolume" {
+                    default(spec, "persistentVolumeReclaimPolicy", json!("Retain"));
+                }
+            });
+            if old.is_none() {
+                json.insert("status".to_owned(), json!({ "phase": "Pending" }));
+            }
         }
-        ("apps", "Deployment") => object::edit(json, "spec", |spec| {
-            default(spec, "replicas", json!(1));
-            default(spec, "revisionHistoryLimit", json!(10));
-            default(spec, "progressDeadlineSeconds", json!(600));
-            let rolling = json!({ "type": "RollingUpdate",
-                "rollingUpdate": { "maxSurge": "25%", "maxUnavailable": "25%" } });
-            default(spec, "strategy", rolling);
-            template(spec);
-        }),
-        ("apps", "StatefulSet") => object::edit(json, "spec", |spec| {
-            default(spec, "replicas", json!(1));
-            default(spec, "revisionHistoryLimit", json!(10));
-            default(spec, "podManagementPolicy", json!("OrderedReady"));
-            default(
-                spec,
-                "updateStrategy",
-                json!({ "type": "RollingUpdate", "rollingUpdate": { "partition": 0 } }),
-            );
-            template(spec);
-        }),
+        ("apps", "Deployment") => object::edit(json, "spec", workload::deployment),
+        ("apps", "StatefulSet") => object::edit(json, "spec", workload::stateful_set),
         ("apps", "ReplicaSet") | ("", "ReplicationController") => object::edit(json, "spec", |spec| {
             default(spec, "replicas", json!(1));
             template(spec);
         }),
-        ("apps", "DaemonSet") => object::edit(json, "spec", |spec| {
-            default(spec, "revisionHistoryLimit", json!(10));
-            let rolling =
-                json!({ "type": "RollingUpdate", "rollingUpdate": { "maxSurge": 0, "maxUnavailable": 1 } });
-            default(spec, "updateStrategy", rolling);
-            template(spec);
-        }),
+        ("apps", "DaemonSet") => object::edit(json, "spec", workload::daemon_set),
         ("batch", "Job") => {
-            object::edit(json, "spec", job_spec);
+            object::edit(json, "spec", workload::job);
             if old.is_none() {
                 select_own_pods(json);
             }
         }
-        ("batch", "CronJob") => object::edit(json, "spec", |spec| {
-            default(spec, "concurrencyPolicy", json!("Allow"));
-            default(spec, "suspend", json!(false));
-            default(spec, "successfulJobsHistoryLimit", json!(3));
-            default(spec, "failedJobsHistoryLimit", json!(1));
-        }),
+        ("batch", "CronJob") => object::edit(json, "spec", workload::cron_job),
+        ("autoscaling", "HorizontalPodAutoscaler") => {
+            object::edit(json, "spec", |spec| default(spec, "minReplicas", json!(1)));
+        }
+        ("networking.k8s.io", "NetworkPolicy") => object::edit(json, "spec", network_policy),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => binding(json),
+        ("storage.k8s.io", "StorageClass") => {
+            default(json, "reclaimPolicy", json!("Delete"));
+            default(json, "volumeBindingMode", json!("Immediate"));
+        }
         _ => {}
     }
 }
@@ -96,47 +87,40 @@ fn default(map: &mut Json, field: &str, value: Value) {
 
 fn template(spec: &mut Json) {
     if spec.contains_key("template") {
-        object::edit(spec, "template", |template| object::edit(template, "spec", pod_spec));
+        object::edit(spec, "template", |template| object::edit(template, "spec", pod::spec));
     }
 }
 
-fn pod_spec(spec: &mut Json) {
-    default(spec, "restartPolicy", json!("Always"));
-    default(spec, "dnsPolicy", json!("ClusterFirst"));
-    default(spec, "schedulerName", json!("default-scheduler"));
-    default(spec, "terminationGracePeriodSeconds", json!(30));
-    default(spec, "securityContext", json!({}));
-    for list in ["containers", "initContainers"] {
-        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-            let Some(container) = container.as_object_mut() else { continue };
-            let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
-            let is_latest = !image.contains('@')
-                && image
-                    .rsplit('/')
-                    .next()
-                    .is_none_or(|last| !last.contains(':') || last.ends_with(":latest"));
-            default(container, "imagePullPolicy", json!(if is_latest { "Always" } else { "IfNotPresent" }));
-            default(container, "terminationMessagePath", json!("/dev/termination-log"));
-            default(container, "terminationMessagePolicy", json!("File"));
-            default(container, "resources", json!({}));
-            for port in container.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-                if let Some(port) = port.as_object_mut() {
-                    default(port, "protocol", json!("TCP"));
-                }
-            }
+/// The maps in a list.
+fn maps<'a>(map: &'a mut Json, list: &str) -> impl Iterator<Item = &'a mut Json> {
+    let list = map.get_mut(list).and_then(Value::as_array_mut);
+    list.into_iter().flatten().filter_map(Value::as_object_mut)
+}
+
+/// What is meant by a policy that does not say which directions it is about.
+fn network_policy(spec: &mut Json) {
+    let mut types = vec!["Ingress"];
+    if spec.contains_key("egress") {
+        types.push("Egress");
+    }
+    default(spec, "policyTypes", json!(types));
+    for direction in ["ingress", "egress"] {
+        for rule in maps(spec, direction) {
+            maps(rule, "ports").for_each(|port| default(port, "protocol", json!("TCP")));
         }
     }
 }
 
-fn job_spec(spec: &mut Json) {
-    default(spec, "backoffLimit", json!(6));
-    default(spec, "completionMode", json!("NonIndexed"));
-    default(spec, "suspend", json!(false));
-    if !spec.contains_key("completions") && !spec.contains_key("parallelism") {
-        default(spec, "completions", json!(1));
+fn binding(json: &mut Json) {
+    const GROUP: &str = "rbac.authorization.k8s.io";
+    if json.contains_key("roleRef") {
+        object::edit(json, "roleRef", |role| default(role, "apiGroup", json!(GROUP)));
     }
-    default(spec, "parallelism", json!(1));
-    template(spec);
+    for subject in maps(json, "subjects") {
+        if matches!(object::text(subject, &["kind"]), "User" | "Group") {
+            default(subject, "apiGroup", json!(GROUP));
+        }
+    }
 }
 
 /// A Job selects the Pods that carry its uid, unless it says itself what it selects.
@@ -171,12 +155,17 @@ fn service(json: &mut Json, old: Option<&Json>) {
             let first = spec.get("clusterIP").cloned().unwrap_or_default();
             default(spec, "clusterIPs", json!([first]));
         }
-        for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-            if let Some(port) = port.as_object_mut() {
-                default(port, "protocol", json!("TCP"));
-                let number = port.get("port").cloned().unwrap_or_default();
-                default(port, "targetPort", number);
-            }
+        let service_type = object::text(spec, &["type"]).to_owned();
+        if matches!(service_type.as_str(), "LoadBalancer" | "NodePort") {
+            default(spec, "externalTrafficPolicy", json!("Cluster"));
+        }
+        if service_type == "LoadBalancer" {
+            default(spec, "allocateLoadBalancerNodePorts", json!(true));
+        }
+        for port in maps(spec, "ports") {
+            default(port, "protocol", json!("TCP"));
+            let number = port.get("port").cloned().unwrap_or_default();
+            default(port, "targetPort", number);
         }
     });
     if !json.contains_key("status") {

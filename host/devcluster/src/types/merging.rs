@@ -4,6 +4,9 @@
 //! strategic merge patch by its merge keys and patch strategies. Most lists have the same key for both; those that
 //! differ have tables of their own. A list that is named nowhere is one value for both.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
 use crate::shape::ListType;
@@ -217,9 +220,27 @@ pub(crate) fn is_atomic(name: &str) -> bool {
     ATOMIC_TYPES.contains(&short(name))
 }
 
+/// The types that any table of fields names: most are in none.
+static TABLED: LazyLock<HashSet<&str>> = LazyLock::new(|| places().map(|(name, _)| name).collect());
+
+fn places() -> impl Iterator<Item = Place> {
+    let keyed = KEYED.iter().chain(KEYED_WHEN_APPLIED).flat_map(|(_, places)| places.iter());
+    keyed
+        .chain(KEYED_WHEN_PATCHED.iter().map(|(_, place)| place))
+        .chain(SETS)
+        .chain(MERGED_SETS)
+        .chain(STRATEGIES.iter().map(|(place, _)| place))
+        .chain(ATOMIC_MAPS)
+        .chain(GRANULAR_MAPS)
+        .copied()
+}
+
 /// How a field of the type with this name merges.
 pub(crate) fn merging(name: &str, field: &str) -> Merging {
     let place = (short(name), field);
+    if !TABLED.contains(place.0) {
+        return Merging::default();
+    }
     let keys = |table: &[(&'static [&'static str], &[Place])]| {
         table.iter().find(|(_, places)| places.contains(&place)).map(|(keys, _)| *keys)
     };
@@ -257,15 +278,7 @@ mod tests {
 
     #[test]
     fn each_row_of_the_tables_names_a_field_that_there_is() {
-        let keyed = KEYED.iter().chain(KEYED_WHEN_APPLIED).flat_map(|(_, places)| places.iter());
-        let all = keyed
-            .chain(KEYED_WHEN_PATCHED.iter().map(|(_, place)| place))
-            .chain(SETS)
-            .chain(MERGED_SETS)
-            .chain(STRATEGIES.iter().map(|(place, _)| place))
-            .chain(ATOMIC_MAPS)
-            .chain(GRANULAR_MAPS);
-        for (name, field) in all {
+        for (name, field) in places() {
             let found = struct_named(name).and_then(|found| found.field(field));
             assert!(found.is_some(), "{name} has no {field}");
         }

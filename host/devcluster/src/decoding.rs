@@ -126,3 +126,43 @@ fn in_go(value: &Value) -> String {
         Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::managed::Writer;
+    use crate::object;
+    use crate::store::Key;
+
+    fn write() -> Write {
+        let kind = crate::builtin::kinds().into_iter().find(|kind| kind.kind == "Deployment").unwrap();
+        let writer = Writer { manager: "test".to_owned(), subresource: String::new() };
+        let key = Key::new("default", "web");
+        Write { kind: Arc::new(kind), key, writer, dry_run: false, validation: FieldValidation::Strict }
+    }
+
+    #[test]
+    fn what_was_stored_before_there_were_types_is_nobody_s_fault() {
+        let stored = json!({ "spec": { "replicas": "three", "replcias": 3, "paused": true } });
+        let label = |current: &Json| {
+            let mut new = current.clone();
+            object::set(&mut new, &["metadata", "labels", "a"], json!("b"));
+            Ok(new)
+        };
+        let source = Source::JsonPatch;
+        let (new, warnings) = decode_change(&write(), stored.as_object().unwrap(), source, label).unwrap();
+        let expected = json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "paused": true } });
+        assert_eq!((Value::Object(new), warnings.len()), (expected, 0));
+        let misspelt = |current: &Json| {
+            let mut new = current.clone();
+            object::set(&mut new, &["spec", "replcias"], json!(4));
+            Ok(new)
+        };
+        let error = decode_change(&write(), stored.as_object().unwrap(), source, misspelt).unwrap_err();
+        assert!(error.message.ends_with("strict decoding error: unknown field \"spec.replcias\""), "{error}");
+    }
+}

@@ -113,7 +113,7 @@ fn merge(live: &mut Value, applied: &Value, shape: &Shape<'_>) {
                 }
             }
         }
-        (Value::Array(live), Value::Array(applied)) => match shape.list_type() {
+        (Value::Array(live), Value::Array(applied)) => match shape.list_type().as_ref() {
             ListType::Atomic => *live = applied.clone(),
             ListType::Set => {
                 for item in applied {
@@ -122,7 +122,7 @@ fn merge(live: &mut Value, applied: &Value, shape: &Shape<'_>) {
                     }
                 }
             }
-            ListType::Map(keys) => merge_keyed(live, applied, &keys, &shape.item()),
+            ListType::Map(keys) => merge_keyed(live, applied, keys, &shape.item()),
         },
         (live, applied) => *live = applied.clone(),
     }

@@ -1,4 +1,5 @@
-//! The keys of lists that are maps or sets: an applied object names each item, and each once.
+//! What an applied object must be like to merge: of the fields and types that its kind has, and with list items that
+//! can be told apart, since each is named, and once.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +11,10 @@ use crate::kind::Kind;
 use crate::object::{self, Json};
 use crate::shape::{ListType, Shape};
 
-/// Refuses an applied object whose list items cannot be told apart.
+/// Refuses an applied object that does not fit its kind, or whose list items cannot be told apart.
 pub(crate) fn check(kind: &Kind, applied: &Json, shape: &Shape<'_>) -> Result<(), ApiError> {
     let mut problems = Vec::new();
-    for (field, value) in applied {
-        visit(value, &shape.field(field), &format!(".{field}"), &mut problems);
-    }
+    fields(applied, shape, "", &mut problems);
     let why = match problems.as_slice() {
         [] => return Ok(()),
         [only] => only.clone(),
@@ -29,20 +28,30 @@ pub(crate) fn check(kind: &Kind, applied: &Json, shape: &Shape<'_>) -> Result<()
     )))
 }
 
-fn visit(value: &Value, shape: &Shape<'_>, path: &str, problems: &mut Vec<String>) {
-    match value {
-        Value::Object(map) => {
-            for (field, value) in map {
-                visit(value, &shape.field(field), &format!("{path}.{field}"), problems);
-            }
+fn fields(map: &Json, shape: &Shape<'_>, path: &str, problems: &mut Vec<String>) {
+    for (field, value) in map {
+        let path = format!("{path}.{field}");
+        match shape.declares(field) {
+            true => visit(value, &shape.field(field), &path, problems),
+            false => problems.push(format!("{path}: field not declared in schema")),
         }
+    }
+}
+
+fn visit(value: &Value, shape: &Shape<'_>, path: &str, problems: &mut Vec<String>) {
+    if let Some(problem) = shape.problem(value) {
+        problems.push(format!("{path}: {problem}"));
+        return;
+    }
+    match value {
+        Value::Object(map) => fields(map, shape, path, problems),
         Value::Array(items) => {
             let (list, item_shape) = (shape.list_type(), shape.item());
             let mut seen = BTreeSet::new();
             for (index, item) in items.iter().enumerate() {
                 let step = match Step::of_item(item, &list) {
                     Some(step) => step.readable(),
-                    None if list == ListType::Atomic => {
+                    None if *list == ListType::Atomic => {
                         visit(item, &item_shape, &format!("{path}[{index}]"), problems);
                         continue;
                     }

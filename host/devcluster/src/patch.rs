@@ -4,6 +4,7 @@ use json_patch::{PatchError, PatchOperation};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::decoding::Source;
 use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json};
@@ -29,7 +30,7 @@ pub(crate) fn patch(
         JSON => {
             let patch: json_patch::Patch = serde_json::from_value(body)
                 .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
-            write::change(cluster, write, |current| {
+            write::patch(cluster, write, Source::JsonPatch, |current| {
                 let mut value = Value::Object(current.clone());
                 apply_each(&mut value, &patch).map_err(|error| {
                     let cause = Cause {
@@ -42,14 +43,14 @@ pub(crate) fn patch(
                 map(value)
             })
         }
-        MERGE => write::change(cluster, write, |current| {
+        MERGE => write::patch(cluster, write, Source::JsonPatch, |current| {
             let mut value = Value::Object(current.clone());
             json_patch::merge(&mut value, &body);
             map(value)
         }),
         STRATEGIC if !write.kind.is_custom() => {
             let body = map(body)?;
-            write::change(cluster, write, |current| {
+            write::patch(cluster, write, Source::Strategic(&body), |current| {
                 let mut json = current.clone();
                 strategic::patch(&mut json, &body, &Shape::of(&write.kind));
                 Ok(json)

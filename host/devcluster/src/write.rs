@@ -8,12 +8,13 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::decoding::{self, Source};
 use crate::error::ApiError;
 use crate::kind::Kind;
 use crate::managed::{self, Writer};
 use crate::object::{self, Json, Object};
 use crate::store::{Key, Rejected};
-use crate::{access, apply, crd, defaults, immutable, naming, transition, validate, view};
+use crate::{access, apply, constraints, crd, defaults, immutable, naming, transition, validate, view};
 
 /// How often a patch is tried again when somebody else wrote in between.
 const ATTEMPTS: usize = 32;
@@ -46,6 +47,13 @@ pub(crate) struct Written {
     pub(crate) object: Arc<Object>,
     pub(crate) created: bool,
     pub(crate) warnings: Vec<String>,
+}
+
+impl Written {
+    fn warned(mut self, mut warnings: Vec<String>) -> Self {
+        warnings.append(&mut self.warnings);
+        Self { warnings, ..self }
+    }
 }
 
 /// Whether the managed fields of a new state are still to be recorded.
@@ -100,7 +108,7 @@ impl Write {
         }
         object::drop_empty_metadata(json);
         validate::metadata(&self.kind, json)?;
-        defaults::validate(&self.kind, json, old)?;
+        constraints::validate(&self.kind, json, old)?;
         Ok(warnings)
     }
 
@@ -116,7 +124,7 @@ impl Write {
     }
 
     fn judge_unknown(&self, fields: Vec<String>) -> Result<Vec<String>, ApiError> {
-        let lines: Vec<String> = fields.iter().map(|field| format!("unknown field \"{field}\"")).collect();
+        let lines = decoding::unknown_fields(&fields);
         match self.validation {
             FieldValidation::Strict if !lines.is_empty() => {
                 Err(ApiError::bad_request(format!("strict decoding error: {}", lines.join(", "))))
@@ -136,11 +144,21 @@ pub(crate) fn namespace_not_found(namespace: &str) -> ApiError {
 
 /// Creates an object; with `generateName` the server completes the name.
 pub(crate) fn create(cluster: &Cluster, write: &Write, mut json: Json) -> Result<Written, ApiError> {
+    let warnings = decoding::decode(write, &mut json, Source::Body)?;
+    create_decoded(cluster, write, json, warnings)
+}
+
+fn create_decoded(
+    cluster: &Cluster,
+    write: &Write,
+    mut json: Json,
+    warnings: Vec<String>,
+) -> Result<Written, ApiError> {
     write.check_identity(&mut json)?;
     if !object::meta_text(&json, "resourceVersion").is_empty() {
         return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
     }
-    create_checked(cluster, write, json, Managers::Record)
+    Ok(create_checked(cluster, write, json, Managers::Record)?.warned(warnings))
 }
 
 fn create_checked(
@@ -217,6 +235,7 @@ fn generated_name(prefix: &str) -> String {
 
 /// Replaces an object, or the part of it that the subresource covers.
 pub(crate) fn update(cluster: &Cluster, write: &Write, mut json: Json) -> Result<Written, ApiError> {
+    let warnings = decoding::decode(write, &mut json, Source::Body)?;
     write.check_name(&json)?;
     write.check_identity(&mut json)?;
     // A Lease's strategy has `AllowCreateOnUpdate`. One that expects a version expects an object.
@@ -225,25 +244,48 @@ pub(crate) fn update(cluster: &Cluster, write: &Write, mut json: Json) -> Result
         && cluster.store.get(&write.kind.storage, &write.key).is_none()
     {
         write.check_may_create(cluster)?;
-        return create(cluster, write, json);
+        return create_decoded(cluster, write, json, warnings);
     }
-    change(cluster, write, |shown| write.check_uid(shown, &json).map(|()| json.clone()))
+    let written = try_to_change(cluster, write, |shown| {
+        write.check_uid(shown, &json)?;
+        Ok((json.clone(), Vec::new()))
+    });
+    Ok(written?.warned(warnings))
 }
 
-/// Makes a new state of the current one, again if somebody else wrote in between.
+/// Makes a new state of the current one for the server itself.
 pub(crate) fn change(
     cluster: &Cluster,
     write: &Write,
     change: impl Fn(&Json) -> Result<Json, ApiError>,
 ) -> Result<Written, ApiError> {
+    patch(cluster, write, Source::Internal, change)
+}
+
+/// Makes a new state of the current one as a client's patch says.
+pub(crate) fn patch(
+    cluster: &Cluster,
+    write: &Write,
+    source: Source<'_>,
+    change: impl Fn(&Json) -> Result<Json, ApiError>,
+) -> Result<Written, ApiError> {
+    try_to_change(cluster, write, |shown| decoding::decode_change(write, shown, source, &change))
+}
+
+/// Makes a new state of the current one, again if somebody else wrote in between. `change` has warnings, too.
+fn try_to_change(
+    cluster: &Cluster,
+    write: &Write,
+    change: impl Fn(&Json) -> Result<(Json, Vec<String>), ApiError>,
+) -> Result<Written, ApiError> {
     for _ in 0..ATTEMPTS {
         let current = cluster.store.get(&write.kind.storage, &write.key).ok_or_else(|| write.not_found())?;
         let shown = view::present(&write.kind, &current);
-        let mut new = change(&shown)?;
+        let (mut new, warnings) = change(&shown)?;
         write.check_name(&new)?;
         write.check_identity(&mut new)?;
         if let Some(written) = commit(cluster, write, &current, &shown, new, Managers::Record)? {
-            return Ok(written);
+            return Ok(written.warned(warnings));
         }
     }
     Err(ApiError::too_many_conflicts(&write.kind, &write.key.name))
@@ -265,7 +307,7 @@ pub(crate) fn apply(
         Some(schema) => schema.prune(&mut applied),
         None => Vec::new(),
     };
-    let mut warnings = write.judge_unknown(unknown)?;
+    let warnings = write.judge_unknown(unknown)?;
     if !write.kind.is_custom() {
         defaults::drop_nulls(&mut applied);
     }
@@ -293,19 +335,19 @@ pub(crate) fn apply(
                 return Err(write.not_found());
             }
             write.check_may_create(cluster)?;
-            let new = apply::apply(&write.kind, None, &applied, &write.writer, force)?;
-            let mut written = match create_checked(cluster, write, new, Managers::Recorded) {
+            let mut new = apply::apply(&write.kind, None, &applied, &write.writer, force)?;
+            decoding::decode(write, &mut new, Source::Applied)?;
+            match create_checked(cluster, write, new, Managers::Recorded) {
                 Err(error) if error.reason == "AlreadyExists" => continue,
-                result => result?,
-            };
-            written.warnings.append(&mut warnings);
-            return Ok(written);
+                result => return Ok(result?.warned(warnings)),
+            }
         };
         let shown = view::present(&write.kind, &current);
-        let new = apply::apply(&write.kind, Some(&shown), &applied, &write.writer, force)?;
-        if let Some(mut written) = commit(cluster, write, &current, &shown, new, Managers::Recorded)? {
-            written.warnings.append(&mut warnings);
-            return Ok(written);
+        let (new, _) = decoding::decode_change(write, &shown, Source::Applied, |shown| {
+            apply::apply(&write.kind, Some(shown), &applied, &write.writer, force)
+        })?;
+        if let Some(written) = commit(cluster, write, &current, &shown, new, Managers::Recorded)? {
+            return Ok(written.warned(warnings));
         }
     }
     Err(ApiError::too_many_conflicts(&write.kind, &write.key.name))

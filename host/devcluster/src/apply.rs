@@ -114,9 +114,9 @@ fn merge(live: &mut Value, applied: &Value, shape: &Shape<'_>) {
                 }
             }
         }
-        (Value::Array(live), Value::Array(applied)) => match shape.list_type() {
+        (Value::Array(live), Value::Array(applied)) => match shape.list_type().as_ref() {
             ListType::Atomic => *live = applied.clone(),
-            list @ (ListType::Set | ListType::Map(_)) => merge_items(live, applied, &list, &shape.item()),
+            list => merge_items(live, applied, list, &shape.item()),
         },
         (live, applied) => *live = applied.clone(),
     }

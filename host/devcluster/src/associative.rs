@@ -1,5 +1,5 @@
-//! Whether an applied object can be merged at all: each item of a list that is a map or a set has a key of its own, and
-//! where there is a schema, it has each field, and the values are of its types.
+//! What an applied object must be like to merge: of the fields and types that its kind has, and with list items that
+//! can be told apart, since each is named, and once.
 
 use std::collections::BTreeSet;
 
@@ -7,15 +7,14 @@ use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::fields::Step;
-use crate::go;
 use crate::kind::Kind;
 use crate::object::{self, Json};
 use crate::shape::{ListType, Shape};
 
-/// Refuses an applied object that cannot be merged.
+/// Refuses an applied object that does not fit its kind, or whose list items cannot be told apart.
 pub(crate) fn check(kind: &Kind, applied: &Json, shape: &Shape<'_>) -> Result<(), ApiError> {
     let mut problems = Vec::new();
-    visit_map(applied, shape, "", &mut problems);
+    fields(applied, shape, "", &mut problems);
     let why = match problems.as_slice() {
         [] => return Ok(()),
         [only] => only.clone(),
@@ -29,20 +28,30 @@ pub(crate) fn check(kind: &Kind, applied: &Json, shape: &Shape<'_>) -> Result<()
     )))
 }
 
+fn fields(map: &Json, shape: &Shape<'_>, path: &str, problems: &mut Vec<String>) {
+    for (field, value) in map {
+        let path = format!("{path}.{field}");
+        match shape.declares(field) {
+            true => visit(value, &shape.field(field), &path, problems),
+            false => problems.push(format!("{path}: field not declared in schema")),
+        }
+    }
+}
+
 fn visit(value: &Value, shape: &Shape<'_>, path: &str, problems: &mut Vec<String>) {
-    if let Some(expected) = mismatch(value, shape.value_type()) {
-        problems.push(format!("{path}: {expected}"));
+    if let Some(problem) = shape.problem(value) {
+        problems.push(format!("{path}: {problem}"));
         return;
     }
     match value {
-        Value::Object(map) => visit_map(map, shape, path, problems),
+        Value::Object(map) => fields(map, shape, path, problems),
         Value::Array(items) => {
             let (list, item_shape) = (shape.list_type(), shape.item());
             let mut seen = BTreeSet::new();
             for (index, item) in items.iter().enumerate() {
                 let step = match Step::of_item(item, &list) {
                     Some(step) => step.readable(),
-                    None if list == ListType::Atomic => {
+                    None if *list == ListType::Atomic => {
                         visit(item, &item_shape, &format!("{path}[{index}]"), problems);
                         continue;
                     }
@@ -59,34 +68,6 @@ fn visit(value: &Value, shape: &Shape<'_>, path: &str, problems: &mut Vec<String
             }
         }
         _ => {}
-    }
-}
-
-fn visit_map(map: &Json, shape: &Shape<'_>, path: &str, problems: &mut Vec<String>) {
-    for (field, value) in map {
-        let path = format!("{path}.{field}");
-        match shape.declares(field) {
-            true => visit(value, &shape.field(field), &path, problems),
-            false => problems.push(format!("{path}: field not declared in schema")),
-        }
-    }
-}
-
-/// What a value should be that is not of its schema's type, in the words of structured-merge-diff.
-fn mismatch(value: &Value, expected: &str) -> Option<String> {
-    let given = format!("got &{{{}}}", go::plain(value));
-    match expected {
-        _ if value.is_null() => None,
-        "integer" | "number" if !value.is_number() => {
-            Some(format!("expected numeric (int or float), got {}", go::type_of(value)))
-        }
-        "string" if !value.is_string() => {
-            Some(format!("expected string, got &value.valueUnstructured{{Value:{}}}", go::syntax(value)))
-        }
-        "boolean" if !value.is_boolean() => Some(format!("expected boolean, {given}")),
-        "array" if !value.is_array() => Some(format!("expected list, {given}")),
-        "object" if !value.is_object() => Some(format!("expected map, {given}")),
-        _ => None,
     }
 }
 

@@ -5,13 +5,16 @@ use serde_json::{Value, json};
 use crate::kind::Kind;
 use crate::object::Json;
 use crate::registry::Served;
+use crate::types;
 
 const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 /// `/version`: the API level that the server follows.
 pub(crate) fn version() -> Value {
+    let (major, minor) = types::VERSION;
     json!({
-        "major": "1", "minor": "33", "gitVersion": "v1.33.0+wheelhouse", "gitCommit": "", "gitTreeState": "clean",
+        "major": major.to_string(), "minor": minor.to_string(),
+        "gitVersion": format!("v{major}.{minor}.0+wheelhouse"), "gitCommit": "", "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "rustc",
         "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
     })

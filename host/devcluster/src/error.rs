@@ -67,6 +67,11 @@ impl Cause {
         Self { reason: "FieldValueDuplicate", field: field.into(), message }
     }
 
+    pub(crate) fn not_found(field: impl Into<String>, value: &Value) -> Self {
+        let message = format!("Not found: {value}");
+        Self { reason: "FieldValueNotFound", field: field.into(), message }
+    }
+
     pub(crate) fn forbidden(field: impl Into<String>, why: &str) -> Self {
         Self { reason: "FieldValueForbidden", field: field.into(), message: format!("Forbidden: {why}") }
     }
@@ -157,6 +162,14 @@ impl ApiError {
         if let Some(details) = error.details.as_mut().and_then(Value::as_object_mut) {
             details.insert("causes".into(), causes_json(std::slice::from_ref(cause)));
         }
+        error
+    }
+
+    /// A patch leaves no object of its kind.
+    pub(crate) fn invalid_patch(cause: &Cause) -> Self {
+        let message = format!(" \"\" is invalid: {}: {}", cause.field, cause.message);
+        let mut error = Self::new(422, "Invalid", message);
+        error.details = Some(json!({ "causes": causes_json(std::slice::from_ref(cause)) }));
         error
     }
 

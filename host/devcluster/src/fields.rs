@@ -103,7 +103,7 @@ impl FieldSet {
                     match Step::of_item(item, &list) {
                         None => return Self::leaf(),
                         Some(step) => {
-                            let mut item = match list {
+                            let mut item = match *list {
                                 ListType::Map(_) => Self::of(item, &item_shape),
                                 ListType::Atomic | ListType::Set => Self::default(),
                             };
@@ -287,7 +287,7 @@ impl Difference {
             match old.get(step) {
                 Some(before) => self.nest(step, Self::between(before, value, &item_shape)),
                 None => {
-                    let mut item = match list {
+                    let mut item = match *list {
                         ListType::Map(_) => FieldSet::of(value, &item_shape),
                         ListType::Atomic | ListType::Set => FieldSet::default(),
                     };
@@ -328,7 +328,8 @@ mod tests {
     use serde_json::json;
 
     fn shape() -> Shape<'static> {
-        Shape::Builtin { kind: "Pod", parent: String::new(), field: String::new() }
+        let pod = crate::builtin::kinds().into_iter().find(|kind| kind.kind == "Pod").unwrap();
+        Shape::Typed { of_type: crate::types::of(&pod).unwrap(), merging: None }
     }
 
     #[test]

@@ -260,7 +260,7 @@ impl Call<'_> {
         }
         let write = self.write("CreateOptions")?;
         let doubled = write.judge(duplicates::of(bytes))?;
-        self.written(&write::create(self.cluster, &write, json)?.noting(doubled))
+        self.written(&write::create(self.cluster, &write, json)?.warned(doubled))
     }
 
     fn create_subresource(&self, bytes: &[u8]) -> Result<Response, ApiError> {
@@ -313,7 +313,7 @@ impl Call<'_> {
             return Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)));
         }
         let doubled = write.judge(duplicates::of(bytes))?;
-        self.written(&write::update(self.cluster, &write, json)?.noting(doubled))
+        self.written(&write::update(self.cluster, &write, json)?.warned(doubled))
     }
 
     fn patch(&self, bytes: &[u8]) -> Result<Response, ApiError> {

@@ -3,13 +3,14 @@
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::error::{ApiError, Cause};
+use crate::decoding::Source;
+use crate::error::ApiError;
 use crate::kind::Kind;
 use crate::object::Json;
 use crate::operations::Operations;
 use crate::shape::Shape;
 use crate::strategic;
-use crate::write::{self, FieldValidation, Write, Written};
+use crate::write::{self, Write, Written};
 
 pub(crate) const JSON: &str = "application/json-patch+json";
 pub(crate) const MERGE: &str = "application/merge-patch+json";
@@ -28,42 +29,27 @@ pub(crate) fn patch(
         APPLY => write::apply(cluster, write, map(body)?, force),
         JSON => {
             let operations = Operations::parse(body)?;
-            write::change(cluster, write, |current| {
+            write::patch(cluster, write, Source::JsonPatch, |current| {
                 let mut value = Value::Object(current.clone());
                 operations.apply(&mut value)?;
-                judged(write, map(value)?)
+                map(value)
             })
         }
-        MERGE => write::change(cluster, write, |current| {
+        MERGE => write::patch(cluster, write, Source::JsonPatch, |current| {
             let mut value = Value::Object(current.clone());
             json_patch::merge(&mut value, &body);
-            judged(write, map(value)?)
+            map(value)
         }),
         STRATEGIC if !write.kind.is_custom() => {
             let body = map(body)?;
-            write::change(cluster, write, |current| {
+            write::patch(cluster, write, Source::Strategic(&body), |current| {
                 let mut json = current.clone();
                 strategic::patch(&mut json, &body, &Shape::of(&write.kind));
-                judged(write, json)
+                Ok(json)
             })
         }
         other => Err(unsupported(&write.kind, other)),
     }
-}
-
-/// A patched object, unless it is another one now, or is to have known fields only and has others.
-fn judged(write: &Write, mut patched: Json) -> Result<Json, ApiError> {
-    write.check_name(&patched)?;
-    write.check_identity(&mut patched)?;
-    let schema = write.kind.schema().filter(|_| write.validation == FieldValidation::Strict);
-    let unknown = schema.map(|schema| schema.prune(&mut patched.clone())).unwrap_or_default();
-    if unknown.is_empty() {
-        return Ok(patched);
-    }
-    let lines: Vec<String> = unknown.iter().map(|field| format!("unknown field \"{field}\"")).collect();
-    let why = format!("strict decoding error: {}", lines.join(", "));
-    let text = Value::from(Value::Object(patched).to_string());
-    Err(ApiError::invalid_of("", "", "", &[Cause::invalid("patch", &text, &why)]))
 }
 
 /// A kind has patches of this media type.

@@ -1,17 +1,22 @@
 //! How lists and maps merge: which lists are maps by which keys, which are sets, what is replaced whole.
 //!
-//! For custom resources this is read from the schema (`x-kubernetes-list-type` and its kin). For the
-//! built-in kinds it is a table by field name, taken from the API reference.
+//! For custom resources this is read from the schema (`x-kubernetes-list-type` and its kin), and for the
+//! built-in kinds from their types.
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
 use crate::kind::Kind;
 use crate::object::Json;
+use crate::schema;
+use crate::types::{self, Merging, Type};
 
 /// How the items of a list are told apart.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) enum ListType {
     /// The list is one value.
+    #[default]
     Atomic,
     /// Each item is its own key.
     Set,
@@ -22,66 +27,19 @@ pub(crate) enum ListType {
 /// The position in an object that merging has reached.
 #[derive(Debug, Clone)]
 pub(crate) enum Shape<'a> {
-    /// In a built-in kind (or in anybody's metadata): the names of the two fields last entered.
-    Builtin { kind: &'a str, parent: String, field: String },
+    /// In a built-in kind (or in anybody's metadata): the type here, and how the field merges that it is the value of.
+    Typed { of_type: &'static Type, merging: Option<&'static Merging> },
     /// In a custom resource, at this schema.
     Schema { schema: &'a Value, is_root: bool },
     /// Where nothing is known.
     Free,
 }
 
-/// Parent field ("" for any), field, keys with their defaults ("" for none).
-type KeyedList = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
-
-const LISTS: &[KeyedList] = &[
-    ("", "containers", &[("name", "")]),
-    ("", "initContainers", &[("name", "")]),
-    ("", "ephemeralContainers", &[("name", "")]),
-    ("", "env", &[("name", "")]),
-    ("containers", "ports", &[("containerPort", ""), ("protocol", "TCP")]),
-    ("initContainers", "ports", &[("containerPort", ""), ("protocol", "TCP")]),
-    ("ephemeralContainers", "ports", &[("containerPort", ""), ("protocol", "TCP")]),
-    ("", "volumes", &[("name", "")]),
-    ("", "volumeMounts", &[("mountPath", "")]),
-    ("", "volumeDevices", &[("devicePath", "")]),
-    ("", "imagePullSecrets", &[("name", "")]),
-    ("", "hostAliases", &[("ip", "")]),
-    ("", "podIPs", &[("ip", "")]),
-    ("", "topologySpreadConstraints", &[("topologyKey", ""), ("whenUnsatisfiable", "")]),
-    ("", "resourceClaims", &[("name", "")]),
-    ("", "schedulingGates", &[("name", "")]),
-    ("", "conditions", &[("type", "")]),
-    ("metadata", "ownerReferences", &[("uid", "")]),
-    ("", "webhooks", &[("name", "")]),
-    ("status", "addresses", &[("type", "")]),
-    ("", "matchConditions", &[("name", "")]),
-];
-
-/// Lists that server-side apply takes whole but a strategic merge patch merges by a key.
-const STRATEGIC_ONLY: &[(&str, &str, &str)] = &[("spec", "taints", "key"), ("", "secrets", "name")];
-
-/// Maps that are one value.
-const ATOMIC_MAPS: &[(&str, &str)] = &[
-    ("", "selector"),
-    ("", "labelSelector"),
-    ("", "namespaceSelector"),
-    ("", "podSelector"),
-    ("", "nodeSelector"),
-    ("", "fieldRef"),
-    ("", "resourceFieldRef"),
-    ("", "configMapKeyRef"),
-    ("", "secretKeyRef"),
-    ("", "secretRef"),
-    ("", "roleRef"),
-    ("", "involvedObject"),
-    ("", "regarding"),
-];
-
 impl<'a> Shape<'a> {
     /// The root of an object of this kind.
     pub(crate) fn of(kind: &'a Kind) -> Self {
         match &kind.custom {
-            None => Self::Builtin { kind: &kind.kind, parent: String::new(), field: String::new() },
+            None => types::of(kind).map_or(Self::Free, Self::typed),
             Some(custom) => match custom.schema.as_deref() {
                 Some(schema) => Self::Schema { schema: schema.json(), is_root: true },
                 None => Self::Schema { schema: &Value::Null, is_root: true },
@@ -89,15 +47,21 @@ impl<'a> Shape<'a> {
         }
     }
 
+    fn typed(of_type: &'static Type) -> Self {
+        Self::Typed { of_type, merging: None }
+    }
+
     /// The shape of a field of the map at this position.
     pub(crate) fn field(&self, name: &str) -> Self {
         match self {
-            Self::Builtin { kind, field, .. } => {
-                Self::Builtin { kind, parent: field.clone(), field: name.to_owned() }
+            Self::Typed { of_type: Type::Map(value), .. } => Self::typed(value),
+            Self::Typed { of_type, .. } => {
+                match types::struct_of(of_type).and_then(|found| found.field(name)) {
+                    Some(field) => Self::Typed { of_type: &field.value, merging: Some(&field.merging) },
+                    None => Self::Free,
+                }
             }
-            Self::Schema { is_root: true, .. } if name == "metadata" => {
-                Self::Builtin { kind: "", parent: String::new(), field: name.to_owned() }
-            }
+            Self::Schema { is_root: true, .. } if name == "metadata" => Self::typed(types::metadata()),
             Self::Schema { schema, .. } => {
                 let property = schema.get("properties").and_then(|properties| properties.get(name));
                 let additional = || schema.get("additionalProperties").filter(|extra| extra.is_object());
@@ -110,30 +74,13 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// Whether the map at this position has a field of this name, as far as that is known.
-    pub(crate) fn declares(&self, name: &str) -> bool {
-        let Self::Schema { schema, is_root } = self else { return true };
-        let is_true = |field: &str| schema.get(field).and_then(Value::as_bool).unwrap_or(false);
-        let is_object = *is_root || is_true("x-kubernetes-embedded-resource");
-        schema.is_null()
-            || (is_object && matches!(name, "apiVersion" | "kind" | "metadata"))
-            || is_true("x-kubernetes-preserve-unknown-fields")
-            || schema.get("properties").is_some_and(|fields| fields.get(name).is_some())
-            || schema.get("additionalProperties").is_some_and(|extra| extra != &Value::Bool(false))
-    }
-
-    /// The type that a schema says for the value at this position, or "".
-    pub(crate) fn value_type(&self) -> &str {
-        match self {
-            Self::Schema { schema, .. } => schema.get("type").and_then(Value::as_str).unwrap_or_default(),
-            Self::Builtin { .. } | Self::Free => "",
-        }
-    }
-
     /// The shape of the items of the list at this position.
     pub(crate) fn item(&self) -> Self {
         match self {
-            Self::Builtin { .. } => self.clone(),
+            Self::Typed { of_type: Type::List(item) | Type::Union { list: Some(item), .. }, .. } => {
+                Self::typed(item)
+            }
+            Self::Typed { .. } => Self::Free,
             Self::Schema { schema, .. } => match schema.get("items") {
                 Some(schema) => Self::Schema { schema, is_root: false },
                 None => Self::Free,
@@ -143,31 +90,22 @@ impl<'a> Shape<'a> {
     }
 
     /// How server-side apply treats the list at this position.
-    pub(crate) fn list_type(&self) -> ListType {
+    pub(crate) fn list_type(&self) -> Cow<'static, ListType> {
         match self {
-            Self::Builtin { kind, parent, field } => builtin_list(kind, parent, field),
-            Self::Schema { schema, .. } => match schema.get("x-kubernetes-list-type").and_then(Value::as_str)
-            {
-                Some("set") => ListType::Set,
-                Some("map") => {
-                    let keys = schema.get("x-kubernetes-list-map-keys").and_then(Value::as_array);
-                    let properties = schema.get("items").and_then(|items| items.get("properties"));
-                    let default = |key: &str| properties.and_then(|p| p.get(key)?.get("default")).cloned();
-                    let keys = keys.into_iter().flatten().filter_map(Value::as_str);
-                    ListType::Map(keys.map(|key| (key.to_owned(), default(key))).collect())
-                }
-                _ => ListType::Atomic,
-            },
-            Self::Free => ListType::Atomic,
+            Self::Typed { merging, .. } => {
+                merging.map_or_else(Cow::default, |merging| Cow::Borrowed(&merging.list))
+            }
+            Self::Schema { schema, .. } => Cow::Owned(schema_list(schema)),
+            Self::Free => Cow::default(),
         }
     }
 
     /// Whether server-side apply treats the map at this position as one value.
     pub(crate) fn is_atomic_map(&self) -> bool {
         match self {
-            Self::Builtin { parent, field, .. } => {
-                let matches = |(p, f): &(&str, &str)| *f == field && (p.is_empty() || p == parent);
-                parent != "labels" && parent != "annotations" && ATOMIC_MAPS.iter().any(matches)
+            Self::Typed { of_type, merging } => {
+                let by_type = || types::struct_of(of_type).is_some_and(|found| found.is_atomic);
+                merging.and_then(|merging| merging.is_atomic).unwrap_or_else(by_type)
             }
             Self::Schema { schema, .. } => {
                 schema.get("x-kubernetes-map-type").and_then(Value::as_str) == Some("atomic")
@@ -177,37 +115,63 @@ impl<'a> Shape<'a> {
     }
 
     /// The key by which a strategic merge patch merges the list at this position.
-    pub(crate) fn merge_key(&self) -> Option<String> {
-        if let Self::Builtin { parent, field, .. } = self {
-            let strategic =
-                STRATEGIC_ONLY.iter().find(|(p, f, _)| f == field && (p.is_empty() || p == parent));
-            if let Some((_, _, key)) = strategic {
-                return Some((*key).to_owned());
-            }
+    pub(crate) fn merge_key(&self) -> Option<&'static str> {
+        match self {
+            Self::Typed { merging, .. } => merging.and_then(|merging| merging.patch_key),
+            Self::Schema { .. } | Self::Free => None,
         }
-        match self.list_type() {
-            ListType::Map(keys) => keys.into_iter().next().map(|(key, _)| key),
-            ListType::Atomic | ListType::Set => None,
+    }
+
+    /// The strategy of a strategic merge patch for the value at this position, or "".
+    pub(crate) fn patch_strategy(&self) -> &'static str {
+        match self {
+            Self::Typed { merging, .. } => merging.map(|merging| merging.patch_strategy).unwrap_or_default(),
+            Self::Schema { .. } | Self::Free => "",
+        }
+    }
+
+    /// Whether the map at this position has a field of this name, as far as that is known.
+    pub(crate) fn declares(&self, name: &str) -> bool {
+        match self {
+            Self::Typed { of_type, .. } => {
+                types::struct_of(of_type).is_none_or(|found| found.field(name).is_some())
+            }
+            Self::Schema { schema, is_root } => schema_declares(schema, *is_root, name),
+            Self::Free => true,
+        }
+    }
+
+    /// What server-side apply finds wrong with the value at this position, if anything.
+    pub(crate) fn problem(&self, value: &Value) -> Option<String> {
+        match self {
+            Self::Typed { of_type, .. } => types::applied_problem(of_type, value),
+            Self::Schema { schema, .. } => types::schema_problem(schema::text(schema, "type"), value),
+            Self::Free => None,
         }
     }
 }
 
-fn builtin_list(kind: &str, parent: &str, field: &str) -> ListType {
-    if field == "finalizers" {
-        return ListType::Set;
-    }
-    let keys: &[(&str, &str)] = match (kind, parent, field) {
-        ("Service", "spec", "ports") => &[("port", ""), ("protocol", "TCP")],
-        _ => {
-            let found = LISTS.iter().find(|(p, f, _)| *f == field && (p.is_empty() || *p == parent));
-            match found {
-                Some((_, _, keys)) => keys,
-                None => return ListType::Atomic,
-            }
+fn schema_declares(schema: &Value, is_root: bool, name: &str) -> bool {
+    let is_object = is_root || schema::is_true(schema, "x-kubernetes-embedded-resource");
+    schema.is_null()
+        || (is_object && matches!(name, "apiVersion" | "kind" | "metadata"))
+        || schema::is_true(schema, "x-kubernetes-preserve-unknown-fields")
+        || schema.get("properties").is_some_and(|fields| fields.get(name).is_some())
+        || schema.get("additionalProperties").is_some_and(|extra| extra != &Value::Bool(false))
+}
+
+fn schema_list(schema: &Value) -> ListType {
+    match schema.get("x-kubernetes-list-type").and_then(Value::as_str) {
+        Some("set") => ListType::Set,
+        Some("map") => {
+            let keys = schema.get("x-kubernetes-list-map-keys").and_then(Value::as_array);
+            let properties = schema.get("items").and_then(|items| items.get("properties"));
+            let default = |key: &str| properties.and_then(|p| p.get(key)?.get("default")).cloned();
+            let keys = keys.into_iter().flatten().filter_map(Value::as_str);
+            ListType::Map(keys.map(|key| (key.to_owned(), default(key))).collect())
         }
-    };
-    let default = |text: &str| (!text.is_empty()).then(|| Value::from(text));
-    ListType::Map(keys.iter().map(|(key, text)| ((*key).to_owned(), default(text))).collect())
+        _ => ListType::Atomic,
+    }
 }
 
 /// The key of a list item as a map of its key fields; `None` where a key field is missing.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::object::Json;
-use crate::shape::{ListType, Shape};
+use crate::shape::Shape;
 
 const ORDER: &str = "$setElementOrder/";
 const DELETE: &str = "$deleteFromPrimitiveList/";
@@ -38,7 +38,7 @@ pub(crate) fn patch(target: &mut Json, patch: &Json, shape: &Shape<'_>) {
             let before = target.get(name).and_then(Value::as_array).cloned();
             patch_field(target, name, value, &shape.field(name));
             let is_merged =
-                |shape: &Shape<'_>| shape.merge_key().is_some() || shape.list_type() == ListType::Set;
+                |shape: &Shape<'_>| shape.merge_key().is_some() || shape.patch_strategy() == "merge";
             if let (Some(before), Some(order)) = (before, value.as_array())
                 && !patch.contains_key(&format!("{ORDER}{name}"))
                 && is_merged(&shape.field(name))
@@ -64,7 +64,7 @@ fn patch_field(target: &mut Json, name: &str, value: &Value, shape: &Shape<'_>) 
         }
         Value::Object(inner) => {
             let mut live = match target.remove(name) {
-                Some(Value::Object(live)) => live,
+                Some(Value::Object(live)) if shape.patch_strategy() != "replace" => live,
                 _ => Json::new(),
             };
             let is_deleted = inner.get("$patch").and_then(Value::as_str) == Some("delete");
@@ -92,7 +92,7 @@ fn patch_list(mut live: Vec<Value>, items: &[Value], shape: &Shape<'_>) -> Vec<V
         return items.iter().filter(|item| directive(item).is_none()).cloned().collect();
     }
     let Some(key) = shape.merge_key() else {
-        if shape.list_type() == ListType::Set {
+        if shape.patch_strategy() == "merge" {
             let known = texts(&live);
             live.extend(items.iter().filter(|item| !known.contains(&item.to_string())).cloned());
             return live;
@@ -100,7 +100,7 @@ fn patch_list(mut live: Vec<Value>, items: &[Value], shape: &Shape<'_>) -> Vec<V
         return items.to_vec();
     };
     let item_shape = shape.item();
-    let key_of = |item: &Value| item.get(&key).map(Value::to_string);
+    let key_of = |item: &Value| item.get(key).map(Value::to_string);
     let mut places: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, item) in live.iter().enumerate() {
         if let Some(key) = key_of(item) {
@@ -140,7 +140,7 @@ fn texts(items: &[Value]) -> BTreeSet<String> {
 fn arrange(target: &mut Json, field: &str, order: &[Value], before: &[Value], shape: &Shape<'_>) {
     let Some(Value::Array(merged)) = target.get_mut(field) else { return };
     let key = shape.field(field).merge_key();
-    let name = |item: &Value| match &key {
+    let name = |item: &Value| match key {
         Some(key) => item.get(key).map(Value::to_string),
         None => Some(item.to_string()),
     };
@@ -177,11 +177,16 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn patched(target: Value, change: Value) -> Value {
-        let shape = Shape::Builtin { kind: "Deployment", parent: String::new(), field: String::new() };
+    fn patched_as(kind: &str, target: Value, change: Value) -> Value {
+        let kind = crate::builtin::kinds().into_iter().find(|found| found.kind == kind).unwrap();
         let mut target = target.as_object().unwrap().clone();
-        patch(&mut target, change.as_object().unwrap(), &shape);
+        patch(&mut target, change.as_object().unwrap(), &Shape::of(&kind));
         Value::Object(target)
+    }
+
+    /// A patch of the `spec` of a Pod.
+    fn patched(spec: Value, change: Value) -> Value {
+        patched_as("Pod", json!({ "spec": spec }), json!({ "spec": change }))["spec"].clone()
     }
 
     #[test]
@@ -195,23 +200,62 @@ mod tests {
 
     #[test]
     fn an_item_and_a_whole_list_can_be_deleted_or_replaced() {
-        let live = json!({ "containers": [{ "name": "a" }, { "name": "b" }], "args": ["x"] });
+        let live =
+            json!({ "containers": [{ "name": "a" }, { "name": "b" }], "tolerations": [{ "key": "x" }] });
         let result = patched(live.clone(), json!({ "containers": [{ "name": "a", "$patch": "delete" }] }));
         assert_eq!(result["containers"], json!([{ "name": "b" }]));
-        let result =
-            patched(live, json!({ "containers": [{ "$patch": "replace" }, { "name": "z" }], "args": ["y"] }));
-        assert_eq!(result, json!({ "containers": [{ "name": "z" }], "args": ["y"] }));
+        let change = json!({ "containers": [{ "$patch": "replace" }, { "name": "z" }],
+            "tolerations": [{ "key": "y" }] });
+        let expected = json!({ "containers": [{ "name": "z" }], "tolerations": [{ "key": "y" }] });
+        assert_eq!(patched(live, change), expected);
     }
 
     #[test]
     fn null_removes_and_order_and_primitive_directives_are_obeyed() {
-        let live = json!({ "a": 1, "env": [{ "name": "x" }, { "name": "y" }],
+        let live = json!({ "spec": { "hostname": "h", "volumes": [{ "name": "x" }, { "name": "y" }] },
             "metadata": { "finalizers": ["f/1", "f/2"] } });
-        let change = json!({ "a": null, "$setElementOrder/env": [{ "name": "y" }, { "name": "x" }],
+        let change = json!({ "spec": { "hostname": null,
+                "$setElementOrder/volumes": [{ "name": "y" }, { "name": "x" }] },
             "metadata": { "$deleteFromPrimitiveList/finalizers": ["f/1"], "finalizers": ["f/3"] } });
-        let expected = json!({ "env": [{ "name": "y" }, { "name": "x" }],
+        let expected = json!({ "spec": { "volumes": [{ "name": "y" }, { "name": "x" }] },
             "metadata": { "finalizers": ["f/3", "f/2"] } });
-        assert_eq!(patched(live, change), expected);
+        assert_eq!(patched_as("Pod", live, change), expected);
+    }
+
+    #[test]
+    fn only_the_keys_that_are_to_be_retained_stay() {
+        let live = json!({ "volumes": [{ "name": "v", "emptyDir": { "medium": "Memory" } }] });
+        let change = json!({ "volumes": [{ "$retainKeys": ["configMap", "name"], "name": "v",
+            "configMap": { "name": "c" } }] });
+        assert_eq!(
+            patched(live, change),
+            json!({ "volumes": [{ "name": "v", "configMap": { "name": "c" } }] })
+        );
+    }
+
+    #[test]
+    fn lists_of_one_name_merge_as_their_types_say() {
+        let service = json!({ "spec": { "ports": [{ "port": 53, "protocol": "TCP", "nodePort": 30053 }] } });
+        let change = json!({ "spec": { "ports": [{ "port": 53, "name": "dns" }] } });
+        let expected = json!([{ "port": 53, "protocol": "TCP", "nodePort": 30053, "name": "dns" }]);
+        assert_eq!(patched_as("Service", service, change)["spec"]["ports"], expected);
+        let policy = json!({ "spec": { "ingress": [{ "ports": [{ "port": 53, "protocol": "UDP" }] }] } });
+        let change = json!({ "spec": { "ingress": [{ "ports": [{ "port": 53 }] }] } });
+        let expected = json!([{ "ports": [{ "port": 53 }] }]);
+        assert_eq!(patched_as("NetworkPolicy", policy, change)["spec"]["ingress"], expected);
+    }
+
+    #[test]
+    fn a_selector_is_replaced_where_the_strategy_says_so() {
+        let live = json!({ "spec": { "selector": { "matchLabels": { "a": "1" } } } });
+        let change = json!({ "spec": { "selector": { "matchLabels": { "b": "2" } } } });
+        let merged = patched_as(
+            "NetworkPolicy",
+            json!({ "spec": { "podSelector": live["spec"]["selector"] } }),
+            json!({ "spec": { "podSelector": change["spec"]["selector"] } }),
+        );
+        assert_eq!(merged["spec"]["podSelector"], json!({ "matchLabels": { "a": "1", "b": "2" } }));
+        assert_eq!(patched_as("PodDisruptionBudget", live, change.clone()), change);
     }
 
     #[test]

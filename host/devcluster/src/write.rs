@@ -8,6 +8,7 @@ use std::sync::{Arc, MutexGuard};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::decoding::{self, Source};
 use crate::error::ApiError;
 use crate::kind::Kind;
 use crate::managed::{self, Writer};
@@ -16,7 +17,8 @@ use crate::schema::Covers;
 use crate::shape::Shape;
 use crate::store::{Key, Rejected};
 use crate::{
-    access, apply, associative, crd, defaults, depth, immutable, naming, scale, transition, validate, view,
+    access, apply, associative, constraints, crd, defaults, depth, immutable, naming, scale, transition,
+    validate, view,
 };
 
 /// How often a patch is tried again when somebody else wrote in between.
@@ -54,7 +56,7 @@ pub(crate) struct Written {
 
 impl Written {
     /// With other warnings before its own.
-    pub(crate) fn noting(mut self, warnings: Vec<String>) -> Self {
+    pub(crate) fn warned(mut self, warnings: Vec<String>) -> Self {
         self.warnings.splice(0..0, warnings);
         self
     }
@@ -104,7 +106,7 @@ impl Write {
         let mut warnings = Vec::new();
         let schema = self.kind.schema();
         if let Some(schema) = schema {
-            warnings = self.judge_unknown(&schema.prune(json))?;
+            warnings = self.judge(decoding::unknown_fields(&schema.prune(json)))?;
             schema.default(json);
         } else if !self.kind.is_custom() {
             defaults::fill(&self.kind, json, old);
@@ -131,7 +133,7 @@ impl Write {
             crd::set_status(json, &cluster.store.list_all(crd::STORAGE));
         }
         object::drop_empty_metadata(json);
-        defaults::validate(&self.kind, json, old)?;
+        constraints::validate(&self.kind, json, old)?;
         Ok(warnings)
     }
 
@@ -144,10 +146,6 @@ impl Write {
         );
         let create = access::ResourceAttributes::of_object("create", resource, place);
         cluster.access.require(&cluster.store, author, &access::Attributes::Resource(create))
-    }
-
-    fn judge_unknown(&self, fields: &[String]) -> Result<Vec<String>, ApiError> {
-        self.judge(fields.iter().map(|field| format!("unknown field \"{field}\"")).collect())
     }
 
     /// What a client is told of fields that mean nothing, or not what they seem to.
@@ -171,11 +169,21 @@ pub(crate) fn namespace_not_found(namespace: &str) -> ApiError {
 
 /// Creates an object; with `generateName` the server completes the name.
 pub(crate) fn create(cluster: &Cluster, write: &Write, mut json: Json) -> Result<Written, ApiError> {
+    let warnings = decoding::decode(write, &mut json, Source::Body)?;
+    create_decoded(cluster, write, json, warnings)
+}
+
+fn create_decoded(
+    cluster: &Cluster,
+    write: &Write,
+    mut json: Json,
+    warnings: Vec<String>,
+) -> Result<Written, ApiError> {
     write.check_identity(&mut json)?;
     if !object::meta_text(&json, "resourceVersion").is_empty() {
         return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
     }
-    create_checked(cluster, write, json, Managers::Record)
+    Ok(create_checked(cluster, write, json, Managers::Record)?.warned(warnings))
 }
 
 fn create_checked(
@@ -255,6 +263,7 @@ fn generated_name(prefix: &str) -> String {
 
 /// Replaces an object, or the part of it that the subresource covers.
 pub(crate) fn update(cluster: &Cluster, write: &Write, mut json: Json) -> Result<Written, ApiError> {
+    let warnings = decoding::decode(write, &mut json, Source::Body)?;
     write.check_name(&json)?;
     write.check_identity(&mut json)?;
     // A Lease's strategy has `AllowCreateOnUpdate`. One that expects a version expects an object.
@@ -263,23 +272,48 @@ pub(crate) fn update(cluster: &Cluster, write: &Write, mut json: Json) -> Result
         && cluster.store.get(&write.kind.storage, &write.key).is_none()
     {
         write.check_may_create(cluster)?;
-        return create(cluster, write, json);
+        return create_decoded(cluster, write, json, warnings);
     }
-    change(cluster, write, |shown| write.check_uid(shown, &json).map(|()| json.clone()))
+    let written = try_to_change(cluster, write, |shown| {
+        write.check_uid(shown, &json)?;
+        Ok((json.clone(), Vec::new()))
+    });
+    Ok(written?.warned(warnings))
 }
 
-/// Makes a new state of the current one, again if somebody else wrote in between.
+/// Makes a new state of the current one for the server itself.
 pub(crate) fn change(
     cluster: &Cluster,
     write: &Write,
     change: impl Fn(&Json) -> Result<Json, ApiError>,
 ) -> Result<Written, ApiError> {
+    patch(cluster, write, Source::Internal, change)
+}
+
+/// Makes a new state of the current one as a client's patch says.
+pub(crate) fn patch(
+    cluster: &Cluster,
+    write: &Write,
+    source: Source<'_>,
+    change: impl Fn(&Json) -> Result<Json, ApiError>,
+) -> Result<Written, ApiError> {
+    try_to_change(cluster, write, |shown| decoding::decode_change(write, shown, source, &change))
+}
+
+/// Makes a new state of the current one, again if somebody else wrote in between. `change` has warnings, too.
+fn try_to_change(
+    cluster: &Cluster,
+    write: &Write,
+    change: impl Fn(&Json) -> Result<(Json, Vec<String>), ApiError>,
+) -> Result<Written, ApiError> {
     for _ in 0..ATTEMPTS {
         let current = cluster.store.get(&write.kind.storage, &write.key).ok_or_else(|| write.not_found())?;
         let shown = view::present(&write.kind, &current);
-        let new = change(&shown)?;
+        let (mut new, warnings) = change(&shown)?;
+        write.check_name(&new)?;
+        write.check_identity(&mut new)?;
         if let Some(written) = commit(cluster, write, &current, &shown, new, Managers::Record)? {
-            return Ok(written);
+            return Ok(written.warned(warnings));
         }
     }
     Err(ApiError::too_many_conflicts(&write.kind, &write.key.name))
@@ -331,14 +365,17 @@ pub(crate) fn apply(
                 return Err(write.not_found());
             }
             write.check_may_create(cluster)?;
-            let new = apply::apply(&write.kind, None, &applied, &write.writer, force)?;
+            let mut new = apply::apply(&write.kind, None, &applied, &write.writer, force)?;
+            decoding::decode(write, &mut new, Source::Applied)?;
             match create_checked(cluster, write, new, Managers::Recorded) {
                 Err(error) if error.reason == "AlreadyExists" => continue,
                 result => return result,
             }
         };
         let shown = view::present(&write.kind, &current);
-        let new = apply::apply(&write.kind, Some(&shown), &applied, &write.writer, force)?;
+        let (new, _) = decoding::decode_change(write, &shown, Source::Applied, |shown| {
+            apply::apply(&write.kind, Some(shown), &applied, &write.writer, force)
+        })?;
         if let Some(written) = commit(cluster, write, &current, &shown, new, Managers::Recorded)? {
             return Ok(written);
         }

@@ -72,7 +72,7 @@ async fn the_documented_example_is_applied_with_kubectl_runs_and_is_listed() {
 #[tokio::test]
 async fn a_resource_that_breaks_the_schema_is_refused_with_the_field() {
     let host = Host::start(&[]).await;
-    let head = "{apiVersion: wheelhouse.dev/v1alpha1, kind: ClusterPlugin, metadata: {name: p}, spec: ";
+    let head = "apiVersion: wheelhouse.dev/v1alpha1\nkind: ClusterPlugin\nmetadata: {name: p}\nspec: ";
     for (spec, part) in [
         ("{}", "spec.component"),
         ("{component: {}}", "spec.component"),
@@ -86,7 +86,7 @@ async fn a_resource_that_breaks_the_schema_is_refused_with_the_field() {
         ("{component: {oci: a}, limits: {memroy: 1}}", "memroy"),
         ("{component: {oci: a}, revisionHistoryLimit: -1}", "revisionHistoryLimit"),
     ] {
-        let (success, text) = kubectl(&host, "apply -f -", &format!("{head}{spec}}}"));
+        let (success, text) = kubectl(&host, "apply -f -", &format!("{head}{spec}\n"));
         assert!(!success && text.contains(part), "{spec}: {text}");
     }
 }

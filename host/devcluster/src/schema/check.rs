@@ -124,7 +124,7 @@ pub(super) struct Counterparts<'a> {
 
 impl<'a> Counterparts<'a> {
     pub(super) fn new(schema: &Value, old: &'a [Value]) -> Self {
-        let list = Shape::Schema { schema, is_root: false }.list_type();
+        let list = Shape::Schema { schema, is_root: false }.list_type().into_owned();
         let list = if matches!(list, ListType::Map(_)) { list } else { ListType::Atomic };
         let old = old.iter().filter_map(|item| Some((Step::of_item(item, &list)?, item))).collect();
         Self { list, old }

@@ -1,6 +1,6 @@
 //! What is served, and how clients learn of it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{CRDS, start, widget_definition};
 
@@ -62,13 +62,75 @@ async fn openapi_tells_kubectl_that_the_server_validates_and_its_hash_follows_th
     let before = server.get("/openapi/v3").await.ok();
     server.post(CRDS, widget_definition()).await.ok();
     let after = server.get("/openapi/v3").await.ok();
-    assert_ne!(before["paths"]["api/v1"], after["paths"]["api/v1"]);
+    assert_eq!(before["paths"]["api/v1"], after["paths"]["api/v1"], "nothing has changed there");
     let url = after["paths"]["apis/example.com/v1"]["serverRelativeURL"].as_str().unwrap();
     let document = server.get(url).await.ok();
     let patch = &document["paths"]["/apis/example.com/v1/namespaces/{namespace}/widgets/{name}"]["patch"];
     assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "Widget");
     let parameters = patch["parameters"].as_array().unwrap();
     assert!(parameters.iter().any(|parameter| parameter["name"] == "fieldValidation"));
+    let change = json!({ "metadata": { "labels": { "a": "b" } } });
+    server.merge(&format!("{CRDS}/widgets.example.com"), change).await.ok();
+    let later = server.get("/openapi/v3").await.ok();
+    assert_ne!(later["paths"]["apis/example.com/v1"]["serverRelativeURL"].as_str(), Some(url));
+}
+
+#[tokio::test]
+async fn openapi_describes_built_in_kinds_and_how_they_merge() {
+    let server = start().await;
+    let index = server.get("/openapi/v3").await.ok();
+    let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap();
+    let document = server.get(url).await.ok();
+    let schemas = &document["components"]["schemas"];
+    let deployment = &schemas["io.k8s.api.apps.v1.Deployment"];
+    let names = json!([{ "group": "apps", "version": "v1", "kind": "Deployment" }]);
+    assert_eq!(deployment["x-kubernetes-group-version-kind"], names);
+    let spec = &schemas["io.k8s.api.apps.v1.DeploymentSpec"];
+    assert_eq!(spec["required"], json!(["selector", "template"]));
+    assert_eq!(
+        (&spec["properties"]["replicas"]["type"], &spec["properties"]["replicas"]["format"]),
+        (&json!("integer"), &json!("int32"))
+    );
+    let strategy = &spec["properties"]["strategy"];
+    assert_eq!(strategy["x-kubernetes-patch-strategy"], "retainKeys");
+    let target = "#/components/schemas/io.k8s.api.apps.v1.DeploymentStrategy";
+    assert_eq!(strategy["allOf"], json!([{ "$ref": target }]));
+    let ports = &schemas["io.k8s.api.core.v1.Container"]["properties"]["ports"];
+    assert_eq!(ports["x-kubernetes-list-map-keys"], json!(["containerPort", "protocol"]));
+    assert_eq!(ports["x-kubernetes-patch-merge-key"], "containerPort");
+    let selector = &schemas["io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector"];
+    assert_eq!(selector["x-kubernetes-map-type"], "atomic");
+    assert_eq!(schemas["io.k8s.apimachinery.pkg.util.intstr.IntOrString"]["format"], "int-or-string");
+    let patch = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
+    assert!(patch["requestBody"]["content"].get("application/strategic-merge-patch+json").is_some());
+    let text = document.to_string();
+    assert!(!text.contains("#/$defs/"), "each reference is one of OpenAPI's");
+}
+
+#[tokio::test]
+async fn each_reference_of_every_document_leads_somewhere() {
+    fn targets(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                found.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                map.values().for_each(|value| targets(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| targets(value, found)),
+            _ => {}
+        }
+    }
+    let server = start().await;
+    let index = server.get("/openapi/v3").await.ok();
+    for (path, at) in index["paths"].as_object().unwrap() {
+        let document = server.get(at["serverRelativeURL"].as_str().unwrap()).await.ok();
+        let mut found = Vec::new();
+        targets(&document, &mut found);
+        assert!(!found.is_empty(), "{path}");
+        for target in found {
+            let name = target.strip_prefix("#/components/schemas/").expect("a schema");
+            assert!(document["components"]["schemas"].get(name).is_some(), "{path}: {target}");
+        }
+    }
 }
 
 #[tokio::test]

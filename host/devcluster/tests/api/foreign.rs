@@ -1,8 +1,7 @@
 //! The same tests against another server, to see that what they say of this one holds there too.
 //!
-//! With `WHEELHOUSE_TEST_KUBECONFIG` set to the kubeconfig of a cluster that is there for tests (over
-//! plain HTTP: `kubectl proxy` makes any cluster one), each test has namespaces and an API group of its
-//! own there, which are deleted when it ends. The tests are written as if they were alone: names are
+//! With `WHEELHOUSE_TEST_KUBECONFIG` set to the kubeconfig of a cluster that is there for tests, each test has
+//! namespaces and an API group of its own there, which are deleted when it ends. The tests are written as if they were alone: names are
 //! replaced on their way out, and put back on their way in.
 
 use std::path::PathBuf;

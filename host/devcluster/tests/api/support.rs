@@ -113,11 +113,13 @@ impl Server {
         let request = request.body(Body::from(body)).unwrap();
         let response = tokio::time::timeout(DEADLINE, self.client.send(request)).await.unwrap().unwrap();
         let code = response.status().as_u16();
-        let warnings =
-            response.headers().get_all("warning").iter().map(|v| v.to_str().unwrap().to_owned()).collect();
+        let inward =
+            |text: &str| self.sandbox.as_ref().map_or(text.to_owned(), |sandbox| sandbox.inward(text));
+        let warnings = response.headers().get_all("warning").iter();
+        let warnings = warnings.map(|warning| inward(warning.to_str().unwrap())).collect();
         let bytes = response.into_body().collect_bytes().await.unwrap();
         let text = String::from_utf8_lossy(&bytes);
-        let text = self.sandbox.as_ref().map_or(text.to_string(), |sandbox| sandbox.inward(&text));
+        let text = inward(&text);
         let body = serde_json::from_str(&text).unwrap_or_else(|_| json!(text));
         Answer { code, body, warnings }
     }

@@ -205,13 +205,13 @@ async fn the_cells_of_other_kinds_are_as_kubectl_prints_them() {
             json!({ "spec": { "maxReplicas": 4, "scaleTargetRef": { "kind": "Deployment", "name": "web" },
                 "metrics": [{ "type": "Resource", "resource": { "name": "cpu",
                     "target": { "type": "Utilization", "averageUtilization": 80 } } }] } }),
-            json!(["x", "Deployment/web", "cpu: <unknown>/80%", "<unset>", "4", "0", null]),
+            json!(["x", "Deployment/web", "cpu: <unknown>/80%", "1", "4", "0", null]),
         ),
         (
             "/api/v1/persistentvolumes",
             json!({ "spec": { "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteMany", "ReadWriteOnce"],
                 "persistentVolumeReclaimPolicy": "Retain" } }),
-            json!(["x", "1Gi", "RWO,RWX", "Retain", "Pending", "", "", "<unset>", "", null, "<unset>"]),
+            json!(["x", "1Gi", "RWO,RWX", "Retain", "Pending", "", "", "<unset>", "", null, "Filesystem"]),
         ),
         (
             "/apis/storage.k8s.io/v1/storageclasses",

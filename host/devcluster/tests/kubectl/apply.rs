@@ -63,7 +63,7 @@ async fn apply_prunes_what_is_no_longer_named() {
     let kubectl = Kubectl::start().await;
     let other = SETTINGS.replace("name: settings", "name: other");
     kubectl.with("apply -f -", &format!("{SETTINGS}---{other}")).await;
-    let kept = "{apiVersion: v1, kind: ConfigMap, metadata: {name: kept, labels: {app: web}}}";
+    let kept = "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: kept, labels: {app: web}}}";
     kubectl.with("create -f -", kept).await;
     let prune = "apply --prune -l app=web --prune-allowlist=core/v1/ConfigMap -f -";
     let pruned = kubectl.run_with(prune, SETTINGS).await;

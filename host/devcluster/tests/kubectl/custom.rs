@@ -29,7 +29,8 @@ spec:
           status: {type: object, x-kubernetes-preserve-unknown-fields: true}
 "#;
 
-const WIDGET: &str = "{apiVersion: example.com/v1, kind: Widget, metadata: {name: w}, spec: {size: s}}";
+// Not all versions of kubectl read YAML that starts as JSON does.
+const WIDGET: &str = "---\n{apiVersion: example.com/v1, kind: Widget, metadata: {name: w}, spec: {size: s}}";
 
 #[tokio::test]
 async fn custom_resources_behave_like_built_in_ones() {

@@ -25,14 +25,14 @@ async fn create_takes_several_documents_from_files_folders_and_standard_input() 
 #[tokio::test]
 async fn create_says_what_is_unknown_and_what_is_invalid() {
     let kubectl = Kubectl::start().await;
-    let nameless = "{apiVersion: v1, kind: ConfigMap, metadata: {name: UPPER}}";
+    let nameless = "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: UPPER}}";
     let refused = kubectl.fails("create -f -", nameless).await;
     assert!(
         refused.contains("The ConfigMap \"UPPER\" is invalid: metadata.name: Invalid value"),
         "{refused}"
     );
     let unknown = kubectl
-        .fails("create --validate=false -f -", "{apiVersion: v1, kind: Nothing, metadata: {name: a}}")
+        .fails("create --validate=false -f -", "---\n{apiVersion: v1, kind: Nothing, metadata: {name: a}}")
         .await;
     assert!(unknown.contains("no matches for kind \"Nothing\" in version \"v1\""), "{unknown}");
     kubectl.done().await;

@@ -20,5 +20,6 @@ mod delete;
 mod edit;
 mod get;
 mod nodes;
+mod types;
 mod waits;
 mod workloads;

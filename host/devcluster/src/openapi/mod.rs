@@ -1,7 +1,6 @@
-//! OpenAPI v3: as much as clients need to apply with validation, and the schemas of custom resources.
-//!
-//! The built-in kinds are objects of unknown structure here: the documents promise no more than the
-//! server checks. `kubectl explain` therefore works for custom resources only.
+//! OpenAPI v3: the schemas of all kinds, and as much of the paths as clients look for to apply and to explain.
+
+mod builtin;
 
 use serde_json::{Value, json};
 
@@ -9,16 +8,28 @@ use crate::cluster::Cluster;
 use crate::kind::Kind;
 use crate::object::Json;
 use crate::registry::Served;
+use crate::{patch, types};
 
-/// `/openapi/v3`: where the document of each group and version is. The hash changes with the content.
+/// `/openapi/v3`: where the document of each group and version is. The hash changes with what may change: the
+/// definitions of custom resources.
 pub(crate) fn index(cluster: &Cluster, served: &Served) -> Value {
     let mut paths = Json::new();
+    let has_custom = |of: &Kind| {
+        served
+            .kinds
+            .iter()
+            .any(|kind| kind.is_custom() && kind.group == of.group && kind.version == of.version)
+    };
     for kind in &served.kinds {
         let path = match kind.group.as_str() {
             "" => format!("api/{}", kind.version),
             group => format!("apis/{group}/{}", kind.version),
         };
-        let url = format!("/openapi/v3/{path}?hash={}-{}", cluster.instance, served.generation);
+        if paths.contains_key(&path) {
+            continue;
+        }
+        let generation = if has_custom(kind) { served.generation } else { 0 };
+        let url = format!("/openapi/v3/{path}?hash={}-{generation}", cluster.instance);
         paths.insert(path, json!({ "serverRelativeURL": url }));
     }
     json!({ "paths": paths })
@@ -26,14 +37,18 @@ pub(crate) fn index(cluster: &Cluster, served: &Served) -> Value {
 
 /// The document of one group and version.
 pub(crate) fn document(served: &Served, group: &str, version: &str) -> Option<Value> {
-    let kinds: Vec<_> = served.kinds.iter().filter(|k| k.group == group && k.version == version).collect();
+    let is_in = |kind: &&Kind| kind.group == group && kind.version == version;
+    let kinds: Vec<&Kind> = served.kinds.iter().map(|kind| &**kind).filter(is_in).collect();
     if kinds.is_empty() {
         return None;
     }
-    let (mut paths, mut schemas) = (Json::new(), Json::new());
+    let mut paths = Json::new();
+    let mut schemas = builtin::schemas(&kinds);
     for kind in kinds {
-        let name = schema_name(kind);
-        schemas.insert(name.clone(), schema(kind));
+        let name = types::definition_name(kind).unwrap_or_else(|| custom_name(kind));
+        if kind.is_custom() {
+            schemas.insert(name.clone(), custom_schema(kind));
+        }
         let scope = if kind.namespaced { "/namespaces/{namespace}" } else { "" };
         let prefix = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{group}") };
         let collection = format!("{prefix}/{version}{scope}/{}", kind.plural);
@@ -42,7 +57,7 @@ pub(crate) fn document(served: &Served, group: &str, version: &str) -> Option<Va
         if !kind.is_virtual {
             item.insert("get".to_owned(), operation(kind, "get", &name, &[]));
             item.insert("put".to_owned(), operation(kind, "put", &name, WRITE_PARAMETERS));
-            item.insert("patch".to_owned(), operation(kind, "patch", &name, PATCH_PARAMETERS));
+            item.insert("patch".to_owned(), patch_operation(kind, &name));
             item.insert(
                 "delete".to_owned(),
                 operation(kind, "delete", &name, &["dryRun", "propagationPolicy"]),
@@ -66,16 +81,13 @@ fn group_version_kind(kind: &Kind) -> Value {
 }
 
 /// Reversed DNS, as the real server names the schemas of custom resources.
-fn schema_name(kind: &Kind) -> String {
-    let mut parts: Vec<&str> = match kind.group.as_str() {
-        "" => vec!["core", "api", "k8s", "io"],
-        group => group.split('.').collect(),
-    };
+fn custom_name(kind: &Kind) -> String {
+    let mut parts: Vec<&str> = kind.group.split('.').collect();
     parts.reverse();
     format!("{}.{}.{}", parts.join("."), kind.version, kind.kind)
 }
 
-fn schema(kind: &Kind) -> Value {
+fn custom_schema(kind: &Kind) -> Value {
     let mut schema = match kind.schema() {
         Some(schema) => schema.json().clone(),
         None => json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true }),
@@ -94,6 +106,19 @@ fn schema(kind: &Kind) -> Value {
         }
     }
     schema
+}
+
+/// A patch, with the forms that it may have: clients look for that of strategic merge patches.
+fn patch_operation(kind: &Kind, schema: &str) -> Value {
+    let forms = [patch::APPLY, patch::JSON, patch::MERGE, patch::STRATEGIC];
+    let forms = forms.into_iter().filter(|form| !kind.is_custom() || *form != patch::STRATEGIC);
+    let any = json!({ "schema": { "type": "object" } });
+    let content: Json = forms.map(|form| (form.to_owned(), any.clone())).collect();
+    let mut operation = operation(kind, "patch", schema, PATCH_PARAMETERS);
+    if let Some(operation) = operation.as_object_mut() {
+        operation.insert("requestBody".to_owned(), json!({ "content": content, "required": true }));
+    }
+    operation
 }
 
 fn operation(kind: &Kind, action: &str, schema: &str, parameters: &[&str]) -> Value {

@@ -1,0 +1,138 @@
+//! The rules of built-in kinds beyond their types that a developer is most likely to break, with the words of the real
+//! server.
+//!
+//! What an update leaves as it was is not judged again, as neither is the rest of an object whose status is written.
+
+mod pod;
+mod service;
+mod workload;
+
+use serde_json::Value;
+
+use crate::access::shape;
+use crate::error::{ApiError, Cause};
+use crate::kind::Kind;
+use crate::object::{self, Json};
+use crate::transition;
+
+const LARGEST_PORT: i64 = 65_535;
+
+/// Refuses an object that breaks the rules of its kind; `old` is the live object of an update.
+pub(crate) fn validate(kind: &Kind, json: &Json, old: Option<&Json>) -> Result<(), ApiError> {
+    if kind.is_custom() || old.is_some_and(|old| !transition::spec_changed(kind, old, json)) {
+        return Ok(());
+    }
+    let mut causes = Vec::new();
+    match (kind.group.as_str(), kind.kind.as_str()) {
+        ("apps", _) => workload::replicated(kind, json, old, &mut causes),
+        ("batch", "Job") => workload::job(json.get("spec"), "spec", &mut causes),
+        ("batch", "CronJob") => workload::cron_job(json, &mut causes),
+        ("autoscaling", "HorizontalPodAutoscaler") => workload::autoscaler(json, &mut causes),
+        ("", "Pod") => pod::spec(json.get("spec"), "spec", &[], &mut causes),
+        ("", "Service") => service::validate(json, &mut causes),
+        ("", "PersistentVolumeClaim") => claim(json, &mut causes),
+        ("", "ConfigMap" | "Secret") => data(kind, json, old, &mut causes),
+        ("rbac.authorization.k8s.io", _) => {
+            causes.extend(shape::problems(kind, json));
+            if old.is_some_and(|old| old.get("roleRef") != json.get("roleRef")) {
+                let found = json.get("roleRef").unwrap_or(&Value::Null);
+                causes.push(Cause::invalid("roleRef", found, "cannot change roleRef"));
+            }
+        }
+        ("storage.k8s.io", "StorageClass") => required(json, &["provisioner"], &mut causes),
+        _ => {}
+    }
+    match causes.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::invalid(kind, object::name(json), &causes)),
+    }
+}
+
+fn unchanged(json: &Json, old: Option<&Json>, path: &[&str], causes: &mut Vec<Cause>) {
+    if let Some(old) = old
+        && object::at(json, path) != object::at(old, path)
+    {
+        let value = object::at(json, path).unwrap_or(&Value::Null);
+        causes.push(Cause::invalid(path.join("."), value, "field is immutable"));
+    }
+}
+
+fn required(json: &Json, path: &[&str], causes: &mut Vec<Cause>) {
+    if object::text(json, path).is_empty() {
+        causes.push(Cause::required(path.join("."), ""));
+    }
+}
+
+/// A text field of a value, or "".
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The items of a list in a value.
+fn items<'a>(value: &'a Value, field: &str) -> &'a [Value] {
+    value.get(field).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// One of some words, if there is any.
+fn one_of(value: &Value, field: &str, path: &str, words: &[&str], causes: &mut Vec<Cause>) {
+    let found = text(value, field);
+    if !found.is_empty() && !words.contains(&found) {
+        let words: Vec<Value> = words.iter().map(|word| Value::from(*word)).collect();
+        causes.push(Cause::unsupported(format!("{path}.{field}"), &Value::from(found), &words));
+    }
+}
+
+/// Not less than nothing, if there is any.
+fn not_negative(value: &Value, field: &str, path: &str, causes: &mut Vec<Cause>) {
+    if let Some(number) = value.get(field).filter(|number| number.as_i64().is_some_and(|number| number < 0)) {
+        let why = "must be greater than or equal to 0";
+        causes.push(Cause::invalid(format!("{path}.{field}"), number, why));
+    }
+}
+
+fn port_number(value: &Value, field: &str, path: &str, causes: &mut Vec<Cause>) {
+    let Some(number) = value.get(field) else { return };
+    if number.as_i64().is_some_and(|number| !(1..=LARGEST_PORT).contains(&number)) {
+        let why = format!("must be between 1 and {LARGEST_PORT}, inclusive");
+        causes.push(Cause::invalid(format!("{path}.{field}"), number, &why));
+    }
+}
+
+/// The keys of a ConfigMap or a Secret become files.
+fn data(kind: &Kind, json: &Json, old: Option<&Json>, causes: &mut Vec<Cause>) {
+    const KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  \
+                       or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
+    let fits = |key: &str| {
+        !key.is_empty()
+            && key != "."
+            && !key.starts_with("..")
+            && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+    };
+    for field in ["binaryData", "data"] {
+        for key in json.get(field).and_then(Value::as_object).into_iter().flat_map(Json::keys) {
+            if !fits(key) {
+                causes.push(Cause::invalid(format!("{field}[{key}]"), &Value::from(key.as_str()), KEY));
+            }
+        }
+    }
+    if old.is_some_and(|old| old.get("immutable") == Some(&Value::Bool(true))) {
+        for field in ["data", "binaryData", "immutable"] {
+            if old.and_then(|old| old.get(field)) != json.get(field) {
+                causes.push(Cause::forbidden(field, "field is immutable when `immutable` is set"));
+            }
+        }
+    }
+    if kind.kind == "Secret" {
+        unchanged(json, old, &["type"], causes);
+    }
+}
+
+fn claim(json: &Json, causes: &mut Vec<Cause>) {
+    let Some(spec) = json.get("spec") else { return };
+    if items(spec, "accessModes").is_empty() {
+        causes.push(Cause::required("spec.accessModes", "at least 1 access mode is required"));
+    }
+    if object::at(json, &["spec", "resources", "requests", "storage"]).is_none() {
+        causes.push(Cause::required("spec.resources[storage]", ""));
+    }
+}

@@ -1,0 +1,44 @@
+//! The rules of Services.
+
+use serde_json::Value;
+
+use super::{items, one_of, port_number, text};
+use crate::error::Cause;
+use crate::object::Json;
+
+pub(super) fn validate(json: &Json, causes: &mut Vec<Cause>) {
+    let empty = Value::Object(Json::new());
+    let spec = json.get("spec").unwrap_or(&empty);
+    one_of(spec, "type", "spec", &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"], causes);
+    one_of(spec, "sessionAffinity", "spec", &["ClientIP", "None"], causes);
+    let ports = items(spec, "ports");
+    let is_external = text(spec, "type") == "ExternalName";
+    if is_external && text(spec, "externalName").is_empty() {
+        causes.push(Cause::required("spec.externalName", ""));
+    }
+    if ports.is_empty() && !is_external && text(spec, "clusterIP") != "None" {
+        causes.push(Cause::required("spec.ports", ""));
+    }
+    let mut seen = Vec::new();
+    for (index, port) in ports.iter().enumerate() {
+        let (name, path) = (text(port, "name"), format!("spec.ports[{index}]"));
+        if name.is_empty() && ports.len() > 1 {
+            causes.push(Cause::required(format!("{path}.name"), ""));
+        } else if !name.is_empty() && seen.contains(&name) {
+            causes.push(Cause::duplicate(&format!("{path}.name"), &Value::from(name)));
+        }
+        seen.push(name);
+        let number = port.get("port").is_some();
+        match number {
+            true => port_number(port, "port", &path, causes),
+            false => {
+                let why = "must be between 1 and 65535, inclusive";
+                causes.push(Cause::invalid(format!("{path}.port"), &Value::from(0), why));
+            }
+        }
+        one_of(port, "protocol", &path, &["SCTP", "TCP", "UDP"], causes);
+        if port.get("targetPort").is_some_and(Value::is_number) {
+            port_number(port, "targetPort", &path, causes);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The rules of the kinds that make Pods.
+
+use serde_json::Value;
+
+use super::{items, not_negative, pod, unchanged};
+use crate::error::Cause;
+use crate::kind::Kind;
+use crate::object::{self, Json};
+use crate::validate;
+
+/// Deployments, ReplicaSets, StatefulSets and DaemonSets.
+pub(super) fn replicated(kind: &Kind, json: &Json, old: Option<&Json>, causes: &mut Vec<Cause>) {
+    if kind.kind == "ControllerRevision" {
+        return;
+    }
+    let Some(spec) = json.get("spec") else {
+        causes.push(Cause::required("spec.selector", ""));
+        return;
+    };
+    not_negative(spec, "replicas", "spec", causes);
+    let empty = Value::Object(Json::new());
+    let template = spec.get("template").unwrap_or(&empty);
+    match spec.get("selector") {
+        None => causes.push(Cause::required("spec.selector", "")),
+        Some(selector) => selects(kind, selector, template, causes),
+    }
+    let claims = items(spec, "volumeClaimTemplates").iter();
+    let claims: Vec<&str> =
+        claims.map(|claim| claim.as_object().map(object::name).unwrap_or_default()).collect();
+    check_template(template, "spec.template", &claims, causes);
+    if let Some(policy) = object::at(json, &["spec", "template", "spec", "restartPolicy"])
+        && policy != "Always"
+    {
+        let path = "spec.template.spec.restartPolicy";
+        causes.push(Cause::unsupported(path, policy, &[Value::from("Always")]));
+    }
+    unchanged(json, old, &["spec", "selector"], causes);
+}
+
+fn selects(kind: &Kind, selector: &Value, template: &Value, causes: &mut Vec<Cause>) {
+    let wanted = selector.get("matchLabels").and_then(Value::as_object);
+    if wanted.is_none_or(Json::is_empty) && items(selector, "matchExpressions").is_empty() {
+        let why = format!("empty selector is invalid for {}", kind.singular);
+        causes.push(Cause::invalid("spec.selector", selector, &why));
+        return;
+    }
+    let labels = template.get("metadata").and_then(|meta| meta.get("labels"));
+    let has = |(key, value): (&String, &Value)| labels.and_then(|labels| labels.get(key)) == Some(value);
+    if !wanted.into_iter().flatten().all(has) {
+        let why = "`selector` does not match template `labels`";
+        let found = labels.unwrap_or(&Value::Null);
+        causes.push(Cause::invalid("spec.template.metadata.labels", found, why));
+    }
+}
+
+fn check_template(template: &Value, path: &str, claims: &[&str], causes: &mut Vec<Cause>) {
+    let meta = template.get("metadata").and_then(|meta| meta.get("labels")).and_then(Value::as_object);
+    for (key, value) in meta.into_iter().flatten() {
+        let path = format!("{path}.labels");
+        if let Some(problem) = validate::label_key_problem(key) {
+            causes.push(Cause::invalid(path.as_str(), &Value::from(key.as_str()), problem));
+        }
+        if let Some(problem) = value.as_str().and_then(validate::label_value_problem) {
+            causes.push(Cause::invalid(path.as_str(), value, problem));
+        }
+    }
+    pod::spec(template.get("spec"), &format!("{path}.spec"), claims, causes);
+}
+
+/// A Job's specification, at this path.
+pub(super) fn job(spec: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
+    let empty = Value::Object(Json::new());
+    let spec = spec.unwrap_or(&empty);
+    for field in ["parallelism", "completions", "backoffLimit", "activeDeadlineSeconds"] {
+        not_negative(spec, field, path, causes);
+    }
+    let template = spec.get("template").unwrap_or(&empty);
+    check_template(template, &format!("{path}.template"), &[], causes);
+    let policy = template.get("spec").and_then(|spec| spec.get("restartPolicy"));
+    if policy.is_some_and(|policy| policy == "Always") {
+        let path = format!("{path}.template.spec.restartPolicy");
+        causes.push(Cause::required(path, "valid values: \"OnFailure\", \"Never\""));
+    }
+}
+
+pub(super) fn cron_job(json: &Json, causes: &mut Vec<Cause>) {
+    if object::text(json, &["spec", "schedule"]).is_empty() {
+        causes.push(Cause::required("spec.schedule", ""));
+    }
+    job(object::at(json, &["spec", "jobTemplate", "spec"]), "spec.jobTemplate.spec", causes);
+}
+
+pub(super) fn autoscaler(json: &Json, causes: &mut Vec<Cause>) {
+    let most = object::at(json, &["spec", "maxReplicas"]).and_then(Value::as_i64).unwrap_or_default();
+    let least = object::at(json, &["spec", "minReplicas"]).and_then(Value::as_i64).unwrap_or(1);
+    if most < 1 {
+        causes.push(Cause::invalid("spec.maxReplicas", &Value::from(most), "must be greater than 0"));
+    } else if most < least {
+        let why = "must be greater than or equal to `minReplicas`";
+        causes.push(Cause::invalid("spec.maxReplicas", &Value::from(most), why));
+    }
+    for field in ["kind", "name"] {
+        if object::text(json, &["spec", "scaleTargetRef", field]).is_empty() {
+            causes.push(Cause::required(format!("spec.scaleTargetRef.{field}"), ""));
+        }
+    }
+}

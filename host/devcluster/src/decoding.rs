@@ -1,0 +1,164 @@
+//! Decodes what a client wrote of a built-in kind, or made of a custom resource by a patch, and tells what does not fit as
+//! each way of writing tells it.
+//!
+//! Follows `fieldValidation` of the API reference: unknown fields are dropped in any case, and refused, warned of or
+//! passed over.
+
+use serde_json::Value;
+
+use crate::error::{ApiError, Cause};
+use crate::go;
+use crate::object::Json;
+use crate::types::{self, Findings, Mismatch};
+use crate::write::{FieldValidation, Write};
+
+/// How a new state of an object came to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// A client sent the whole object.
+    Body,
+    /// A JSON patch or a JSON merge patch.
+    JsonPatch,
+    /// This strategic merge patch.
+    Strategic(&'a Json),
+    /// Server-side apply, which has looked for unknown fields itself.
+    Applied,
+    /// The server itself.
+    Internal,
+}
+
+/// Holds an object to its kind's type; answers with warnings.
+pub(crate) fn decode(write: &Write, json: &mut Json, source: Source<'_>) -> Result<Vec<String>, ApiError> {
+    let findings = find(write, json);
+    judge(write, findings, source, json)
+}
+
+/// As [`decode`], for what `change` makes of the current state. What is wrong with that is nobody's fault: it was
+/// stored before there was a type for it.
+pub(crate) fn decode_change(
+    write: &Write,
+    current: &Json,
+    source: Source<'_>,
+    change: impl Fn(&Json) -> Result<Json, ApiError>,
+) -> Result<(Json, Vec<String>), ApiError> {
+    let find = |json: &mut Json| match write.kind.schema() {
+        Some(schema) => Findings { unknown: schema.prune(json), mismatch: None },
+        None => find(write, json),
+    };
+    let mut new = change(current)?;
+    if find(&mut new).is_empty() {
+        return Ok((new, Vec::new()));
+    }
+    let mut settled = current.clone();
+    find(&mut settled);
+    let patched = change(&settled)?;
+    let mut new = patched.clone();
+    let findings = find(&mut new);
+    let warnings = judge(write, findings, source, &patched)?;
+    Ok((new, warnings))
+}
+
+fn find(write: &Write, json: &mut Json) -> Findings {
+    if write.kind.is("autoscaling", "horizontalpodautoscalers") && write.kind.version == "v1" {
+        // The metrics that v1 has no field for are shown where v2 has them, and must not get lost.
+        return Findings::default();
+    }
+    types::of(&write.kind).map(|of_type| types::decode(of_type, json)).unwrap_or_default()
+}
+
+fn judge(
+    write: &Write,
+    findings: Findings,
+    source: Source<'_>,
+    whole: &Json,
+) -> Result<Vec<String>, ApiError> {
+    if let Some(mismatch) = &findings.mismatch {
+        return Err(refusal(write, source, whole, &problem(mismatch, source)));
+    }
+    if matches!(source, Source::Applied | Source::Internal) {
+        return Ok(Vec::new());
+    }
+    let lines = unknown_fields(&findings.unknown);
+    match write.validation {
+        FieldValidation::Strict if !lines.is_empty() => {
+            let why = format!("strict decoding error: {}", lines.join(", "));
+            Err(refusal(write, source, whole, &why))
+        }
+        FieldValidation::Warn => Ok(lines),
+        FieldValidation::Strict | FieldValidation::Ignore => Ok(Vec::new()),
+    }
+}
+
+/// What a client is told of unknown fields.
+pub(crate) fn unknown_fields(paths: &[String]) -> Vec<String> {
+    paths.iter().map(|path| format!("unknown field \"{path}\"")).collect()
+}
+
+fn problem(mismatch: &Mismatch, source: Source<'_>) -> String {
+    match source {
+        Source::Body | Source::JsonPatch | Source::Internal => mismatch.in_json(),
+        Source::Strategic(_) | Source::Applied => mismatch.in_map(),
+    }
+}
+
+fn refusal(write: &Write, source: Source<'_>, whole: &Json, why: &str) -> ApiError {
+    let patch = |shown: String| ApiError::invalid_patch(&Cause::invalid("patch", &Value::from(shown), why));
+    match source {
+        Source::Body | Source::Internal => {
+            let (kind, version) = (&write.kind.kind, &write.kind.version);
+            ApiError::bad_request(format!(
+                "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
+            ))
+        }
+        Source::JsonPatch => patch(Value::Object(whole.clone()).to_string()),
+        Source::Strategic(given) => patch(go::plain(&Value::Object(given.clone()))),
+        Source::Applied => ApiError::unclassified(format!("failed to convert to unversioned: {why}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::managed::Writer;
+    use crate::object;
+    use crate::store::Key;
+
+    fn write() -> Write {
+        let kind = crate::builtin::kinds().into_iter().find(|kind| kind.kind == "Deployment").unwrap();
+        let writer = Writer { manager: "test".to_owned(), subresource: String::new() };
+        let key = Key::new("default", "web");
+        Write {
+            kind: Arc::new(kind),
+            key,
+            writer,
+            author: None,
+            dry_run: false,
+            validation: FieldValidation::Strict,
+        }
+    }
+
+    #[test]
+    fn what_was_stored_before_there_were_types_is_nobody_s_fault() {
+        let stored = json!({ "spec": { "replicas": "three", "replcias": 3, "paused": true } });
+        let label = |current: &Json| {
+            let mut new = current.clone();
+            object::set(&mut new, &["metadata", "labels", "a"], json!("b"));
+            Ok(new)
+        };
+        let source = Source::JsonPatch;
+        let (new, warnings) = decode_change(&write(), stored.as_object().unwrap(), source, label).unwrap();
+        let expected = json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "paused": true } });
+        assert_eq!((Value::Object(new), warnings.len()), (expected, 0));
+        let misspelt = |current: &Json| {
+            let mut new = current.clone();
+            object::set(&mut new, &["spec", "replcias"], json!(4));
+            Ok(new)
+        };
+        let error = decode_change(&write(), stored.as_object().unwrap(), source, misspelt).unwrap_err();
+        assert!(error.message.ends_with("strict decoding error: unknown field \"spec.replcias\""), "{error}");
+    }
+}

@@ -1,0 +1,188 @@
+//! The defaults of the built-in kinds that clients rely on.
+//!
+//! Not all defaults of the real server: those that another object or a client's logic depends on.
+
+mod pod;
+mod workload;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::access::shape;
+use crate::kind::Kind;
+use crate::object::{self, Json};
+use crate::{emptying, naming, qos};
+
+/// Fills in what the real server would; `old` is the live object of an update.
+pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
+    match (kind.group.as_str(), kind.kind.as_str()) {
+        ("", "Namespace") => {
+            let name = object::name(json).to_owned();
+            object::edit_meta(json, |meta| {
+                object::set(meta, &["labels", "kubernetes.io/metadata.name"], name.into());
+            });
+            if old.is_none() {
+                let given = object::at(json, &["spec", "finalizers"]).and_then(Value::as_array).cloned();
+                let mut finalizers = given.unwrap_or_default();
+                if !finalizers.contains(&json!(emptying::FINALIZER)) {
+                    finalizers.push(emptying::FINALIZER.into());
+                }
+                object::set(json, &["spec", "finalizers"], finalizers.into());
+                json.insert("status".to_owned(), json!({ "phase": "Active" }));
+            }
+        }
+        ("", "Pod") => {
+            object::edit(json, "spec", pod::spec);
+            if old.is_none() {
+                json.insert("status".to_owned(), json!({ "phase": "Pending", "qosClass": qos::class(json) }));
+            }
+        }
+        ("", "Service") => service(json, old),
+        ("", "Secret") => secret(json),
+        ("", "PersistentVolumeClaim" | "PersistentVolume") => {
+            object::edit(json, "spec", |spec| {
+                default(spec, "volumeMode", json!("Filesystem"));
+                if kind.kind == "PersistentVolume" {
+                    default(spec, "persistentVolumeReclaimPolicy", json!("Retain"));
+                }
+            });
+            if old.is_none() {
+                json.insert("status".to_owned(), json!({ "phase": "Pending" }));
+            }
+        }
+        ("apps", "Deployment") => object::edit(json, "spec", workload::deployment),
+        ("apps", "StatefulSet") => object::edit(json, "spec", workload::stateful_set),
+        ("apps", "ReplicaSet") | ("", "ReplicationController") => object::edit(json, "spec", |spec| {
+            default(spec, "replicas", json!(1));
+            template(spec);
+        }),
+        ("apps", "DaemonSet") => object::edit(json, "spec", workload::daemon_set),
+        ("batch", "Job") => {
+            object::edit(json, "spec", workload::job);
+            if old.is_none() {
+                select_own_pods(json);
+            }
+        }
+        ("batch", "CronJob") => object::edit(json, "spec", workload::cron_job),
+        ("autoscaling", "HorizontalPodAutoscaler") => {
+            object::edit(json, "spec", |spec| default(spec, "minReplicas", json!(1)));
+        }
+        ("networking.k8s.io", "NetworkPolicy") => object::edit(json, "spec", network_policy),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => shape::fill_binding(json),
+        ("storage.k8s.io", "StorageClass") => {
+            default(json, "reclaimPolicy", json!("Delete"));
+            default(json, "volumeBindingMode", json!("Immediate"));
+        }
+        _ => {}
+    }
+}
+
+fn default(map: &mut Json, field: &str, value: Value) {
+    // Clients written in Go send an empty map for a struct that was not set.
+    let is_unset = |value: &Value| value.as_object().is_some_and(Json::is_empty);
+    if map.get(field).is_none_or(is_unset) {
+        map.insert(field.to_owned(), value);
+    }
+}
+
+fn template(spec: &mut Json) {
+    if spec.contains_key("template") {
+        object::edit(spec, "template", |template| object::edit(template, "spec", pod::spec));
+    }
+}
+
+/// The maps in a list.
+fn maps<'a>(map: &'a mut Json, list: &str) -> impl Iterator<Item = &'a mut Json> {
+    let list = map.get_mut(list).and_then(Value::as_array_mut);
+    list.into_iter().flatten().filter_map(Value::as_object_mut)
+}
+
+/// What is meant by a policy that does not say which directions it is about.
+fn network_policy(spec: &mut Json) {
+    let mut types = vec!["Ingress"];
+    if spec.contains_key("egress") {
+        types.push("Egress");
+    }
+    default(spec, "policyTypes", json!(types));
+    for direction in ["ingress", "egress"] {
+        for rule in maps(spec, direction) {
+            maps(rule, "ports").for_each(|port| default(port, "protocol", json!("TCP")));
+        }
+    }
+}
+
+/// A Job selects the Pods that carry its uid, unless it says itself what it selects.
+fn select_own_pods(json: &mut Json) {
+    if object::at(json, &["spec", "manualSelector"]) == Some(&Value::Bool(true)) {
+        return;
+    }
+    let (uid, name) = (object::uid(json).to_owned(), object::name(json).to_owned());
+    let label = "batch.kubernetes.io/controller-uid";
+    object::set(json, &["spec", "selector", "matchLabels", label], uid.clone().into());
+    for (label, value) in [
+        (label, &uid),
+        ("controller-uid", &uid),
+        ("batch.kubernetes.io/job-name", &name),
+        ("job-name", &name),
+    ] {
+        object::set(json, &["spec", "template", "metadata", "labels", label], value.clone().into());
+    }
+}
+
+fn service(json: &mut Json, old: Option<&Json>) {
+    let kept = old.and_then(|old| object::at(old, &["spec", "clusterIP"])).cloned();
+    let address = naming::address("10.96", object::uid(json));
+    object::edit(json, "spec", |spec| {
+        default(spec, "type", json!("ClusterIP"));
+        default(spec, "sessionAffinity", json!("None"));
+        default(spec, "internalTrafficPolicy", json!("Cluster"));
+        default(spec, "ipFamilies", json!(["IPv4"]));
+        default(spec, "ipFamilyPolicy", json!("SingleStack"));
+        if spec.get("type").and_then(Value::as_str) != Some("ExternalName") {
+            default(spec, "clusterIP", kept.unwrap_or_else(|| address.into()));
+            let first = spec.get("clusterIP").cloned().unwrap_or_default();
+            default(spec, "clusterIPs", json!([first]));
+        }
+        let service_type = object::text(spec, &["type"]).to_owned();
+        if matches!(service_type.as_str(), "LoadBalancer" | "NodePort") {
+            default(spec, "externalTrafficPolicy", json!("Cluster"));
+        }
+        if service_type == "LoadBalancer" {
+            default(spec, "allocateLoadBalancerNodePorts", json!(true));
+        }
+        for port in maps(spec, "ports") {
+            default(port, "protocol", json!("TCP"));
+            let number = port.get("port").cloned().unwrap_or_default();
+            default(port, "targetPort", number);
+        }
+    });
+    if !json.contains_key("status") {
+        json.insert("status".to_owned(), json!({ "loadBalancer": {} }));
+    }
+}
+
+fn secret(json: &mut Json) {
+    default(json, "type", json!("Opaque"));
+    if let Some(Value::Object(plain)) = json.remove("stringData") {
+        object::edit(json, "data", |data| {
+            for (key, value) in plain {
+                data.insert(key, STANDARD.encode(value.as_str().unwrap_or_default()).into());
+            }
+        });
+    }
+}
+
+/// A null reads as absent, as when the real server decodes into its types.
+pub(crate) fn drop_nulls(json: &mut Json) {
+    json.retain(|_, value| !value.is_null());
+    json.values_mut().for_each(drop_nulls_below);
+}
+
+fn drop_nulls_below(value: &mut Value) {
+    match value {
+        Value::Object(map) => drop_nulls(map),
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls_below),
+        _ => {}
+    }
+}

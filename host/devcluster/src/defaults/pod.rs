@@ -1,0 +1,83 @@
+//! The defaults of Pods and of their templates.
+
+use serde_json::{Value, json};
+
+use super::{default, maps};
+use crate::object::{self, Json};
+
+/// As the real server writes the mode of files that nobody gave one: 0644.
+const FILE_MODE: u16 = 420;
+
+/// Fills in the specification of a Pod.
+pub(super) fn spec(spec: &mut Json) {
+    default(spec, "restartPolicy", json!("Always"));
+    default(spec, "dnsPolicy", json!("ClusterFirst"));
+    default(spec, "schedulerName", json!("default-scheduler"));
+    default(spec, "terminationGracePeriodSeconds", json!(30));
+    default(spec, "securityContext", json!({}));
+    for list in ["containers", "initContainers"] {
+        maps(spec, list).for_each(container);
+    }
+    maps(spec, "volumes").for_each(volume);
+}
+
+fn container(container: &mut Json) {
+    let image = object::text(container, &["image"]);
+    let is_latest = !image.contains('@')
+        && image.rsplit('/').next().is_none_or(|last| !last.contains(':') || last.ends_with(":latest"));
+    default(container, "imagePullPolicy", json!(if is_latest { "Always" } else { "IfNotPresent" }));
+    default(container, "terminationMessagePath", json!("/dev/termination-log"));
+    default(container, "terminationMessagePolicy", json!("File"));
+    default(container, "resources", json!({}));
+    maps(container, "ports").for_each(|port| default(port, "protocol", json!("TCP")));
+    for variable in maps(container, "env") {
+        if object::at(variable, &["valueFrom", "fieldRef"]).is_some() {
+            object::edit(variable, "valueFrom", |from| {
+                object::edit(from, "fieldRef", |field| default(field, "apiVersion", json!("v1")));
+            });
+        }
+    }
+    for field in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        if container.contains_key(field) {
+            object::edit(container, field, probe);
+        }
+    }
+    object::edit(container, "resources", requests);
+}
+
+fn probe(probe: &mut Json) {
+    default(probe, "timeoutSeconds", json!(1));
+    default(probe, "periodSeconds", json!(10));
+    default(probe, "successThreshold", json!(1));
+    default(probe, "failureThreshold", json!(3));
+    if probe.contains_key("httpGet") {
+        object::edit(probe, "httpGet", |get| {
+            default(get, "path", json!("/"));
+            default(get, "scheme", json!("HTTP"));
+        });
+    }
+}
+
+/// Whoever has a limit and no request asks for as much.
+fn requests(resources: &mut Json) {
+    let limits = resources.get("limits").and_then(Value::as_object).cloned().unwrap_or_default();
+    if !limits.is_empty() {
+        object::edit(resources, "requests", |requests| {
+            limits.into_iter().for_each(|(name, limit)| default(requests, &name, limit));
+        });
+    }
+}
+
+fn volume(volume: &mut Json) {
+    if volume.keys().all(|field| field == "name") {
+        volume.insert("emptyDir".to_owned(), json!({}));
+    }
+    for source in ["configMap", "downwardAPI", "projected", "secret"] {
+        if volume.contains_key(source) {
+            object::edit(volume, source, |source| default(source, "defaultMode", json!(FILE_MODE)));
+        }
+    }
+    if volume.contains_key("hostPath") {
+        object::edit(volume, "hostPath", |path| default(path, "type", json!("")));
+    }
+}

@@ -1,0 +1,153 @@
+//! Holds an object to its type in one pass, as a server does that decodes into structs: unknown fields go, a null
+//! reads as absent, and what cannot be decoded is an error.
+
+use serde_json::Value;
+
+use super::mismatch::{Mismatch, Path};
+use super::{Struct, Type, scalar, struct_of};
+use crate::object::Json;
+
+/// What decoding came upon.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// The paths of unknown fields, which are gone.
+    pub(crate) unknown: Vec<String>,
+    /// The first value that does not fit.
+    pub(crate) mismatch: Option<Mismatch>,
+}
+
+impl Findings {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.unknown.is_empty() && self.mismatch.is_none()
+    }
+}
+
+/// Takes out what the type does not know, and finds what does not fit.
+pub(crate) fn decode(of_type: &Type, json: &mut Json) -> Findings {
+    let mut decoder = Decoder { findings: Findings::default() };
+    if let Some(root) = struct_of(of_type) {
+        decoder.fields(root, json, &Path::Root);
+    }
+    decoder.findings
+}
+
+struct Decoder {
+    findings: Findings,
+}
+
+impl Decoder {
+    fn fields(&mut self, owner: &'static Struct, map: &mut Json, path: &Path<'_>) {
+        map.retain(|name, value| {
+            let path = Path::Field(path, name);
+            match owner.field(name) {
+                Some(field) => !value.is_null() && self.value(&field.value, value, owner, &path),
+                None => {
+                    self.findings.unknown.push(path.to_string());
+                    false
+                }
+            }
+        });
+    }
+
+    /// Looks at one value; whether it fits.
+    fn value(&mut self, of_type: &Type, value: &mut Value, owner: &'static Struct, path: &Path<'_>) -> bool {
+        match (of_type, value) {
+            (Type::Free, _) => true,
+            (Type::Struct(_), Value::Object(map)) => {
+                if let Some(inner) = struct_of(of_type) {
+                    self.fields(inner, map, path);
+                }
+                true
+            }
+            (Type::Union { object, .. }, value @ Value::Object(_)) => self.value(object, value, owner, path),
+            (Type::Union { list: Some(item), .. }, Value::Array(items)) => {
+                self.items(item, items, owner, path)
+            }
+            (Type::Union { .. }, _) => true,
+            (Type::List(item), Value::Array(items)) => self.items(item, items, owner, path),
+            (Type::Map(inner), Value::Object(map)) => {
+                map.retain(|key, value| self.element(inner, value, owner, &Path::Key(path, key)));
+                true
+            }
+            (of_type, value) => match scalar_problem(of_type, value) {
+                None => true,
+                Some(why) => {
+                    let found = || Mismatch::new(of_type, value, owner.short_name(), path, why);
+                    self.findings.mismatch.get_or_insert_with(found);
+                    false
+                }
+            },
+        }
+    }
+
+    fn items(
+        &mut self,
+        item: &Type,
+        items: &mut Vec<Value>,
+        owner: &'static Struct,
+        path: &Path<'_>,
+    ) -> bool {
+        let mut index = 0_usize;
+        items.retain_mut(|value| {
+            let path = Path::Index(path, index);
+            index = index.saturating_add(1);
+            self.element(item, value, owner, &path)
+        });
+        true
+    }
+
+    /// An item of a list or a map, where a null is the type's zero value.
+    fn element(
+        &mut self,
+        of_type: &Type,
+        value: &mut Value,
+        owner: &'static Struct,
+        path: &Path<'_>,
+    ) -> bool {
+        if value.is_null() {
+            *value = zero(of_type);
+            return true;
+        }
+        self.value(of_type, value, owner, path)
+    }
+}
+
+fn zero(of_type: &Type) -> Value {
+    match of_type {
+        Type::Text => Value::from(""),
+        Type::Bool => Value::from(false),
+        Type::Int32 | Type::Int64 | Type::Number | Type::IntOrString => Value::from(0),
+        Type::Quantity => Value::from("0"),
+        Type::Struct(_) | Type::Union { .. } => Value::Object(Json::new()),
+        Type::Bytes | Type::Time | Type::MicroTime | Type::List(_) | Type::Map(_) | Type::Free => Value::Null,
+    }
+}
+
+/// Why a scalar does not fit: `Some("")` for one of another type, or what its syntax breaks.
+fn scalar_problem(of_type: &Type, value: &mut Value) -> Option<String> {
+    let other_type = || Some(String::new());
+    match (of_type, &*value) {
+        (Type::Text, Value::String(_)) | (Type::Bool, Value::Bool(_)) | (Type::Number, Value::Number(_)) => {
+            None
+        }
+        (Type::Bytes, Value::String(text)) => scalar::base64_problem(text),
+        (Type::Int64, Value::Number(number)) if number.is_i64() => None,
+        (Type::Int32, Value::Number(number)) => match number.as_i64().map(i32::try_from) {
+            Some(Ok(_)) => None,
+            _ => other_type(),
+        },
+        (Type::IntOrString, Value::String(_)) => None,
+        (Type::IntOrString, Value::Number(_)) => scalar_problem(&Type::Int32, value),
+        (Type::Quantity, Value::String(text)) => scalar::quantity_problem(text).map(str::to_owned),
+        (Type::Quantity, Value::Number(number)) => {
+            let text = number.to_string();
+            let problem = scalar::quantity_problem(&text).map(str::to_owned);
+            *value = text.into();
+            problem
+        }
+        (Type::Quantity, other) => scalar::quantity_problem(&other.to_string()).map(str::to_owned),
+        (Type::Time, Value::String(text)) => scalar::time_problem(text, false),
+        (Type::MicroTime, Value::String(text)) => scalar::time_problem(text, true),
+        _ => other_type(),
+    }
+}

@@ -18,6 +18,9 @@ use wheelhouse_devcluster::Fault;
 use crate::support::{CONFIG_MAPS, CRDS, Server, WIDGETS, start, widget, widget_definition};
 
 const FINALIZER: &str = "example.com/children";
+/// kube's controller waits after each watch that fails, each time twice as long and for all watches together: with three
+/// of them that is up to 1.6 + 3.2 + 6.4 seconds.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 type Failure = kube::runtime::finalizer::Error<kube::Error>;
 
@@ -88,7 +91,8 @@ fn run(server: &Server) -> (Arc<Context>, tokio::task::JoinHandle<()>) {
 
 async fn follows(server: &Server, size: &str) {
     let path = format!("{CONFIG_MAPS}/w");
-    server.eventually(&path, "the ConfigMap follows", |map| map.body["data"]["size"] == size).await;
+    let is_new = |map: &crate::support::Answer| map.body["data"]["size"] == size;
+    server.eventually_within(DEADLINE, &path, "the ConfigMap follows", is_new).await;
 }
 
 async fn resize(server: &Server, size: &str) -> Value {

@@ -190,13 +190,23 @@ impl Server {
         what: &str,
         is_there: impl Fn(&Answer) -> bool,
     ) -> Answer {
+        self.eventually_within(DEADLINE, path, what, is_there).await
+    }
+
+    pub(crate) async fn eventually_within(
+        &self,
+        deadline: Duration,
+        path: &str,
+        what: &str,
+        is_there: impl Fn(&Answer) -> bool,
+    ) -> Answer {
         let started = tokio::time::Instant::now();
         loop {
             let answer = self.get(path).await;
             if is_there(&answer) {
                 return answer;
             }
-            assert!(started.elapsed() < DEADLINE, "{what}: {} {}", answer.code, answer.body);
+            assert!(started.elapsed() < deadline, "{what}: {} {}", answer.code, answer.body);
             tokio::task::yield_now().await;
         }
     }

@@ -12,6 +12,7 @@
 
 mod accept;
 mod access;
+mod admission;
 mod apply;
 mod associative;
 mod body;

@@ -3,7 +3,7 @@
 //! Every write goes through here, so that it is here that metadata stays immutable, `status` and the
 //! rest stay apart, `generation` counts and no-op writes are no writes.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -13,13 +13,9 @@ use crate::error::ApiError;
 use crate::kind::Kind;
 use crate::managed::{self, Writer};
 use crate::object::{self, Json, Object};
-use crate::schema::Covers;
 use crate::shape::Shape;
 use crate::store::{Key, Rejected};
-use crate::{
-    access, apply, associative, constraints, crd, defaults, depth, immutable, naming, scale, transition,
-    validate, view,
-};
+use crate::{access, apply, associative, defaults, depth, immutable, naming, transition, view};
 
 /// How often a patch is tried again when somebody else wrote in between.
 const ATTEMPTS: usize = 32;
@@ -94,49 +90,6 @@ impl Write {
         }
     }
 
-    /// Definitions are judged by the names that others have, and so are judged and stored one at a time.
-    fn turn<'a>(&self, cluster: &'a Cluster) -> Option<MutexGuard<'a, ()>> {
-        crd::is_definition(&self.kind).then(|| cluster.definitions())
-    }
-
-    /// Prunes, fills in defaults and validates; returns warnings.
-    fn admit(&self, cluster: &Cluster, json: &mut Json, old: Option<&Json>) -> Result<Vec<String>, ApiError> {
-        let (state, place) = (&cluster.access, (&*self.kind, &self.key));
-        access::check_write(state, &cluster.store, self.author.as_deref(), place, json, old)?;
-        let mut warnings = Vec::new();
-        let schema = self.kind.schema();
-        if let Some(schema) = schema {
-            warnings = self.judge(decoding::unknown_fields(&schema.prune(json)))?;
-            schema.default(json);
-        } else if !self.kind.is_custom() {
-            defaults::fill(&self.kind, json, old);
-        }
-        let is_definition = crd::is_definition(&self.kind);
-        if is_definition {
-            crd::default(json);
-        }
-        let mut causes = validate::metadata(&self.kind, json);
-        if let Some(schema) = schema {
-            let covers = if self.writer.subresource == "status" { Covers::Status } else { Covers::Object };
-            let mut found = schema.validate(json, old, covers, causes);
-            warnings.append(&mut found.warnings);
-            causes = found.causes;
-            causes.extend(scale::problems(&self.kind, json, covers));
-        }
-        if is_definition {
-            causes.extend(crd::validate(json, old));
-        }
-        if !causes.is_empty() {
-            return Err(ApiError::invalid(&self.kind, object::name(json), &causes));
-        }
-        if is_definition {
-            crd::set_status(json, &cluster.store.list_all(crd::STORAGE));
-        }
-        object::drop_empty_metadata(json);
-        constraints::validate(&self.kind, json, old)?;
-        Ok(warnings)
-    }
-
     /// Whoever changes what is not there makes it, and must be allowed to.
     fn check_may_create(&self, cluster: &Cluster) -> Result<(), ApiError> {
         let Some(author) = &self.author else { return Ok(()) };
@@ -146,17 +99,6 @@ impl Write {
         );
         let create = access::ResourceAttributes::of_object("create", resource, place);
         cluster.access.require(&cluster.store, author, &access::Attributes::Resource(create))
-    }
-
-    /// What a client is told of fields that mean nothing, or not what they seem to.
-    pub(crate) fn judge(&self, lines: Vec<String>) -> Result<Vec<String>, ApiError> {
-        match self.validation {
-            FieldValidation::Strict if !lines.is_empty() => {
-                Err(ApiError::bad_request(format!("strict decoding error: {}", lines.join(", "))))
-            }
-            FieldValidation::Warn => Ok(lines),
-            FieldValidation::Strict | FieldValidation::Ignore => Ok(Vec::new()),
-        }
     }
 }
 

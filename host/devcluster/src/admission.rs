@@ -1,0 +1,74 @@
+//! What happens to each new state of an object before it is stored: it is pruned, filled in and judged.
+//!
+//! All that is wrong with it is told at once, metadata first; the rules of the built-in kinds come last, since they count
+//! on the rest.
+
+use std::sync::MutexGuard;
+
+use crate::cluster::Cluster;
+use crate::error::ApiError;
+use crate::object::{self, Json};
+use crate::schema::Covers;
+use crate::write::{FieldValidation, Write};
+use crate::{access, constraints, crd, decoding, defaults, scale, validate};
+
+impl Write {
+    /// Definitions are judged by the names that others have, and so are judged and stored one at a time.
+    pub(crate) fn turn<'a>(&self, cluster: &'a Cluster) -> Option<MutexGuard<'a, ()>> {
+        crd::is_definition(&self.kind).then(|| cluster.definitions())
+    }
+
+    /// Prunes, fills in defaults and validates; returns warnings.
+    pub(crate) fn admit(
+        &self,
+        cluster: &Cluster,
+        json: &mut Json,
+        old: Option<&Json>,
+    ) -> Result<Vec<String>, ApiError> {
+        let (state, place) = (&cluster.access, (&*self.kind, &self.key));
+        access::check_write(state, &cluster.store, self.author.as_deref(), place, json, old)?;
+        let mut warnings = Vec::new();
+        let schema = self.kind.schema();
+        if let Some(schema) = schema {
+            warnings = self.judge(decoding::unknown_fields(&schema.prune(json)))?;
+            schema.default(json);
+        } else if !self.kind.is_custom() {
+            defaults::fill(&self.kind, json, old);
+        }
+        let is_definition = crd::is_definition(&self.kind);
+        if is_definition {
+            crd::default(json);
+        }
+        let mut causes = validate::metadata(&self.kind, json);
+        if let Some(schema) = schema {
+            let covers = if self.writer.subresource == "status" { Covers::Status } else { Covers::Object };
+            let mut found = schema.validate(json, old, covers, causes);
+            warnings.append(&mut found.warnings);
+            causes = found.causes;
+            causes.extend(scale::problems(&self.kind, json, covers));
+        }
+        if is_definition {
+            causes.extend(crd::validate(json, old));
+        }
+        if !causes.is_empty() {
+            return Err(ApiError::invalid(&self.kind, object::name(json), &causes));
+        }
+        if is_definition {
+            crd::set_status(json, &cluster.store.list_all(crd::STORAGE));
+        }
+        object::drop_empty_metadata(json);
+        constraints::validate(&self.kind, json, old)?;
+        Ok(warnings)
+    }
+
+    /// What a client is told of fields that mean nothing, or not what they seem to.
+    pub(crate) fn judge(&self, lines: Vec<String>) -> Result<Vec<String>, ApiError> {
+        match self.validation {
+            FieldValidation::Strict if !lines.is_empty() => {
+                Err(ApiError::bad_request(format!("strict decoding error: {}", lines.join(", "))))
+            }
+            FieldValidation::Warn => Ok(lines),
+            FieldValidation::Strict | FieldValidation::Ignore => Ok(Vec::new()),
+        }
+    }
+}

@@ -42,6 +42,13 @@ impl Cluster {
         Arc::new(cluster)
     }
 
+    /// One that nobody is refused by.
+    #[cfg(test)]
+    pub(crate) fn open(disk: Option<Disk>) -> Arc<Self> {
+        let access = access::State::new(&access::Access::default(), None).unwrap();
+        Self::new(DevClusterConfig::default(), access, disk)
+    }
+
     /// To be called after each committed write: a change of a definition changes what is served.
     pub(crate) fn after_write(&self, storage: &str, object: &Object) {
         if storage != crd::STORAGE {

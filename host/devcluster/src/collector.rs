@@ -285,7 +285,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::DevClusterConfig;
 
     fn create(cluster: &Cluster, storage: &str, json: &Value) {
         let json = json.as_object().unwrap();
@@ -302,7 +301,7 @@ mod tests {
 
     #[test]
     fn what_has_changed_since_is_judged_as_it_is_now() {
-        let cluster = Cluster::new(DevClusterConfig::default(), None);
+        let cluster = Cluster::open(None);
         create(&cluster, "namespaces", &namespace("n"));
         let mut events = cluster.store.subscribe();
         let owner = json!({ "apiVersion": "v1", "kind": "ConfigMap", "name": "ghost", "uid": "g" });
@@ -317,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_namespace_that_was_made_again_keeps_what_is_in_it() {
-        let cluster = Cluster::new(DevClusterConfig::default(), None);
+        let cluster = Cluster::open(None);
         create(&cluster, "namespaces", &namespace("first"));
         let mut events = cluster.store.subscribe();
         let (storage, key) = ("namespaces".into(), Key::new("", "team"));

@@ -142,7 +142,14 @@ mod tests {
         let kind = crate::builtin::kinds().into_iter().find(|kind| kind.kind == "Deployment").unwrap();
         let writer = Writer { manager: "test".to_owned(), subresource: String::new() };
         let key = Key::new("default", "web");
-        Write { kind: Arc::new(kind), key, writer, dry_run: false, validation: FieldValidation::Strict }
+        Write {
+            kind: Arc::new(kind),
+            key,
+            writer,
+            author: None,
+            dry_run: false,
+            validation: FieldValidation::Strict,
+        }
     }
 
     #[test]

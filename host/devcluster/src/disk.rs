@@ -204,7 +204,6 @@ mod tests {
 
     use super::*;
     use crate::cluster::Cluster;
-    use crate::config::DevClusterConfig;
     use crate::{collector, handler, workloads};
 
     /// A disk that can be made to fail.
@@ -251,7 +250,7 @@ mod tests {
         let fails = backend.fails.clone();
         let database = Database::builder().create_with_backend(backend).unwrap();
         let (disk, _) = Disk::over(database).unwrap();
-        let cluster = Cluster::new(DevClusterConfig::default(), Some(disk));
+        let cluster = Cluster::open(Some(disk));
         let collector = tokio::spawn(collector::run(cluster.clone(), cluster.store.subscribe()));
         let workloads = tokio::spawn(workloads::run(cluster.clone(), cluster.store.subscribe()));
         assert_eq!(create(&cluster, "a").await, StatusCode::CREATED);

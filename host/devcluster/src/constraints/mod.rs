@@ -9,6 +9,7 @@ mod workload;
 
 use serde_json::Value;
 
+use crate::access::shape;
 use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json};

@@ -164,12 +164,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::config::DevClusterConfig;
     use crate::store::Key;
     use crate::write::{self, Write};
 
     fn cluster() -> Arc<Cluster> {
-        let cluster = Cluster::new(DevClusterConfig::default(), None);
+        let cluster = Cluster::open(None);
         create(&cluster, "namespaces", &json!({ "metadata": { "name": "default", "uid": "d" } }));
         cluster
     }

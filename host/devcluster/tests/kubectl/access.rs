@@ -129,7 +129,7 @@ async fn cluster_roles_are_made_from_others_and_reconciled() {
         assert!(all.contains(&format!("clusterrole.rbac.authorization.k8s.io/{role}\n")), "{all}");
     }
     kubectl.run("create clusterrole all --aggregation-rule=part=yes").await;
-    let part = "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: part, labels: {part: \"yes\"}}, \
+    let part = "---\n{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: part, labels: {part: \"yes\"}}, \
                 rules: [{verbs: [get], apiGroups: [\"\"], resources: [nodes]}]}";
     // It tells on stderr what it does.
     let reconciled = kubectl.run_with("auth reconcile -f -", part).await;

@@ -238,9 +238,23 @@ pub(crate) struct ServerArgs {
     /// called dev, though no container runs. Otherwise nothing acts on them.
     #[arg(long, env = "WHEELHOUSE_WORKLOADS", value_parser = BoolishValueParser::new())]
     pub(crate) workloads: bool,
+    /// Who may do what on the server. With tls or rbac, the kubeconfig has an administrator's token; further users
+    /// come from `kubectl create token` and `kubectl --as`.
+    #[arg(long, value_enum, default_value = "open", env = "WHEELHOUSE_ACCESS")]
+    pub(crate) access: ServerAccess,
     /// Serve /faults, where failures can be had on demand.
     #[arg(long, hide = true, env = "WHEELHOUSE_FAULTS", value_parser = BoolishValueParser::new())]
     pub(crate) faults: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServerAccess {
+    /// Plain HTTP; everybody on this machine may do everything.
+    Open,
+    /// TLS; whoever has a token may do everything.
+    Tls,
+    /// TLS; roles and bindings decide.
+    Rbac,
 }
 
 #[derive(Args, Debug)]

@@ -93,8 +93,7 @@ pub(crate) async fn dev(args: DevArgs) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     check_sources(&args.host)?;
     let cluster = devcluster::start(&args.server).await?;
-    let url = cluster.url().parse().context("the embedded server's address")?;
-    let rest = Rest::of(kube::Config::new(url)).context("no client for the embedded server")?;
+    let rest = devcluster::client(&cluster).await.context("no client for the embedded server")?;
     let result = async {
         if args.host.plugin_resources {
             resources::install(&rest).await?;

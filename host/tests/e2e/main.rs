@@ -1,6 +1,7 @@
 //! The whole host, as its users run it: the binary, the embedded API server, real plugins.
 #![cfg(test)]
 
+mod admitting;
 mod asking;
 mod cache;
 mod command_line;

@@ -171,6 +171,66 @@ async fn a_grant_that_is_cut_amid_a_probation_is_no_end_of_it() {
     until_back_to(&host, &good, &bad).await;
 }
 
+/// Whether something counts as good in a cache folder.
+fn has_good(cache: &str) -> bool {
+    let files =
+        std::fs::read_dir(std::path::Path::new(cache).join("components")).into_iter().flatten().flatten();
+    files.map(|file| file.file_name()).any(|name| name.to_string_lossy().ends_with(".good"))
+}
+
+#[tokio::test]
+async fn what_was_at_work_long_enough_is_good_and_what_stands_by_is_not() {
+    let caches = tempfile::tempdir().unwrap();
+    let [one, two] = ["one", "two"].map(|name| caches.path().join(name).to_str().unwrap().to_owned());
+    let leader = Host::run(with(&[]), &["--identity", "one", "--probation", "1", "--cache-dir", &one]).await;
+    leader.logged("lease acquired").await;
+    let flags = ["--identity", "two", "--probation", "1", "--cache-dir", &two];
+    let standby = Host::join(leader.server(), &leader.file(".kubeconfig"), with(&[]), &flags).await;
+    apply(&leader).await;
+    standby.until("ClusterPlugin/echo", "standing by", |report| report["phase"] == "standby").await;
+    eventually("it is noted", || async { has_good(&one).then_some(()) }).await;
+    assert!(!has_good(&two), "it has done nothing yet");
+}
+
+#[tokio::test]
+async fn a_host_that_joined_amid_a_probation_goes_back_once_it_leads_to_what_did_well() {
+    let cache = tempfile::tempdir().unwrap();
+    let cache = cache.path().join("cache").to_str().unwrap().to_owned();
+    let mut leader = Host::run(with(&[]), &["--identity", "one", "--cache-dir", &cache]).await;
+    leader.logged("lease acquired").await;
+    apply(&leader).await;
+    let good = config_digest(&leader).await;
+    change(&leader, "", "echo", json!({"config": fuse()})).await;
+    until_on_probation(&leader).await;
+    let bad = config_digest(&leader).await;
+    let flags = ["--identity", "two", "--cache-dir", &cache];
+    let standby = Host::join(leader.server(), &leader.file(".kubeconfig"), with(&[]), &flags).await;
+    standby.until("ClusterPlugin/echo", "standing by", |report| report["phase"] == "standby").await;
+    spark(&leader).await;
+    standby.logged("but not here").await;
+    leader.signal("-TERM");
+    assert!(leader.exit().await.success());
+    standby.logged("rolled back to what did well last").await;
+    until_back_to(&standby, &good, &bad).await;
+    eventually("it works", || async { (standby.metric(SUCCESS) >= 4.0).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn a_resource_that_is_created_anew_knows_nothing_of_what_was_rolled_back_of_the_old_one() {
+    let host = Host::run(with(&[]), &["--leader-election=false"]).await;
+    apply(&host).await;
+    change(&host, "", "echo", json!({"config": fuse()})).await;
+    until_on_probation(&host).await;
+    spark(&host).await;
+    until(&host, "", "echo", "RolledBack", "True", "RolledBack").await;
+    let spec = get(&host, "", "echo").await.data["spec"].clone();
+    delete(&host, "v1/ConfigMap", "default", "spark").await;
+    delete(&host, CLUSTER, "", "echo").await;
+    order(&host, "", "echo", spec).await;
+    let ready = until_ready(&host, "", "echo").await;
+    assert_eq!(ready.data["status"].get("rolledBack"), None);
+}
+
 #[tokio::test]
 async fn what_a_tag_leads_to_is_not_tried_again_after_a_restart_if_it_was_rolled_back() {
     let (registry, cache) = (Registry::start(), tempfile::tempdir().unwrap());

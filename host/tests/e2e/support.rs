@@ -161,7 +161,7 @@ impl Host {
     pub(crate) async fn start_in(folder: tempfile::TempDir, flags: &[&str]) -> Self {
         let mut command = wheelhouse();
         command
-            .args(["dev", "--port", "0", "--admin-addr", "127.0.0.1:0", "--plugin-dir"])
+            .args(["dev", "--workloads", "--port", "0", "--admin-addr", "127.0.0.1:0", "--plugin-dir"])
             .arg(folder.path());
         command.args(if flags.contains(&"--grace") { [].as_slice() } else { &["--grace", "3"] }).args(flags);
         Self::of_command(&mut command, folder).await

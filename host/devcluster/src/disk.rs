@@ -6,10 +6,12 @@
 //! more.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
+use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use tokio::sync::watch;
 
@@ -75,15 +77,22 @@ fn place(path: &str) -> Option<Place> {
     Some((storage.into(), Key::new(namespace, name)))
 }
 
+fn io(error: std::io::Error) -> DiskError {
+    DiskError::Unusable(error.to_string())
+}
+
 impl Disk {
-    /// Opens a folder, which is made if there is none.
+    /// Opens a folder, which is made if there is none. There are Secrets in it: it is for its owner alone.
     pub(crate) fn open(folder: &Path) -> Result<(Self, Restored), DiskError> {
-        std::fs::create_dir_all(folder).map_err(|error| DiskError::Unusable(error.to_string()))?;
-        Self::over(Database::create(folder.join(FILE)).map_err(unusable)?)
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = file.open(folder.join(FILE)).map_err(io)?;
+        let backend = FileBackend::new(file).map_err(unusable)?;
+        Self::over(Database::builder().create_with_backend(backend).map_err(unusable)?)
     }
 
     fn over(database: Database) -> Result<(Self, Restored), DiskError> {
-        let io = |error: std::io::Error| DiskError::Unusable(error.to_string());
         let restored = restore(&database)?;
         let (changes, received) = mpsc::channel();
         let (sender, written) = watch::channel(restored.version.unwrap_or(0));
@@ -242,6 +251,18 @@ mod tests {
         let body = format!(r#"{{"metadata":{{"name":"{name}"}}}}"#);
         let request = Request::post("/api/v1/nodes").header("content-type", "application/json");
         handler::handle(State(cluster.clone()), request.body(body.into()).unwrap()).await.status()
+    }
+
+    #[test]
+    fn what_is_kept_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("data");
+        let (disk, _) = Disk::open(&folder).unwrap();
+        disk.close();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&folder), mode(&folder.join(FILE))), (0o700, 0o600));
+        assert!(Disk::open(&folder).is_ok(), "it is opened again");
     }
 
     #[tokio::test]

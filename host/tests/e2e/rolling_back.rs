@@ -229,6 +229,7 @@ async fn a_resource_that_is_created_anew_knows_nothing_of_what_was_rolled_back_o
     order(&host, "", "echo", spec).await;
     let ready = until_ready(&host, "", "echo").await;
     assert_eq!(ready.data["status"].get("rolledBack"), None);
+    assert!(!host.log().contains("is run all the same"), "{}", host.log());
 }
 
 #[tokio::test]

@@ -3,15 +3,93 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
-/// A line for each field that comes a second time; none for what is no JSON.
-pub(crate) fn of(bytes: &[u8]) -> Vec<String> {
+use crate::object::Json;
+
+/// A line for each field that comes a second time in a body that was read as `read`; none for what is no JSON.
+pub(crate) fn of(bytes: &[u8], read: &Json) -> Vec<String> {
     let mut found = Vec::new();
+    // To count is cheap, and nearly always all there is to do.
+    let mut written = 0_usize;
+    let counted = (Count(&mut written)).deserialize(&mut serde_json::Deserializer::from_slice(bytes));
+    if counted.is_err() || written == fields(read) {
+        return found;
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     match (Walk { path: &mut String::new(), found: &mut found }).deserialize(&mut json) {
         Ok(()) => found,
         Err(_) => Vec::new(),
+    }
+}
+
+/// How many fields there are, at whatever depth.
+fn fields(json: &Json) -> usize {
+    json.values().fold(json.len(), |sum, value| sum.saturating_add(fields_of(value)))
+}
+
+fn fields_of(value: &Value) -> usize {
+    match value {
+        Value::Object(json) => fields(json),
+        Value::Array(items) => items.iter().fold(0, |sum, item| sum.saturating_add(fields_of(item))),
+        _ => 0,
+    }
+}
+
+/// Counts the fields of a text.
+struct Count<'a>(&'a mut usize);
+
+impl<'de> DeserializeSeed<'de> for Count<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Count<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_key::<IgnoredAny>()?.is_some() {
+            *self.0 = self.0.saturating_add(1);
+            map.next_value_seed(Count(self.0))?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(Count(self.0))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
     }
 }
 
@@ -100,7 +178,11 @@ mod tests {
     fn a_field_that_comes_again_is_named_by_its_path() {
         let body =
             br#"{ "a": 1, "b": [{ "c": null }, { "c": 1.5, "c": "x", "d": true }], "a": -2, "e": {} }"#;
-        assert_eq!(super::of(body), [r#"duplicate field "b[1].c""#, r#"duplicate field "a""#]);
-        assert!(super::of(b"a: 1\na: 2").is_empty());
+        let read = serde_json::from_slice(body).unwrap();
+        assert_eq!(super::of(body, &read), [r#"duplicate field "b[1].c""#, r#"duplicate field "a""#]);
+        assert!(super::of(b"a: 1\na: 2", &read).is_empty());
+        let text =
+            br#"{ "a": [{ "b": [[]], "c": {} }, null, 1, -1, 1.5, true, "x"], "d": { "e": { "f": "g" } } }"#;
+        assert!(super::of(text, &serde_json::from_slice(text).unwrap()).is_empty());
     }
 }

@@ -259,7 +259,7 @@ impl Call<'_> {
             return Ok(respond::json(StatusCode::CREATED, &review));
         }
         let write = self.write("CreateOptions")?;
-        let doubled = write.judge(duplicates::of(bytes))?;
+        let doubled = write.judge(duplicates::of(bytes, &json))?;
         self.written(&write::create(self.cluster, &write, json)?.warned(doubled))
     }
 
@@ -312,7 +312,7 @@ impl Call<'_> {
             let written = scale::replace(self.cluster, &write, paths, &json)?;
             return Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)));
         }
-        let doubled = write.judge(duplicates::of(bytes))?;
+        let doubled = write.judge(duplicates::of(bytes, &json))?;
         self.written(&write::update(self.cluster, &write, json)?.warned(doubled))
     }
 

@@ -64,25 +64,26 @@ fn resets_metadata(kind: &Kind) -> bool {
 
 /// Of the new state, the status and the metadata, but for what of it the kind keeps.
 fn with_status(kind: &Kind, current: &Json, mut new: Json) -> Json {
-    let mut confined = current.clone();
     let kept = match kind.kind.as_str() {
         "Pod" => Some("ownerReferences"),
         "Deployment" => Some("labels"),
         _ => None,
     };
-    for field in ["metadata", "status"] {
-        match new.remove(field) {
-            Some(value) => confined.insert(field.to_owned(), value),
-            None => confined.remove(field),
-        };
+    let is_taken = |field: &str| matches!(field, "metadata" | "status");
+    new.retain(|field, _| is_taken(field) || current.contains_key(field));
+    // Who writes a status hands on the rest as it is, nearly always: to compare it costs less than a copy.
+    for (field, value) in current.iter().filter(|(field, _)| !is_taken(field)) {
+        if new.get(field) != Some(value) {
+            new.insert(field.clone(), value.clone());
+        }
     }
     if let Some(field) = kept {
-        object::edit_meta(&mut confined, |meta| match object::meta(current, field) {
+        object::edit_meta(&mut new, |meta| match object::meta(current, field) {
             Some(value) => meta.insert(field.to_owned(), value.clone()),
             None => meta.remove(field),
         });
     }
-    confined
+    new
 }
 
 /// Of the new state of a Pod, the resources of the containers that it has, and how they are changed.

@@ -29,6 +29,9 @@ struct Echo {
     owns: Vec<Listening>,
     #[serde(default)]
     watches: Vec<Listening>,
+    /// Indexes by field, which it has the host keep and makes no use of.
+    #[serde(default)]
+    indexes: Vec<Indexing>,
     #[serde(default)]
     ticks: Vec<Ticking>,
     /// How many attempts fail before one succeeds.
@@ -75,6 +78,13 @@ struct Listening {
     by_annotation: Option<String>,
     by_field: Option<String>,
     by_plugin: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Indexing {
+    kind: String,
+    field: String,
 }
 
 #[derive(Deserialize)]
@@ -148,6 +158,9 @@ impl Reconciler for Echo {
         }
         for watched in &self.watches {
             spec = spec.watches(watched.watch());
+        }
+        for index in &self.indexes {
+            spec = spec.indexes(Index::field(&index.kind, &index.field));
         }
         for tick in &self.ticks {
             let every = Duration::from_secs(tick.every_seconds);

@@ -73,3 +73,33 @@ async fn a_revision_has_the_watches_that_it_declares_and_those_of_the_one_before
     host.logged("asked for default/after").await;
     assert!(!host.log().contains("asked for default/two"), "{}", host.log());
 }
+
+#[tokio::test]
+async fn a_revision_has_the_indexes_that_it_declares_and_those_of_the_one_before_end() {
+    let host = echo(json!({})).await;
+    let entries = |field: &str| {
+        let metrics = host.admin("/metrics").1;
+        let of = |line: &&str| {
+            line.starts_with("wheelhouse_cache_index_entries{kind=\"v1/ConfigMap\"")
+                && line.contains(&format!("index=\"{field}\""))
+        };
+        metrics.lines().find(of).and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+    };
+    for name in ["one", "two"] {
+        host.create(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"colour": "red", "size": "s"},
+            "metadata": {"name": name, "namespace": "default", "labels": {"echo": ""}}}))
+            .await;
+    }
+    let (colour, size) = (".data.colour", ".data.size");
+    assert_eq!((entries(colour), entries(size)), (None, None));
+    // What is there already is in it, and nothing that runs was without it.
+    configure(&host, json!({"indexes": [{"kind": "v1/ConfigMap", "field": colour}]}));
+    until_revision(&host, 2).await;
+    eventually("it is kept", || async { (entries(colour) == Some(2.0)).then_some(()) }).await;
+    configure(&host, json!({"indexes": [{"kind": "v1/ConfigMap", "field": size}]}));
+    until_revision(&host, 3).await;
+    eventually("another one is, and the first is not", || async {
+        (entries(size) == Some(2.0) && entries(colour).is_none()).then_some(())
+    })
+    .await;
+}

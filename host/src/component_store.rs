@@ -110,12 +110,17 @@ impl ComponentStore {
     }
 
     /// What was good last of what was kept under this name, or the newest if nothing was; if it is `owner`'s: of the
-    /// same resource, from the same place.
-    pub(crate) fn get(&self, name: &str, owner: &str) -> Option<Kept> {
-        let good = self.pointer(name).map(|good| self.path(name, &good.component));
+    /// same resource, from the same place. If one is pinned, that one or none.
+    pub(crate) fn get(&self, name: &str, owner: &str, pinned: Option<ComponentDigest>) -> Option<Kept> {
+        let paths = match pinned {
+            Some(digest) => vec![self.path(name, &digest.to_string())],
+            None => {
+                let good = self.pointer(name).map(|good| self.path(name, &good.component));
+                good.into_iter().chain(self.all(name).into_iter().rev()).collect()
+            }
+        };
         let owner = digest(owner);
-        let all = good.into_iter().chain(self.all(name).into_iter().rev());
-        all.filter_map(|path| self.read(&path)).find(|(of, _)| *of == owner).map(|(_, kept)| kept)
+        paths.iter().filter_map(|path| self.read(path)).find(|(of, _)| *of == owner).map(|(_, kept)| kept)
     }
 
     fn pointer(&self, name: &str) -> Option<Good> {

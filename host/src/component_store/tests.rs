@@ -23,17 +23,17 @@ fn store() -> (tempfile::TempDir, ComponentStore) {
 #[test]
 fn what_was_kept_is_there_again_for_its_owner_alone() {
     let (_parent, store) = store();
-    assert_eq!(store.get("a", "owner"), None);
+    assert_eq!(store.get("a", "owner", None), None);
     store.put("a", "owner", &kept(b"one\ntwo"), 1).unwrap();
     let again = ComponentStore::open(&store.folder).unwrap();
-    assert_eq!(again.get("a", "owner"), Some(kept(b"one\ntwo")));
-    assert_eq!(again.get("a", "another"), None);
-    assert_eq!(again.get("b", "owner"), None);
+    assert_eq!(again.get("a", "owner", None), Some(kept(b"one\ntwo")));
+    assert_eq!(again.get("a", "another", None), None);
+    assert_eq!(again.get("b", "owner", None), None);
     again.put("a", "another", &kept(b""), 1).unwrap();
-    assert_eq!(again.get("a", "owner"), Some(kept(b"one\ntwo")));
-    assert_eq!(again.get("a", "another"), Some(kept(b"")));
+    assert_eq!(again.get("a", "owner", None), Some(kept(b"one\ntwo")));
+    assert_eq!(again.get("a", "another", None), Some(kept(b"")));
     again.remove("a");
-    assert_eq!(again.get("a", "another"), None);
+    assert_eq!(again.get("a", "another", None), None);
 }
 
 #[test]
@@ -44,15 +44,17 @@ fn what_was_good_last_counts_until_another_one_has_proved_itself() {
     let (one, two) = (kept(b"one"), kept(b"two"));
     assert_eq!(store.good("a"), None);
     store.put("a", "owner", &one, 1).unwrap();
-    assert_eq!(store.get("a", "owner"), Some(one.clone()), "there is no other");
+    assert_eq!(store.get("a", "owner", None), Some(one.clone()), "there is no other");
     store.prove("a", &digest(&one), "{}");
     assert_eq!(store.good("a"), good(&one, "{}"));
     store.put("a", "owner", &two, 1).unwrap();
-    assert_eq!(store.get("a", "owner"), Some(one.clone()));
+    assert_eq!(store.get("a", "owner", None), Some(one.clone()));
+    let pinned = |bytes: &[u8]| store.get("a", "owner", Some(ComponentDigest::of(bytes)));
+    assert_eq!((pinned(b"two"), pinned(b"three")), (Some(two.clone()), None), "a pin says which");
     store.prove("a", &digest(&one), "{1}");
-    assert_eq!((store.get("a", "owner"), store.good("a")), (Some(one.clone()), good(&one, "{1}")));
+    assert_eq!((store.get("a", "owner", None), store.good("a")), (Some(one.clone()), good(&one, "{1}")));
     store.prove("a", &digest(&two), "{}");
-    assert_eq!((store.get("a", "owner"), store.good("a")), (Some(two.clone()), good(&two, "{}")));
+    assert_eq!((store.get("a", "owner", None), store.good("a")), (Some(two.clone()), good(&two, "{}")));
     // The way back is there.
     store.prove("a", &digest(&one), "{}");
     assert_eq!(store.good("a"), good(&one, "{}"));
@@ -78,15 +80,15 @@ fn what_was_not_used_for_the_longest_time_makes_room() {
         let then = SystemTime::now() - std::time::Duration::from_secs(age);
         File::open(store.path(name, &x)).unwrap().set_modified(then).unwrap();
     }
-    assert!(store.get("a", "owner").is_some(), "which is a use");
+    assert!(store.get("a", "owner", None).is_some(), "which is a use");
     store.room = fs::metadata(store.path("a", &x)).unwrap().len() * 2;
     store.put("d", "owner", &kept(b"x"), 1).unwrap();
-    let left = ["a", "b", "c", "d"].map(|name| store.get(name, "owner").is_some());
+    let left = ["a", "b", "c", "d"].map(|name| store.get(name, "owner", None).is_some());
     assert_eq!(left, [true, false, false, true]);
     store.prove("a", &x, "{}");
     store.room = 0;
     store.put("e", "owner", &kept(b"x"), 1).unwrap();
-    assert!(store.get("e", "owner").is_some(), "what is new is kept in any case");
+    assert!(store.get("e", "owner", None).is_some(), "what is new is kept in any case");
     assert_eq!(fs::read_dir(&store.folder).unwrap().count(), 1);
 }
 
@@ -103,7 +105,7 @@ fn hostile_what_is_damaged_is_not_taken() {
         b"".to_vec(),
     ] {
         fs::write(&path, damaged).unwrap();
-        assert_eq!(store.get("a", "owner"), None);
+        assert_eq!(store.get("a", "owner", None), None);
     }
 }
 
@@ -186,7 +188,7 @@ fn hostile_what_says_which_is_good_leads_nowhere_else() {
         let pointer = serde_json::to_vec(&Good { component: component.to_owned(), config: "{}".to_owned() });
         fs::write(store.pointer_path("a"), pointer.unwrap()).unwrap();
         assert_eq!(store.good("a"), None, "{component}");
-        assert!(store.get("a", "owner").is_some());
+        assert!(store.get("a", "owner", None).is_some());
     }
     store.prove("a", &digest, "{}");
     assert!(store.good("a").is_some());

@@ -180,7 +180,8 @@ impl Fetcher {
     pub(crate) async fn recall(&self, id: &PluginId, uid: &str, pull: &Pull) -> Option<Looked> {
         let Place::Artifact { location, .. } = &pull.place else { return None };
         let (store, name, owner) = (self.fetching.store.clone()?, name_of(id, uid), owner(pull));
-        let kept = tokio::task::spawn_blocking(move || store.get(&name, &owner)).await.ok()??;
+        let pinned = pull.digest;
+        let kept = tokio::task::spawn_blocking(move || store.get(&name, &owner, pinned)).await.ok()??;
         let Kept { component, resolved } = kept;
         let artifact = Some(artifact::artifact(location, &resolved));
         let component = check(pull, component);

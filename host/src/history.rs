@@ -14,6 +14,8 @@ pub(crate) enum State {
     Active,
     /// Another one took its place.
     Retired,
+    /// Another one took its place while it had to prove itself yet.
+    Unproved,
     /// It was rolled back, for this reason.
     RolledBack(String),
 }
@@ -74,8 +76,10 @@ impl<R> History<R> {
     pub(crate) fn push(&mut self, entry: Entry<R>, again: Option<u64>) {
         self.entries.retain(|old| Some(old.number) != again);
         for old in &mut self.entries {
-            if matches!(old.state, State::Active | State::OnProbation) {
-                old.state = State::Retired;
+            match old.state {
+                State::Active => old.state = State::Retired,
+                State::OnProbation => old.state = State::Unproved,
+                _ => {}
             }
         }
         self.entries.push(entry);
@@ -92,6 +96,17 @@ impl<R> History<R> {
         self.entries.split_last().into_iter().flat_map(|(_, former)| former)
     }
 
+    /// The newest of them that has proved itself.
+    pub(crate) fn proved(&self) -> Option<&Entry<R>> {
+        self.former().rev().find(|entry| entry.state == State::Retired)
+    }
+
+    /// The one with this number cannot be run again.
+    pub(crate) fn remove(&mut self, number: u64) {
+        let current = self.current().map(|current| current.number);
+        self.entries.retain(|entry| entry.number != number || Some(number) == current);
+    }
+
     /// What is said of the one that runs.
     pub(crate) fn set_state(&mut self, state: State) {
         if let Some(current) = self.entries.last_mut() {
@@ -99,7 +114,7 @@ impl<R> History<R> {
         }
     }
 
-    /// The revision to roll back to: the one with this number, or the newest that did not fail.
+    /// The revision that an operator rolls back to: the one with this number, or the newest that did not fail.
     ///
     /// # Errors
     /// If there is none, with those that there are.
@@ -107,7 +122,7 @@ impl<R> History<R> {
         let former = self.entries.split_last().map_or(&[][..], |(_, former)| former);
         let found = match number {
             Some(number) => former.iter().find(|entry| entry.number == number),
-            None => former.iter().rev().find(|entry| entry.state == State::Retired),
+            None => former.iter().rev().find(|entry| !matches!(entry.state, State::RolledBack(_))),
         };
         found.ok_or_else(|| {
             let kept: Vec<String> = former.iter().map(|entry| entry.number.to_string()).collect();
@@ -183,6 +198,20 @@ mod tests {
         let mut history = history(3);
         history.push(entry(4), Some(2));
         assert_eq!(states(&history), [(4, State::Active), (3, State::Retired), (1, State::Retired)]);
+    }
+
+    #[test]
+    fn one_that_was_replaced_amid_its_probation_has_not_proved_itself() {
+        let mut history = history(2);
+        history.set_state(State::OnProbation);
+        history.push(entry(3), None);
+        assert_eq!(states(&history), [(3, State::Active), (2, State::Unproved), (1, State::Retired)]);
+        let proved = |history: &History<()>| history.proved().map(|entry| entry.number);
+        assert_eq!(proved(&history), Some(1));
+        assert_eq!(history.target(None).map(|entry| entry.number), Ok(2), "it did not fail, either");
+        history.remove(1);
+        history.remove(3);
+        assert_eq!((proved(&history), states(&history).len()), (None, 2), "what runs stays");
     }
 
     #[test]

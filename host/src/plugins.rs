@@ -109,7 +109,9 @@ pub(crate) struct Slot {
     /// What runs has to prove itself yet.
     pub(crate) on_probation: bool,
     /// What was rolled back last, as long as nothing else has taken over.
-    pub(crate) rejected: Option<Mark>,
+    pub(crate) rolled_back: Option<Mark>,
+    /// Whether that runs all the same.
+    pub(crate) tolerated: bool,
     pub(crate) controller: Option<Arc<Controller>>,
     /// What the plugin, and preparing it, has used of its limits. None before it is looked at.
     pub(crate) usage: Option<Arc<Usage>>,

@@ -88,11 +88,26 @@ impl Mark {
 }
 
 /// What a revision is made from.
+#[derive(Clone)]
 pub(crate) enum From {
-    /// What its source has.
-    Source(Content),
-    /// What has run before, as the revision with this number: just that again, or a way back to it.
-    Kept(Recipe, u64, Option<Back>),
+    /// What its source wants.
+    Wanted(Content),
+    /// What did well before this host began.
+    Good(Content),
+    /// What ran last, as the revision with this number, under other terms.
+    Again(Recipe, u64),
+    /// What ran before that, as the revision with this number.
+    Back(Recipe, u64, Back),
+}
+
+impl From {
+    /// The number of the revision that it is once more.
+    pub(crate) fn again(&self) -> Option<u64> {
+        match self {
+            Self::Wanted(_) | Self::Good(_) => None,
+            Self::Again(_, number) | Self::Back(_, number, _) => Some(*number),
+        }
+    }
 }
 
 /// Why a former revision is to run again.
@@ -108,10 +123,6 @@ pub(crate) struct Back {
 pub(crate) struct Ready {
     pub(crate) prepared: Prepared,
     pub(crate) recipe: Recipe,
-    /// The number of the revision that it is once more.
-    pub(crate) again: Option<u64>,
-    /// If that is a way back.
-    pub(crate) back: Option<Back>,
 }
 
 /// What comes of a preparation that does not fail.
@@ -155,46 +166,39 @@ pub(crate) struct Preparation {
     pub(crate) id: PluginId,
     pub(crate) shared: Shared,
     pub(crate) grants: watch::Receiver<Arc<Grants>>,
-    /// What was rolled back, and is not to be tried again.
-    pub(crate) rejected: Option<Mark>,
+    /// Whether the cluster, or a grant, is in the way.
+    pub(crate) waits: watch::Sender<bool>,
 }
 
 impl Preparation {
     /// None if it cannot be loaded; that is noted.
     pub(crate) async fn run(mut self, from: From) -> Option<Prepares> {
-        let (recipe, again, back) = match from {
-            From::Kept(recipe, number, back) => (recipe, Some(number), back),
-            From::Source(content) => match self.recipe(content).await {
-                Ok(recipe) => (recipe, None, None),
+        let recipe = match from {
+            From::Again(recipe, _) | From::Back(recipe, ..) => recipe,
+            From::Wanted(content) | From::Good(content) => match self.recipe(content).await {
+                Ok(recipe) if self.runs(&recipe) => {
+                    tracing::info!(plugin = %self.id, "this is what runs already");
+                    return Some(Prepares::Same);
+                }
+                Ok(recipe) => recipe,
                 Err(problem) => {
                     self.report(&problem);
                     return None;
                 }
             },
         };
-        if again.is_none() {
-            if self.runs(&recipe) {
-                tracing::info!(plugin = %self.id, "this is what runs already");
-                return Some(Prepares::Same);
-            }
-            if self.rejected == Some(recipe.mark()) {
-                self.report(&Problem::not_again());
-                return None;
-            }
-        }
         loop {
             // What comes from here on is not missed.
             self.grants.mark_unchanged();
             let problem = match self.attempt(&recipe).await {
-                Ok(prepared) => {
-                    return Some(Prepares::Ready(Box::new(Ready { prepared, recipe, again, back })));
-                }
+                Ok(prepared) => return Some(Prepares::Ready(Box::new(Ready { prepared, recipe }))),
                 Err(problem) => problem,
             };
             self.report(&problem);
             if !problem.waits {
                 return None;
             }
+            self.waits.send_if_modified(|waits| !std::mem::replace(waits, true));
             tokio::select! {
                 () = tokio::time::sleep(RETRY) => {}
                 Ok(()) = self.grants.changed() => {}

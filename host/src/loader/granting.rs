@@ -56,7 +56,7 @@ impl Loader {
         let Some(controller) = self.controller() else {
             // If it waits for a grant, who prepares it has heard of it as well.
             if self.preparing.is_idle() {
-                self.prepare_again();
+                self.prepare_again().await;
             }
             return;
         };
@@ -66,7 +66,7 @@ impl Loader {
                 let missing = controller.ungranted_sources();
                 if missing.is_empty() {
                     if terms.limits != controller.limits() && self.preparing.is_idle() {
-                        self.prepare_again();
+                        self.prepare_again().await;
                     }
                     return;
                 }
@@ -78,7 +78,7 @@ impl Loader {
         tracing::warn!(plugin, "it is stopped until it is granted again what it needs: {problem}");
         self.halt().await;
         if self.preparing.is_idle() {
-            self.prepare_again();
+            self.prepare_again().await;
         }
     }
 }

@@ -32,7 +32,10 @@ impl Loader {
                 // What its source wants is not what is to run.
                 let refuses = self.content.as_ref().map(Content::mark).or_else(|| self.current_mark());
                 tracing::info!(plugin = %self.id, revision = self.number(), "its operator has it rolled back");
-                self.roll_back_to(number, refuses, "by its operator".to_owned())
+                self.history.target(number).map(|target| target.number).map(|to| {
+                    self.back_to(to, refuses, "by its operator");
+                    format!("revision {} is replaced by what revision {to} was", self.number())
+                })
             }
         };
         // Who asked may have gone.

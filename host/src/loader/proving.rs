@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use wheelhouse_controller::{Controller, Prepared, Probation, Record, Verdict};
 
-use super::Loader;
+use super::next::{Next, Situation};
+use super::{ELSEWHERE, Loader};
 use crate::history::State;
 use crate::plugins::Phase;
-use crate::preparation::{Back, From, Mark, Problem, ROLLED_BACK, Recipe, Step};
+use crate::preparation::{Back, Content, From, Mark, Problem, ROLLED_BACK, Recipe, Step};
 
 /// A revision that has to prove itself.
 pub(super) struct Trial {
@@ -39,35 +40,146 @@ impl Loader {
         }
     }
 
-    /// Prepares what its source wants, if that is neither what runs nor what was rolled back.
-    pub(super) fn pursue(&mut self) {
+    fn next(&self) -> Next {
+        let wanted =
+            self.content.as_ref().map(Content::mark).filter(|mark| self.failed.as_ref() != Some(mark));
+        let current = self.current_mark();
+        let under_way = self.preparing.under_way();
+        Situation {
+            wanted: wanted.as_ref(),
+            refused: self.rejected.as_ref(),
+            current: current.as_ref(),
+            leads: self.leads(),
+            proved: self.history.proved().map(|entry| entry.number),
+            theirs: self.theirs(current.as_ref()),
+            goes_back: match under_way {
+                Some(From::Back(..)) => true,
+                Some(From::Good(_)) => current.is_some(),
+                _ => false,
+            },
+            waits: self.preparing.waits(),
+        }
+        .next()
+    }
+
+    /// The number of the revision before what runs that is what another host, which leads, runs.
+    fn theirs(&self, current: Option<&Mark>) -> Option<u64> {
+        let runs = self.told.runs.as_ref().filter(|runs| Some(*runs) != current)?;
+        let goes_back = self.rejected.as_ref().is_some_and(|refused| refused != runs);
+        let mut former = self.history.former().rev().filter(|_| goes_back);
+        former.find(|entry| entry.recipe.mark() == *runs).map(|entry| entry.number)
+    }
+
+    /// Does what is to be done next, and says what that is. `why` is for what is rolled back.
+    pub(super) async fn go_on(&mut self, why: &str) -> Next {
+        let next = self.next();
+        match next {
+            Next::Stay | Next::Runs | Next::NotAgain => {
+                let refused = |from: &From| matches!(from, From::Wanted(content) if self.refuses(content));
+                if self.preparing.under_way().is_some_and(refused) {
+                    self.preparing.stop();
+                    self.plugins.report(&self.id, &Problem::not_again());
+                }
+            }
+            Next::Try => self.try_it(),
+            Next::Back(number) => self.go_back(number, why),
+            Next::Restore => self.restore(why).await,
+        }
+        next
+    }
+
+    fn refuses(&self, content: &Content) -> bool {
+        self.rejected.as_ref() == Some(&content.mark())
+    }
+
+    /// Prepares what its source wants, unless that is under way.
+    fn try_it(&mut self) {
         let Some(content) = self.content.clone() else { return };
-        let mark = Some(content.mark());
-        if self.preparing.is_idle() && self.rejected != mark && self.current_mark() != mark {
+        if !matches!(self.preparing.under_way(), Some(From::Wanted(under_way)) if under_way.is(&content)) {
             self.plugins.update(&self.id, |slot| {
                 (slot.phase, slot.problem, slot.step) = (Phase::Loading, None, Step::Compile);
             });
-            self.prepare(From::Source(content));
+            self.prepare(From::Wanted(content));
         }
     }
 
-    /// What was to be prepared cannot be. If that was what did well before, what was rolled back is what there is; if
-    /// it was a way back, what its source wants is next.
-    pub(super) fn came_to_nothing(&mut self) {
-        if self.restoring.take().is_some() {
-            self.tolerate();
-            if let (None, Some(content)) = (self.history.current(), self.content.clone()) {
-                self.prepare(From::Source(content));
+    /// From what was rolled back to a former revision, unless that is under way.
+    fn go_back(&mut self, to: u64, why: &str) {
+        if matches!(self.preparing.under_way(), Some(From::Back(_, number, _)) if *number == to) {
+            return;
+        }
+        let failed = self.number();
+        self.back_to(to, self.rejected.clone(), why);
+        if self.leads() {
+            tracing::error!(plugin = %self.id, revision = failed, to, "rolled back: {why}");
+            self.plugins.voice().rolled_back(&self.id, &self.name(), failed, to, why);
+            self.plugins.update(&self.id, |slot| slot.rollbacks += 1);
+        } else {
+            tracing::warn!(plugin = %self.id, revision = failed, to, "rolled back: {why}");
+        }
+    }
+
+    /// Prepares a former revision. `refuses` is not to be tried again from then on.
+    pub(super) fn back_to(&mut self, number: u64, refuses: Option<Mark>, why: &str) {
+        let recipe = self.history.target(Some(number)).map(|target| target.recipe.clone());
+        if let Ok(recipe) = recipe {
+            self.prepare(From::Back(recipe, number, Back { refuses, why: why.to_owned() }));
+        }
+    }
+
+    /// To what did well before this host began, unless that is under way. If it is not known, what was rolled back is
+    /// what there is.
+    async fn restore(&mut self, why: &str) {
+        if matches!(self.preparing.under_way(), Some(From::Good(_))) {
+            return;
+        }
+        let runs = self.history.current().is_some();
+        let Some(good) = self.last_good(self.rejected.as_ref()).await else {
+            if runs {
+                tracing::error!(plugin = %self.id, revision = self.number(), "it runs on, as nothing better is known: {why}");
+            } else {
+                tracing::warn!(plugin = %self.id, "what its resource wants was rolled back, and is run all the same: this host knows of nothing that did well");
             }
-        } else if self.preparing.back {
-            self.pursue();
+            return self.tolerate();
+        };
+        if runs {
+            tracing::error!(plugin = %self.id, revision = self.number(), "rolled back to what did well last: {why}");
+            self.history.set_state(State::RolledBack(why.to_owned()));
+            self.plugins.update(&self.id, |slot| slot.rollbacks += 1);
+            self.publish();
+        } else {
+            tracing::warn!(plugin = %self.id, "what its resource wants was rolled back: what did well last is run instead");
+        }
+        self.prepare(From::Good(good));
+    }
+
+    /// What was to be prepared cannot be. If that was a way back, there may be another, or what its source wants is
+    /// next.
+    pub(super) async fn came_to_nothing(&mut self, from: From) {
+        match from {
+            From::Wanted(content) => self.failed = Some(content.mark()),
+            From::Again(..) => {}
+            From::Back(_, number, _) => {
+                self.history.remove(number);
+                self.publish();
+                self.go_on(ELSEWHERE).await;
+            }
+            From::Good(_) => self.tolerate(),
         }
     }
 
     /// What was rolled back runs, since nothing better is known.
-    pub(super) fn tolerate(&mut self) {
+    fn tolerate(&mut self) {
         self.tolerated = self.rejected.take();
+        if self.tolerated == self.current_mark() {
+            self.history.set_state(State::Active);
+        }
         self.publish();
+        match self.next() {
+            Next::Try => self.try_it(),
+            Next::Runs => self.runs_already(),
+            _ => {}
+        }
     }
 
     /// From now on this is not tried again, until something else that its source wants has taken over.
@@ -88,7 +200,7 @@ impl Loader {
         }
     }
 
-    pub(super) async fn prove_this(&self, recipe: &Recipe) {
+    async fn prove_this(&self, recipe: &Recipe) {
         if let Some(uid) = &self.uid {
             self.plugins.prove(&self.id, uid, recipe).await;
         }
@@ -102,7 +214,9 @@ impl Loader {
         let Some(trial) = &self.trial else {
             let alone =
                 Probation { before: Record::default(), period: self.plugins.inner.settings.probation };
-            if alone.judge(&record) == Verdict::Passed {
+            let current = self.current_mark();
+            let was_rolled_back = current == self.rejected || current == self.tolerated;
+            if !was_rolled_back && alone.judge(&record) == Verdict::Passed {
                 self.prove().await;
             }
             return;
@@ -112,7 +226,7 @@ impl Loader {
             Verdict::Passed => {
                 tracing::info!(plugin, revision = self.number(), "probation passed");
                 self.plugins.voice().proven(&self.id, &plugin, self.number());
-                self.trial = None;
+                (self.trial, self.tolerated) = (None, None);
                 self.history.set_state(State::Active);
                 self.publish();
                 self.prove().await;
@@ -121,13 +235,16 @@ impl Loader {
                 Some(Trial { before: Some(before), .. }) => {
                     self.roll_back(&controller, before, &reason).await
                 }
-                _ => self.go_back(&reason).await,
+                _ => {
+                    self.reject(self.current_mark());
+                    self.go_on(&reason).await;
+                }
             },
         }
     }
 
     /// To what ran before the probation.
-    pub(super) async fn roll_back(&mut self, controller: &Controller, before: Before, reason: &str) {
+    async fn roll_back(&mut self, controller: &Controller, before: Before, reason: &str) {
         let Before { prepared, recipe, number } = before;
         let (plugin, failed) = (controller.spec().name.clone(), self.number());
         tracing::error!(plugin, revision = failed, to = number, "rolled back: {reason}");
@@ -151,48 +268,12 @@ impl Loader {
             slot.rollbacks += 1;
             (slot.phase, slot.step, slot.problem) = (Phase::Failed, Step::Run, Some(problem));
         });
-        self.pursue();
-    }
-
-    /// From what runs to what ran before it, or what did well last, if either is known.
-    pub(super) async fn go_back(&mut self, reason: &str) {
-        let (mark, failed) = (self.current_mark(), self.number());
-        if let Ok(to) = self.history.target(None).map(|target| target.number) {
-            tracing::error!(plugin = %self.id, revision = failed, to, "rolled back: {reason}");
-            self.reject(mark.clone());
-            let _ = self.roll_back_to(Some(to), mark, reason.to_owned());
-            self.plugins.voice().rolled_back(&self.id, &self.name(), failed, to, reason);
-        } else if let Some(good) = self.last_good(mark.as_ref()).await {
-            tracing::error!(plugin = %self.id, revision = failed, "rolled back to what did well last: {reason}");
-            self.reject(mark);
-            self.history.set_state(State::RolledBack(reason.to_owned()));
-            self.restoring = Some(good.clone());
-            self.prepare(From::Source(good));
-        } else {
-            tracing::error!(plugin = %self.id, revision = failed, "it runs on, as nothing better is known: {reason}");
-            return self.publish();
-        }
-        self.plugins.update(&self.id, |slot| slot.rollbacks += 1);
-    }
-
-    /// `refuses` is not to be tried again from then on.
-    pub(super) fn roll_back_to(
-        &mut self,
-        number: Option<u64>,
-        refuses: Option<Mark>,
-        why: String,
-    ) -> Result<String, String> {
-        let (target, recipe) = {
-            let target = self.history.target(number)?;
-            (target.number, target.recipe.clone())
-        };
-        self.prepare(From::Kept(recipe, target, Some(Back { refuses, why })));
-        Ok(format!("revision {} is replaced by what revision {target} was", self.number()))
+        self.go_on(ELSEWHERE).await;
     }
 
     /// What its source wants is what runs: what was rolled back is not what it wants any more.
     pub(super) fn runs_already(&mut self) {
-        if !self.recalled {
+        if !self.recalled && self.rejected != self.current_mark() {
             self.reject(None);
         }
         self.plugins.update(&self.id, |slot| (slot.phase, slot.problem) = (Phase::Running, None));

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::next::Next;
 use super::{ELSEWHERE, Loader};
 use crate::claims::Claim;
-use crate::history::History;
+use crate::history::{History, State};
 use crate::plugins::{Phase, lock};
 use crate::preparation::{Content, From, Mark, Problem, Step};
 use crate::source::{Component, Ordered, Told, Wanted};
@@ -33,10 +34,9 @@ impl Loader {
         self.plugins.update(&self.id, |slot| {
             (slot.uid, slot.usage, slot.orders, slot.artifact) = (uid, Some(usage), Some(door), artifact);
         });
-        let mut goes_back = false;
         if let Some(ordered) = &ordered {
             self.take_order(ordered).await;
-            goes_back = self.heed(ordered);
+            self.heed(ordered);
         }
         let recalled = matches!(component, Component::Recalled(_));
         let generation = ordered.map(|ordered| ordered.generation);
@@ -58,114 +58,81 @@ impl Loader {
                         self.reject(None);
                     }
                     self.grants_changed().await;
+                    self.go_on(ELSEWHERE).await;
                     self.plugins.update(&self.id, |slot| slot.generation = generation);
                     return;
                 }
-                begun(Step::Compile);
-                self.content = Some(content.clone());
+                (self.content, self.failed) = (Some(content.clone()), None);
                 if self.tolerated != Some(content.mark()) {
                     self.tolerated = None;
                 }
-                if goes_back {
-                    // That first: then what is wanted.
-                    return;
+                begun(Step::Compile);
+                match self.go_on(ELSEWHERE).await {
+                    // Its limits may be others.
+                    Next::Runs => self.prepare(From::Wanted(content)),
+                    Next::NotAgain => self.plugins.report(&self.id, &Problem::not_again()),
+                    _ => {}
                 }
-                self.restoring = self.instead_of(&content).await;
-                let first = self.restoring.clone().unwrap_or(content);
-                self.prepare(From::Source(first));
             }
             Component::Coming => {
                 begun(Step::Fetch);
-                self.wants_nothing();
+                self.wants_nothing().await;
             }
             Component::Missing(problem) => {
                 begun(Step::Fetch);
-                self.wants_nothing();
+                self.wants_nothing().await;
                 self.plugins.report(&self.id, &problem);
             }
         }
     }
 
     /// It may want something later. A way back goes on.
-    fn wants_nothing(&mut self) {
+    async fn wants_nothing(&mut self) {
         self.content = None;
-        if !self.preparing.goes_back() {
+        let is_back = match self.preparing.under_way() {
+            Some(From::Back(..)) => true,
+            Some(From::Good(_)) => self.history.current().is_some(),
+            _ => false,
+        };
+        if !is_back {
             self.preparing.stop();
         }
+        self.go_on(ELSEWHERE).await;
     }
 
-    /// What the status says of a rollback: by another host, which leads, or by one before this one began. Whether what
-    /// runs here goes back for it.
-    fn heed(&mut self, ordered: &Ordered) -> bool {
+    /// What the status says: of another host, which leads, or of one before this one began.
+    fn heed(&mut self, ordered: &Ordered) {
         self.told = ordered.told.clone();
-        let Some(mark) = self.told.rolled_back.clone().filter(|mark| self.tolerated.as_ref() != Some(mark))
-        else {
-            return false;
-        };
-        let leads = self.driven.as_ref().is_none_or(|driven| driven.candidate.standing().leads);
         let current = self.current_mark();
-        if leads && current.is_some() {
+        if current.is_some() && self.leads() {
             // Its own word is newer.
-            return false;
+            return;
         }
-        let is_new = self.rejected.as_ref() != Some(&mark);
-        if is_new {
-            self.reject(Some(mark.clone()));
+        // Once this one has it run, that is looked at again.
+        self.said = false;
+        let Told { rolled_back, runs, on_probation } = &self.told;
+        match rolled_back {
+            Some(mark) if self.tolerated.as_ref() != Some(mark) => {
+                if self.rejected.as_ref() != Some(mark) {
+                    tracing::warn!(plugin = %self.id, "what its source wanted was rolled back {ELSEWHERE}");
+                    self.rejected = Some(mark.clone());
+                }
+            }
+            Some(_) => {}
+            None => {
+                // It has proved itself there, or is forgotten since both run something else.
+                let proved = |mark: &Mark| runs.as_ref() == Some(mark) && !on_probation;
+                let over =
+                    |mark: &Mark| current.as_ref() != Some(mark) && current.is_some() && *runs == current;
+                self.rejected.take_if(|mark| proved(mark) || over(mark));
+                self.tolerated.take_if(|mark| proved(mark));
+            }
         }
-        // Until the other host has another one run, nobody knows which.
-        let runs = self.told.runs.clone().filter(|runs| *runs != mark);
-        if current.as_ref() == Some(&mark) {
-            // If it is at work before it has gone back, that is looked at again.
-            self.said = false;
-            return runs.is_some_and(|runs| self.follow_back(self.former(&runs), mark));
+        if self.trial.is_some() && *runs == current && !on_probation {
+            self.trial = None;
+            self.history.set_state(State::Active);
         }
-        let wanted = self.content.as_ref().map(Content::mark);
-        if let Some(former) =
-            runs.filter(|_| current.is_some() && current != wanted).and_then(|it| self.former(&it))
-        {
-            // The other host has gone back past it.
-            return self.follow_back(Some(former), mark);
-        }
-        let content = self.content.clone().filter(|_| wanted.as_ref() == Some(&mark));
-        if let (Some(content), true) = (content, is_new && !self.preparing.is_idle()) {
-            // It is on its way.
-            self.prepare(From::Source(content));
-        }
-        false
-    }
-
-    /// The number of the revision before what runs that was just this.
-    fn former(&self, mark: &Mark) -> Option<u64> {
-        self.history.former().rev().find(|entry| entry.recipe.mark() == *mark).map(|entry| entry.number)
-    }
-
-    /// As another host has done, if there is anything to go back to. Without, it is what there is.
-    fn follow_back(&mut self, number: Option<u64>, refuses: Mark) -> bool {
-        if self.preparing.goes_back() {
-            return true;
-        }
-        let back = self.roll_back_to(number, Some(refuses), ELSEWHERE.to_owned());
-        match &back {
-            Ok(done) => tracing::warn!(plugin = %self.id, "rolled back {ELSEWHERE}: {done}"),
-            Err(why) => tracing::warn!(plugin = %self.id, "rolled back {ELSEWHERE}, but not here: {why}"),
-        }
-        back.is_ok()
-    }
-
-    /// What did well last, if it is known, and if what is wanted was rolled back before this host began.
-    async fn instead_of(&mut self, content: &Content) -> Option<Content> {
-        let mark = content.mark();
-        if self.history.current().is_some() || self.rejected.as_ref() != Some(&mark) {
-            return None;
-        }
-        let good = self.last_good(Some(&mark)).await;
-        if good.is_some() {
-            tracing::warn!(plugin = %self.id, "what its resource wants was rolled back: what did well last is run instead");
-        } else {
-            tracing::warn!(plugin = %self.id, "what its resource wants was rolled back, and is run all the same: this host knows of nothing that did well");
-            self.tolerate();
-        }
-        good
+        self.publish();
     }
 
     /// What did well last, if it is known, and is not this.
@@ -195,19 +162,20 @@ impl Loader {
         self.release();
         self.plugins.voice().removed(&self.id);
         self.history = History::new(self.plugins.inner.settings.revision_history_limit);
-        (self.rejected, self.tolerated, self.restoring, self.told) = (None, None, None, Told::default());
+        (self.rejected, self.tolerated, self.failed, self.told) = (None, None, None, Told::default());
         (self.content, self.uid, self.paused, self.recalled) = (None, None, false, false);
         self.plugins.forget(&self.id);
     }
 
     /// Another plugin has what this one needs to itself.
-    pub(super) fn claim_refused(&mut self, problem: Problem) {
+    pub(super) fn claim_refused(&mut self, problem: Problem, from: From) {
         // A file is not tried again before it is another one.
         let waits = problem.waits && self.id.file().is_none();
         self.plugins.report(&self.id, &Problem { waits, ..problem });
-        let content = self.restoring.clone().or_else(|| self.content.clone());
-        if let (true, Some(content)) = (waits, content) {
-            self.prepare(From::Source(content));
+        if waits {
+            self.prepare(from);
+        } else if let From::Wanted(content) = from {
+            self.failed = Some(content.mark());
         }
     }
 

@@ -37,7 +37,9 @@ pub(crate) struct Known {
     /// What runs has to prove itself yet.
     pub(crate) on_probation: bool,
     /// What was rolled back last.
-    pub(crate) rejected: Option<Mark>,
+    pub(crate) rolled_back: Option<Mark>,
+    /// Whether that runs all the same.
+    pub(crate) tolerated: bool,
     /// Whether the reconciles of the revision before have ended within their grace.
     pub(crate) drained: bool,
     /// The kind that the revision before reconciled, if that was another.
@@ -80,6 +82,9 @@ pub(crate) fn status(known: &Known, before: &[Condition], now: &str) -> PluginSt
     }
     if let Some(why) = rolled_back(known) {
         all.push(Said::new("RolledBack", "True", "RolledBack", why));
+    } else if known.rolled_back.is_some() && known.tolerated {
+        let message = "what was rolled back runs all the same: this host knows of nothing that did well";
+        all.push(Said::new("RolledBack", "True", "RunsAgain", message));
     }
     if known.paused {
         all.push(Said::new("Paused", "True", "SpecPaused", "nothing more begins, as spec.paused says"));
@@ -109,7 +114,7 @@ pub(crate) fn status(known: &Known, before: &[Condition], now: &str) -> PluginSt
         config_digest: mark.map(|mark| mark.config.clone()),
         artifact: known.artifact.clone(),
         rolled_back: known
-            .rejected
+            .rolled_back
             .as_ref()
             .map(|mark| RolledBack { digest: mark.digest.clone(), config_digest: mark.config.clone() }),
         reconciles: running.map(|running| running.reconciles.clone()),
@@ -121,7 +126,7 @@ pub(crate) fn status(known: &Known, before: &[Condition], now: &str) -> PluginSt
 fn rolled_back(known: &Known) -> Option<&str> {
     match &known.problem {
         Some(problem) if problem.reason == "RolledBack" => Some(&problem.message),
-        None if known.rejected.is_some() && known.phase != Phase::Loading => {
+        None if known.rolled_back.is_some() && !known.tolerated && known.phase != Phase::Loading => {
             Some("what was rolled back is not tried again until its component or its configuration changes")
         }
         _ => None,
@@ -221,7 +226,8 @@ mod tests {
             step,
             problem,
             on_probation: false,
-            rejected: None,
+            rolled_back: None,
+            tolerated: false,
             drained: true,
             reconciled_before: None,
             running: None,
@@ -292,12 +298,16 @@ mod tests {
         assert_eq!(condition(&status, "Ready"), Some(("False", "RolledBack")));
         // By its operator: nothing is wrong with it.
         let mark = Mark { digest: "sha256:1".to_owned(), config: "sha256:2".to_owned() };
-        let known = Known { rejected: Some(mark), problem: None, phase: Phase::Running, ..known };
+        let known = Known { rolled_back: Some(mark), problem: None, phase: Phase::Running, ..known };
         let status = super::status(&known, &[], "t");
         assert_eq!(condition(&status, "RolledBack"), Some(("True", "RolledBack")));
         assert_eq!(condition(&status, "Synced"), Some(("True", "Done")));
         assert!(!status.ready);
         assert_eq!(condition(&status, "Switched"), Some(("False", "RolledBack")));
+        // By a host that has nothing else.
+        let all_the_same = super::status(&Known { tolerated: true, ..known.clone() }, &[], "t");
+        assert_eq!(condition(&all_the_same, "RolledBack"), Some(("True", "RunsAgain")));
+        assert!(all_the_same.ready && all_the_same.rolled_back.is_some());
         // Whatever is under way, it is on record.
         let loading = Known { phase: Phase::Loading, ..known };
         for status in [status, super::status(&loading, &[], "t")] {

@@ -67,7 +67,7 @@ fn pages(plugins: &Plugins) -> Vec<Page> {
         let pen = pen(plugins, slot)?;
         let (phase, running, _) = slot.state();
         let paused = slot.ordered.as_ref().is_some_and(|ordered| ordered.paused);
-        let (step, problem, rejected) = (slot.step, slot.problem.clone(), slot.rejected.clone());
+        let (step, problem, rolled_back) = (slot.step, slot.problem.clone(), slot.rolled_back.clone());
         let artifact = slot.artifact.clone();
         let (drained, reconciled_before) = (slot.drained, slot.reconciled_before.clone());
         let known = Known {
@@ -77,7 +77,8 @@ fn pages(plugins: &Plugins) -> Vec<Page> {
             step,
             problem,
             on_probation: slot.on_probation,
-            rejected,
+            rolled_back,
+            tolerated: slot.tolerated,
             drained,
             reconciled_before,
             mark: slot.controller.as_deref().map(mark),

@@ -13,6 +13,8 @@ mod dependencies;
 mod docker_registry;
 mod fetching;
 mod granting;
+mod handing_over;
+mod killed_on_probation;
 mod killing;
 mod leading;
 mod limiting;

@@ -158,10 +158,8 @@ async fn what_an_operator_has_rolled_back_stays_so_after_a_restart_whatever_else
 
 #[tokio::test]
 async fn a_host_that_takes_over_runs_what_did_well_and_not_what_the_other_has_rolled_back() {
-    let mut leader = Host::run(with(&[]), &["--identity", "one"]).await;
-    leader.logged("lease acquired").await;
-    let kubeconfig = leader.file(".kubeconfig");
-    let standby = Host::join(leader.server(), &kubeconfig, with(&[]), &["--identity", "two"]).await;
+    let mut leader = Host::leading(&[]).await;
+    let standby = leader.beside(&[]).await;
     apply(&leader).await;
     standby.until("ClusterPlugin/echo", "standing by", |report| report["phase"] == "standby").await;
     break_it(&leader).await;

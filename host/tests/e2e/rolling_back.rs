@@ -1,5 +1,5 @@
-//! What is remembered of rollbacks where something else happens meanwhile: a fix that waits, a kill, a grant that is cut,
-//! another host, a tag that leads to what was rolled back.
+//! What is remembered of rollbacks where something else happens meanwhile: a fix that waits, a grant that is cut, another
+//! host, a tag that leads to what was rolled back.
 
 use serde_json::{Value, json};
 
@@ -9,29 +9,29 @@ use crate::restarting::{SUCCESS, TRAPS, apply, labelled};
 use crate::support::{Host, eventually, wheelhouse, with};
 
 /// A configuration that traps as soon as there is an object that is labelled so, and has nothing to do before.
-fn fuse() -> Value {
+pub(crate) fn fuse() -> Value {
     json!({"traps": true, "reconciles": {"kind": "v1/ConfigMap", "namespaces": ["default"], "labels": "echo=spark"}})
 }
 
-async fn spark(host: &Host) {
+pub(crate) async fn spark(host: &Host) {
     let mut object = labelled("spark");
     object["metadata"]["labels"]["echo"] = json!("spark");
     host.create(object).await;
 }
 
-fn revisions(host: &Host) -> Vec<(u64, String)> {
+pub(crate) fn revisions(host: &Host) -> Vec<(u64, String)> {
     let all: Value = serde_json::from_str(&host.admin("/plugins/echo/revisions").1).unwrap();
     let of =
         |entry: &Value| (entry["revision"].as_u64().unwrap(), entry["state"].as_str().unwrap().to_owned());
     all.as_array().unwrap().iter().map(of).collect()
 }
 
-async fn until_on_probation(host: &Host) {
+pub(crate) async fn until_on_probation(host: &Host) {
     until(host, "", "echo", "OnProbation", "True", "Switched").await;
 }
 
 /// What runs and what was rolled back, as the status says.
-async fn until_back_to(host: &Host, config: &Value, rolled_back: &Value) {
+pub(crate) async fn until_back_to(host: &Host, config: &Value, rolled_back: &Value) {
     eventually("the status has what runs and what was rolled back", || async {
         let status = get(host, "", "echo").await.data["status"].clone();
         (&status["configDigest"] == config && &status["rolledBack"]["configDigest"] == rolled_back)
@@ -40,29 +40,21 @@ async fn until_back_to(host: &Host, config: &Value, rolled_back: &Value) {
     .await;
 }
 
-async fn config_digest(host: &Host) -> Value {
+pub(crate) async fn config_digest(host: &Host) -> Value {
     get(host, "", "echo").await.data["status"]["configDigest"].clone()
 }
 
 #[tokio::test]
 async fn a_fix_that_waits_is_run_once_it_can_be_whatever_is_rolled_back_meanwhile() {
-    let mut leader = Host::run(with(&[]), &["--identity", "one"]).await;
-    leader.logged("lease acquired").await;
-    let kubeconfig = leader.file(".kubeconfig");
-    let standby = Host::join(leader.server(), &kubeconfig, with(&[]), &["--identity", "two"]).await;
+    let mut leader = Host::leading(&[]).await;
+    let standby = leader.beside(&[]).await;
     apply(&leader).await;
     standby.until("ClusterPlugin/echo", "standing by", |report| report["phase"] == "standby").await;
     change(&leader, "", "echo", json!({"config": fuse()})).await;
     until_on_probation(&leader).await;
     standby.logged("replaced in").await;
 
-    // The fix wants a kind that is not there yet.
-    let later = json!({"kind": "example.com/v1/Later", "byAnnotation": "example.com/of"});
-    let mut reconciles = fuse()["reconciles"].clone();
-    reconciles["labels"] = json!("echo");
-    let fix = json!({"traps": false, "reconciles": reconciles, "watches": [later]});
-    let rule = json!({"verbs": ["get", "list", "watch"], "kinds": ["v1/ConfigMap", "example.com/v1/Later"], "namespaces": ["*"]});
-    change(&leader, "", "echo", json!({"config": fix, "grant": {"rules": [rule]}})).await;
+    change(&leader, "", "echo", fix_that_waits()).await;
     until(&leader, "", "echo", "Synced", "False", "KindUnavailable").await;
     let waits = |report: &Value| report["reason"] == "KindUnavailable";
     standby.until("ClusterPlugin/echo", "waiting", waits).await;
@@ -91,7 +83,21 @@ async fn a_fix_that_waits_is_run_once_it_can_be_whatever_is_rolled_back_meanwhil
     assert_eq!((standby.metric(TRAPS), revisions(&standby)[0].0), (0.0, 4), "{}", standby.log());
 }
 
-fn definition() -> Value {
+/// What wants a kind that is not there before [`definition`] is.
+pub(crate) fn wants_more(mut config: Value) -> Value {
+    config["watches"] = json!([{"kind": "example.com/v1/Later", "byAnnotation": "example.com/of"}]);
+    let rule = json!({"verbs": ["get", "list", "watch"], "kinds": ["v1/ConfigMap", "example.com/v1/Later"], "namespaces": ["*"]});
+    json!({"config": config, "grant": {"rules": [rule]}})
+}
+
+/// Instead of [`fuse`].
+pub(crate) fn fix_that_waits() -> Value {
+    let mut reconciles = fuse()["reconciles"].clone();
+    reconciles["labels"] = json!("echo");
+    wants_more(json!({"traps": false, "reconciles": reconciles}))
+}
+
+pub(crate) fn definition() -> Value {
     let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -103,10 +109,8 @@ fn definition() -> Value {
 
 #[tokio::test]
 async fn a_standby_goes_back_to_the_configuration_that_the_other_runs_and_to_no_other_of_that_component() {
-    let leader = Host::run(with(&[]), &["--identity", "one"]).await;
-    leader.logged("lease acquired").await;
-    let kubeconfig = leader.file(".kubeconfig");
-    let standby = Host::join(leader.server(), &kubeconfig, with(&[]), &["--identity", "two"]).await;
+    let leader = Host::leading(&[]).await;
+    let standby = leader.beside(&[]).await;
     apply(&leader).await;
     let good = config_digest(&leader).await;
     standby.until("ClusterPlugin/echo", "standing by", |report| report["phase"] == "standby").await;
@@ -125,33 +129,6 @@ async fn a_standby_goes_back_to_the_configuration_that_the_other_runs_and_to_no_
         (numbers.contains(&2) && !numbers.contains(&1) && numbers[0] > 2).then_some(())
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_kill_amid_a_probation_is_no_end_of_it_and_what_did_well_before_is_what_it_goes_back_to() {
-    let cache = tempfile::tempdir().unwrap();
-    let cache = cache.path().join("cache");
-    let flags = ["--leader-election=false", "--cache-dir", cache.to_str().unwrap()];
-    let mut first = Host::run(with(&[]), &flags).await;
-    apply(&first).await;
-    let good = config_digest(&first).await;
-    change(&first, "", "echo", json!({"config": fuse()})).await;
-    until_on_probation(&first).await;
-    let bad = config_digest(&first).await;
-    first.signal("-KILL");
-    first.exit().await;
-
-    let again = Host::join(first.server(), &first.file(".kubeconfig"), with(&[]), &flags).await;
-    again.logged("it was on probation when another host had it run, and is again").await;
-    spark(&again).await;
-    until_back_to(&again, &good, &bad).await;
-    eventually("it works", || async { (again.metric(SUCCESS) >= 4.0).then_some(()) }).await;
-    // Other limits are no reason to try it again, or to forget about it.
-    change(&again, "", "echo", json!({"limits": {"memory": "48Mi"}})).await;
-    until(&again, "", "echo", "Ready", "False", "RolledBack").await;
-    let report = again.report("ClusterPlugin/echo").unwrap();
-    assert_eq!(report["reason"], "RolledBack", "{report}");
-    until_back_to(&again, &good, &bad).await;
 }
 
 #[tokio::test]
@@ -182,10 +159,8 @@ fn has_good(cache: &str) -> bool {
 async fn what_was_at_work_long_enough_is_good_and_what_stands_by_is_not() {
     let caches = tempfile::tempdir().unwrap();
     let [one, two] = ["one", "two"].map(|name| caches.path().join(name).to_str().unwrap().to_owned());
-    let leader = Host::run(with(&[]), &["--identity", "one", "--probation", "1", "--cache-dir", &one]).await;
-    leader.logged("lease acquired").await;
-    let flags = ["--identity", "two", "--probation", "1", "--cache-dir", &two];
-    let standby = Host::join(leader.server(), &leader.file(".kubeconfig"), with(&[]), &flags).await;
+    let leader = Host::leading(&["--probation", "1", "--cache-dir", &one]).await;
+    let standby = leader.beside(&["--probation", "1", "--cache-dir", &two]).await;
     apply(&leader).await;
     standby.until("ClusterPlugin/echo", "standing by", |report| report["phase"] == "standby").await;
     eventually("it is noted", || async { has_good(&one).then_some(()) }).await;
@@ -193,21 +168,34 @@ async fn what_was_at_work_long_enough_is_good_and_what_stands_by_is_not() {
 }
 
 #[tokio::test]
+async fn other_limits_are_no_proof() {
+    let cache = tempfile::tempdir().unwrap();
+    let cache = cache.path().join("cache").to_str().unwrap().to_owned();
+    let host = Host::run(with(&[]), &["--leader-election=false", "--cache-dir", &cache]).await;
+    apply(&host).await;
+    change(&host, "", "echo", json!({"limits": {"memory": "48Mi"}})).await;
+    host.logged("replaced in").await;
+    // What the host is asked now it does when it is through with that.
+    let output =
+        wheelhouse().args(["rollback", "echo", "7", "--admin-addr", host.admin_addr()]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no former revision"), "{output:?}");
+    assert!(!has_good(&cache), "{}", host.log());
+}
+
+#[tokio::test]
 async fn a_host_that_joined_amid_a_probation_goes_back_once_it_leads_to_what_did_well() {
     let cache = tempfile::tempdir().unwrap();
     let cache = cache.path().join("cache").to_str().unwrap().to_owned();
-    let mut leader = Host::run(with(&[]), &["--identity", "one", "--cache-dir", &cache]).await;
-    leader.logged("lease acquired").await;
+    let mut leader = Host::leading(&["--cache-dir", &cache]).await;
     apply(&leader).await;
     let good = config_digest(&leader).await;
     change(&leader, "", "echo", json!({"config": fuse()})).await;
     until_on_probation(&leader).await;
     let bad = config_digest(&leader).await;
-    let flags = ["--identity", "two", "--cache-dir", &cache];
-    let standby = Host::join(leader.server(), &leader.file(".kubeconfig"), with(&[]), &flags).await;
+    let standby = leader.beside(&["--cache-dir", &cache]).await;
     standby.until("ClusterPlugin/echo", "standing by", |report| report["phase"] == "standby").await;
     spark(&leader).await;
-    standby.logged("but not here").await;
+    standby.logged("rolled back by the host that had it run").await;
     leader.signal("-TERM");
     assert!(leader.exit().await.success());
     standby.logged("rolled back to what did well last").await;

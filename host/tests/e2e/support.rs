@@ -206,6 +206,19 @@ impl Host {
         Self::of(process, server, None, folder).await
     }
 
+    /// One that holds the lease.
+    pub(crate) async fn leading(flags: &[&str]) -> Self {
+        let host = Self::run(with(&[]), &[&["--identity", "one"], flags].concat()).await;
+        host.logged("lease acquired").await;
+        host
+    }
+
+    /// Another one beside it.
+    pub(crate) async fn beside(&self, flags: &[&str]) -> Self {
+        let flags = [&["--identity", "two"], flags].concat();
+        Self::join(&self.server, &self.file(".kubeconfig"), with(&[]), &flags).await
+    }
+
     async fn of(
         process: Process,
         server: &str,

@@ -1,0 +1,177 @@
+//! From one revision to the next: what runs has an end, in whatever way, and what was made ready takes its place.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use wheelhouse_controller::{Controller, Prepared, Record};
+use wheelhouse_core::Spec;
+
+use super::next::Next;
+use super::proving::Before;
+use super::{ELSEWHERE, Loader};
+use crate::claims::Claim;
+use crate::history::{Entry, State};
+use crate::plugins::{Phase, lock};
+use crate::preparation::{Back, From, Problem, ROLLED_BACK, Ready, Recipe, Step};
+
+impl Loader {
+    /// Switches to a revision that is ready.
+    pub(super) async fn take_over(&mut self, from: From, ready: Ready) {
+        let Ready { prepared, recipe } = ready;
+        let (again, restored) = (from.again(), matches!(from, From::Good(_)));
+        let spec = Arc::clone(prepared.spec());
+        let same =
+            |old: &Arc<Controller>| old.reconciled() == spec.reconciles.kind && old.spec().name == spec.name;
+        let old = self.controller().filter(same);
+        let mut reconciled_before = None;
+        if old.is_none() {
+            let claim = Claim::new(&self.id, &spec, self.plugins.shares_kind(&self.id));
+            let free = lock(&self.plugins.inner.claims).check(&spec.name, &claim);
+            if let Err(problem) = free {
+                return self.claim_refused(problem, from);
+            }
+            // Another kind or name is another plugin: the old one ends first, and has what it has until then.
+            reconciled_before = self.make_way(&spec).await;
+        }
+        if let Err(problem) = self.claim(&spec) {
+            return self.claim_refused(problem, from);
+        }
+        let same_again = again == Some(self.number());
+        // Elsewhere, what is on probation is for who leads to say.
+        let goes_on = same_again || (again.is_none() && !restored && self.leads());
+        let kept = self.trial.take().filter(|_| goes_on);
+        self.trial = match old {
+            Some(controller) => {
+                self.plugins.begin(&self.id, Step::Run);
+                let (number, old) = (self.number(), self.history.current().map(|old| old.recipe.clone()));
+                let (prepared, before) = self.replace(&controller, prepared).await;
+                let before = prepared.zip(before).zip(old);
+                match (kept, before) {
+                    // What was on probation has not proved itself: the way back leads past it.
+                    (Some(kept), _) => Some(kept),
+                    (None, Some(((prepared, record), recipe))) if again.is_none() && !restored => {
+                        self.was_replaced(&recipe, &record).await;
+                        let before = Before { prepared, recipe, number };
+                        let is_good = self.rejected != Some(before.recipe.mark());
+                        self.trial(record, Some(before).filter(|_| is_good))
+                    }
+                    // Who asks for this very revision does not want it judged.
+                    _ => None,
+                }
+            }
+            None => {
+                self.start(prepared, reconciled_before).await;
+                kept.filter(|_| same_again)
+            }
+        };
+        let is_back = matches!(from, From::Back(..));
+        match from {
+            From::Back(_, _, Back { refuses, why }) => {
+                self.reject(refuses.filter(|mark| *mark != recipe.mark()));
+                self.history.set_state(State::RolledBack(why));
+            }
+            From::Wanted(_) if !self.recalled => self.reject(None),
+            _ => {}
+        }
+        let state = if self.trial.is_some() { State::OnProbation } else { State::Active };
+        let proved = self.proved;
+        self.note(recipe, again, state);
+        if same_again {
+            self.proved = proved;
+        } else if is_back && self.leads() {
+            self.prove().await;
+        }
+        // What it is granted may have changed while it was made ready, and nobody was there to heed it.
+        self.grants_changed().await;
+        self.tell_what_is_denied();
+        if is_back || restored {
+            let next = self.go_on(ELSEWHERE).await;
+            if restored && next == Next::NotAgain {
+                self.plugins.report(&self.id, &Problem::not_again());
+            }
+        }
+    }
+
+    /// Ends what runs for a revision that is another plugin. The kind that it reconciled, if that is another.
+    async fn make_way(&mut self, spec: &Spec) -> Option<String> {
+        let mut before = None;
+        if let Some(old) = self.controller() {
+            self.trial = None;
+            let (old, new) = (old.status(), &spec.reconciles.kind);
+            tracing::warn!(
+                plugin = old.name,
+                "what comes now is called {} and reconciles {new}, where this one reconciles {}: this one ends, and all that it was asked for",
+                spec.name,
+                old.reconciles
+            );
+            before = Some(old.reconciles).filter(|old| *old != new.to_string());
+        }
+        self.halt().await;
+        before
+    }
+
+    async fn start(&mut self, prepared: Prepared, reconciled_before: Option<String>) {
+        let (spec, digest) = (Arc::clone(prepared.spec()), prepared.digest().to_owned());
+        let controller = Arc::new(Controller::stand_by(prepared));
+        if self.paused {
+            controller.pause(Duration::ZERO).await;
+        }
+        self.driven = self.plugins.inner.election.drive(&controller, &self.shared.fence).await;
+        let candidate = self.driven.as_ref().map(|driven| Arc::clone(&driven.candidate));
+        let how = if candidate.is_some() { "ready to run under its lease" } else { "running" };
+        let before = self.number();
+        self.plugins.update(&self.id, |slot| {
+            (slot.controller, slot.candidate, slot.before) = (Some(controller), candidate, before);
+            (slot.drained, slot.reconciled_before) = (true, reconciled_before);
+        });
+        let (plugin, version) = (spec.name.as_str(), spec.version.as_str());
+        tracing::info!(plugin, version, digest, reconciles = %spec.reconciles.kind, "{how}");
+    }
+
+    /// The one that ran before, and what it had done.
+    pub(super) async fn replace(
+        &self,
+        controller: &Controller,
+        prepared: Prepared,
+    ) -> (Option<Prepared>, Option<Record>) {
+        let (spec, digest) = (Arc::clone(prepared.spec()), prepared.digest().to_owned());
+        let (plugin, version) = (spec.name.as_str(), spec.version.as_str());
+        let replacing = Instant::now();
+        let replaced = controller.replace(prepared, self.plugins.grace()).await;
+        if !replaced.drained {
+            tracing::warn!(
+                plugin,
+                "reconciles of the old revision did not end within the grace; they were stopped, and their objects requested again"
+            );
+        }
+        self.plugins.update(&self.id, |slot| {
+            (slot.drained, slot.reconciled_before) = (replaced.drained, None);
+        });
+        tracing::info!(plugin, version, digest, "replaced in {:.1?}", replacing.elapsed());
+        (replaced.old, replaced.before)
+    }
+
+    /// Notes that a revision has taken over.
+    pub(super) fn note(&mut self, recipe: Recipe, again: Option<u64>, state: State) {
+        let Some(controller) = self.controller() else { return };
+        let (number, version) = (self.number() + 1, controller.spec().version.clone());
+        let digest = recipe.compiled.digest().to_owned();
+        let entry = Entry { number, version, digest, since: SystemTime::now(), state, recipe };
+        let same_again = again == Some(self.number());
+        self.history.push(entry, again);
+        // Of files, nothing is kept from one start to the next.
+        (self.said, self.proved) = (false, self.uid.is_none());
+        self.publish();
+        // While its source has nothing, what runs is what it had before.
+        let is_wanted = again.is_none() || self.content.is_some();
+        self.plugins.update(&self.id, |slot| {
+            let stays = slot
+                .problem
+                .as_ref()
+                .is_some_and(|problem| !is_wanted || (same_again && problem.reason == ROLLED_BACK));
+            if !stays {
+                (slot.phase, slot.problem) = (Phase::Running, None);
+            }
+        });
+    }
+}

@@ -1,0 +1,121 @@
+//! Hosts that are killed while a revision is on probation: what those that follow know of it, and where they go back to.
+
+use serde_json::{Value, json};
+
+use crate::plugin_resources::*;
+use crate::restarting::{SUCCESS, apply};
+use crate::rolling_back::*;
+use crate::support::{Host, eventually, with};
+
+async fn until_other_config(host: &Host, than: &Value) -> Value {
+    eventually("another configuration runs", || async {
+        Some(config_digest(host).await).filter(|digest| digest != than)
+    })
+    .await
+}
+
+/// A host that was killed while [`fuse`] was on probation, and begins anew.
+async fn killed_amid_a_probation(cache: &str) -> (Host, Host, Value) {
+    let flags = ["--leader-election=false", "--cache-dir", cache];
+    let mut first = Host::run(with(&[]), &flags).await;
+    apply(&first).await;
+    let good = config_digest(&first).await;
+    change(&first, "", "echo", json!({"config": fuse()})).await;
+    until_on_probation(&first).await;
+    first.signal("-KILL");
+    first.exit().await;
+    let again = Host::join(first.server(), &first.file(".kubeconfig"), with(&[]), &flags).await;
+    again.logged("it was on probation when another host had it run, and is again").await;
+    (first, again, good)
+}
+
+#[tokio::test]
+async fn a_fix_that_waits_is_run_once_it_can_be_though_what_did_well_had_to_be_fetched_from_the_disk() {
+    let cache = tempfile::tempdir().unwrap();
+    let cache = cache.path().join("cache").to_str().unwrap().to_owned();
+    let (_first, host, good) = killed_amid_a_probation(&cache).await;
+    let bad = config_digest(&host).await;
+    change(&host, "", "echo", fix_that_waits()).await;
+    until(&host, "", "echo", "Synced", "False", "KindUnavailable").await;
+    spark(&host).await;
+    until_back_to(&host, &good, &bad).await;
+    succeeds(&host, "apply -f -", &definition().to_string());
+    let ready = until_ready(&host, "", "echo").await;
+    assert_eq!(ready.data["status"].get("rolledBack"), None);
+}
+
+#[tokio::test]
+async fn the_way_back_leads_past_what_was_replaced_amid_its_probation() {
+    let cache = tempfile::tempdir().unwrap();
+    let cache = cache.path().join("cache").to_str().unwrap().to_owned();
+    let (_first, host, good) = killed_amid_a_probation(&cache).await;
+    let fused = config_digest(&host).await;
+    change(&host, "", "echo", json!({"config": {"resyncSeconds": 3600}})).await;
+    let bad = until_other_config(&host, &fused).await;
+    spark(&host).await;
+    until_back_to(&host, &good, &bad).await;
+    let states: Vec<String> = revisions(&host).into_iter().map(|(_, state)| state).collect();
+    assert_eq!(states, ["active", "rolledBack", "unproved"]);
+}
+
+#[tokio::test]
+async fn a_way_back_that_waits_for_the_cluster_holds_up_no_fix() {
+    let cache = tempfile::tempdir().unwrap();
+    let cache = cache.path().join("cache").to_str().unwrap().to_owned();
+    let flags = ["--leader-election=false", "--cache-dir", &cache];
+    let mut first = Host::run(with(&[]), &[&flags[..], &["--probation", "1"]].concat()).await;
+    succeeds(&first, "apply -f -", &definition().to_string());
+    apply(&first).await;
+    change(&first, "", "echo", wants_more(json!({}))).await;
+    first.logged("probation passed").await;
+    let good = until_ready(&first, "", "echo").await.data["status"]["configDigest"].clone();
+    first.signal("-TERM");
+    assert!(first.exit().await.success());
+    let kubeconfig = first.file(".kubeconfig");
+    let join = || Host::join(first.server(), &kubeconfig, with(&[]), &flags);
+    let mut second = join().await;
+    second.until_running("ClusterPlugin/echo").await;
+    let mut bad = fuse();
+    bad["watches"] = Value::Null;
+    change(&second, "", "echo", json!({"config": bad})).await;
+    until_other_config(&second, &good).await;
+    until_on_probation(&second).await;
+    second.signal("-KILL");
+    second.exit().await;
+
+    delete(&first, "apiextensions.k8s.io/v1/CustomResourceDefinition", "", "laters.example.com").await;
+    let third = join().await;
+    third.logged("it was on probation when another host had it run, and is again").await;
+    spark(&third).await;
+    until(&third, "", "echo", "Synced", "False", "KindUnavailable").await;
+    change(&third, "", "echo", json!({"config": {"traps": false}})).await;
+    let ready = until_ready(&third, "", "echo").await;
+    assert_eq!(ready.data["status"].get("rolledBack"), None);
+}
+
+#[tokio::test]
+async fn a_kill_amid_a_probation_is_no_end_of_it_and_what_did_well_before_is_what_it_goes_back_to() {
+    let cache = tempfile::tempdir().unwrap();
+    let cache = cache.path().join("cache");
+    let flags = ["--leader-election=false", "--cache-dir", cache.to_str().unwrap()];
+    let mut first = Host::run(with(&[]), &flags).await;
+    apply(&first).await;
+    let good = config_digest(&first).await;
+    change(&first, "", "echo", json!({"config": fuse()})).await;
+    until_on_probation(&first).await;
+    let bad = config_digest(&first).await;
+    first.signal("-KILL");
+    first.exit().await;
+
+    let again = Host::join(first.server(), &first.file(".kubeconfig"), with(&[]), &flags).await;
+    again.logged("it was on probation when another host had it run, and is again").await;
+    spark(&again).await;
+    until_back_to(&again, &good, &bad).await;
+    eventually("it works", || async { (again.metric(SUCCESS) >= 4.0).then_some(()) }).await;
+    // Other limits are no reason to try it again, or to forget about it.
+    change(&again, "", "echo", json!({"limits": {"memory": "48Mi"}})).await;
+    until(&again, "", "echo", "Ready", "False", "RolledBack").await;
+    let report = again.report("ClusterPlugin/echo").unwrap();
+    assert_eq!(report["reason"], "RolledBack", "{report}");
+    until_back_to(&again, &good, &bad).await;
+}

@@ -130,9 +130,6 @@ impl Call<'_> {
         self.form()?;
         self.params.include()?;
         match (&parts.method, self.target.name.is_some()) {
-            (method, _) if method != Method::POST && is_made_only(&self.target.subresource) => {
-                Err(ApiError::method_not_allowed("the requested resource"))
-            }
             (&Method::POST, false) => self.create(bytes),
             (&Method::POST, true) => self.create_subresource(bytes),
             (&Method::GET | &Method::HEAD, false) => self.list_or_watch(),
@@ -377,11 +374,6 @@ impl Call<'_> {
         let objects = deleted.iter().map(|object| &**object);
         Ok(respond::list_bytes(list::render(kind, objects, &metadata, Form::Full, self.params.include()?)))
     }
-}
-
-/// The subresources that are only ever created.
-fn is_made_only(subresource: &str) -> bool {
-    matches!(subresource, "binding" | "eviction" | "token")
 }
 
 /// The kinds whose deletion answers with the object, where others answer with a Status.

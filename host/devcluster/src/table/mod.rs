@@ -95,14 +95,14 @@ fn cells(kind: &Kind, json: &Json) -> Vec<Value> {
         return builtin::row(kind, json);
     };
     let mut cells = vec![Value::from(object::name(json))];
-    cells.extend(custom.columns.iter().map(|column| custom_cell(column, json)));
+    let root = Value::Object(json.clone());
+    cells.extend(custom.columns.iter().map(|column| custom_cell(column, &root)));
     cells
 }
 
-fn custom_cell(column: &Value, json: &Json) -> Value {
+fn custom_cell(column: &Value, root: &Value) -> Value {
     let path = column.get("jsonPath").and_then(Value::as_str).unwrap_or_default();
-    let root = Value::Object(json.clone());
-    let Some(value) = json_path::find(&root, path) else { return Value::Null };
+    let Some(value) = json_path::find(root, path) else { return Value::Null };
     match (column.get("type").and_then(Value::as_str), value) {
         (Some("date"), Value::String(stamp)) => text::age_of(stamp).into(),
         (Some("string"), Value::String(_)) | (Some("integer" | "number" | "boolean"), _) => value.clone(),

@@ -113,7 +113,7 @@ async fn a_binding_to_more_than_its_author_has_is_refused_unless_they_may_bind_i
     );
     jane.post(&bindings, binding("b", "ClusterRole", "cluster-admin")).await.forbidden();
     jane.post(&bindings, binding("b", "ClusterRole", "view")).await.forbidden();
-    let missing = jane.post(&bindings, binding("b", "Role", "missing")).await.refused(404, "NotFound");
+    let missing = jane.post(&bindings, binding("b", "Role", "missing")).await.message(404, "NotFound");
     assert_eq!(missing, "role.rbac.authorization.k8s.io \"missing\" not found");
     server.admin().post(&bindings, binding("b", "Role", "missing")).await.ok();
 
@@ -187,7 +187,7 @@ async fn no_definition_takes_the_place_of_the_roles() {
         "versions": [{ "name": "v2", "served": true, "storage": true, "schema": { "openAPIV3Schema": {
             "type": "object", "x-kubernetes-preserve-unknown-fields": true } } }] } });
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    let refused = server.admin().post(path, definition).await.refused(422, "Invalid");
+    let refused = server.admin().post(path, definition).await.message(422, "Invalid");
     assert!(refused.contains("is a resource of the server itself"), "{refused}");
 }
 
@@ -195,7 +195,7 @@ async fn no_definition_takes_the_place_of_the_roles() {
 async fn a_role_or_binding_that_means_nothing_is_refused() {
     let server = server().await;
     let admin = server.admin();
-    let refused = async |path: String, body: Value| admin.post(&path, body).await.refused(422, "Invalid");
+    let refused = async |path: String, body: Value| admin.post(&path, body).await.message(422, "Invalid");
     for (rule, why) in [
         (json!({}), "rules[0].verbs: Required value: verbs must contain at least one value"),
         (
@@ -250,7 +250,7 @@ async fn a_binding_keeps_its_role() {
     let server = server().await;
     let path = format!("{RBAC}/clusterrolebindings/system:discovery");
     let other = json!({ "roleRef": { "name": "cluster-admin" } });
-    let refused = server.admin().merge(&path, other).await.refused(422, "Invalid");
+    let refused = server.admin().merge(&path, other).await.message(422, "Invalid");
     assert!(
         refused.contains("roleRef: Invalid value") && refused.ends_with("cannot change roleRef"),
         "{refused}"

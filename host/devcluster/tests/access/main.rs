@@ -8,6 +8,8 @@
     reason = "what a test's support cannot do fails the test"
 )]
 
+#[path = "../support/answer.rs"]
+mod answer;
 mod support;
 
 mod authentication;

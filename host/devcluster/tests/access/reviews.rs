@@ -58,10 +58,10 @@ async fn who_may_ask_about_others_is_told_the_truth() {
     let path = format!("{AUTHORIZATION}/subjectaccessreviews");
     let spec = json!({ "spec": { "resourceAttributes": resource("get", "nodes", "") } });
     server.jane().post(&path, spec.clone()).await.forbidden();
-    let nobody = server.admin().post(&path, spec).await.refused(422, "Invalid");
+    let nobody = server.admin().post(&path, spec).await.message(422, "Invalid");
     assert!(nobody.contains("at least one of user or group must be specified"), "{nobody}");
     let nothing =
-        server.admin().post(&path, json!({ "spec": { "user": "x" } })).await.refused(422, "Invalid");
+        server.admin().post(&path, json!({ "spec": { "user": "x" } })).await.message(422, "Invalid");
     assert!(nothing.contains("exactly one of nonResourceAttributes or resourceAttributes"), "{nothing}");
 }
 
@@ -78,7 +78,7 @@ async fn a_local_review_is_about_its_namespace() {
             .await
     };
     assert_eq!(ask("default").await.ok()["status"]["allowed"], true);
-    let other = ask("kube-system").await.refused(422, "Invalid");
+    let other = ask("kube-system").await.message(422, "Invalid");
     assert!(other.contains("must match metadata.namespace"), "{other}");
 }
 

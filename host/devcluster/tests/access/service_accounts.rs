@@ -107,9 +107,9 @@ async fn a_token_that_is_bound_to_a_pod_ends_with_it() {
     let ask = async |account: &str, spec: Value| {
         server.admin().post(&format!("{ACCOUNTS}/{account}/token"), json!({ "spec": spec })).await
     };
-    let stale = ask("robot", reference(&json!("another"))).await.refused(409, "Conflict");
+    let stale = ask("robot", reference(&json!("another"))).await.message(409, "Conflict");
     assert!(stale.contains("(another) does not match the UID in record"), "{stale}");
-    let other = ask("default", reference(&Value::Null)).await.refused(400, "BadRequest");
+    let other = ask("default", reference(&Value::Null)).await.message(400, "BadRequest");
     assert!(other.contains("pod running with different serviceaccount name"), "{other}");
     let node = json!({ "boundObjectRef": { "kind": "ConfigMap", "apiVersion": "v1", "name": "n" } });
     ask("robot", node).await.refused(400, "BadRequest");
@@ -141,7 +141,7 @@ async fn the_answer_says_what_was_given() {
         (json!(4_294_967_297_u64), "may not specify a duration larger than 2^32 seconds"),
     ] {
         let asked = json!({ "spec": { "expirationSeconds": seconds } });
-        let refused = server.admin().post(&path, asked).await.refused(422, "Invalid");
+        let refused = server.admin().post(&path, asked).await.message(422, "Invalid");
         assert!(
             refused.starts_with("TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds")
         );

@@ -7,6 +7,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 use wheelhouse_devcluster::{Access, DevCluster, DevClusterConfig, TokenUser};
 
+pub(crate) use crate::answer::Answer;
+
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 pub(crate) const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -20,33 +22,16 @@ pub(crate) struct Server {
     pub(crate) admin_token: String,
 }
 
-pub(crate) struct Answer {
-    pub(crate) code: u16,
-    pub(crate) body: Value,
-}
-
 impl Answer {
-    #[track_caller]
-    pub(crate) fn ok(self) -> Value {
-        assert!(self.code < 300, "{} {}", self.code, self.body);
-        self.body
-    }
-
     /// The message with which the request was refused.
     #[track_caller]
-    pub(crate) fn refused(self, code: u16, reason: &str) -> String {
-        assert_eq!(
-            (self.code, self.body["reason"].as_str().unwrap_or_default()),
-            (code, reason),
-            "{}",
-            self.body
-        );
-        self.body["message"].as_str().unwrap_or_default().to_owned()
+    pub(crate) fn message(self, code: u16, reason: &str) -> String {
+        self.refused(code, reason)["message"].as_str().unwrap_or_default().to_owned()
     }
 
     #[track_caller]
     pub(crate) fn forbidden(self) -> String {
-        self.refused(403, "Forbidden")
+        self.message(403, "Forbidden")
     }
 }
 
@@ -167,10 +152,7 @@ impl Caller<'_> {
         let request = request.body(Body::from(body.into_bytes())).unwrap();
         let response =
             tokio::time::timeout(DEADLINE, self.server.client.send(request)).await.unwrap().unwrap();
-        let code = response.status().as_u16();
-        let bytes = response.into_body().collect_bytes().await.unwrap();
-        let text = String::from_utf8_lossy(&bytes);
-        Answer { code, body: serde_json::from_str(&text).unwrap_or_else(|_| json!(text)) }
+        Answer::read(response, str::to_owned).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -38,7 +38,8 @@ async fn a_large_list_is_compressed_for_who_accepts_it_and_says_the_same() {
         let mut text = Vec::new();
         flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut text).unwrap();
         let [list, expected]: [Value; 2] = [&text, &plain].map(|text| serde_json::from_slice(text).unwrap());
-        assert_eq!(list, expected);
+        // The version is of the whole cluster, in which others write.
+        assert_eq!(list["items"], expected["items"]);
     }
 }
 

@@ -98,7 +98,7 @@ async fn the_first_namespaces_are_protected() {
 #[tokio::test]
 async fn a_namespace_that_cannot_go_says_what_it_waits_for() {
     let server = start().await;
-    server.post("/api/v1/namespaces", json!({ "metadata": { "name": "team" } })).await.ok();
+    server.team().await;
     let path = "/api/v1/namespaces/team/configmaps";
     let mut held = config_map("held", json!({}));
     held["metadata"]["finalizers"] = json!(["example.com/hold"]);
@@ -123,7 +123,7 @@ async fn a_namespace_that_cannot_go_says_what_it_waits_for() {
 #[tokio::test]
 async fn a_namespace_waits_for_no_grace_period_of_its_pods() {
     let server = start().await;
-    server.post("/api/v1/namespaces", json!({ "metadata": { "name": "team" } })).await.ok();
+    server.team().await;
     let pods = "/api/v1/namespaces/team/pods";
     for name in ["runs", "ends"] {
         let mut body = pod(name);

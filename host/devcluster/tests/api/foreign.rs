@@ -10,6 +10,17 @@ use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::json;
 
+use crate::support::DEADLINE;
+
+/// What tests make outside of namespaces, with names that end in `example.com`.
+const CLUSTER_WIDE: [&str; 5] = [
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+    "/api/v1/persistentvolumes",
+    "/apis/storage.k8s.io/v1/storageclasses",
+    "/apis/scheduling.k8s.io/v1/priorityclasses",
+    "/apis/node.k8s.io/v1/runtimeclasses",
+];
+
 /// A test's own place in a foreign cluster.
 pub(crate) struct Sandbox {
     id: String,
@@ -26,14 +37,33 @@ impl Sandbox {
         config.default_namespace.clone_from(&id);
         let sandbox = Self { id, config: config.clone() };
         let client = kube::Client::try_from(config.clone()).unwrap();
-        for name in [&sandbox.id, &format!("{}-system", sandbox.id)] {
+        for name in [sandbox.id.clone(), format!("{}-system", sandbox.id)] {
             let body = json!({ "metadata": { "name": name } }).to_string().into_bytes();
             let request =
                 http::Request::post("/api/v1/namespaces").header("content-type", "application/json");
             let response = client.send(request.body(Body::from(body)).unwrap()).await.unwrap();
             assert_eq!(response.status(), 201, "the namespace of a test");
         }
+        for name in ["default", "kube-system"] {
+            sandbox.settled(name).await;
+        }
         (sandbox, config)
+    }
+
+    /// Waits until a namespace that a test names has what the cluster's controllers put into every one: no Pod is
+    /// admitted before, and a watch might see it come.
+    pub(crate) async fn settled(&self, namespace: &str) {
+        let client = kube::Client::try_from(self.config.clone()).unwrap();
+        for object in ["serviceaccounts/default", "configmaps/kube-root-ca.crt"] {
+            if has(&client, &format!("/api/v1/namespaces/default/{object}")).await {
+                let here = self.outward(&format!("/api/v1/namespaces/{namespace}/{object}"));
+                let started = tokio::time::Instant::now();
+                while !has(&client, &here).await {
+                    assert!(started.elapsed() < DEADLINE, "{here} should be there");
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
     }
 
     /// The namespaces that tests name, and what they are called here; the longest first.
@@ -76,16 +106,22 @@ impl Drop for Sandbox {
     }
 }
 
+async fn has(client: &kube::Client, path: &str) -> bool {
+    let request = http::Request::get(path).body(Body::empty()).unwrap();
+    client.send(request).await.unwrap().status() == 200
+}
+
 async fn clean_up(id: &str, config: kube::Config) {
     let client = kube::Client::try_from(config).unwrap();
-    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
     let mut paths: Vec<String> =
         ["", "-system", "-team"].iter().map(|suffix| format!("/api/v1/namespaces/{id}{suffix}")).collect();
-    let list = http::Request::get(definitions).body(Vec::new()).unwrap();
-    if let Ok(list) = client.request::<serde_json::Value>(list).await {
-        let all = list["items"].as_array().into_iter().flatten();
-        let names = all.filter_map(|item| item["metadata"]["name"].as_str());
-        paths.extend(names.filter(|name| name.contains(id)).map(|name| format!("{definitions}/{name}")));
+    for kind in CLUSTER_WIDE {
+        let list = http::Request::get(kind).body(Vec::new()).unwrap();
+        if let Ok(list) = client.request::<serde_json::Value>(list).await {
+            let all = list["items"].as_array().into_iter().flatten();
+            let names = all.filter_map(|item| item["metadata"]["name"].as_str());
+            paths.extend(names.filter(|name| name.contains(id)).map(|name| format!("{kind}/{name}")));
+        }
     }
     for path in paths {
         // What is not there need not go.

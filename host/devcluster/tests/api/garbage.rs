@@ -88,7 +88,7 @@ async fn an_object_whose_owner_does_not_exist_is_collected() {
 #[tokio::test]
 async fn deleting_a_namespace_deletes_its_content_and_then_itself() {
     let server = start().await;
-    server.post("/api/v1/namespaces", json!({ "metadata": { "name": "team" } })).await.ok();
+    server.team().await;
     let path = "/api/v1/namespaces/team/configmaps";
     let mut held = config_map("held", json!({}));
     held["metadata"]["finalizers"] = json!(["example.com/hold"]);

@@ -99,18 +99,19 @@ async fn of_a_stateful_set_the_service_name_stays() {
 #[tokio::test]
 async fn classes_keep_what_others_rely_on() {
     let server = start().await;
-    let class = json!({ "metadata": { "name": "fast" }, "provisioner": "a", "reclaimPolicy": "Delete" });
+    let class =
+        json!({ "metadata": { "name": "fast.example.com" }, "provisioner": "a", "reclaimPolicy": "Delete" });
     let path = make(&server, "/apis/storage.k8s.io/v1/storageclasses", class).await;
     let (field, message) = refusal(&server, &path, json!({ "provisioner": "b" })).await;
     assert_eq!(
         (field.as_str(), message.as_str()),
         ("provisioner", "Forbidden: updates to provisioner are forbidden.")
     );
-    let class = json!({ "metadata": { "name": "high" }, "value": 10 });
+    let class = json!({ "metadata": { "name": "high.example.com" }, "value": 10 });
     let path = make(&server, "/apis/scheduling.k8s.io/v1/priorityclasses", class).await;
     let (field, message) = refusal(&server, &path, json!({ "value": 11 })).await;
     assert_eq!((field.as_str(), message.as_str()), ("value", "Forbidden: may not be changed in an update."));
-    let class = json!({ "metadata": { "name": "r" }, "handler": "runc" });
+    let class = json!({ "metadata": { "name": "r.example.com" }, "handler": "runc" });
     let path = make(&server, "/apis/node.k8s.io/v1/runtimeclasses", class).await;
     let (field, message) = refusal(&server, &path, json!({ "handler": "kata" })).await;
     assert_eq!(

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::support::{CONFIG_MAPS, Server, start};
+use crate::support::{CONFIG_MAPS, LEASES, Server, start};
 
 async fn causes(server: &Server, query: &str) -> Vec<Value> {
     let status = server.get(&format!("{CONFIG_MAPS}?{query}")).await.refused(422, "Invalid");
@@ -43,11 +43,11 @@ async fn options_that_do_not_go_together_are_invalid_with_their_causes() {
 #[tokio::test]
 async fn initial_events_end_with_a_mark_for_who_takes_bookmarks_alone() {
     let server = start().await;
-    server.config_map("a", json!({})).await;
+    server.lease("a").await;
     let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
-    let mut watch = server.watch(&format!("{CONFIG_MAPS}?{query}")).await;
+    let mut watch = server.watch(&format!("{LEASES}?{query}")).await;
     watch.expect("ADDED", "a").await;
-    server.config_map("b", json!({})).await;
+    server.lease("b").await;
     watch.expect("ADDED", "b").await;
 }
 

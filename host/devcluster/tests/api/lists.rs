@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wheelhouse_devcluster::DevClusterConfig;
 
 use crate::support::{
-    CONFIG_MAPS, CRDS, DEPLOYMENTS, PODS, Server, WIDGETS, config_map, deployment, labelled, pod, start,
+    CONFIG_MAPS, CRDS, DEPLOYMENTS, LEASES, PODS, Server, WIDGETS, config_map, deployment, lease, pod, start,
     start_with, widget, widget_definition,
 };
 
@@ -39,7 +39,9 @@ async fn label_selectors_filter() {
     for (name, labels) in
         [("a", json!({ "app": "x", "tier": "1" })), ("b", json!({ "app": "y" })), ("c", json!({}))]
     {
-        server.post(CONFIG_MAPS, labelled(name, labels)).await.ok();
+        let mut body = lease(name);
+        body["metadata"]["labels"] = labels;
+        server.post(LEASES, body).await.ok();
     }
     for (selector, expected) in [
         ("app%3Dx", vec!["a"]),
@@ -50,10 +52,10 @@ async fn label_selectors_filter() {
         ("!app", vec!["c"]),
         ("tier%3E0", vec!["a"]),
     ] {
-        let list = server.get(&format!("{CONFIG_MAPS}?labelSelector={selector}")).await.ok();
+        let list = server.get(&format!("{LEASES}?labelSelector={selector}")).await.ok();
         assert_eq!(names(&list), expected, "{selector}");
     }
-    server.get(&format!("{CONFIG_MAPS}?labelSelector=a%3D%3D%3Db")).await.refused(400, "BadRequest");
+    server.get(&format!("{LEASES}?labelSelector=a%3D%3D%3Db")).await.refused(400, "BadRequest");
 }
 
 #[tokio::test]
@@ -68,10 +70,13 @@ async fn field_selectors_are_those_of_the_kind() {
         ("spec.nodeName%3Dn1", vec!["p1"]),
         ("spec.nodeName!%3D", vec!["p1", "p2"]),
         ("metadata.name%3Dp3", vec!["p3"]),
-        ("metadata.namespace%3Ddefault,spec.nodeName%3Dn2", vec!["p2"]),
+        ("spec.nodeName%3Dn2,status.phase%3DPending", vec!["p2"]),
         ("status.phase%3DPending", vec!["p1", "p2", "p3"]),
     ] {
-        let list = server.get(&format!("/api/v1/pods?fieldSelector={selector}")).await.ok();
+        let list = server
+            .get(&format!("/api/v1/pods?fieldSelector=metadata.namespace%3Ddefault,{selector}"))
+            .await
+            .ok();
         assert_eq!(names(&list), expected, "{selector}");
     }
     let status = server.get(&format!("{PODS}?fieldSelector=spec.foo%3Dx")).await.refused(400, "BadRequest");
@@ -91,18 +96,20 @@ async fn a_definitions_selectable_fields_select() {
 #[tokio::test]
 async fn pages_come_from_one_snapshot() {
     let server = start().await;
-    with_config_maps(&server, 5).await;
-    let first = server.get(&format!("{CONFIG_MAPS}?limit=2")).await.ok();
+    for n in 0..5 {
+        server.lease(&format!("c{n}")).await;
+    }
+    let first = server.get(&format!("{LEASES}?limit=2")).await.ok();
     assert_eq!(names(&first), ["c0", "c1"]);
     assert_eq!(first["metadata"]["remainingItemCount"], 3);
-    server.delete(&format!("{CONFIG_MAPS}/c3")).await.ok();
-    server.config_map("c2a", json!({})).await;
+    server.delete(&format!("{LEASES}/c3")).await.ok();
+    server.lease("c2a").await;
     let token = first["metadata"]["continue"].as_str().unwrap();
-    let second = server.get(&format!("{CONFIG_MAPS}?limit=2&continue={token}")).await.ok();
+    let second = server.get(&format!("{LEASES}?limit=2&continue={token}")).await.ok();
     assert_eq!(names(&second), ["c2", "c3"]);
     assert_eq!(first["metadata"]["resourceVersion"], second["metadata"]["resourceVersion"]);
     let token = second["metadata"]["continue"].as_str().unwrap();
-    let third = server.get(&format!("{CONFIG_MAPS}?limit=2&continue={token}")).await.ok();
+    let third = server.get(&format!("{LEASES}?limit=2&continue={token}")).await.ok();
     assert_eq!(names(&third), ["c4"]);
     assert_eq!(third["metadata"].get("continue"), None);
 }
@@ -123,30 +130,30 @@ async fn a_continue_token_from_before_the_window_expires_and_nonsense_is_refused
 #[tokio::test]
 async fn a_list_can_be_of_an_exact_version_and_not_of_the_future() {
     let server = start().await;
-    let first = server.config_map("a", json!({})).await;
-    server.config_map("b", json!({})).await;
+    let first = server.lease("a").await;
+    server.lease("b").await;
     let version = first["metadata"]["resourceVersion"].as_str().unwrap();
-    let path = format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=Exact");
+    let path = format!("{LEASES}?resourceVersion={version}&resourceVersionMatch=Exact");
     assert_eq!(names(&server.get(&path).await.ok()), ["a"]);
-    let path = format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=NotOlderThan");
+    let path = format!("{LEASES}?resourceVersion={version}&resourceVersionMatch=NotOlderThan");
     assert_eq!(names(&server.get(&path).await.ok()), ["a", "b"]);
     let status =
-        server.get(&format!("{CONFIG_MAPS}?resourceVersion=9007199254740991")).await.refused(504, "Timeout");
+        server.get(&format!("{LEASES}?resourceVersion=9007199254740991")).await.refused(504, "Timeout");
     assert_eq!(status["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
 }
 
 #[tokio::test]
 async fn metadata_alone_is_given_to_who_asks_for_it() {
     let server = start().await;
-    server.config_map("a", json!({ "k": "v" })).await;
+    server.lease("a").await;
     let accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
-    let list = server.get_as(CONFIG_MAPS, accept).await.ok();
+    let list = server.get_as(LEASES, accept).await.ok();
     assert_eq!(list["kind"], "PartialObjectMetadataList");
     assert_eq!(list["items"][0]["kind"], "PartialObjectMetadata");
-    assert_eq!((names(&list), list["items"][0].get("data")), (vec!["a"], None));
+    assert_eq!((names(&list), list["items"][0].get("spec")), (vec!["a"], None));
     let accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-    let one = server.get_as(&format!("{CONFIG_MAPS}/a"), accept).await.ok();
-    assert_eq!((&one["kind"], one.get("data")), (&json!("PartialObjectMetadata"), None));
+    let one = server.get_as(&format!("{LEASES}/a"), accept).await.ok();
+    assert_eq!((&one["kind"], one.get("spec")), (&json!("PartialObjectMetadata"), None));
 }
 
 #[tokio::test]

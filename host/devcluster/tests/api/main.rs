@@ -8,6 +8,8 @@
     reason = "what a test's support cannot do fails the test"
 )]
 
+#[path = "../support/answer.rs"]
+mod answer;
 #[path = "../foreign/embedded_only.rs"]
 mod embedded_only;
 mod foreign;

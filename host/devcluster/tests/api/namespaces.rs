@@ -10,7 +10,7 @@ const TEAM: &str = "/api/v1/namespaces/team";
 #[tokio::test]
 async fn the_finalizers_of_a_namespace_are_changed_by_finalize_alone() {
     let server = start().await;
-    server.post(NAMESPACES, json!({ "metadata": { "name": "team" } })).await.ok();
+    server.team().await;
     let merged = server.merge(TEAM, json!({ "spec": { "finalizers": ["example.com/mine"] } })).await.ok();
     assert_eq!(merged["spec"]["finalizers"], json!(["kubernetes"]));
     let mut body = server.get(TEAM).await.ok();
@@ -37,7 +37,7 @@ async fn a_finalizer_of_ones_own_holds_a_namespace_back_when_its_content_is_gone
 #[tokio::test]
 async fn a_definition_that_serves_nothing_goes_and_so_does_a_namespace_with_its_objects() {
     let server = start().await;
-    server.post(NAMESPACES, json!({ "metadata": { "name": "team" } })).await.ok();
+    server.team().await;
     server.post(CRDS, widget_definition()).await.ok();
     for namespace in ["team", "default"] {
         let path = format!("/apis/example.com/v1/namespaces/{namespace}/widgets");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{CONFIG_MAPS, DEPLOYMENTS, PODS, config_map, deployment, pod, start};
+use crate::support::{CONFIG_MAPS, DEPLOYMENTS, LEASES, PODS, config_map, deployment, lease, pod, start};
 
 #[tokio::test]
 async fn a_created_object_gets_the_servers_metadata() {
@@ -143,17 +143,26 @@ async fn generation_counts_spec_changes_only() {
 #[tokio::test]
 async fn status_and_the_rest_are_written_apart() {
     let server = start().await;
-    let mut body = deployment("web");
-    body["status"] = json!({ "replicas": 9 });
-    let created = server.post(DEPLOYMENTS, body).await.ok();
-    assert_eq!(created.get("status"), None);
-    let path = format!("{DEPLOYMENTS}/web");
-    let change = json!({ "spec": { "replicas": 7 }, "status": { "replicas": 7 } });
-    let by_status = server.merge(&format!("{path}/status"), change.clone()).await.ok();
-    assert_eq!((&by_status["spec"]["replicas"], &by_status["status"]["replicas"]), (&json!(2), &json!(7)));
-    let change = json!({ "spec": { "replicas": 8 }, "status": { "replicas": 8 } });
+    // Nothing runs by it, so that no controller writes its status meanwhile.
+    let schedule = |day: &str| format!("0 0 {day} 1 *");
+    let template = deployment("web")["spec"]["template"]["spec"]["containers"].clone();
+    let job = json!({ "template": { "spec": { "restartPolicy": "Never", "containers": template } } });
+    let last = |year: &str| json!({ "lastScheduleTime": format!("{year}-01-01T00:00:00Z") });
+    let body = json!({ "metadata": { "name": "c" }, "status": last("2009"),
+        "spec": { "suspend": true, "schedule": schedule("1"), "jobTemplate": { "spec": job } } });
+    let list = "/apis/batch/v1/namespaces/default/cronjobs";
+    let created = server.post(list, body).await.ok();
+    assert_eq!(created["status"]["lastScheduleTime"], Value::Null);
+    let path = format!("{list}/c");
+    let change = json!({ "spec": { "schedule": schedule("7") }, "status": last("2007") });
+    let by_status = server.merge(&format!("{path}/status"), change).await.ok();
+    assert_eq!(
+        (&by_status["spec"]["schedule"], &by_status["status"]),
+        (&json!(schedule("1")), &last("2007"))
+    );
+    let change = json!({ "spec": { "schedule": schedule("8") }, "status": last("2008") });
     let by_main = server.merge(&path, change).await.ok();
-    assert_eq!((&by_main["spec"]["replicas"], &by_main["status"]["replicas"]), (&json!(8), &json!(7)));
+    assert_eq!((&by_main["spec"]["schedule"], &by_main["status"]), (&json!(schedule("8")), &last("2007")));
 }
 
 #[tokio::test]
@@ -264,11 +273,13 @@ async fn finalizers_hold_an_object_back_until_the_last_is_gone() {
 async fn deletecollection_takes_what_the_selector_matches() {
     let server = start().await;
     for (name, app) in [("a", "x"), ("b", "x"), ("c", "y")] {
-        server.post(CONFIG_MAPS, crate::support::labelled(name, json!({ "app": app }))).await.ok();
+        let mut body = lease(name);
+        body["metadata"]["labels"] = json!({ "app": app });
+        server.post(LEASES, body).await.ok();
     }
-    let list = server.delete(&format!("{CONFIG_MAPS}?labelSelector=app%3Dx")).await.ok();
+    let list = server.delete(&format!("{LEASES}?labelSelector=app%3Dx")).await.ok();
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
-    let left = server.get(CONFIG_MAPS).await.ok();
+    let left = server.get(LEASES).await.ok();
     assert_eq!(left["items"].as_array().unwrap().len(), 1);
 }
 
@@ -340,17 +351,16 @@ async fn a_deployment_whose_selector_misses_its_template_is_invalid() {
 #[tokio::test]
 async fn a_lease_is_replaced_only_by_who_knows_its_version() {
     let server = start().await;
-    let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
     let lease = |holder: &str, version: &str| {
         json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
             "metadata": {"name": "l", "resourceVersion": version}, "spec": {"holderIdentity": holder}})
     };
-    let path = format!("{leases}/l");
+    let path = format!("{LEASES}/l");
     server.put(&path, lease("a", "7")).await.refused(404, "NotFound");
     let first = server.put(&path, lease("a", "")).await;
     assert_eq!(first.code, 201, "an update creates a Lease");
     let first = first.ok();
-    server.post(leases, lease("b", "")).await.refused(409, "AlreadyExists");
+    server.post(LEASES, lease("b", "")).await.refused(409, "AlreadyExists");
     let version = first["metadata"]["resourceVersion"].as_str().unwrap();
     let second = server.put(&path, lease("a, renewed", version)).await.ok();
     assert_ne!(second["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);

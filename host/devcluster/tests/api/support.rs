@@ -8,6 +8,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use wheelhouse_devcluster::{DevCluster, DevClusterConfig};
 
+pub(crate) use crate::answer::Answer;
 use crate::embedded_only;
 use crate::foreign::Sandbox;
 
@@ -35,34 +36,6 @@ impl std::ops::Deref for Embedded {
 impl Embedded {
     pub(crate) async fn shutdown(self) {
         self.0.expect(NOT_LISTED).shutdown().await;
-    }
-}
-
-pub(crate) struct Answer {
-    pub(crate) code: u16,
-    pub(crate) body: Value,
-    pub(crate) warnings: Vec<String>,
-}
-
-impl Answer {
-    #[track_caller]
-    pub(crate) fn ok(self) -> Value {
-        assert!(self.code < 300, "{} {}", self.code, self.body);
-        self.body
-    }
-
-    /// The request was refused with this code and reason.
-    #[track_caller]
-    pub(crate) fn refused(self, code: u16, reason: &str) -> Value {
-        assert_eq!(
-            (self.code, self.body["reason"].as_str().unwrap_or_default()),
-            (code, reason),
-            "{}",
-            self.body
-        );
-        assert_eq!(self.body["kind"], "Status");
-        assert_eq!(self.body["code"], code);
-        self.body
     }
 }
 
@@ -112,16 +85,7 @@ impl Server {
         }
         let request = request.body(Body::from(body)).unwrap();
         let response = tokio::time::timeout(DEADLINE, self.client.send(request)).await.unwrap().unwrap();
-        let code = response.status().as_u16();
-        let inward =
-            |text: &str| self.sandbox.as_ref().map_or(text.to_owned(), |sandbox| sandbox.inward(text));
-        let warnings = response.headers().get_all("warning").iter();
-        let warnings = warnings.map(|warning| inward(warning.to_str().unwrap())).collect();
-        let bytes = response.into_body().collect_bytes().await.unwrap();
-        let text = String::from_utf8_lossy(&bytes);
-        let text = inward(&text);
-        let body = serde_json::from_str(&text).unwrap_or_else(|_| json!(text));
-        Answer { code, body, warnings }
+        Answer::read(response, |text| self.inward(text)).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -163,8 +127,24 @@ impl Server {
         self.post(CONFIG_MAPS, config_map(name, data)).await.ok()
     }
 
+    pub(crate) async fn lease(&self, name: &str) -> Value {
+        self.post(LEASES, lease(name)).await.ok()
+    }
+
+    /// The namespace `team`, once the cluster has put into it what it puts into each.
+    pub(crate) async fn team(&self) {
+        self.post("/api/v1/namespaces", json!({ "metadata": { "name": "team" } })).await.ok();
+        if let Some(sandbox) = &self.sandbox {
+            sandbox.settled("team").await;
+        }
+    }
+
     pub(crate) fn outward(&self, text: &str) -> String {
         self.sandbox.as_ref().map_or_else(|| text.to_owned(), |sandbox| sandbox.outward(text))
+    }
+
+    fn inward(&self, text: &str) -> String {
+        self.sandbox.as_ref().map_or_else(|| text.to_owned(), |sandbox| sandbox.inward(text))
     }
 
     pub(crate) async fn watch(&self, path: &str) -> Watch {
@@ -243,6 +223,8 @@ impl Watch {
 }
 
 pub(crate) const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+/// What no controller makes of itself in a namespace, so that it can be counted.
+pub(crate) const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
 pub(crate) const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
 pub(crate) const PODS: &str = "/api/v1/namespaces/default/pods";
 pub(crate) const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -256,6 +238,11 @@ pub(crate) fn labelled(name: &str, labels: Value) -> Value {
     json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name, "labels": labels } })
 }
 
+pub(crate) fn lease(name: &str) -> Value {
+    json!({ "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": name },
+        "spec": { "holderIdentity": "me" } })
+}
+
 pub(crate) fn deployment(name: &str) -> Value {
     json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": name },
         "spec": { "replicas": 2, "selector": { "matchLabels": { "app": name } },
@@ -263,9 +250,10 @@ pub(crate) fn deployment(name: &str) -> Value {
                 "spec": { "containers": [{ "name": "app", "image": "nginx:1" }] } } } })
 }
 
+/// Of a scheduler that is nowhere, so that no cluster gives it a node.
 pub(crate) fn pod(name: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
-        "spec": { "containers": [{ "name": "app", "image": "nginx:1" }] } })
+        "spec": { "schedulerName": "nobody", "containers": [{ "name": "app", "image": "nginx:1" }] } })
 }
 
 pub(crate) fn widget(name: &str, spec: Value) -> Value {

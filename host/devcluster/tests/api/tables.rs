@@ -125,7 +125,9 @@ async fn the_status_of_a_pod_tells_why_it_does_not_run() {
 #[tokio::test]
 async fn counts_are_numbers_and_wide_columns_are_filled() {
     let server = start().await;
-    server.post(DEPLOYMENTS, deployment("web")).await.ok();
+    let mut held = deployment("web");
+    held["spec"]["replicas"] = json!(0);
+    server.post(DEPLOYMENTS, held).await.ok();
     let path = format!("{DEPLOYMENTS}/web");
     for (column, expected) in [
         ("Available", json!(0)),
@@ -211,17 +213,31 @@ async fn the_cells_of_other_kinds_are_as_kubectl_prints_them() {
             "/api/v1/persistentvolumes",
             json!({ "spec": { "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteMany", "ReadWriteOnce"],
                 "persistentVolumeReclaimPolicy": "Retain" } }),
-            json!(["x", "1Gi", "RWO,RWX", "Retain", "Pending", "", "", "<unset>", "", null, "Filesystem"]),
+            json!([
+                "x.example.com",
+                "1Gi",
+                "RWO,RWX",
+                "Retain",
+                "Pending",
+                "",
+                "",
+                "<unset>",
+                "",
+                null,
+                "Filesystem"
+            ]),
         ),
         (
             "/apis/storage.k8s.io/v1/storageclasses",
             json!({ "provisioner": "p", "metadata": { "annotations": {
                 "storageclass.kubernetes.io/is-default-class": "true" } } }),
-            json!(["x (default)", "p", "Delete", "Immediate", false, null]),
+            json!(["x.example.com (default)", "p", "Delete", "Immediate", false, null]),
         ),
     ] {
-        server.post(list, of("x", body)).await.ok();
-        let table = server.get_as(&format!("{list}/x"), TABLE).await.ok();
+        // What is of the whole cluster has a name that no other test gives.
+        let name = if list.contains("/namespaces/") { "x" } else { "x.example.com" };
+        server.post(list, of(name, body)).await.ok();
+        let table = server.get_as(&format!("{list}/{name}"), TABLE).await.ok();
         let mut cells = table["rows"][0]["cells"].clone();
         let columns = table["columnDefinitions"].as_array().unwrap();
         let age = columns.iter().position(|column| column["name"] == "Age").unwrap();

@@ -28,8 +28,9 @@ async fn a_custom_resource_a_definition_and_a_lease_are_not_replaced_without_the
 #[tokio::test]
 async fn a_pod_and_a_config_map_are_replaced_without_their_version() {
     let server = start().await;
-    server.post(PODS, pod("p")).await.ok();
-    server.put(&format!("{PODS}/p"), pod("p")).await.ok();
+    let mut made = server.post(PODS, pod("p")).await.ok();
+    made["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    server.put(&format!("{PODS}/p"), made).await.ok();
     server.config_map("a", json!({})).await;
     server.put(&format!("{CONFIG_MAPS}/a"), config_map("a", json!({ "k": "1" }))).await.ok();
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{CONFIG_MAPS, PODS, config_map, pod, start};
+use crate::support::{CONFIG_MAPS, LEASES, PODS, config_map, pod, start};
 
 const WATCHED: &str = "/api/v1/watch/namespaces/default/configmaps";
 
@@ -50,11 +50,15 @@ async fn one_object_is_read_by_its_name_even_by_who_asks_to_watch() {
 async fn a_subresource_takes_the_methods_that_discovery_says() {
     let server = start().await;
     server.post(PODS, pod("p")).await.ok();
-    for subresource in ["eviction", "binding"] {
-        let path = format!("{PODS}/p/{subresource}");
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    server.post(accounts, json!({ "metadata": { "name": "robot" } })).await.ok();
+    let made_only =
+        [format!("{PODS}/p/eviction"), format!("{PODS}/p/binding"), format!("{accounts}/robot/token")];
+    for path in made_only {
         server.get(&path).await.refused(405, "MethodNotAllowed");
         server.put(&path, pod("p")).await.refused(405, "MethodNotAllowed");
         server.merge(&path, json!({})).await.refused(405, "MethodNotAllowed");
+        server.delete(&path).await.refused(405, "MethodNotAllowed");
     }
     let finalize = "/api/v1/namespaces/default/finalize";
     server.get(finalize).await.refused(405, "MethodNotAllowed");
@@ -109,12 +113,12 @@ async fn nothing_is_written_for_who_cannot_be_answered() {
 #[tokio::test]
 async fn a_flag_that_is_there_is_set_unless_it_says_no() {
     let server = start().await;
-    server.config_map("a", json!({})).await;
+    server.lease("a").await;
     for query in ["watch", "watch=", "watch=TRUE", "watch=yes"] {
-        server.watch(&format!("{CONFIG_MAPS}?{query}")).await.expect("ADDED", "a").await;
+        server.watch(&format!("{LEASES}?{query}")).await.expect("ADDED", "a").await;
     }
     for query in ["watch=false", "watch=False", "watch=0"] {
-        let list = server.get(&format!("{CONFIG_MAPS}?{query}")).await.ok();
-        assert_eq!(list["kind"], "ConfigMapList", "{query}");
+        let list = server.get(&format!("{LEASES}?{query}")).await.ok();
+        assert_eq!(list["kind"], "LeaseList", "{query}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use wheelhouse_devcluster::DevClusterConfig;
 
-use crate::support::{CONFIG_MAPS, config_map, labelled, start, start_with};
+use crate::support::{CONFIG_MAPS, LEASES, labelled, lease, start, start_with};
 
 fn version(object: &Value) -> &str {
     object["metadata"]["resourceVersion"].as_str().unwrap()
@@ -14,14 +14,14 @@ fn version(object: &Value) -> &str {
 #[tokio::test]
 async fn a_watch_without_a_version_starts_with_what_is_there() {
     let server = start().await;
-    server.config_map("a", json!({})).await;
+    server.lease("a").await;
     for query in ["watch=true", "watch=1&resourceVersion=0"] {
-        let mut watch = server.watch(&format!("{CONFIG_MAPS}?{query}")).await;
+        let mut watch = server.watch(&format!("{LEASES}?{query}")).await;
         watch.expect("ADDED", "a").await;
     }
-    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
+    let mut watch = server.watch(&format!("{LEASES}?watch=true")).await;
     watch.expect("ADDED", "a").await;
-    server.config_map("b", json!({})).await;
+    server.lease("b").await;
     watch.expect("ADDED", "b").await;
 }
 
@@ -90,19 +90,19 @@ async fn one_object_is_watched_by_its_name() {
 #[tokio::test]
 async fn a_namespaced_watch_sees_no_other_namespace() {
     let server = start().await;
-    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
-    server.post("/api/v1/namespaces/kube-system/configmaps", config_map("other", json!({}))).await.ok();
-    server.config_map("mine", json!({})).await;
+    let mut watch = server.watch(&format!("{LEASES}?watch=true")).await;
+    server.post("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", lease("other")).await.ok();
+    server.lease("mine").await;
     watch.expect("ADDED", "mine").await;
 }
 
 #[tokio::test]
 async fn a_streaming_list_marks_the_end_of_its_initial_events() {
     let server = start().await;
-    let made = server.config_map("a", json!({})).await;
+    let made = server.lease("a").await;
     let query =
         "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
-    let mut watch = server.watch(&format!("{CONFIG_MAPS}?{query}")).await;
+    let mut watch = server.watch(&format!("{LEASES}?{query}")).await;
     watch.expect("ADDED", "a").await;
     let mark = watch.next().await.unwrap();
     assert_eq!(mark["type"], "BOOKMARK");
@@ -112,10 +112,10 @@ async fn a_streaming_list_marks_the_end_of_its_initial_events() {
         marked.parse::<u64>().unwrap() >= version(&made).parse().unwrap(),
         "{marked}: it covers what was sent"
     );
-    server.config_map("b", json!({})).await;
+    server.lease("b").await;
     watch.expect("ADDED", "b").await;
     // Who goes on from the mark misses nothing and gets nothing twice.
-    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion={marked}")).await;
+    let mut watch = server.watch(&format!("{LEASES}?watch=true&resourceVersion={marked}")).await;
     watch.expect("ADDED", "b").await;
 }
 
@@ -141,8 +141,7 @@ async fn bookmarks_come_while_nothing_happens_to_who_asked_for_them() {
 async fn a_watch_ends_after_the_time_that_it_asked_for() {
     let server = start().await;
     let started = Instant::now();
-    let mut watch =
-        server.watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion=0&timeoutSeconds=1")).await;
+    let mut watch = server.watch(&format!("{LEASES}?watch=true&resourceVersion=0&timeoutSeconds=1")).await;
     assert_eq!(watch.next().await, None);
     assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
 }
@@ -150,8 +149,8 @@ async fn a_watch_ends_after_the_time_that_it_asked_for() {
 #[tokio::test]
 async fn a_timeout_beyond_any_clock_is_no_harm() {
     let server = start().await;
-    server.config_map("a", json!({})).await;
-    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=true&timeoutSeconds={}", u64::MAX)).await;
+    server.lease("a").await;
+    let mut watch = server.watch(&format!("{LEASES}?watch=true&timeoutSeconds={}", u64::MAX)).await;
     watch.expect("ADDED", "a").await;
 }
 
@@ -211,7 +210,7 @@ async fn what_a_watch_does_not_show_holds_back_nothing_that_it_does() {
 async fn a_watch_can_be_of_tables_and_of_metadata() {
     let server = start().await;
     server.config_map("a", json!({ "k": "v" })).await;
-    let path = format!("{CONFIG_MAPS}?watch=true");
+    let path = format!("{CONFIG_MAPS}?watch=true&fieldSelector=metadata.name%3Da");
     let mut watch = server.watch_as(&path, "application/json;as=Table;v=v1;g=meta.k8s.io").await;
     let event = watch.next().await.unwrap();
     assert_eq!(

@@ -71,9 +71,11 @@ async fn delete_takes_files_labels_everything_and_what_is_not_there() {
     kubectl.run("run once --image=nginx:1 --restart=Never").await;
     let forced = kubectl.run_with("delete pod once --force --grace-period=0", "").await;
     assert_eq!(forced.stdout, "pod \"once\" force deleted\n", "{}", forced.stderr);
-    kubectl.run("create secret generic s --from-literal=a=b").await;
-    kubectl.run("delete secrets --all").await;
-    assert_eq!(kubectl.run("get secrets -o name").await, "");
+    // No controller makes roles of itself.
+    kubectl.run("create role one --verb=get --resource=pods").await;
+    kubectl.run("create role two --verb=get --resource=pods").await;
+    kubectl.run("delete roles --all").await;
+    assert_eq!(kubectl.run("get roles -o name").await, "");
     kubectl.done().await;
 }
 

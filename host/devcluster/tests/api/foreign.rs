@@ -82,6 +82,7 @@ impl Sandbox {
         // A namespace that a test makes itself.
         let team = format!("{}-team", self.id);
         let text = text.replace("\"name\":\"team\"", &format!("\"name\":\"{team}\""));
+        let text = text.replace("/namespaces/team?", &format!("/namespaces/{team}?"));
         match text.strip_suffix("/namespaces/team") {
             Some(before) => format!("{before}/namespaces/{team}"),
             None => text,

@@ -30,10 +30,10 @@ async fn what_has_no_namespace_may_name_one() {
     let server = start().await;
     let space = |name: &str| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "namespace": "x" } });
     for made in [
-        server.post(NAMESPACES, space("a")).await,
-        server.put(&format!("{NAMESPACES}/a"), space("a")).await,
-        server.merge(&format!("{NAMESPACES}/a"), json!({ "metadata": { "labels": { "a": "b" } } })).await,
-        server.apply(&format!("{NAMESPACES}/a"), "m", space("a")).await,
+        server.post(NAMESPACES, space("team")).await,
+        server.put(&format!("{NAMESPACES}/team"), space("team")).await,
+        server.merge(&format!("{NAMESPACES}/team"), json!({ "metadata": { "labels": { "a": "b" } } })).await,
+        server.apply(&format!("{NAMESPACES}/team"), "m", space("team")).await,
     ] {
         assert_eq!(made.ok()["metadata"].get("namespace"), None);
     }

@@ -254,8 +254,8 @@ impl Call<'_> {
         let kind = &self.target.kind;
         let json = body::decode_object(bytes, &self.media_type())?;
         if kind.is_virtual {
-            let (user, namespace) = (self.user.as_deref(), &self.target.namespace);
-            let review = access::review(self.cluster, user, kind, namespace, json)?;
+            let user = self.user.as_deref();
+            let review = access::review(self.cluster, user, kind, &self.target.namespace, json)?;
             return Ok(respond::json(StatusCode::CREATED, &review));
         }
         let write = self.write("CreateOptions")?;
@@ -305,7 +305,8 @@ impl Call<'_> {
     }
 
     fn update(&self, bytes: &[u8]) -> Result<Response, ApiError> {
-        let json = body::decode_object(bytes, &self.media_type())?;
+        let decode = || body::decode_object(bytes, &self.media_type());
+        let json = decode()?;
         let write = self.write("UpdateOptions")?;
         if self.target.subresource == "scale" {
             let paths = scale::paths(&write.kind)?;
@@ -313,7 +314,7 @@ impl Call<'_> {
             return Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)));
         }
         let doubled = write.judge(duplicates::of(bytes, &json))?;
-        self.written(&write::update(self.cluster, &write, json)?.warned(doubled))
+        self.written(&write::update(self.cluster, &write, json, decode)?.warned(doubled))
     }
 
     fn patch(&self, bytes: &[u8]) -> Result<Response, ApiError> {
@@ -327,8 +328,7 @@ impl Call<'_> {
             let written = scale::patch(self.cluster, &write, paths, &media_type, &body, force)?;
             return Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)));
         }
-        let written = patch::patch(self.cluster, &write, &media_type, body, force)?;
-        self.written(&written)
+        self.written(&patch::patch(self.cluster, &write, &media_type, body, force)?)
     }
 
     fn delete_options(&self, bytes: &[u8]) -> Result<DeleteOptions, ApiError> {

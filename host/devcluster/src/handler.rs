@@ -107,7 +107,7 @@ async fn resource(
         return Err(failed());
     }
     let answer = request.answer(parts, &bytes)?;
-    if is_kept && !cluster.store.kept().await {
+    if is_kept && !cluster.store.kept(respond::left(&answer)).await {
         return Err(failed());
     }
     Ok(answer)

@@ -389,3 +389,6 @@ fn commit(
         Err(why) => Err(write.rejected(name, why)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,7 +52,7 @@ pub(crate) async fn run(cluster: Arc<Cluster>, mut events: UnboundedReceiver<Arc
             expiry.note(&event);
         }
         expiry.sweep(&collector.cluster);
-        if is_over || !collector.cluster.store.kept().await {
+        if is_over || !collector.cluster.store.kept(None).await {
             return;
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::object::Json;
@@ -12,9 +12,7 @@ use crate::object::Json;
 pub(crate) fn of(bytes: &[u8], read: &Json) -> Vec<String> {
     let mut found = Vec::new();
     // To count is cheap, and nearly always all there is to do.
-    let mut written = 0_usize;
-    let counted = (Count(&mut written)).deserialize(&mut serde_json::Deserializer::from_slice(bytes));
-    if counted.is_err() || written == fields(read) {
+    if colons(bytes) == fields(read) {
         return found;
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
@@ -37,60 +35,19 @@ fn fields_of(value: &Value) -> usize {
     }
 }
 
-/// Counts the fields of a text.
-struct Count<'a>(&'a mut usize);
-
-impl<'de> DeserializeSeed<'de> for Count<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Count<'_> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("any value")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while map.next_key::<IgnoredAny>()?.is_some() {
-            *self.0 = self.0.saturating_add(1);
-            map.next_value_seed(Count(self.0))?;
+/// How many colons there are outside of texts: in JSON, one for each field.
+fn colons(bytes: &[u8]) -> usize {
+    let (mut count, mut is_text, mut is_escaped) = (0_usize, false, false);
+    for byte in bytes {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_text,
+            b'"' => is_text = !is_text,
+            b':' if !is_text => count = count.saturating_add(1),
+            _ => {}
         }
-        Ok(())
     }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Count(self.0))?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
+    count
 }
 
 struct Walk<'a> {
@@ -184,5 +141,20 @@ mod tests {
         let text =
             br#"{ "a": [{ "b": [[]], "c": {} }, null, 1, -1, 1.5, true, "x"], "d": { "e": { "f": "g" } } }"#;
         assert!(super::of(text, &serde_json::from_slice(text).unwrap()).is_empty());
+    }
+
+    #[test]
+    fn a_colon_within_a_text_is_no_field() {
+        for text in [
+            r#"{ "a:b": "c:d" }"#,
+            r#"{ "a": "\":\"", "b": "\\", "c": "\\\":" }"#,
+            r#"{ "\u003a": ":", "b\"": ["::", "\\"] }"#,
+        ] {
+            let read = serde_json::from_str(text).unwrap();
+            assert_eq!(super::colons(text.as_bytes()), super::fields(&read), "{text}");
+        }
+        let doubled = r#"{ "a:": ":", "a:": "\\" }"#;
+        let read = serde_json::from_str(doubled).unwrap();
+        assert_eq!(super::of(doubled.as_bytes(), &read), [r#"duplicate field "a:""#]);
     }
 }

@@ -37,7 +37,8 @@ impl Step {
         }
     }
 
-    fn encode(&self) -> String {
+    /// The step as a key of the `fieldsV1` form.
+    pub(crate) fn encode(&self) -> String {
         match self {
             Self::Field(name) => format!("f:{name}"),
             Self::Key(key) => format!("k:{key}"),

@@ -107,7 +107,7 @@ async fn resource(
         return Err(failed());
     }
     let answer = request.answer(parts, &bytes)?;
-    if is_kept && !cluster.store.kept().await {
+    if is_kept && !cluster.store.kept(respond::left(&answer)).await {
         return Err(failed());
     }
     Ok(answer)
@@ -251,8 +251,8 @@ impl Call<'_> {
         let kind = &self.target.kind;
         let json = body::decode_object(bytes, &self.media_type())?;
         if kind.is_virtual {
-            let (user, namespace) = (self.user.as_deref(), &self.target.namespace);
-            let review = access::review(self.cluster, user, kind, namespace, json)?;
+            let user = self.user.as_deref();
+            let review = access::review(self.cluster, user, kind, &self.target.namespace, json)?;
             return Ok(respond::json(StatusCode::CREATED, &review));
         }
         let write = self.write("CreateOptions")?;
@@ -302,7 +302,8 @@ impl Call<'_> {
     }
 
     fn update(&self, bytes: &[u8]) -> Result<Response, ApiError> {
-        let json = body::decode_object(bytes, &self.media_type())?;
+        let decode = || body::decode_object(bytes, &self.media_type());
+        let json = decode()?;
         let write = self.write("UpdateOptions")?;
         if self.target.subresource == "scale" {
             let paths = scale::paths(&write.kind)?;
@@ -310,7 +311,7 @@ impl Call<'_> {
             return Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)));
         }
         let doubled = write.judge(duplicates::of(bytes, &json))?;
-        self.written(&write::update(self.cluster, &write, json)?.warned(doubled))
+        self.written(&write::update(self.cluster, &write, json, decode)?.warned(doubled))
     }
 
     fn patch(&self, bytes: &[u8]) -> Result<Response, ApiError> {
@@ -324,8 +325,7 @@ impl Call<'_> {
             let written = scale::patch(self.cluster, &write, paths, &media_type, &body, force)?;
             return Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)));
         }
-        let written = patch::patch(self.cluster, &write, &media_type, body, force)?;
-        self.written(&written)
+        self.written(&patch::patch(self.cluster, &write, &media_type, body, force)?)
     }
 
     fn delete_options(&self, bytes: &[u8]) -> Result<DeleteOptions, ApiError> {

@@ -1,5 +1,7 @@
 //! `metadata.managedFields`: who owns which field, and how a plain write changes that.
 
+mod recorded;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -23,6 +25,8 @@ const SERVER_OWNED: &[&str] = &[
     "selfLink",
     "managedFields",
 ];
+
+const MANAGED_FIELDS: &[&str] = &["metadata", "managedFields"];
 
 /// How many managers that do not apply are told apart, and who stands for the older ones.
 const MOST_UPDATERS: usize = 10;
@@ -60,6 +64,11 @@ impl Entry {
 
     pub(crate) fn is_of(&self, writer: &Writer, is_apply: bool) -> bool {
         self.manager == writer.manager && self.subresource == writer.subresource && self.is_apply == is_apply
+    }
+
+    /// What entries are sorted by: appliers first, then by time and name, as the real server sorts them.
+    fn order(&self) -> (bool, &str, &str) {
+        (!self.is_apply, &self.time, &self.manager)
     }
 
     /// Reads an entry; `None` for one that no server would write.
@@ -102,18 +111,13 @@ impl Entry {
 
 /// The recorded managers of an object.
 pub(crate) fn entries(json: &Json) -> Vec<Entry> {
-    let list = object::meta(json, "managedFields").and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(Entry::decode).collect()
+    object::items(json, MANAGED_FIELDS).iter().filter_map(Entry::decode).collect()
 }
 
 /// Records the managers of an object; those that own nothing are left out.
 pub(crate) fn store(json: &mut Json, mut entries: Vec<Entry>) {
     entries.retain(|entry| !entry.set.is_empty());
-    // Appliers first, then by time and name, as the real server sorts them.
-    entries.sort_by(|a, b| {
-        let key = |entry: &Entry| (!entry.is_apply, entry.time.clone(), entry.manager.clone());
-        key(a).cmp(&key(b))
-    });
+    entries.sort_by(|a, b| a.order().cmp(&b.order()));
     let list: Vec<Value> = entries.iter().map(Entry::encode).collect();
     object::edit_meta(json, |meta| match list.is_empty() {
         true => meta.remove("managedFields"),
@@ -135,12 +139,26 @@ pub(crate) fn ownable(json: &Json) -> Value {
     Value::Object(json)
 }
 
-/// The part of the metadata that can be owned; null if there is none.
-fn ownable_meta(json: &Json) -> Value {
+/// The fields of the metadata that can be owned.
+fn ownable_meta(json: &Json) -> impl Iterator<Item = (&String, &Value)> {
     let meta = json.get("metadata").and_then(Value::as_object).into_iter().flatten();
-    let meta = meta.filter(|(field, _)| !SERVER_OWNED.contains(&field.as_str()));
-    let meta: Json = meta.map(|(field, value)| (field.clone(), value.clone())).collect();
-    if meta.is_empty() { Value::Null } else { Value::Object(meta) }
+    meta.filter(|(field, _)| !SERVER_OWNED.contains(&field.as_str()))
+}
+
+/// What of what can be owned is another in the new state.
+fn difference(kind: &Kind, old: &Json, new: &Json) -> Difference {
+    // Metadata that stays is no part of it, nor is any that nobody can own.
+    let meta = |json: &Json| match ownable_meta(old).eq(ownable_meta(new)) {
+        true => Json::new(),
+        false => ownable_meta(json).map(|(field, value)| (field.clone(), value.clone())).collect(),
+    };
+    let meta =
+        |json: &Json| Some(meta(json)).filter(|meta| !meta.is_empty()).map_or(Value::Null, Value::Object);
+    let (old_meta, new_meta) = (meta(old), meta(new));
+    let (old, new) = (owned_fields(old, &old_meta), owned_fields(new, &new_meta));
+    let mut difference = Difference::of_fields(&old, &new, &Shape::of(kind));
+    difference.changed.member = false;
+    difference
 }
 
 /// As [`ownable`], without a copy of what is large.
@@ -167,24 +185,38 @@ fn written(json: &Json) -> Option<Vec<Entry>> {
     }
 }
 
+/// Whether a new state has the managers that are recorded, because nobody has written others or may hand them on.
+fn has_recorded(old: &Json, new: &Json, writer: &Writer) -> bool {
+    let sent = object::meta(new, "managedFields");
+    !writer.subresource.is_empty() || sent.is_none() || sent == object::meta(old, "managedFields")
+}
+
 /// Records a create, update or patch: the writer owns what it changed, and nobody owns what is gone.
 pub(crate) fn record(kind: &Kind, old: Option<&Json>, new: &mut Json, writer: &Writer) {
-    // Through a subresource nobody hands on what others own.
-    let written = if writer.subresource.is_empty() { written(new) } else { None };
-    let mut managers = written.unwrap_or_else(|| old.map(entries).unwrap_or_default());
-    if old.is_some() && managers.is_empty() {
-        // What nobody keeps track of stays so until it is applied.
-        return store(new, managers);
-    }
     let nothing = Json::new();
-    let (before, after) = (old.unwrap_or(&nothing), &*new);
-    let (old_meta, new_meta) = (ownable_meta(before), ownable_meta(after));
-    let Difference { mut changed, removed } = Difference::of_fields(
-        &owned_fields(before, &old_meta),
-        &owned_fields(after, &new_meta),
-        &Shape::of(kind),
-    );
-    changed.member = false;
+    let before = old.unwrap_or(&nothing);
+    let difference = difference(kind, before, new);
+    let managers = if has_recorded(before, new, writer) {
+        let sent = object::remove(new, MANAGED_FIELDS);
+        let recorded = object::items(before, MANAGED_FIELDS);
+        let api_version = kind.api_version();
+        if let Some(entries) = recorded::after(recorded, sent, &difference, writer, &api_version) {
+            return object::set(new, MANAGED_FIELDS, entries.into());
+        }
+        entries(before)
+    } else {
+        written(new).unwrap_or_else(|| entries(before))
+    };
+    match old.is_some() && managers.is_empty() {
+        // What nobody keeps track of stays so until it is applied.
+        true => store(new, managers),
+        false => store(new, capped(changed(kind, managers, difference, writer))),
+    }
+}
+
+/// The managers after a difference that a writer has made.
+fn changed(kind: &Kind, mut managers: Vec<Entry>, difference: Difference, writer: &Writer) -> Vec<Entry> {
+    let Difference { changed, removed } = difference;
     let api_version = kind.api_version();
     let is_mine = |entry: &Entry| entry.is_of(writer, false) && entry.api_version == api_version;
     for entry in &mut managers {
@@ -203,17 +235,15 @@ pub(crate) fn record(kind: &Kind, old: Option<&Json>, new: &mut Json, writer: &W
         }
     }
     managers.retain(|entry| !entry.set.is_empty());
-    store(new, capped(managers));
+    managers
 }
 
 /// The managers with the oldest updaters merged, by API version, while there are too many.
 fn capped(managers: Vec<Entry>) -> Vec<Entry> {
     let (mut kept, mut updaters): (Vec<Entry>, Vec<Entry>) =
         managers.into_iter().partition(|entry| entry.is_apply);
-    updaters.sort_by(|a, b| {
-        let key = |entry: &Entry| (entry.manager != ANCIENT, entry.time.clone(), entry.manager.clone());
-        key(a).cmp(&key(b))
-    });
+    updaters
+        .sort_by_cached_key(|entry| (entry.manager != ANCIENT, entry.time.clone(), entry.manager.clone()));
     let mut excess = updaters.len().saturating_sub(MOST_UPDATERS);
     let mut oldest: Vec<Entry> = Vec::new();
     for entry in updaters {
@@ -245,4 +275,102 @@ pub(crate) fn before_first_apply(kind: &Kind, live: &Json, subresource: &str) ->
     set.member = false;
     let writer = Writer { manager: "before-first-apply".to_owned(), subresource: subresource.to_owned() };
     Entry::new(&writer, false, kind, set)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: &str = "2020-01-01T00:00:00Z";
+
+    fn pod(status: &Value) -> Json {
+        let condition = json!({ "type": "Ready", "status": "True" });
+        let containers = json!([{ "name": "a", "image": "b", "args": ["x"] }]);
+        let mut pod = json!({ "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "name": "p", "labels": { "l": "1" }, "finalizers": ["example.com/f"] },
+            "spec": { "containers": containers },
+            "status": { "phase": "Running", "conditions": [condition] } });
+        json_patch::merge(&mut pod, status);
+        pod.as_object().cloned().unwrap_or_default()
+    }
+
+    fn writer(manager: &str, subresource: &str) -> Writer {
+        Writer { manager: manager.to_owned(), subresource: subresource.to_owned() }
+    }
+
+    /// One that three managers have written, one of whom applied something.
+    fn recorded(kind: &Kind) -> Json {
+        let mut live = pod(&json!({}));
+        let status =
+            Difference::between(&json!({}), &json!({ "status": live.get("status") }), &Shape::of(kind));
+        let spec =
+            Difference::between(&json!({}), &ownable(&pod(&json!({ "status": null }))), &Shape::of(kind));
+        let label = FieldSet::of(&json!({ "metadata": { "labels": { "l": "1" } } }), &Shape::of(kind));
+        let mut entries = vec![
+            Entry::new(&writer("maker", ""), false, kind, spec.changed),
+            Entry::new(&writer("kubelet", "status"), false, kind, status.changed),
+            Entry::new(&writer("applier", ""), true, kind, label),
+        ];
+        entries.iter_mut().for_each(|entry| BEFORE.clone_into(&mut entry.time));
+        entries.iter_mut().for_each(|entry| entry.set.member = false);
+        store(&mut live, entries);
+        live
+    }
+
+    /// With one time for all that was not written before.
+    fn timed(mut json: Json) -> Json {
+        let list = json.get_mut("metadata").and_then(|meta| meta.get_mut("managedFields"));
+        for entry in list.and_then(Value::as_array_mut).into_iter().flatten() {
+            if entry["time"] != BEFORE {
+                entry["time"] = "now".into();
+            }
+        }
+        json
+    }
+
+    #[test]
+    fn what_is_recorded_becomes_the_same_whether_it_is_read_or_not() {
+        let kind = crate::builtin::kinds().into_iter().find(|kind| kind.kind == "Pod").unwrap();
+        let live = recorded(&kind);
+        let ready = |status: &str| json!([{ "type": "Ready", "status": status }]);
+        let mut unread = 0;
+        for (manager, subresource, change) in [
+            ("kubelet", "status", json!({})),
+            ("kubelet", "status", json!({ "status": { "phase": "Failed" } })),
+            ("kubelet", "status", json!({ "status": { "conditions": ready("False") } })),
+            ("kubelet", "status", json!({ "status": { "podIP": "10.0.0.1" } })),
+            ("kubelet", "status", json!({ "status": { "phase": null } })),
+            ("kubelet", "status", json!({ "status": { "conditions": [] } })),
+            ("kubelet", "", json!({ "status": { "phase": "Failed" } })),
+            ("other", "status", json!({ "status": { "phase": "Failed" } })),
+            ("maker", "", json!({ "metadata": { "labels": { "l": "2" } } })),
+            ("maker", "", json!({ "metadata": { "labels": null } })),
+            ("maker", "", json!({ "metadata": { "finalizers": ["example.com/g"] } })),
+            (
+                "maker",
+                "",
+                json!({ "spec": { "containers": [{ "name": "a", "image": "c", "args": ["x"] }] } }),
+            ),
+            (
+                "maker",
+                "",
+                json!({ "spec": { "containers": [{ "name": "a", "image": "b", "args": ["y"] }] } }),
+            ),
+            ("maker", "", json!({ "spec": { "containers": [{ "name": "a", "image": "b" }] } })),
+            ("maker", "", json!({ "spec": { "nodeName": "n" } })),
+        ] {
+            let (writer, new) = (writer(manager, subresource), pod(&change));
+            let difference = difference(&kind, &live, &new);
+            let mut expected = new.clone();
+            let is_other = !difference.changed.is_empty() || !difference.removed.is_empty();
+            store(&mut expected, capped(changed(&kind, entries(&live), difference, &writer)));
+            let mut found = new;
+            record(&kind, Some(&live), &mut found, &writer);
+            assert_eq!(timed(found.clone()), timed(expected), "{manager} {subresource} {change}");
+            let had = object::items(&live, MANAGED_FIELDS).iter().map(|entry| entry.get("fieldsV1"));
+            let has = object::items(&found, MANAGED_FIELDS).iter().map(|entry| entry.get("fieldsV1"));
+            unread += usize::from(is_other && has.clone().all(|set| had.clone().any(|had| had == set)));
+        }
+        assert!(unread >= 4, "{unread}");
+    }
 }

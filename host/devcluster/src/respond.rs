@@ -67,11 +67,21 @@ pub(crate) fn one(
     bytes(status, JSON, body)
 }
 
+/// The version of what a write left, among the extensions of its answer.
+#[derive(Debug, Clone, Copy)]
+struct Left(u64);
+
+/// The version that is to be kept before the answer to a write is sent, if the answer shows what the write left.
+pub(crate) fn left(response: &Response) -> Option<u64> {
+    response.extensions().get().map(|Left(version)| *version)
+}
+
 /// What a write left, with the warnings that it caused.
 pub(crate) fn written(kind: &Kind, written: &Written, form: Form, include: Include) -> Response {
     let status = if written.created { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = one(status, kind, &written.object, form, include);
     add_warnings(&mut response, &written.warnings);
+    response.extensions_mut().insert(Left(written.object.version));
     response
 }
 

@@ -139,9 +139,10 @@ impl Store {
         }
     }
 
-    /// Waits until all that was changed so far is on the disk, if it is to be; whether it ever will be.
-    pub(crate) fn kept(&self) -> impl Future<Output = bool> + Send + use<> {
-        let until = self.disk.as_ref().map(|disk| disk.until(self.read().version));
+    /// Waits until all that was changed up to a version, or else so far, is on the disk, if it is to be; whether it ever
+    /// will be.
+    pub(crate) fn kept(&self, to: Option<u64>) -> impl Future<Output = bool> + Send + use<> {
+        let until = self.disk.as_ref().map(|disk| disk.until(to.unwrap_or_else(|| self.version())));
         async move {
             match until {
                 Some(until) => until.await,

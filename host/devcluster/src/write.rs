@@ -140,15 +140,16 @@ fn create_checked(
     }
     let prefix = object::meta_text(&json, "generateName").to_owned();
     let generates = object::name(&json).is_empty() && !prefix.is_empty();
-    let mut attempts = if generates { ATTEMPTS } else { 1 };
+    if !generates {
+        return create_once(cluster, write, json, managers);
+    }
+    let mut attempts = ATTEMPTS;
     loop {
         attempts = attempts.saturating_sub(1);
-        let mut json = json.clone();
-        if generates {
-            object::set(&mut json, &["metadata", "name"], generated_name(&prefix).into());
-        }
-        match create_once(cluster, write, json, managers) {
-            Err(error) if generates && error.reason == "AlreadyExists" && attempts > 0 => {}
+        let mut named = json.clone();
+        object::set(&mut named, &["metadata", "name"], generated_name(&prefix).into());
+        match create_once(cluster, write, named, managers) {
+            Err(error) if error.reason == "AlreadyExists" && attempts > 0 => {}
             result => return result,
         }
     }
@@ -203,8 +204,14 @@ fn generated_name(prefix: &str) -> String {
     prefix + &naming::suffix()
 }
 
-/// Replaces an object, or the part of it that the subresource covers.
-pub(crate) fn update(cluster: &Cluster, write: &Write, mut json: Json) -> Result<Written, ApiError> {
+/// Replaces an object, or the part of it that the subresource covers. What was sent is read `again` if somebody else
+/// writes in between, which is rare: a copy of it would cost each write more.
+pub(crate) fn update(
+    cluster: &Cluster,
+    write: &Write,
+    mut json: Json,
+    again: impl Fn() -> Result<Json, ApiError>,
+) -> Result<Written, ApiError> {
     let warnings = decoding::decode(write, &mut json, Source::Body)?;
     write.check_name(&json)?;
     write.check_identity(&mut json)?;
@@ -216,9 +223,18 @@ pub(crate) fn update(cluster: &Cluster, write: &Write, mut json: Json) -> Result
         write.check_may_create(cluster)?;
         return create_decoded(cluster, write, json, warnings);
     }
+    let mut sent = Some(json);
     let written = try_to_change(cluster, write, |shown| {
+        let json = match sent.take() {
+            Some(json) => json,
+            None => {
+                let mut json = again()?;
+                decoding::decode(write, &mut json, Source::Body)?;
+                json
+            }
+        };
         write.check_uid(shown, &json)?;
-        Ok((json.clone(), Vec::new()))
+        Ok((json, Vec::new()))
     });
     Ok(written?.warned(warnings))
 }
@@ -246,7 +262,7 @@ pub(crate) fn patch(
 fn try_to_change(
     cluster: &Cluster,
     write: &Write,
-    change: impl Fn(&Json) -> Result<(Json, Vec<String>), ApiError>,
+    mut change: impl FnMut(&Json) -> Result<(Json, Vec<String>), ApiError>,
 ) -> Result<Written, ApiError> {
     for _ in 0..ATTEMPTS {
         let current = cluster.store.get(&write.kind.storage, &write.key).ok_or_else(|| write.not_found())?;
@@ -373,3 +389,6 @@ fn commit(
         Err(why) => Err(write.rejected(name, why)),
     }
 }
+
+#[cfg(test)]
+mod tests;

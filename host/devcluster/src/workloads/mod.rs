@@ -67,7 +67,7 @@ pub(crate) async fn run(cluster: Arc<Cluster>, mut events: UnboundedReceiver<Arc
                 return;
             }
         }
-        if !cluster.store.kept().await {
+        if !cluster.store.kept(None).await {
             return;
         }
     }

@@ -63,13 +63,17 @@ pub(crate) fn apply(
         }
         None => managers.push(Entry::new(writer, true, kind, set.clone())),
     }
-    let mut gone = previous;
-    gone.subtract(&set);
     let mut kept = set;
     for entry in managers.iter().filter(|entry| !entry.is_of(writer, true)) {
         kept.union(&entry.set);
     }
-    prune(&mut merged, &gone, Some(&kept), &shape);
+    // Whoever applies an object names it, and so has its metadata.
+    kept.children.entry(Step::Field("metadata".to_owned())).or_default().member = true;
+    prune(&mut merged, &previous, &kept, &shape);
+    let Difference { removed, .. } = Difference::between(&ownable(&before), &ownable(&merged), &shape);
+    for entry in managers.iter_mut().filter(|entry| !entry.is_of(writer, true)) {
+        entry.set.prune(&removed);
+    }
 
     let Value::Object(mut merged) = merged else {
         return Err(ApiError::internal("an applied object is not a map"));
@@ -144,34 +148,38 @@ fn merge_items(live: &mut Vec<Value>, applied: &[Value], list: &ListType, shape:
     }
 }
 
-/// Removes the paths of `gone` that are not in `kept`, and the containers that this leaves empty.
-fn prune(value: &mut Value, gone: &FieldSet, kept: Option<&FieldSet>, shape: &Shape<'_>) {
-    let kept_below = |step: &Step| kept.and_then(|kept| kept.child(step)).filter(|set| !set.is_empty());
+/// Removes what the manager had applied, `last`, and nobody, itself included, holds on to: `kept`. What a field, an item
+/// or an entry of a map had besides, such as defaults, goes with it.
+fn prune(value: &mut Value, last: &FieldSet, kept: &FieldSet, shape: &Shape<'_>) {
+    let nothing = FieldSet::default();
     match value {
         Value::Object(map) => {
-            for (step, gone) in &gone.children {
+            for (step, last) in &last.children {
                 let Step::Field(name) = step else { continue };
-                let kept = kept_below(step);
                 let Some(inner) = map.get_mut(name) else { continue };
-                if !(gone.member && kept.is_none()) {
-                    prune(inner, gone, kept, &shape.field(name));
-                    if kept.is_some() || !is_empty(inner) {
-                        continue;
-                    }
+                let kept = kept.child(step).unwrap_or(&nothing);
+                // Who has a part of a struct has the struct.
+                let is_owned = |set: &FieldSet| set.member || (!set.is_empty() && shape.names(name));
+                if is_owned(last) && !is_owned(kept) {
+                    map.remove(name);
+                    continue;
                 }
-                map.remove(name);
+                prune(inner, last, kept, &shape.field(name));
+                if kept.is_empty() && is_empty(inner) {
+                    map.remove(name);
+                }
             }
         }
         Value::Array(items) => {
             let (list, item_shape) = (shape.list_type(), shape.item());
             items.retain_mut(|item| {
                 let Some(step) = Step::of_item(item, &list) else { return true };
-                let Some(gone) = gone.child(&step) else { return true };
-                let kept = kept_below(&step);
-                if gone.member && kept.is_none() {
+                let Some(last) = last.child(&step) else { return true };
+                let kept = kept.child(&step).unwrap_or(&nothing);
+                if last.member && !kept.member {
                     return false;
                 }
-                prune(item, gone, kept, &item_shape);
+                prune(item, last, kept, &item_shape);
                 true
             });
         }

@@ -16,6 +16,7 @@ mod support;
 mod answers;
 mod apply;
 mod apply_custom;
+mod apply_merging;
 mod autoscalers;
 mod cel;
 mod compression;

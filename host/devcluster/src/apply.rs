@@ -4,8 +4,6 @@
 //! applied before and no longer applies goes unless somebody else owns it; what nobody mentioned stays.
 //! Follows the rules of the API reference ("Server-Side Apply").
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use crate::error::{ApiError, Cause};
@@ -13,8 +11,9 @@ use crate::fields::{Difference, FieldSet, Step};
 use crate::kind::Kind;
 use crate::last_applied;
 use crate::managed::{self, Entry, Writer};
+use crate::merge::merge;
 use crate::object::{self, Json};
-use crate::shape::{ListType, Shape};
+use crate::shape::Shape;
 
 /// Merges an applied configuration into the live object (or makes the object), managers included.
 pub(crate) fn apply(
@@ -103,49 +102,6 @@ fn conflict_error(conflicts: &[Cause]) -> ApiError {
         several => format!("Apply failed with {} conflicts: {}", several.len(), several.join("\n")),
     };
     ApiError::apply_conflict(message, conflicts)
-}
-
-/// Lays one value over another: maps by field, keyed lists by key, sets by value, all else whole.
-fn merge(live: &mut Value, applied: &Value, shape: &Shape<'_>) {
-    match (live, applied) {
-        (Value::Object(live), Value::Object(applied)) if !shape.is_atomic_map() => {
-            for (name, value) in applied {
-                match live.get_mut(name) {
-                    Some(existing) => merge(existing, value, &shape.field(name)),
-                    None => {
-                        live.insert(name.clone(), value.clone());
-                    }
-                }
-            }
-        }
-        (Value::Array(live), Value::Array(applied)) => match shape.list_type().as_ref() {
-            ListType::Atomic => *live = applied.clone(),
-            list => merge_items(live, applied, list, &shape.item()),
-        },
-        (live, applied) => *live = applied.clone(),
-    }
-}
-
-fn merge_items(live: &mut Vec<Value>, applied: &[Value], list: &ListType, shape: &Shape<'_>) {
-    let mut places = BTreeMap::new();
-    for (index, item) in live.iter().enumerate() {
-        if let Some(step) = Step::of_item(item, list) {
-            places.entry(step).or_insert(index);
-        }
-    }
-    for item in applied {
-        let step = Step::of_item(item, list);
-        let place = step.as_ref().and_then(|step| places.get(step)).copied();
-        match place.and_then(|index| live.get_mut(index)) {
-            Some(existing) => merge(existing, item, shape),
-            None => {
-                if let Some(step) = step {
-                    places.insert(step, live.len());
-                }
-                live.push(item.clone());
-            }
-        }
-    }
 }
 
 /// Removes what the manager had applied, `last`, and nobody, itself included, holds on to: `kept`. What a field, an item
@@ -260,7 +216,7 @@ mod tests {
             "ports": [{ "containerPort": 80, "protocol": "UDP" }] }]);
         let live = apply_as("b", &kind, Some(&live), pod(two), false).unwrap();
         assert_eq!(live["spec"]["containers"].as_array().unwrap().len(), 2);
-        assert_eq!(live["spec"]["containers"][0]["ports"].as_array().unwrap().len(), 2);
+        assert_eq!(live["spec"]["containers"][1]["ports"].as_array().unwrap().len(), 2);
         let live = apply_as("b", &kind, Some(&live), pod(json!([])), true).unwrap();
         assert_eq!(live["spec"]["containers"].as_array().unwrap().len(), 1);
         assert_eq!(live["spec"]["containers"][0]["ports"].as_array().unwrap().len(), 1);

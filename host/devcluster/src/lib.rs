@@ -45,6 +45,7 @@ mod kind;
 mod last_applied;
 mod list;
 mod managed;
+mod merge;
 mod naming;
 mod object;
 mod object_selector;

@@ -1,8 +1,10 @@
-//! What server-side apply takes away with what is applied no longer.
+//! What server-side apply takes away with what is applied no longer, and in which order it leaves lists.
 
 use serde_json::{Value, json};
 
-use crate::support::{CRDS, DEPLOYMENTS, Server, WIDGETS, deployment, start, widget, widget_definition};
+use crate::support::{
+    CONFIG_MAPS, CRDS, DEPLOYMENTS, Server, WIDGETS, config_map, deployment, start, widget, widget_definition,
+};
 
 fn with_template(change: impl FnOnce(&mut Value)) -> Value {
     let mut web = deployment("web");
@@ -133,6 +135,45 @@ async fn an_item_goes_with_what_others_changed_in_it_and_they_own_it_no_more() {
     let left = server.apply(&path, "m", deployment("web")).await.ok();
     assert_eq!(template(&left)["containers"].as_array().unwrap().len(), 1);
     assert_eq!(left["metadata"]["managedFields"].as_array().unwrap().len(), 1);
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn keyed_lists_stand_in_the_order_in_which_they_are_applied() {
+    let server = start().await;
+    let path = format!("{DEPLOYMENTS}/web");
+    let init = |names: &[&str]| {
+        with_template(|spec| {
+            spec["initContainers"] = names.iter().map(|name| json!({ "name": name, "image": "i" })).collect();
+        })
+    };
+    server.apply(&path, "m", init(&["a", "b"])).await.ok();
+    let swapped = server.apply(&path, "m", init(&["b", "a"])).await.ok();
+    assert_eq!(names(&template(&swapped)["initContainers"]), ["b", "a"]);
+    let longer = server.apply(&path, "m", init(&["n", "b", "a"])).await.ok();
+    assert_eq!(names(&template(&longer)["initContainers"]), ["n", "b", "a"]);
+    let others = server.apply(&path, "other", init(&["n", "x"])).await.ok();
+    assert_eq!(names(&template(&others)["initContainers"]), ["n", "b", "a", "x"]);
+    let again = server.apply(&path, "m", init(&["a", "n", "b"])).await.ok();
+    assert_eq!(names(&template(&again)["initContainers"]), ["a", "x", "n", "b"]);
+}
+
+#[tokio::test]
+async fn sets_stand_in_the_order_in_which_they_are_applied() {
+    let server = start().await;
+    let path = format!("{CONFIG_MAPS}/a");
+    let with = |finalizers: Value| {
+        let mut map = config_map("a", json!({}));
+        map["metadata"]["finalizers"] = finalizers;
+        map
+    };
+    server.apply(&path, "m", with(json!(["x.io/a", "x.io/b"]))).await.ok();
+    let swapped = server.apply(&path, "m", with(json!(["x.io/b", "x.io/a"]))).await.ok();
+    assert_eq!(swapped["metadata"]["finalizers"], json!(["x.io/b", "x.io/a"]));
+    server.apply(&path, "m", with(json!([]))).await.ok();
 }
 
 #[tokio::test]

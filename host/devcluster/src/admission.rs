@@ -9,8 +9,9 @@ use crate::cluster::Cluster;
 use crate::error::ApiError;
 use crate::object::{self, Json};
 use crate::schema::Covers;
+use crate::strict::StrictErrors;
 use crate::write::{FieldValidation, Write};
-use crate::{access, constraints, crd, decoding, defaults, scale, validate};
+use crate::{access, constraints, crd, defaults, duplicates, scale, validate};
 
 impl Write {
     /// Definitions are judged by the names that others have, and so are judged and stored one at a time.
@@ -30,7 +31,9 @@ impl Write {
         let mut warnings = Vec::new();
         let schema = self.kind.schema();
         if let Some(schema) = schema {
-            warnings = self.judge(decoding::unknown_fields(&schema.prune(json)))?;
+            let mut unknown = self.strict_errors();
+            schema.prune(json, &mut unknown);
+            warnings = self.judge(unknown)?;
             schema.default(json);
         } else if !self.kind.is_custom() {
             defaults::fill(&self.kind, json, old);
@@ -61,8 +64,23 @@ impl Write {
         Ok(warnings)
     }
 
+    /// Where the strict errors of what was sent are noted, as far as its sender wants to know of them.
+    pub(crate) fn strict_errors(&self) -> StrictErrors {
+        StrictErrors::new(self.validation != FieldValidation::Ignore)
+    }
+
+    /// What a client is told of the fields that a JSON body has twice, which was read as `read`.
+    pub(crate) fn judge_doubled(&self, bytes: &[u8], read: &Json) -> Result<Vec<String>, ApiError> {
+        let mut doubled = self.strict_errors();
+        if self.validation != FieldValidation::Ignore {
+            duplicates::find(bytes, read, &mut doubled);
+        }
+        self.judge(doubled)
+    }
+
     /// What a client is told of fields that mean nothing, or not what they seem to.
-    pub(crate) fn judge(&self, lines: Vec<String>) -> Result<Vec<String>, ApiError> {
+    fn judge(&self, errors: StrictErrors) -> Result<Vec<String>, ApiError> {
+        let lines = errors.into_lines();
         match self.validation {
             FieldValidation::Strict if !lines.is_empty() => {
                 Err(ApiError::bad_request(format!("strict decoding error: {}", lines.join(", "))))

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::error::{ApiError, Cause};
 use crate::go;
 use crate::object::Json;
+use crate::strict::StrictErrors;
 use crate::types::{self, Findings, Mismatch};
 use crate::write::{FieldValidation, Write};
 
@@ -29,7 +30,7 @@ pub(crate) enum Source<'a> {
 
 /// Holds an object to its kind's type; answers with warnings.
 pub(crate) fn decode(write: &Write, json: &mut Json, source: Source<'_>) -> Result<Vec<String>, ApiError> {
-    let findings = find(write, json);
+    let findings = find(write, json, write.strict_errors());
     judge(write, findings, source, json)
 }
 
@@ -41,29 +42,32 @@ pub(crate) fn decode_change(
     source: Source<'_>,
     change: impl Fn(&Json) -> Result<Json, ApiError>,
 ) -> Result<(Json, Vec<String>), ApiError> {
-    let find = |json: &mut Json| match write.kind.schema() {
-        Some(schema) => Findings { unknown: schema.prune(json), mismatch: None },
-        None => find(write, json),
+    let find = |json: &mut Json, mut unknown: StrictErrors| match write.kind.schema() {
+        Some(schema) => {
+            schema.prune(json, &mut unknown);
+            Findings { unknown, mismatch: None }
+        }
+        None => find(write, json, unknown),
     };
     let mut new = change(current)?;
-    if find(&mut new).is_empty() {
+    if find(&mut new, StrictErrors::default()).is_empty() {
         return Ok((new, Vec::new()));
     }
     let mut settled = current.clone();
-    find(&mut settled);
+    find(&mut settled, StrictErrors::default());
     let patched = change(&settled)?;
     let mut new = patched.clone();
-    let findings = find(&mut new);
+    let findings = find(&mut new, write.strict_errors());
     let warnings = judge(write, findings, source, &patched)?;
     Ok((new, warnings))
 }
 
-fn find(write: &Write, json: &mut Json) -> Findings {
+fn find(write: &Write, json: &mut Json, unknown: StrictErrors) -> Findings {
     if write.kind.is("autoscaling", "horizontalpodautoscalers") && write.kind.version == "v1" {
         // The metrics that v1 has no field for are shown where v2 has them, and must not get lost.
         return Findings::default();
     }
-    types::of(&write.kind).map(|of_type| types::decode(of_type, json)).unwrap_or_default()
+    types::of(&write.kind).map(|of_type| types::decode(of_type, json, unknown)).unwrap_or_default()
 }
 
 fn judge(
@@ -78,7 +82,7 @@ fn judge(
     if matches!(source, Source::Applied | Source::Internal) {
         return Ok(Vec::new());
     }
-    let lines = unknown_fields(&findings.unknown);
+    let lines = findings.unknown.into_lines();
     match write.validation {
         FieldValidation::Strict if !lines.is_empty() => {
             let why = format!("strict decoding error: {}", lines.join(", "));
@@ -87,11 +91,6 @@ fn judge(
         FieldValidation::Warn => Ok(lines),
         FieldValidation::Strict | FieldValidation::Ignore => Ok(Vec::new()),
     }
-}
-
-/// What a client is told of unknown fields.
-pub(crate) fn unknown_fields(paths: &[String]) -> Vec<String> {
-    paths.iter().map(|path| format!("unknown field \"{path}\"")).collect()
 }
 
 fn problem(mismatch: &Mismatch, source: Source<'_>) -> String {

@@ -1,27 +1,25 @@
 //! Fields that a JSON body has twice. Whoever reads the body takes the last one, and is told of it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::object::Json;
+use crate::strict::StrictErrors;
 
-/// A line for each field that comes a second time in a body that was read as `read`; none for what is no JSON.
-pub(crate) fn of(bytes: &[u8], read: &Json) -> Vec<String> {
-    let mut found = Vec::new();
+/// Finds each field that comes a second time in a body that was read as `read`; none in what is no JSON.
+pub(crate) fn find(bytes: &[u8], read: &Json, found: &mut StrictErrors) {
     // To count is cheap, and nearly always all there is to do.
     let mut written = 0_usize;
     let counted = (Count(&mut written)).deserialize(&mut serde_json::Deserializer::from_slice(bytes));
     if counted.is_err() || written == fields(read) {
-        return found;
+        return;
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    match (Walk { path: &mut String::new(), found: &mut found }).deserialize(&mut json) {
-        Ok(()) => found,
-        Err(_) => Vec::new(),
-    }
+    // It is JSON to the end, and so can be walked.
+    drop(Walk { path: &mut String::new(), found }.deserialize(&mut json));
 }
 
 /// How many fields there are, at whatever depth.
@@ -95,7 +93,7 @@ impl<'de> Visitor<'de> for Count<'_> {
 
 struct Walk<'a> {
     path: &'a mut String,
-    found: &'a mut Vec<String>,
+    found: &'a mut StrictErrors,
 }
 
 impl Walk<'_> {
@@ -125,13 +123,16 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        let mut names = HashSet::new();
+        // With each, how often it came.
+        let mut names: HashMap<String, usize> = HashMap::new();
         while let Some(name) = map.next_key::<String>()? {
             let step = if self.path.is_empty() { name.clone() } else { format!(".{name}") };
-            let is_new = names.insert(name);
+            let count = names.entry(name).or_default();
+            *count = count.saturating_add(1);
+            let is_second = *count == 2;
             self.below(&step, |walk| {
-                if !is_new {
-                    walk.found.push(format!("duplicate field {:?}", walk.path));
+                if is_second {
+                    walk.found.add(format_args!("duplicate field {:?}", walk.path));
                 }
                 map.next_value_seed(walk)
             })?;
@@ -174,15 +175,22 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
 #[cfg(test)]
 mod tests {
+    use crate::strict::StrictErrors;
+
+    fn doubled(text: &[u8]) -> Vec<String> {
+        let mut found = StrictErrors::new(true);
+        super::find(text, &serde_json::from_slice(text).unwrap_or_default(), &mut found);
+        found.into_lines()
+    }
+
     #[test]
     fn a_field_that_comes_again_is_named_by_its_path() {
         let body =
             br#"{ "a": 1, "b": [{ "c": null }, { "c": 1.5, "c": "x", "d": true }], "a": -2, "e": {} }"#;
-        let read = serde_json::from_slice(body).unwrap();
-        assert_eq!(super::of(body, &read), [r#"duplicate field "b[1].c""#, r#"duplicate field "a""#]);
-        assert!(super::of(b"a: 1\na: 2", &read).is_empty());
+        assert_eq!(doubled(body), [r#"duplicate field "b[1].c""#, r#"duplicate field "a""#]);
+        assert!(doubled(b"a: 1\na: 2").is_empty());
         let text =
             br#"{ "a": [{ "b": [[]], "c": {} }, null, 1, -1, 1.5, true, "x"], "d": { "e": { "f": "g" } } }"#;
-        assert!(super::of(text, &serde_json::from_slice(text).unwrap()).is_empty());
+        assert!(doubled(text).is_empty());
     }
 }

@@ -20,7 +20,7 @@ use crate::params::Params;
 use crate::route::{self, Route, Target};
 use crate::store::{Extent, Key};
 use crate::write::{self, Write};
-use crate::{access, body, discovery, duplicates, gzip, list, openapi, patch, respond, scale, view, watch};
+use crate::{access, body, discovery, gzip, list, openapi, patch, respond, scale, view, watch};
 
 const V2_DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
@@ -259,7 +259,7 @@ impl Call<'_> {
             return Ok(respond::json(StatusCode::CREATED, &review));
         }
         let write = self.write("CreateOptions")?;
-        let doubled = write.judge(duplicates::of(bytes, &json))?;
+        let doubled = write.judge_doubled(bytes, &json)?;
         self.written(&write::create(self.cluster, &write, json)?.warned(doubled))
     }
 
@@ -312,7 +312,7 @@ impl Call<'_> {
             let written = scale::replace(self.cluster, &write, paths, &json)?;
             return Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)));
         }
-        let doubled = write.judge(duplicates::of(bytes, &json))?;
+        let doubled = write.judge_doubled(bytes, &json)?;
         self.written(&write::update(self.cluster, &write, json)?.warned(doubled))
     }
 

@@ -65,6 +65,7 @@ mod server;
 mod shape;
 mod store;
 mod strategic;
+mod strict;
 mod table;
 mod transition;
 mod types;

@@ -6,12 +6,13 @@ use serde_json::Value;
 use super::mismatch::{Mismatch, Path};
 use super::{Struct, Type, scalar, struct_of};
 use crate::object::Json;
+use crate::strict::StrictErrors;
 
 /// What decoding came upon.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// The paths of unknown fields, which are gone.
-    pub(crate) unknown: Vec<String>,
+    /// The unknown fields, which are gone.
+    pub(crate) unknown: StrictErrors,
     /// The first value that does not fit.
     pub(crate) mismatch: Option<Mismatch>,
 }
@@ -22,9 +23,9 @@ impl Findings {
     }
 }
 
-/// Takes out what the type does not know, and finds what does not fit.
-pub(crate) fn decode(of_type: &Type, json: &mut Json) -> Findings {
-    let mut decoder = Decoder { findings: Findings::default() };
+/// Takes out what the type does not know, which is added to `unknown`, and finds what does not fit.
+pub(crate) fn decode(of_type: &Type, json: &mut Json, unknown: StrictErrors) -> Findings {
+    let mut decoder = Decoder { findings: Findings { unknown, mismatch: None } };
     if let Some(root) = struct_of(of_type) {
         decoder.fields(root, json, &Path::Root);
     }
@@ -42,7 +43,7 @@ impl Decoder {
             match owner.field(name) {
                 Some(field) => !value.is_null() && self.value(&field.value, value, owner, &path),
                 None => {
-                    self.findings.unknown.push(path.to_string());
+                    self.findings.unknown.add(format_args!("unknown field \"{path}\""));
                     false
                 }
             }

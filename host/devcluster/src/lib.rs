@@ -29,6 +29,7 @@ mod delete;
 mod depth;
 mod discovery;
 mod disk;
+mod documents;
 mod duplicates;
 mod emptying;
 mod error;

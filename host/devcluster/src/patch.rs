@@ -44,7 +44,7 @@ pub(crate) fn patch(
             let body = map(body)?;
             write::patch(cluster, write, Source::Strategic(&body), |current| {
                 let mut json = current.clone();
-                strategic::patch(&mut json, &body, &Shape::of(&write.kind));
+                strategic::patch(&mut json, &body, &Shape::of(&write.kind))?;
                 Ok(json)
             })
         }

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{CONFIG_MAPS, CRDS, PODS, Server, WIDGETS, start, widget, widget_definition};
+use crate::support::{
+    CONFIG_MAPS, CRDS, PODS, Server, WIDGETS, config_map, start, widget, widget_definition,
+};
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 const JSON_PATCH: &str = "json-patch+json";
@@ -36,6 +38,18 @@ async fn many_unknown_fields_below_a_long_one_are_dropped_in_time() {
     definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["more"] = inner;
     let refused = server.post(&format!("{CRDS}?fieldValidation=Ignore"), definition).await;
     refused.refused(422, "Invalid");
+}
+
+#[tokio::test]
+async fn a_patch_may_retain_as_many_keys_as_it_can_name() {
+    let server = start().await;
+    let names: Vec<String> = (0..40_000).map(|number| format!("k{number}")).collect();
+    let data: serde_json::Map<String, Value> = names.iter().map(|name| (name.clone(), json!(""))).collect();
+    server.post(CONFIG_MAPS, config_map("m", Value::Object(data))).await.ok();
+    let patch = json!({ "data": { "$retainKeys": names } });
+    let path = format!("{CONFIG_MAPS}/m");
+    let patched = server.patch(&path, "strategic-merge-patch+json", patch).await.ok();
+    assert_eq!(patched["data"].as_object().unwrap().len(), 40_000);
 }
 
 #[tokio::test]

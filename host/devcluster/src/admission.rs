@@ -9,9 +9,8 @@ use crate::cluster::Cluster;
 use crate::error::ApiError;
 use crate::object::{self, Json};
 use crate::schema::Covers;
-use crate::strict::StrictErrors;
-use crate::write::{FieldValidation, Write};
-use crate::{access, constraints, crd, defaults, duplicates, scale, validate};
+use crate::write::Write;
+use crate::{access, constraints, crd, defaults, scale, validate};
 
 impl Write {
     /// Definitions are judged by the names that others have, and so are judged and stored one at a time.
@@ -33,7 +32,7 @@ impl Write {
         if let Some(schema) = schema {
             let mut unknown = self.strict_errors();
             schema.prune(json, &mut unknown);
-            warnings = self.judge(unknown)?;
+            warnings = self.judge_unknown(unknown)?;
             schema.default(json);
         } else if !self.kind.is_custom() {
             defaults::fill(&self.kind, json, old);
@@ -62,31 +61,5 @@ impl Write {
         object::drop_empty_metadata(json);
         constraints::validate(&self.kind, json, old)?;
         Ok(warnings)
-    }
-
-    /// Where the strict errors of what was sent are noted, as far as its sender wants to know of them.
-    pub(crate) fn strict_errors(&self) -> StrictErrors {
-        StrictErrors::new(self.validation != FieldValidation::Ignore)
-    }
-
-    /// What a client is told of the fields that a JSON body has twice, which was read as `read`.
-    pub(crate) fn judge_doubled(&self, bytes: &[u8], read: &Json) -> Result<Vec<String>, ApiError> {
-        let mut doubled = self.strict_errors();
-        if self.validation != FieldValidation::Ignore {
-            duplicates::find(bytes, read, &mut doubled);
-        }
-        self.judge(doubled)
-    }
-
-    /// What a client is told of fields that mean nothing, or not what they seem to.
-    fn judge(&self, errors: StrictErrors) -> Result<Vec<String>, ApiError> {
-        let lines = errors.into_lines();
-        match self.validation {
-            FieldValidation::Strict if !lines.is_empty() => {
-                Err(ApiError::bad_request(format!("strict decoding error: {}", lines.join(", "))))
-            }
-            FieldValidation::Warn => Ok(lines),
-            FieldValidation::Strict | FieldValidation::Ignore => Ok(Vec::new()),
-        }
     }
 }

@@ -18,14 +18,24 @@ use crate::write::{FieldValidation, Write};
 pub(crate) enum Source<'a> {
     /// A client sent the whole object.
     Body,
-    /// A JSON patch or a JSON merge patch.
-    JsonPatch,
-    /// This strategic merge patch.
-    Strategic(&'a Json),
+    /// A JSON patch or a JSON merge patch, in which these fields come twice.
+    JsonPatch(&'a [String]),
+    /// This strategic merge patch, in which these fields come twice.
+    Strategic(&'a Json, &'a [String]),
     /// Server-side apply, which has looked for unknown fields itself.
     Applied,
     /// The server itself.
     Internal,
+}
+
+impl Source<'_> {
+    /// What is wrong with what was sent, before it is known what it leads to.
+    fn doubled(&self) -> &[String] {
+        match self {
+            Self::JsonPatch(doubled) | Self::Strategic(_, doubled) => doubled,
+            Self::Body | Self::Applied | Self::Internal => &[],
+        }
+    }
 }
 
 /// Holds an object to its kind's type; answers with warnings.
@@ -50,7 +60,7 @@ pub(crate) fn decode_change(
         None => find(write, json, unknown),
     };
     let mut new = change(current)?;
-    if find(&mut new, StrictErrors::default()).is_empty() {
+    if find(&mut new, StrictErrors::default()).is_empty() && source.doubled().is_empty() {
         return Ok((new, Vec::new()));
     }
     let mut settled = current.clone();
@@ -82,7 +92,8 @@ fn judge(
     if matches!(source, Source::Applied | Source::Internal) {
         return Ok(Vec::new());
     }
-    let lines = findings.unknown.into_lines();
+    let mut lines = source.doubled().to_vec();
+    lines.append(&mut findings.unknown.into_lines());
     match write.validation {
         FieldValidation::Strict if !lines.is_empty() => {
             let why = format!("strict decoding error: {}", lines.join(", "));
@@ -95,8 +106,8 @@ fn judge(
 
 fn problem(mismatch: &Mismatch, source: Source<'_>) -> String {
     match source {
-        Source::Body | Source::JsonPatch | Source::Internal => mismatch.in_json(),
-        Source::Strategic(_) | Source::Applied => mismatch.in_map(),
+        Source::Body | Source::JsonPatch(_) | Source::Internal => mismatch.in_json(),
+        Source::Strategic(..) | Source::Applied => mismatch.in_map(),
     }
 }
 
@@ -109,8 +120,8 @@ fn refusal(write: &Write, source: Source<'_>, whole: &Json, why: &str) -> ApiErr
                 "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
             ))
         }
-        Source::JsonPatch => patch(Value::Object(whole.clone()).to_string()),
-        Source::Strategic(given) => patch(go::plain(&Value::Object(given.clone()))),
+        Source::JsonPatch(_) => patch(Value::Object(whole.clone()).to_string()),
+        Source::Strategic(given, _) => patch(go::plain(&Value::Object(given.clone()))),
         Source::Applied => ApiError::unclassified(format!("failed to convert to unversioned: {why}")),
     }
 }
@@ -148,7 +159,7 @@ mod tests {
             object::set(&mut new, &["metadata", "labels", "a"], json!("b"));
             Ok(new)
         };
-        let source = Source::JsonPatch;
+        let source = Source::JsonPatch(&[]);
         let (new, warnings) = decode_change(&write(), stored.as_object().unwrap(), source, label).unwrap();
         let expected = json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "paused": true } });
         assert_eq!((Value::Object(new), warnings.len()), (expected, 0));

@@ -17,10 +17,11 @@ use crate::error::{self, ApiError};
 use crate::managed::Writer;
 use crate::object::{self, Json, Object};
 use crate::params::Params;
+use crate::patch::Patch;
 use crate::route::{self, Route, Target};
 use crate::store::{Extent, Key};
 use crate::write::{self, Write};
-use crate::{access, body, discovery, documents, gzip, list, patch, respond, scale, view, watch};
+use crate::{access, body, discovery, documents, duplicates, gzip, list, patch, respond, scale, view, watch};
 
 /// As many bytes as a body has at most that is worked on where other requests wait.
 const LARGE: usize = 64 * 1024;
@@ -211,6 +212,12 @@ impl<'a> Call<'a> {
         Ok(respond::written(&self.target.kind, written, self.form()?, self.params.include()?))
     }
 
+    /// What is to be told of the fields that an object's body has twice, which was read as `json`.
+    fn doubled(&self, write: &Write, bytes: &[u8], json: &Json) -> Result<Vec<String>, ApiError> {
+        let media_type = self.media_type();
+        write.judge_strictly(write.doubled(bytes, &media_type, duplicates::fields_of(json)), &media_type)
+    }
+
     fn list_or_watch(&self) -> Result<Response, ApiError> {
         if self.target.is_watch || self.params.is_watch() {
             return self.watch();
@@ -249,7 +256,7 @@ impl<'a> Call<'a> {
             return Ok(respond::json(StatusCode::CREATED, &review));
         }
         let write = self.write("CreateOptions")?;
-        let doubled = write.judge_doubled(bytes, &json)?;
+        let doubled = self.doubled(&write, bytes, &json)?;
         self.written(&write::create(self.cluster, &write, json)?.warned(doubled))
     }
 
@@ -302,7 +309,7 @@ impl<'a> Call<'a> {
             let written = scale::replace(self.cluster, &write, paths, &json)?;
             return Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)));
         }
-        let doubled = write.judge_doubled(bytes, &json)?;
+        let doubled = self.doubled(&write, bytes, &json)?;
         self.written(&write::update(self.cluster, &write, json)?.warned(doubled))
     }
 
@@ -312,13 +319,14 @@ impl<'a> Call<'a> {
         let force = self.params.force();
         patch::check_media_type(&write.kind, &media_type)?;
         let body = body::decode_patch(bytes, &media_type)?;
+        let doubled = write.doubled(bytes, &media_type, duplicates::fields(&body));
         if self.target.subresource == "scale" {
             let paths = scale::paths(&write.kind)?;
             let written = scale::patch(self.cluster, &write, paths, &media_type, &body, force)?;
             return Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)));
         }
-        let written = patch::patch(self.cluster, &write, &media_type, body, force)?;
-        self.written(&written)
+        let patch = Patch { media_type: &media_type, body, doubled, force };
+        self.written(&patch.apply(self.cluster, &write)?)
     }
 
     fn delete_options(&self, bytes: &[u8]) -> Result<DeleteOptions, ApiError> {

@@ -6,7 +6,7 @@ use crate::cluster::Cluster;
 use crate::decoding::Source;
 use crate::error::ApiError;
 use crate::kind::Kind;
-use crate::object::Json;
+use crate::object::{self, Json};
 use crate::operations::Operations;
 use crate::shape::Shape;
 use crate::strategic;
@@ -35,6 +35,7 @@ impl Patch<'_> {
         match media_type {
             APPLY => {
                 let applied = map(body)?;
+                check_type(&write.kind, &applied)?;
                 let warnings = write.judge_strictly(doubled, APPLY)?;
                 Ok(write::apply(cluster, write, applied, force)?.warned(warnings))
             }
@@ -63,6 +64,23 @@ impl Patch<'_> {
             }
             other => Err(unsupported(&write.kind, other)),
         }
+    }
+}
+
+/// What is applied says of which version and kind it is.
+fn check_type(kind: &Kind, applied: &Json) -> Result<(), ApiError> {
+    let (found, expected) = (object::text(applied, &["apiVersion"]), kind.api_version());
+    if found != expected {
+        return Err(ApiError::bad_request(format!(
+            "Incorrect version specified in apply patch. Specified patch version: {found}, expected: {expected}"
+        )));
+    }
+    match object::text(applied, &["kind"]) {
+        "" => {
+            let applied = Value::Object(applied.clone());
+            Err(ApiError::bad_request(format!("Object 'Kind' is missing in '{applied}'")))
+        }
+        _ => Ok(()),
     }
 }
 

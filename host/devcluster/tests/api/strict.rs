@@ -102,6 +102,25 @@ async fn of_keys_that_come_twice_in_yaml_the_last_counts() {
 }
 
 #[tokio::test]
+async fn what_is_applied_says_what_it_is() {
+    let server = start().await;
+    let path = format!("{CONFIG_MAPS}/m");
+    let whole = config_map("m", json!({}));
+    for field in ["apiVersion", "kind"] {
+        let mut body = whole.clone();
+        body.as_object_mut().unwrap().remove(field);
+        server.apply(&path, "me", body).await.refused(400, "BadRequest");
+    }
+    let mut body = whole.clone();
+    body["apiVersion"] = json!("v2");
+    let refusal = server.apply(&path, "me", body).await.refused(400, "BadRequest");
+    let why = "Incorrect version specified in apply patch. Specified patch version: v2, expected: v1";
+    assert_eq!(refusal["message"], why);
+    server.get(&path).await.refused(404, "NotFound");
+    server.apply(&path, "me", whole).await.ok();
+}
+
+#[tokio::test]
 async fn warnings_are_cut_where_they_are_too_many_and_errors_are_a_hundred() {
     let server = start().await;
     let mut map = config_map("m", json!({}));

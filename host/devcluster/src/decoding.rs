@@ -36,11 +36,16 @@ impl Source<'_> {
             Self::Body | Self::Applied | Self::Internal => &[],
         }
     }
+
+    /// Whether what was sent is read as a map, to which a number without a fraction is an integer.
+    fn is_map(&self) -> bool {
+        matches!(self, Self::Strategic(..) | Self::Applied)
+    }
 }
 
 /// Holds an object to its kind's type; answers with warnings.
 pub(crate) fn decode(write: &Write, json: &mut Json, source: Source<'_>) -> Result<Vec<String>, ApiError> {
-    let findings = find(write, json, write.strict_errors());
+    let findings = find(write, json, write.strict_errors(), source);
     judge(write, findings, source, json)
 }
 
@@ -57,7 +62,7 @@ pub(crate) fn decode_change(
             schema.prune(json, &mut unknown);
             Findings { unknown, mismatch: None }
         }
-        None => find(write, json, unknown),
+        None => find(write, json, unknown, source),
     };
     let mut new = change(current)?;
     if find(&mut new, StrictErrors::default()).is_empty() && source.doubled().is_empty() {
@@ -72,12 +77,14 @@ pub(crate) fn decode_change(
     Ok((new, warnings))
 }
 
-fn find(write: &Write, json: &mut Json, unknown: StrictErrors) -> Findings {
+fn find(write: &Write, json: &mut Json, unknown: StrictErrors, source: Source<'_>) -> Findings {
     if write.kind.is("autoscaling", "horizontalpodautoscalers") && write.kind.version == "v1" {
         // The metrics that v1 has no field for are shown where v2 has them, and must not get lost.
         return Findings::default();
     }
-    types::of(&write.kind).map(|of_type| types::decode(of_type, json, unknown)).unwrap_or_default()
+    types::of(&write.kind)
+        .map(|of_type| types::decode(of_type, json, unknown, source.is_map()))
+        .unwrap_or_default()
 }
 
 fn judge(

@@ -171,7 +171,7 @@ mod tests {
 
     fn decoded(name: &str, value: Value) -> (Value, Findings) {
         let mut json = value.as_object().unwrap().clone();
-        let findings = decode(of(&kind(name)).unwrap(), &mut json, StrictErrors::new(true));
+        let findings = decode(of(&kind(name)).unwrap(), &mut json, StrictErrors::new(true), false);
         (Value::Object(json), findings)
     }
 

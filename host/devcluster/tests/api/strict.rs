@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::{CONFIG_MAPS, CRDS, Server, WIDGETS, config_map, start, widget, widget_definition};
+use crate::support::{
+    CONFIG_MAPS, CRDS, DEPLOYMENTS, Server, WIDGETS, config_map, deployment, start, widget, widget_definition,
+};
 
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 const MERGE: &str = "application/merge-patch+json";
@@ -118,6 +120,28 @@ async fn what_is_applied_says_what_it_is() {
     assert_eq!(refusal["message"], why);
     server.get(&path).await.refused(404, "NotFound");
     server.apply(&path, "me", whole).await.ok();
+}
+
+#[tokio::test]
+async fn a_number_without_a_fraction_is_an_integer_to_who_reads_a_map() {
+    let server = start().await;
+    server.post(DEPLOYMENTS, deployment("web")).await.ok();
+    let path = format!("{DEPLOYMENTS}/web");
+    let send = |media_type: &str, text: &str| {
+        let force = if media_type == APPLY { "&force=true" } else { "" };
+        let (path, text) = (format!("{path}?fieldManager=me{force}"), text.to_owned());
+        let media_type = media_type.to_owned();
+        let server = &server;
+        async move { server.send("PATCH", &path, &[("content-type", &media_type)], text).await }
+    };
+    let patched = send(STRATEGIC, r#"{ "spec": { "replicas": 3.0 } }"#).await.ok();
+    assert_eq!(patched["spec"]["replicas"], json!(3));
+    let applied = r#"{ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" },
+        "spec": { "replicas": 4.0 } }"#;
+    assert_eq!(send(APPLY, applied).await.ok()["spec"]["replicas"], json!(4));
+    let refusal = send(STRATEGIC, r#"{ "spec": { "replicas": 3.5 } }"#).await.refused(422, "Invalid");
+    assert!(refusal["message"].as_str().unwrap().ends_with("cannot convert float64 to int32"), "{refusal}");
+    send(MERGE, r#"{ "spec": { "replicas": 3.0 } }"#).await.refused(422, "Invalid");
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use crate::cluster::Cluster;
 use crate::error::ApiError;
 use crate::object::{self, Json};
 use crate::schema::Covers;
-use crate::write::{FieldValidation, Write};
-use crate::{access, constraints, crd, decoding, defaults, scale, validate};
+use crate::write::Write;
+use crate::{access, constraints, crd, defaults, scale, validate};
 
 impl Write {
     /// Definitions are judged by the names that others have, and so are judged and stored one at a time.
@@ -30,7 +30,9 @@ impl Write {
         let mut warnings = Vec::new();
         let schema = self.kind.schema();
         if let Some(schema) = schema {
-            warnings = self.judge(decoding::unknown_fields(&schema.prune(json)))?;
+            let mut unknown = self.strict_errors();
+            schema.prune(json, &mut unknown);
+            warnings = self.judge_unknown(unknown)?;
             schema.default(json);
         } else if !self.kind.is_custom() {
             defaults::fill(&self.kind, json, old);
@@ -59,16 +61,5 @@ impl Write {
         object::drop_empty_metadata(json);
         constraints::validate(&self.kind, json, old)?;
         Ok(warnings)
-    }
-
-    /// What a client is told of fields that mean nothing, or not what they seem to.
-    pub(crate) fn judge(&self, lines: Vec<String>) -> Result<Vec<String>, ApiError> {
-        match self.validation {
-            FieldValidation::Strict if !lines.is_empty() => {
-                Err(ApiError::bad_request(format!("strict decoding error: {}", lines.join(", "))))
-            }
-            FieldValidation::Warn => Ok(lines),
-            FieldValidation::Strict | FieldValidation::Ignore => Ok(Vec::new()),
-        }
     }
 }

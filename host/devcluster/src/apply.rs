@@ -4,8 +4,6 @@
 //! applied before and no longer applies goes unless somebody else owns it; what nobody mentioned stays.
 //! Follows the rules of the API reference ("Server-Side Apply").
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use crate::error::{ApiError, Cause};
@@ -13,8 +11,9 @@ use crate::fields::{Difference, FieldSet, Step};
 use crate::kind::Kind;
 use crate::last_applied;
 use crate::managed::{self, Entry, Writer};
+use crate::merge::merge;
 use crate::object::{self, Json};
-use crate::shape::{ListType, Shape};
+use crate::shape::Shape;
 
 /// Merges an applied configuration into the live object (or makes the object), managers included.
 pub(crate) fn apply(
@@ -63,13 +62,17 @@ pub(crate) fn apply(
         }
         None => managers.push(Entry::new(writer, true, kind, set.clone())),
     }
-    let mut gone = previous;
-    gone.subtract(&set);
     let mut kept = set;
     for entry in managers.iter().filter(|entry| !entry.is_of(writer, true)) {
         kept.union(&entry.set);
     }
-    prune(&mut merged, &gone, Some(&kept), &shape);
+    // Whoever applies an object names it, and so has its metadata.
+    kept.children.entry(Step::Field("metadata".to_owned())).or_default().member = true;
+    prune(&mut merged, &previous, &kept, &shape);
+    let Difference { removed, .. } = Difference::between(&ownable(&before), &ownable(&merged), &shape);
+    for entry in managers.iter_mut().filter(|entry| !entry.is_of(writer, true)) {
+        entry.set.prune(&removed);
+    }
 
     let Value::Object(mut merged) = merged else {
         return Err(ApiError::internal("an applied object is not a map"));
@@ -101,77 +104,38 @@ fn conflict_error(conflicts: &[Cause]) -> ApiError {
     ApiError::apply_conflict(message, conflicts)
 }
 
-/// Lays one value over another: maps by field, keyed lists by key, sets by value, all else whole.
-fn merge(live: &mut Value, applied: &Value, shape: &Shape<'_>) {
-    match (live, applied) {
-        (Value::Object(live), Value::Object(applied)) if !shape.is_atomic_map() => {
-            for (name, value) in applied {
-                match live.get_mut(name) {
-                    Some(existing) => merge(existing, value, &shape.field(name)),
-                    None => {
-                        live.insert(name.clone(), value.clone());
-                    }
-                }
-            }
-        }
-        (Value::Array(live), Value::Array(applied)) => match shape.list_type().as_ref() {
-            ListType::Atomic => *live = applied.clone(),
-            list => merge_items(live, applied, list, &shape.item()),
-        },
-        (live, applied) => *live = applied.clone(),
-    }
-}
-
-fn merge_items(live: &mut Vec<Value>, applied: &[Value], list: &ListType, shape: &Shape<'_>) {
-    let mut places = BTreeMap::new();
-    for (index, item) in live.iter().enumerate() {
-        if let Some(step) = Step::of_item(item, list) {
-            places.entry(step).or_insert(index);
-        }
-    }
-    for item in applied {
-        let step = Step::of_item(item, list);
-        let place = step.as_ref().and_then(|step| places.get(step)).copied();
-        match place.and_then(|index| live.get_mut(index)) {
-            Some(existing) => merge(existing, item, shape),
-            None => {
-                if let Some(step) = step {
-                    places.insert(step, live.len());
-                }
-                live.push(item.clone());
-            }
-        }
-    }
-}
-
-/// Removes the paths of `gone` that are not in `kept`, and the containers that this leaves empty.
-fn prune(value: &mut Value, gone: &FieldSet, kept: Option<&FieldSet>, shape: &Shape<'_>) {
-    let kept_below = |step: &Step| kept.and_then(|kept| kept.child(step)).filter(|set| !set.is_empty());
+/// Removes what the manager had applied, `last`, and nobody, itself included, holds on to: `kept`. What a field, an item
+/// or an entry of a map had besides, such as defaults, goes with it.
+fn prune(value: &mut Value, last: &FieldSet, kept: &FieldSet, shape: &Shape<'_>) {
+    let nothing = FieldSet::default();
     match value {
         Value::Object(map) => {
-            for (step, gone) in &gone.children {
+            for (step, last) in &last.children {
                 let Step::Field(name) = step else { continue };
-                let kept = kept_below(step);
                 let Some(inner) = map.get_mut(name) else { continue };
-                if !(gone.member && kept.is_none()) {
-                    prune(inner, gone, kept, &shape.field(name));
-                    if kept.is_some() || !is_empty(inner) {
-                        continue;
-                    }
+                let kept = kept.child(step).unwrap_or(&nothing);
+                // Who has a part of a struct has the struct.
+                let is_owned = |set: &FieldSet| set.member || (!set.is_empty() && shape.names(name));
+                if is_owned(last) && !is_owned(kept) {
+                    map.remove(name);
+                    continue;
                 }
-                map.remove(name);
+                prune(inner, last, kept, &shape.field(name));
+                if kept.is_empty() && is_empty(inner) {
+                    map.remove(name);
+                }
             }
         }
         Value::Array(items) => {
             let (list, item_shape) = (shape.list_type(), shape.item());
             items.retain_mut(|item| {
                 let Some(step) = Step::of_item(item, &list) else { return true };
-                let Some(gone) = gone.child(&step) else { return true };
-                let kept = kept_below(&step);
-                if gone.member && kept.is_none() {
+                let Some(last) = last.child(&step) else { return true };
+                let kept = kept.child(&step).unwrap_or(&nothing);
+                if last.member && !kept.member {
                     return false;
                 }
-                prune(item, gone, kept, &item_shape);
+                prune(item, last, kept, &item_shape);
                 true
             });
         }
@@ -252,7 +216,7 @@ mod tests {
             "ports": [{ "containerPort": 80, "protocol": "UDP" }] }]);
         let live = apply_as("b", &kind, Some(&live), pod(two), false).unwrap();
         assert_eq!(live["spec"]["containers"].as_array().unwrap().len(), 2);
-        assert_eq!(live["spec"]["containers"][0]["ports"].as_array().unwrap().len(), 2);
+        assert_eq!(live["spec"]["containers"][1]["ports"].as_array().unwrap().len(), 2);
         let live = apply_as("b", &kind, Some(&live), pod(json!([])), true).unwrap();
         assert_eq!(live["spec"]["containers"].as_array().unwrap().len(), 1);
         assert_eq!(live["spec"]["containers"][0]["ports"].as_array().unwrap().len(), 1);

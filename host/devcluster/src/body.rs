@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use serde_json::Value;
+use serde_saphyr::DuplicateKeyPolicy;
 
 use crate::error::ApiError;
 use crate::object::Json;
@@ -36,8 +37,11 @@ fn yaml(bytes: &[u8]) -> Result<Value, ApiError> {
     }
     let text = std::str::from_utf8(bytes)
         .map_err(|error| ApiError::bad_request(format!("the body is not UTF-8: {error}")))?;
-    // YAML 1.2: `y` and `on` are text, and only `true` and `false` are booleans.
-    let options = serde_saphyr::options! { strict_booleans: true };
+    // YAML 1.2: `y` and `on` are text, and only `true` and `false` are booleans. Of fields that come twice the last counts.
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        duplicate_keys: DuplicateKeyPolicy::LastWins,
+    };
     serde_saphyr::from_str_with_options(text, options)
         .map_err(|error| ApiError::bad_request(format!("error converting YAML to JSON: {error}")))
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::error::{ApiError, Cause};
 use crate::go;
 use crate::object::Json;
+use crate::strict::StrictErrors;
 use crate::types::{self, Findings, Mismatch};
 use crate::write::{FieldValidation, Write};
 
@@ -17,19 +18,34 @@ use crate::write::{FieldValidation, Write};
 pub(crate) enum Source<'a> {
     /// A client sent the whole object.
     Body,
-    /// A JSON patch or a JSON merge patch.
-    JsonPatch,
-    /// This strategic merge patch.
-    Strategic(&'a Json),
+    /// A JSON patch or a JSON merge patch, in which these fields come twice.
+    JsonPatch(&'a [String]),
+    /// This strategic merge patch, in which these fields come twice.
+    Strategic(&'a Json, &'a [String]),
     /// Server-side apply, which has looked for unknown fields itself.
     Applied,
     /// The server itself.
     Internal,
 }
 
+impl Source<'_> {
+    /// What is wrong with what was sent, before it is known what it leads to.
+    fn doubled(&self) -> &[String] {
+        match self {
+            Self::JsonPatch(doubled) | Self::Strategic(_, doubled) => doubled,
+            Self::Body | Self::Applied | Self::Internal => &[],
+        }
+    }
+
+    /// Whether what was sent is read as a map, to which a number without a fraction is an integer.
+    fn is_map(&self) -> bool {
+        matches!(self, Self::Strategic(..) | Self::Applied)
+    }
+}
+
 /// Holds an object to its kind's type; answers with warnings.
 pub(crate) fn decode(write: &Write, json: &mut Json, source: Source<'_>) -> Result<Vec<String>, ApiError> {
-    let findings = find(write, json);
+    let findings = find(write, json, write.strict_errors(), source);
     judge(write, findings, source, json)
 }
 
@@ -41,29 +57,34 @@ pub(crate) fn decode_change(
     source: Source<'_>,
     change: impl Fn(&Json) -> Result<Json, ApiError>,
 ) -> Result<(Json, Vec<String>), ApiError> {
-    let find = |json: &mut Json| match write.kind.schema() {
-        Some(schema) => Findings { unknown: schema.prune(json), mismatch: None },
-        None => find(write, json),
+    let find = |json: &mut Json, mut unknown: StrictErrors| match write.kind.schema() {
+        Some(schema) => {
+            schema.prune(json, &mut unknown);
+            Findings { unknown, mismatch: None }
+        }
+        None => find(write, json, unknown, source),
     };
     let mut new = change(current)?;
-    if find(&mut new).is_empty() {
+    if find(&mut new, StrictErrors::default()).is_empty() && source.doubled().is_empty() {
         return Ok((new, Vec::new()));
     }
     let mut settled = current.clone();
-    find(&mut settled);
+    find(&mut settled, StrictErrors::default());
     let patched = change(&settled)?;
     let mut new = patched.clone();
-    let findings = find(&mut new);
+    let findings = find(&mut new, write.strict_errors());
     let warnings = judge(write, findings, source, &patched)?;
     Ok((new, warnings))
 }
 
-fn find(write: &Write, json: &mut Json) -> Findings {
+fn find(write: &Write, json: &mut Json, unknown: StrictErrors, source: Source<'_>) -> Findings {
     if write.kind.is("autoscaling", "horizontalpodautoscalers") && write.kind.version == "v1" {
         // The metrics that v1 has no field for are shown where v2 has them, and must not get lost.
         return Findings::default();
     }
-    types::of(&write.kind).map(|of_type| types::decode(of_type, json)).unwrap_or_default()
+    types::of(&write.kind)
+        .map(|of_type| types::decode(of_type, json, unknown, source.is_map()))
+        .unwrap_or_default()
 }
 
 fn judge(
@@ -78,7 +99,8 @@ fn judge(
     if matches!(source, Source::Applied | Source::Internal) {
         return Ok(Vec::new());
     }
-    let lines = unknown_fields(&findings.unknown);
+    let mut lines = source.doubled().to_vec();
+    lines.append(&mut findings.unknown.into_lines());
     match write.validation {
         FieldValidation::Strict if !lines.is_empty() => {
             let why = format!("strict decoding error: {}", lines.join(", "));
@@ -89,15 +111,10 @@ fn judge(
     }
 }
 
-/// What a client is told of unknown fields.
-pub(crate) fn unknown_fields(paths: &[String]) -> Vec<String> {
-    paths.iter().map(|path| format!("unknown field \"{path}\"")).collect()
-}
-
 fn problem(mismatch: &Mismatch, source: Source<'_>) -> String {
     match source {
-        Source::Body | Source::JsonPatch | Source::Internal => mismatch.in_json(),
-        Source::Strategic(_) | Source::Applied => mismatch.in_map(),
+        Source::Body | Source::JsonPatch(_) | Source::Internal => mismatch.in_json(),
+        Source::Strategic(..) | Source::Applied => mismatch.in_map(),
     }
 }
 
@@ -110,8 +127,8 @@ fn refusal(write: &Write, source: Source<'_>, whole: &Json, why: &str) -> ApiErr
                 "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
             ))
         }
-        Source::JsonPatch => patch(Value::Object(whole.clone()).to_string()),
-        Source::Strategic(given) => patch(go::plain(&Value::Object(given.clone()))),
+        Source::JsonPatch(_) => patch(Value::Object(whole.clone()).to_string()),
+        Source::Strategic(given, _) => patch(go::plain(&Value::Object(given.clone()))),
         Source::Applied => ApiError::unclassified(format!("failed to convert to unversioned: {why}")),
     }
 }
@@ -149,7 +166,7 @@ mod tests {
             object::set(&mut new, &["metadata", "labels", "a"], json!("b"));
             Ok(new)
         };
-        let source = Source::JsonPatch;
+        let source = Source::JsonPatch(&[]);
         let (new, warnings) = decode_change(&write(), stored.as_object().unwrap(), source, label).unwrap();
         let expected = json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "paused": true } });
         assert_eq!((Value::Object(new), warnings.len()), (expected, 0));

@@ -89,16 +89,19 @@ impl FieldSet {
         }
     }
 
-    /// The paths that an applied value sets.
+    /// The paths that an applied value sets. Items, entries of maps and leaves are members, fields of structs by what is
+    /// in them alone, and a keyed list is nothing by itself.
     pub(crate) fn of(value: &Value, shape: &Shape<'_>) -> Self {
         let mut set = Self::default();
         match value {
             Value::Object(map) if !map.is_empty() && !shape.is_atomic_map() => {
                 for (name, value) in map {
-                    set.put(Step::Field(name.clone()), Self::of(value, &shape.field(name)));
+                    let mut field = Self::of(value, &shape.field(name));
+                    field.member |= !shape.names(name);
+                    set.put(Step::Field(name.clone()), field);
                 }
             }
-            Value::Array(items) if !items.is_empty() => {
+            Value::Array(items) if *shape.list_type() != ListType::Atomic => {
                 let (list, item_shape) = (shape.list_type(), shape.item());
                 for item in items {
                     match Step::of_item(item, &list) {

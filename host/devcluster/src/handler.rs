@@ -17,12 +17,14 @@ use crate::error::{self, ApiError};
 use crate::managed::Writer;
 use crate::object::{self, Json, Object};
 use crate::params::Params;
+use crate::patch::Patch;
 use crate::route::{self, Route, Target};
 use crate::store::{Extent, Key};
 use crate::write::{self, Write};
-use crate::{access, body, discovery, duplicates, gzip, list, openapi, patch, respond, scale, view, watch};
+use crate::{access, body, discovery, documents, duplicates, gzip, list, patch, respond, scale, view, watch};
 
-const V2_DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+/// As many bytes as a body has at most that is worked on where other requests wait.
+const LARGE: usize = 64 * 1024;
 
 /// Answers any request.
 pub(crate) async fn handle(State(cluster): State<Arc<Cluster>>, request: Request) -> Response {
@@ -41,7 +43,7 @@ pub(crate) async fn handle(State(cluster): State<Arc<Cluster>>, request: Request
             resource(&cluster, target, &parts, request_body).await
         }
         route if parts.method == Method::GET || parts.method == Method::HEAD => {
-            Ok(document(&cluster, &served, &route, &parts.headers))
+            Ok(documents::document(&cluster, &served, &route, &parts.headers))
         }
         _ => Err(ApiError::method_not_allowed("the requested path")),
     };
@@ -61,35 +63,6 @@ pub(crate) async fn handle(State(cluster): State<Arc<Cluster>>, request: Request
     }
 }
 
-fn document(
-    cluster: &Cluster,
-    served: &crate::registry::Served,
-    route: &Route,
-    headers: &HeaderMap,
-) -> Response {
-    let aggregated = accept::aggregated_discovery(headers);
-    let found = |document: Option<Value>| match document {
-        Some(document) => respond::document(&document),
-        None => respond::no_such_path(),
-    };
-    match route {
-        Route::Version => respond::document(&discovery::version()),
-        Route::Health => respond::bytes(StatusCode::OK, "text/plain; charset=utf-8", "ok"),
-        Route::Root => respond::document(&discovery::root(served)),
-        Route::CoreVersions | Route::Groups if aggregated => {
-            let document = discovery::aggregated(served, matches!(route, Route::CoreVersions));
-            respond::bytes(StatusCode::OK, V2_DISCOVERY, document.to_string())
-        }
-        Route::CoreVersions => respond::document(&discovery::core_versions(&cluster.config.addr.to_string())),
-        Route::Groups => respond::document(&discovery::groups(served)),
-        Route::Group(group) => found(discovery::group(served, group)),
-        Route::Resources { group, version } => found(discovery::resources(served, group, version)),
-        Route::OpenApiIndex => respond::document(&openapi::index(cluster, served)),
-        Route::OpenApi { group, version } => found(openapi::document(served, group, version)),
-        Route::OpenApiV2 | Route::Resource(_) => respond::no_such_path(),
-    }
-}
-
 async fn resource(
     cluster: &Arc<Cluster>,
     target: Target,
@@ -99,18 +72,32 @@ async fn resource(
     let params = Params::parse(&parts.uri)?;
     let is_kept =
         !matches!(parts.method, Method::GET | Method::HEAD) && !target.kind.is_virtual && !params.dry_run();
-    let user = parts.extensions.get().cloned();
-    let request = Call { cluster, target, params, headers: &parts.headers, user };
     let bytes = body::read(body).await?;
     let failed = || ApiError::internal("the data directory cannot be written");
     if is_kept && cluster.store.has_failed() {
         return Err(failed());
     }
-    let answer = request.answer(parts, &bytes)?;
+    let answer = answer(cluster, target, params, parts, bytes).await?;
     if is_kept && !cluster.store.kept(respond::left(&answer)).await {
         return Err(failed());
     }
     Ok(answer)
+}
+
+/// Answers at once, or on a thread that nobody else waits for if there is much to read.
+async fn answer(
+    cluster: &Arc<Cluster>,
+    target: Target,
+    params: Params,
+    parts: &Parts,
+    bytes: Bytes,
+) -> Result<Response, ApiError> {
+    if bytes.len() <= LARGE {
+        return Call::new(cluster, target, params, parts).answer(parts, &bytes);
+    }
+    let (cluster, parts) = (cluster.clone(), parts.clone());
+    let answer = move || Call::new(&cluster, target, params, &parts).answer(&parts, &bytes);
+    tokio::task::spawn_blocking(answer).await.unwrap_or_else(|why| Err(ApiError::internal(why.to_string())))
 }
 
 /// A request to a resource.
@@ -123,7 +110,11 @@ struct Call<'a> {
     user: Option<Arc<access::User>>,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    fn new(cluster: &'a Arc<Cluster>, target: Target, params: Params, parts: &'a Parts) -> Self {
+        Self { cluster, target, params, headers: &parts.headers, user: parts.extensions.get().cloned() }
+    }
+
     fn answer(&self, parts: &Parts, bytes: &Bytes) -> Result<Response, ApiError> {
         self.check_verb(&parts.method)?;
         // Before anything is done for who could not be told.
@@ -218,6 +209,12 @@ impl Call<'_> {
         Ok(respond::written(&self.target.kind, written, self.form()?, self.params.include()?))
     }
 
+    /// What is to be told of the fields that an object's body has twice, which was read as `json`.
+    fn doubled(&self, write: &Write, bytes: &[u8], json: &Json) -> Result<Vec<String>, ApiError> {
+        let media_type = self.media_type();
+        write.judge_strictly(write.doubled(bytes, &media_type, duplicates::fields_of(json)), &media_type)
+    }
+
     fn list_or_watch(&self) -> Result<Response, ApiError> {
         if self.target.is_watch || self.params.is_watch() {
             return self.watch();
@@ -256,7 +253,7 @@ impl Call<'_> {
             return Ok(respond::json(StatusCode::CREATED, &review));
         }
         let write = self.write("CreateOptions")?;
-        let doubled = write.judge(duplicates::of(bytes, &json))?;
+        let doubled = self.doubled(&write, bytes, &json)?;
         self.written(&write::create(self.cluster, &write, json)?.warned(doubled))
     }
 
@@ -310,7 +307,7 @@ impl Call<'_> {
             let written = scale::replace(self.cluster, &write, paths, &json)?;
             return Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)));
         }
-        let doubled = write.judge(duplicates::of(bytes, &json))?;
+        let doubled = self.doubled(&write, bytes, &json)?;
         self.written(&write::update(self.cluster, &write, json, decode)?.warned(doubled))
     }
 
@@ -320,12 +317,14 @@ impl Call<'_> {
         let force = self.params.force();
         patch::check_media_type(&write.kind, &media_type)?;
         let body = body::decode_patch(bytes, &media_type)?;
+        let doubled = write.doubled(bytes, &media_type, duplicates::fields(&body));
         if self.target.subresource == "scale" {
             let paths = scale::paths(&write.kind)?;
             let written = scale::patch(self.cluster, &write, paths, &media_type, &body, force)?;
             return Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)));
         }
-        self.written(&patch::patch(self.cluster, &write, &media_type, body, force)?)
+        let patch = Patch { media_type: &media_type, body, doubled, force };
+        self.written(&patch.apply(self.cluster, &write)?)
     }
 
     fn delete_options(&self, bytes: &[u8]) -> Result<DeleteOptions, ApiError> {

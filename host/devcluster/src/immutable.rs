@@ -1,5 +1,7 @@
 //! The fields of the built-in kinds that no update changes.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use crate::error::{ApiError, Cause};
@@ -75,6 +77,10 @@ fn list<'a>(json: &'a Json, field: &str) -> &'a [Value] {
     json.get(field).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
+fn set<'a>(json: &'a Json, field: &str) -> HashSet<&'a Value> {
+    list(json, field).iter().collect()
+}
+
 /// Of a Pod only the images change, and what lets it end or be scheduled in more places.
 fn pod(old: &Json, new: &Json) -> Option<Cause> {
     let (old, mut new) = (spec(old), spec(new));
@@ -91,11 +97,11 @@ fn pod(old: &Json, new: &Json) -> Option<Cause> {
             }
         }
     }
-    let keeps = |field: &str| list(&old, field).iter().all(|item| list(&new, field).contains(item));
+    let keeps = |field: &str| set(&old, field).is_subset(&set(&new, field));
     let deadline = |spec: &Json| spec.get("activeDeadlineSeconds").and_then(Value::as_i64);
     let shortens = deadline(&new).is_some_and(|new| deadline(&old).is_none_or(|old| new <= old));
     // Gates may only go.
-    let opens = list(&new, "schedulingGates").iter().all(|gate| list(&old, "schedulingGates").contains(gate));
+    let opens = set(&new, "schedulingGates").is_subset(&set(&old, "schedulingGates"));
     let grace = |spec: &Json| spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64);
     let corrects = grace(&new) == Some(1) && grace(&old).is_some_and(|seconds| seconds < 0);
     for (field, may_change) in [

@@ -3,6 +3,7 @@
 //! The first two bounds are kube-apiserver's; see [`depth`] for the last one.
 
 use json_patch::PatchOperation;
+use json_patch::jsonptr::PointerBuf;
 use serde_json::Value;
 
 use crate::depth;
@@ -11,6 +12,8 @@ use crate::error::ApiError;
 const MOST_OPERATIONS: usize = 10_000;
 /// How many bytes all copies of a patch may make together.
 const MOST_COPIED: usize = 3 * 1024 * 1024;
+/// How deep a value may seem to be while it is patched.
+const DEEPEST_BETWEEN: usize = 10 * depth::MOST;
 
 /// The operations of a JSON patch.
 #[derive(Debug)]
@@ -31,7 +34,7 @@ impl Operations {
     /// Changes a value as the operations say.
     pub(crate) fn apply(&self, value: &mut Value) -> Result<(), ApiError> {
         let mut copied = 0_usize;
-        // As deep as the value may be by now; measured again only where this is too deep.
+        // As deep as the value may be by now.
         let mut deepest = depth::of(value);
         for operation in &self.0.0 {
             if let PatchOperation::Copy(copy) = operation {
@@ -41,6 +44,7 @@ impl Operations {
                 if copied > MOST_COPIED {
                     return Err(ApiError::unprocessable());
                 }
+                deepest = deepest.max(below(&copy.path, depth::of(source)));
             }
             if is_passed(operation, value) {
                 continue;
@@ -48,12 +52,13 @@ impl Operations {
             json_patch::patch(value, std::slice::from_ref(operation))
                 .map_err(|_| ApiError::unprocessable())?;
             deepest = deepest.max(reach(operation, deepest));
-            if deepest > depth::MOST {
-                deepest = depth::of(value);
+            // To measure takes as long as the value is large, and so is put off for as long as nothing can overflow.
+            if deepest > DEEPEST_BETWEEN {
+                deepest = measured(value)?;
             }
-            if deepest > depth::MOST {
-                return Err(depth::too_deep());
-            }
+        }
+        if deepest > depth::MOST {
+            measured(value)?;
         }
         Ok(())
     }
@@ -68,14 +73,23 @@ fn is_passed(operation: &PatchOperation, value: &Value) -> bool {
     }
 }
 
-/// How deep the value that an operation puts somewhere may reach, where nothing was deeper than `deepest`.
+/// How deep a value is, if that is not too deep.
+fn measured(value: &Value) -> Result<usize, ApiError> {
+    Some(depth::of(value)).filter(|deepest| *deepest <= depth::MOST).ok_or_else(depth::too_deep)
+}
+
+/// How deep a value reaches at a path.
+fn below(path: &PointerBuf, levels: usize) -> usize {
+    levels.saturating_add(path.count())
+}
+
+/// How deep the value that an operation puts somewhere may reach, where nothing was deeper than `deepest`. The copies
+/// are measured one by one, since they are read in any case.
 fn reach(operation: &PatchOperation, deepest: usize) -> usize {
-    let below = |from: usize, to: usize| deepest.saturating_sub(from).saturating_add(to);
     match operation {
-        PatchOperation::Add(add) => depth::of(&add.value).saturating_add(add.path.count()),
-        PatchOperation::Replace(replace) => depth::of(&replace.value).saturating_add(replace.path.count()),
-        PatchOperation::Copy(copy) => below(copy.from.count(), copy.path.count()),
-        PatchOperation::Move(change) => below(change.from.count(), change.path.count()),
-        PatchOperation::Remove(_) | PatchOperation::Test(_) => 0,
+        PatchOperation::Add(add) => below(&add.path, depth::of(&add.value)),
+        PatchOperation::Replace(replace) => below(&replace.path, depth::of(&replace.value)),
+        PatchOperation::Move(change) => below(&change.path, deepest.saturating_sub(change.from.count())),
+        PatchOperation::Copy(_) | PatchOperation::Remove(_) | PatchOperation::Test(_) => 0,
     }
 }

@@ -6,7 +6,7 @@ use crate::cluster::Cluster;
 use crate::decoding::Source;
 use crate::error::ApiError;
 use crate::kind::Kind;
-use crate::object::Json;
+use crate::object::{self, Json};
 use crate::operations::Operations;
 use crate::shape::Shape;
 use crate::strategic;
@@ -17,38 +17,70 @@ pub(crate) const MERGE: &str = "application/merge-patch+json";
 pub(crate) const STRATEGIC: &str = "application/strategic-merge-patch+json";
 pub(crate) const APPLY: &str = "application/apply-patch+yaml";
 
-/// Changes an object as a patch of this media type says.
-pub(crate) fn patch(
-    cluster: &Cluster,
-    write: &Write,
-    media_type: &str,
-    body: Value,
-    force: bool,
-) -> Result<Written, ApiError> {
-    match media_type {
-        APPLY => write::apply(cluster, write, map(body)?, force),
-        JSON => {
-            let operations = Operations::parse(body)?;
-            write::patch(cluster, write, Source::JsonPatch, |current| {
+/// A patch that a client sent.
+#[derive(Debug)]
+pub(crate) struct Patch<'a> {
+    pub(crate) media_type: &'a str,
+    pub(crate) body: Value,
+    /// The fields that come twice in it, as far as the client wants to know.
+    pub(crate) doubled: Vec<String>,
+    /// Whether it takes over what others have applied.
+    pub(crate) force: bool,
+}
+
+impl Patch<'_> {
+    /// Changes an object as the patch says.
+    pub(crate) fn apply(self, cluster: &Cluster, write: &Write) -> Result<Written, ApiError> {
+        let Self { media_type, body, doubled, force } = self;
+        match media_type {
+            APPLY => {
+                let applied = map(body)?;
+                check_type(&write.kind, &applied)?;
+                let warnings = write.judge_strictly(doubled, APPLY)?;
+                Ok(write::apply(cluster, write, applied, force)?.warned(warnings))
+            }
+            JSON => {
+                let operations = Operations::parse(body)?;
+                let doubled: Vec<String> =
+                    doubled.into_iter().map(|line| format!("json patch {line}")).collect();
+                write::patch(cluster, write, Source::JsonPatch(&doubled), |current| {
+                    let mut value = Value::Object(current.clone());
+                    operations.apply(&mut value)?;
+                    map(value)
+                })
+            }
+            MERGE => write::patch(cluster, write, Source::JsonPatch(&doubled), |current| {
                 let mut value = Value::Object(current.clone());
-                operations.apply(&mut value)?;
+                json_patch::merge(&mut value, &body);
                 map(value)
-            })
+            }),
+            STRATEGIC if !write.kind.is_custom() => {
+                let body = map(body)?;
+                write::patch(cluster, write, Source::Strategic(&body, &doubled), |current| {
+                    let mut json = current.clone();
+                    strategic::patch(&mut json, &body, &Shape::of(&write.kind))?;
+                    Ok(json)
+                })
+            }
+            other => Err(unsupported(&write.kind, other)),
         }
-        MERGE => write::patch(cluster, write, Source::JsonPatch, |current| {
-            let mut value = Value::Object(current.clone());
-            json_patch::merge(&mut value, &body);
-            map(value)
-        }),
-        STRATEGIC if !write.kind.is_custom() => {
-            let body = map(body)?;
-            write::patch(cluster, write, Source::Strategic(&body), |current| {
-                let mut json = current.clone();
-                strategic::patch(&mut json, &body, &Shape::of(&write.kind));
-                Ok(json)
-            })
+    }
+}
+
+/// What is applied says of which version and kind it is.
+fn check_type(kind: &Kind, applied: &Json) -> Result<(), ApiError> {
+    let (found, expected) = (object::text(applied, &["apiVersion"]), kind.api_version());
+    if found != expected {
+        return Err(ApiError::bad_request(format!(
+            "Incorrect version specified in apply patch. Specified patch version: {found}, expected: {expected}"
+        )));
+    }
+    match object::text(applied, &["kind"]) {
+        "" => {
+            let applied = Value::Object(applied.clone());
+            Err(ApiError::bad_request(format!("Object 'Kind' is missing in '{applied}'")))
         }
-        other => Err(unsupported(&write.kind, other)),
+        _ => Ok(()),
     }
 }
 

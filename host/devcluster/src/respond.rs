@@ -1,5 +1,7 @@
 //! From results to HTTP responses.
 
+use std::collections::HashSet;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -117,12 +119,58 @@ pub(crate) fn deprecated(kind: &Kind, mut response: Response) -> Response {
     response
 }
 
+/// How many characters the warnings of an answer have together, and each of them once that is too little.
+const MOST_WARNED: usize = 4 * 1024;
+const MOST_OF_ONE: usize = 256;
+
 /// Tells the client what it should know though it got what it asked for.
 pub(crate) fn add_warnings(response: &mut Response, warnings: &[String]) {
-    for warning in warnings {
+    for warning in bounded(warnings) {
         let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
             response.headers_mut().append(WARNING, value);
         }
+    }
+}
+
+/// The warnings, each once. Of those that are too long together there are the beginnings, of as many as there is room
+/// for, as kube-apiserver cuts them.
+fn bounded(warnings: &[String]) -> Vec<&str> {
+    let mut seen = HashSet::new();
+    let mut told: Vec<&str> =
+        warnings.iter().map(String::as_str).filter(|warning| seen.insert(*warning)).collect();
+    let length = |warning: &str| warning.chars().count();
+    if told.iter().map(|warning| length(warning)).fold(0, usize::saturating_add) <= MOST_WARNED {
+        return told;
+    }
+    let mut written = 0_usize;
+    told.retain_mut(|warning| {
+        let has_room = written < MOST_WARNED;
+        let end = warning.char_indices().nth(MOST_OF_ONE).map(|(end, _)| end);
+        *warning = end.and_then(|end| warning.get(..end)).unwrap_or(warning);
+        written = written.saturating_add(length(warning));
+        has_room
+    });
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_cut_only_if_they_are_too_long_together() {
+        let short = ["a".to_owned(), "b".to_owned(), "a".to_owned()];
+        assert_eq!(bounded(&short), ["a", "b"]);
+        let long = ["x".repeat(4000)];
+        assert_eq!(bounded(&long), [long[0].as_str()]);
+        let many: Vec<String> = (10..60).map(|number| format!("{number}{}", "é".repeat(1000))).collect();
+        let told = bounded(&many);
+        assert_eq!(told.len(), 16);
+        assert!(
+            told.iter()
+                .zip(&many)
+                .all(|(told, whole)| told.chars().count() == 256 && whole.starts_with(told))
+        );
     }
 }

@@ -141,6 +141,20 @@ impl<'a> Shape<'a> {
         }
     }
 
+    /// Whether a field of this name is one of a struct's, rather than an entry of a map.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        match self {
+            Self::Typed { of_type, .. } => {
+                types::struct_of(of_type).is_some_and(|found| found.field(name).is_some())
+            }
+            Self::Schema { schema, is_root } => {
+                is_of_object(schema, *is_root, name)
+                    || schema.get("properties").is_some_and(|fields| fields.get(name).is_some())
+            }
+            Self::Free => false,
+        }
+    }
+
     /// What server-side apply finds wrong with the value at this position, if anything.
     pub(crate) fn problem(&self, value: &Value) -> Option<String> {
         match self {
@@ -151,10 +165,15 @@ impl<'a> Shape<'a> {
     }
 }
 
-fn schema_declares(schema: &Value, is_root: bool, name: &str) -> bool {
+/// Whether a field is one that every object has, where the schema is that of an object.
+fn is_of_object(schema: &Value, is_root: bool, name: &str) -> bool {
     let is_object = is_root || schema::is_true(schema, "x-kubernetes-embedded-resource");
+    is_object && matches!(name, "apiVersion" | "kind" | "metadata")
+}
+
+fn schema_declares(schema: &Value, is_root: bool, name: &str) -> bool {
     schema.is_null()
-        || (is_object && matches!(name, "apiVersion" | "kind" | "metadata"))
+        || is_of_object(schema, is_root, name)
         || schema::is_true(schema, "x-kubernetes-preserve-unknown-fields")
         || schema.get("properties").is_some_and(|fields| fields.get(name).is_some())
         || schema.get("additionalProperties").is_some_and(|extra| extra != &Value::Bool(false))

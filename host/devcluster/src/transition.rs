@@ -1,6 +1,6 @@
 //! What may change from one state of an object to the next, and what counts as a change.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -90,11 +90,13 @@ fn with_status(kind: &Kind, current: &Json, mut new: Json) -> Json {
 fn resized(current: &Json, new: Json) -> Json {
     let mut confined = current.clone();
     for field in ["containers", "initContainers"] {
-        let wanted = object::at(&new, &["spec", field]).and_then(Value::as_array);
+        let wanted = object::at(&new, &["spec", field]).and_then(Value::as_array).into_iter().flatten();
+        let wanted: BTreeMap<&str, &Value> =
+            wanted.filter_map(|container| Some((container.get("name")?.as_str()?, container))).collect();
         let containers = confined.get_mut("spec").and_then(|spec| spec.get_mut(field));
         for container in containers.and_then(Value::as_array_mut).into_iter().flatten() {
-            let same = |other: &&Value| other.get("name") == container.get("name");
-            let Some(wanted) = wanted.into_iter().flatten().find(same) else { continue };
+            let name = container.get("name").and_then(Value::as_str);
+            let Some(wanted) = name.and_then(|name| wanted.get(name)) else { continue };
             let Some(container) = container.as_object_mut() else { continue };
             for field in ["resources", "resizePolicy"] {
                 match wanted.get(field) {
@@ -139,7 +141,7 @@ pub(crate) fn check_finalizers(kind: &Kind, current: &Json, new: &Json) -> Resul
     if !object::is_deleting(current) {
         return Ok(());
     }
-    let before: Vec<&str> = object::finalizers(current).collect();
+    let before: BTreeSet<&str> = object::finalizers(current).collect();
     let added: BTreeSet<&str> =
         object::finalizers(new).filter(|finalizer| !before.contains(finalizer)).collect();
     if added.is_empty() {

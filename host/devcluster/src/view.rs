@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::kind::Kind;
 use crate::object::{self, Json, Object};
+use crate::strict::StrictErrors;
 
 /// Field of `v1` and field of `events.k8s.io/v1`.
 const EVENT_FIELDS: &[(&[&str], &[&str])] = &[
@@ -50,7 +51,7 @@ pub(crate) fn shaped<'a>(kind: &Kind, stored: &'a Object) -> Cow<'a, Json> {
     match kind.schema() {
         Some(schema) if !stored.is_settled(schema) => {
             let mut json = stored.json.clone();
-            schema.prune(&mut json);
+            schema.prune(&mut json, &mut StrictErrors::default());
             schema.default(&mut json);
             Cow::Owned(json)
         }

@@ -15,6 +15,7 @@ use crate::managed::{self, Writer};
 use crate::object::{self, Json, Object};
 use crate::shape::Shape;
 use crate::store::{Key, Rejected};
+use crate::strict::StrictErrors;
 use crate::{access, apply, associative, defaults, depth, immutable, naming, transition, view};
 
 /// How often a patch is tried again when somebody else wrote in between.
@@ -292,7 +293,7 @@ pub(crate) fn apply(
     associative::check(&write.kind, &applied, &Shape::of(&write.kind))?;
     match write.kind.schema() {
         // Nothing unknown is left. A null may be, which reads as absent.
-        Some(schema) => drop(schema.prune(&mut applied)),
+        Some(schema) => schema.prune(&mut applied, &mut StrictErrors::default()),
         None if write.kind.is_custom() => {}
         None => defaults::drop_nulls(&mut applied),
     }

@@ -1,5 +1,7 @@
 //! The rules of Pods and of their templates.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::{items, not_negative, one_of, port_number, text};
@@ -32,23 +34,23 @@ pub(super) fn spec(spec: Option<&Value>, path: &str, claims: &[&str], causes: &m
 }
 
 /// The names of a list's items, each of which is a label of DNS and there once.
-fn names<'a>(list: &'a [Value], path: &str, causes: &mut Vec<Cause>) -> Vec<&'a str> {
-    let mut seen = Vec::new();
+fn names<'a>(list: &'a [Value], path: &str, causes: &mut Vec<Cause>) -> HashSet<&'a str> {
+    let mut seen = HashSet::new();
     for (index, item) in list.iter().enumerate() {
         let (name, at) = (text(item, "name"), format!("{path}[{index}].name"));
         if name.is_empty() {
             causes.push(Cause::required(at, ""));
         } else if !validate::is_label(name) {
             causes.push(Cause::invalid(at, &Value::from(name), validate::LABEL));
-        } else if seen.contains(&name) {
+        } else if seen.contains(name) {
             causes.push(Cause::duplicate(&at, &Value::from(name)));
         }
-        seen.push(name);
+        seen.insert(name);
     }
     seen
 }
 
-fn check_container(container: &Value, path: &str, volumes: &[&str], causes: &mut Vec<Cause>) {
+fn check_container(container: &Value, path: &str, volumes: &HashSet<&str>, causes: &mut Vec<Cause>) {
     if text(container, "image").is_empty() {
         causes.push(Cause::required(format!("{path}.image"), ""));
     }
@@ -74,7 +76,7 @@ fn check_container(container: &Value, path: &str, volumes: &[&str], causes: &mut
         let (name, path) = (text(mount, "name"), format!("{path}.volumeMounts[{index}]"));
         if name.is_empty() {
             causes.push(Cause::required(format!("{path}.name"), ""));
-        } else if !volumes.contains(&name) {
+        } else if !volumes.contains(name) {
             causes.push(Cause::not_found(format!("{path}.name"), &Value::from(name)));
         }
         if text(mount, "mountPath").is_empty() {

@@ -1,5 +1,7 @@
 //! The rules of Services.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::{items, one_of, port_number, text};
@@ -19,15 +21,15 @@ pub(super) fn validate(json: &Json, causes: &mut Vec<Cause>) {
     if ports.is_empty() && !is_external && text(spec, "clusterIP") != "None" {
         causes.push(Cause::required("spec.ports", ""));
     }
-    let mut seen = Vec::new();
+    let mut seen = HashSet::new();
     for (index, port) in ports.iter().enumerate() {
         let (name, path) = (text(port, "name"), format!("spec.ports[{index}]"));
         if name.is_empty() && ports.len() > 1 {
             causes.push(Cause::required(format!("{path}.name"), ""));
-        } else if !name.is_empty() && seen.contains(&name) {
+        } else if !name.is_empty() && seen.contains(name) {
             causes.push(Cause::duplicate(&format!("{path}.name"), &Value::from(name)));
         }
-        seen.push(name);
+        seen.insert(name);
         let number = port.get("port").is_some();
         match number {
             true => port_number(port, "port", &path, causes),

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::go;
 use crate::object::Json;
+use crate::strict::StrictErrors;
 
 /// Fields, with the type of each as Go names it.
 const FIELDS: &[(&str, &str)] = &[
@@ -63,11 +64,11 @@ fn unfit<'a>(value: &'a Value, of_type: &'static str) -> Option<(&'a Value, &'st
 }
 
 /// Removes what metadata does not have.
-pub(super) fn prune(metadata: &mut Json, dropped: &mut Vec<String>) {
+pub(super) fn prune(metadata: &mut Json, dropped: &mut StrictErrors) {
     metadata.retain(|name, _| {
         let is_known = FIELDS.iter().any(|(field, _)| field == name);
         if !is_known {
-            dropped.push(format!("metadata.{name}"));
+            dropped.add(format_args!("unknown field \"metadata.{name}\""));
         }
         is_known
     });

@@ -20,6 +20,8 @@ use serde_json::Value;
 use self::rules::{Found, Rules};
 use crate::error::Cause;
 use crate::object::Json;
+use crate::strict::StrictErrors;
+use crate::types::Path;
 
 /// A schema with its patterns and its rules compiled.
 #[derive(Debug)]
@@ -49,14 +51,12 @@ impl Schema {
         &self.json
     }
 
-    /// Removes fields that the schema does not know; returns their paths.
-    pub(crate) fn prune(&self, object: &mut Json) -> Vec<String> {
-        let mut dropped = Vec::new();
+    /// Removes fields that the schema does not know, and adds them to those that are `dropped`.
+    pub(crate) fn prune(&self, object: &mut Json, dropped: &mut StrictErrors) {
         if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata::prune(metadata, &mut dropped);
+            metadata::prune(metadata, dropped);
         }
-        prune::prune_map(&self.json, object, "", true, &mut dropped);
-        dropped
+        prune::prune_map(&self.json, object, &Path::Root, true, dropped);
     }
 
     /// Fills in the defaults of absent fields.
@@ -147,8 +147,8 @@ impl Part<'_> {
         if default.is_null() && !is_true(schema, "nullable") {
             return Vec::new();
         }
-        let (mut value, mut dropped) = (default.clone(), Vec::new());
-        prune::prune_value(schema, &mut value, path, &mut dropped);
+        let (mut value, mut dropped) = (default.clone(), StrictErrors::default());
+        prune::prune_value(schema, &mut value, &Path::Root, &mut dropped);
         if !dropped.is_empty() {
             return vec![Cause::invalid(path, default, "must not have unknown fields")];
         }
@@ -264,7 +264,9 @@ mod tests {
             "map": { "type": "object", "additionalProperties": { "type": "string" } } } }));
         let mut value = object(json!({ "kind": "X", "metadata": { "name": "x" }, "other": 1,
             "spec": { "a": "1", "b": 2 }, "free": { "z": { "y": 1 } }, "map": { "k": "v" } }));
-        assert_eq!(schema.prune(&mut value), ["other", "spec.b"]);
+        let mut dropped = StrictErrors::new(true);
+        schema.prune(&mut value, &mut dropped);
+        assert_eq!(dropped.into_lines(), ["unknown field \"other\"", "unknown field \"spec.b\""]);
         let expected = json!({ "kind": "X", "metadata": { "name": "x" }, "spec": { "a": "1" },
             "free": { "z": { "y": 1 } }, "map": { "k": "v" } });
         assert_eq!(Value::Object(value), expected);

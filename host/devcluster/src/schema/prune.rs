@@ -2,23 +2,25 @@
 
 use serde_json::Value;
 
-use super::{field_schema, is_true, is_type_meta, join};
+use super::{field_schema, is_true, is_type_meta};
 use crate::object::Json;
+use crate::strict::StrictErrors;
+use crate::types::Path;
 
 /// Removes what the schema does not know below an object.
 pub(super) fn prune_map(
     schema: &Value,
     map: &mut Json,
-    path: &str,
+    path: &Path<'_>,
     is_object_root: bool,
-    dropped: &mut Vec<String>,
+    dropped: &mut StrictErrors,
 ) {
     let keeps_unknown = is_true(schema, "x-kubernetes-preserve-unknown-fields");
     map.retain(|name, value| {
         if is_object_root && is_type_meta(name) {
             return true;
         }
-        let path = join(path, name);
+        let path = Path::Field(path, name);
         match field_schema(schema, name) {
             Some(field) => {
                 // A null where none is allowed reads as absent, so that a default can take its place.
@@ -30,14 +32,14 @@ pub(super) fn prune_map(
             }
             None if keeps_unknown || is_true(schema, "additionalProperties") => true,
             None => {
-                dropped.push(path);
+                dropped.add(format_args!("unknown field \"{path}\""));
                 false
             }
         }
     });
 }
 
-pub(super) fn prune_value(schema: &Value, value: &mut Value, path: &str, dropped: &mut Vec<String>) {
+pub(super) fn prune_value(schema: &Value, value: &mut Value, path: &Path<'_>, dropped: &mut StrictErrors) {
     match value {
         Value::Object(map) => {
             // A value without a described structure, such as `type: object` alone, loses all its fields.
@@ -46,7 +48,7 @@ pub(super) fn prune_value(schema: &Value, value: &mut Value, path: &str, dropped
         Value::Array(items) => {
             if let Some(item_schema) = schema.get("items") {
                 for (index, item) in items.iter_mut().enumerate() {
-                    prune_value(item_schema, item, &format!("{path}[{index}]"), dropped);
+                    prune_value(item_schema, item, &Path::Index(path, index), dropped);
                 }
             }
         }

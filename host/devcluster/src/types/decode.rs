@@ -6,12 +6,13 @@ use serde_json::Value;
 use super::mismatch::{Mismatch, Path};
 use super::{Struct, Type, scalar, struct_of};
 use crate::object::Json;
+use crate::strict::StrictErrors;
 
 /// What decoding came upon.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// The paths of unknown fields, which are gone.
-    pub(crate) unknown: Vec<String>,
+    /// The unknown fields, which are gone.
+    pub(crate) unknown: StrictErrors,
     /// The first value that does not fit.
     pub(crate) mismatch: Option<Mismatch>,
 }
@@ -22,9 +23,10 @@ impl Findings {
     }
 }
 
-/// Takes out what the type does not know, and finds what does not fit.
-pub(crate) fn decode(of_type: &Type, json: &mut Json) -> Findings {
-    let mut decoder = Decoder { findings: Findings::default() };
+/// Takes out what the type does not know, which is added to `unknown`, and finds what does not fit. In what was a map
+/// rather than text, an integer may be a float.
+pub(crate) fn decode(of_type: &Type, json: &mut Json, unknown: StrictErrors, is_map: bool) -> Findings {
+    let mut decoder = Decoder { findings: Findings { unknown, mismatch: None }, is_map };
     if let Some(root) = struct_of(of_type) {
         decoder.fields(root, json, &Path::Root);
     }
@@ -33,6 +35,7 @@ pub(crate) fn decode(of_type: &Type, json: &mut Json) -> Findings {
 
 struct Decoder {
     findings: Findings,
+    is_map: bool,
 }
 
 impl Decoder {
@@ -42,7 +45,7 @@ impl Decoder {
             match owner.field(name) {
                 Some(field) => !value.is_null() && self.value(&field.value, value, owner, &path),
                 None => {
-                    self.findings.unknown.push(path.to_string());
+                    self.findings.unknown.add(format_args!("unknown field \"{path}\""));
                     false
                 }
             }
@@ -51,6 +54,9 @@ impl Decoder {
 
     /// Looks at one value; whether it fits.
     fn value(&mut self, of_type: &Type, value: &mut Value, owner: &'static Struct, path: &Path<'_>) -> bool {
+        if self.is_map && value.is_f64() && matches!(of_type, Type::Int32 | Type::Int64) {
+            make_integer(value);
+        }
         match (of_type, value) {
             (Type::Free, _) => true,
             (Type::Struct(_), Value::Object(map)) => {
@@ -109,6 +115,14 @@ impl Decoder {
             return true;
         }
         self.value(of_type, value, owner, path)
+    }
+}
+
+/// Makes an integer of a float that has no fraction.
+fn make_integer(value: &mut Value) {
+    let float = value.as_f64().filter(|float| float.fract() == 0.0);
+    if let Some(integer) = float.and_then(|float| format!("{float:.0}").parse::<i64>().ok()) {
+        *value = integer.into();
     }
 }
 

@@ -9,7 +9,7 @@ use crate::go;
 
 /// A position in an object, as a list from the end to the root.
 #[derive(Clone, Copy)]
-pub(super) enum Path<'a> {
+pub(crate) enum Path<'a> {
     Root,
     Field(&'a Path<'a>, &'a str),
     /// A value of a map by its key.

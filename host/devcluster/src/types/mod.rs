@@ -17,7 +17,7 @@ use k8s_openapi::schemars::SchemaGenerator;
 
 pub(crate) use self::decode::{Findings, decode};
 pub(crate) use self::merging::{Merging, is_atomic, merging};
-pub(crate) use self::mismatch::{Mismatch, applied_problem, schema_problem};
+pub(crate) use self::mismatch::{Mismatch, Path, applied_problem, schema_problem};
 use self::roots::ROOTS;
 use crate::kind::Kind;
 use crate::object::Json;
@@ -163,6 +163,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::strict::StrictErrors;
 
     fn kind(name: &str) -> Kind {
         crate::builtin::kinds().into_iter().find(|kind| kind.kind == name).unwrap()
@@ -170,7 +171,7 @@ mod tests {
 
     fn decoded(name: &str, value: Value) -> (Value, Findings) {
         let mut json = value.as_object().unwrap().clone();
-        let findings = decode(of(&kind(name)).unwrap(), &mut json);
+        let findings = decode(of(&kind(name)).unwrap(), &mut json, StrictErrors::new(true), false);
         (Value::Object(json), findings)
     }
 
@@ -201,7 +202,8 @@ mod tests {
         let definition = json!({ "spec": { "versions": [version] } });
         let (left, findings) = decoded("CustomResourceDefinition", definition);
         let root = "spec.versions[0].schema.openAPIV3Schema";
-        assert_eq!(findings.unknown, [format!("{root}.properties.a.items.typo"), format!("{root}.typo")]);
+        let unknown = |path: &str| format!("unknown field \"{root}.{path}\"");
+        assert_eq!(findings.unknown.into_lines(), [unknown("properties.a.items.typo"), unknown("typo")]);
         let schema = &left["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
         assert_eq!(schema["default"], json!({ "any": null }));
         assert_eq!(schema["properties"]["a"]["additionalProperties"], json!(true));

@@ -136,8 +136,9 @@ async fn long_lists_merge_in_time() {
     let merged = &again["spec"]["template"]["spec"]["containers"][0]["env"];
     assert_eq!((merged.as_array().unwrap().len(), &merged[9_999]["name"]), (10_000, &json!("N9999")));
     let order: Value = (0..10_000).rev().map(|n| json!({ "name": format!("N{n}") })).collect();
+    let reversed: Value = env(10_000).as_array().unwrap().iter().rev().cloned().collect();
     let patch = json!({ "spec": { "template": { "spec": { "containers": [
-        { "name": "app", "$setElementOrder/env": order, "env": env(10_000) }] } } } });
+        { "name": "app", "$setElementOrder/env": order, "env": reversed }] } } } });
     let patched = server.patch(&format!("{DEPLOYMENTS}/web"), "strategic-merge-patch+json", patch).await.ok();
     let merged = &patched["spec"]["template"]["spec"]["containers"][0]["env"];
     assert_eq!((merged.as_array().unwrap().len(), &merged[0]["name"]), (10_000, &json!("N9999")));

@@ -1,6 +1,6 @@
 //! JSON patch, merge patch and strategic merge patch.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{CONFIG_MAPS, CRDS, DEPLOYMENTS, WIDGETS, deployment, start, widget, widget_definition};
 
@@ -86,4 +86,25 @@ async fn patches_that_race_all_take_effect() {
     }
     let data = server.get(&path).await.ok();
     assert_eq!(data["data"].as_object().unwrap().len(), 20);
+}
+
+#[tokio::test]
+async fn malformed_strategic_patches_are_refused() {
+    let server = start().await;
+    server.post(DEPLOYMENTS, deployment("web")).await.ok();
+    let path = format!("{DEPLOYMENTS}/web");
+    let send = |spec: Value| server.patch(&path, "strategic-merge-patch+json", json!({ "spec": spec }));
+    let containers = |items: Value| json!({ "template": { "spec": { "containers": items } } });
+    let refusal = send(containers(json!([{ "image": "nokey" }]))).await.refused(500, "");
+    assert_eq!(refusal["message"], "map: map[image:nokey] does not contain declared merge key: name");
+    send(containers(json!(["x"]))).await.refused(500, "");
+    send(json!({ "$patch": "bogus" })).await.refused(500, "");
+    let retained = json!({ "$retainKeys": ["type"], "type": "RollingUpdate",
+        "rollingUpdate": { "maxSurge": 2 } });
+    let refusal = send(json!({ "strategy": retained })).await.refused(400, "BadRequest");
+    assert_eq!(refusal["message"], "invalid patch format of retainKeys");
+    let ordered = json!({ "template": { "spec": { "$setElementOrder/containers": [{ "name": "b" }],
+        "containers": [{ "name": "app", "image": "x" }] } } });
+    send(ordered).await.refused(500, "");
+    assert_eq!(server.get(&path).await.ok()["metadata"]["generation"], 1, "nothing has changed");
 }

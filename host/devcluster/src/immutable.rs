@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json};
+use crate::types;
 
 const POD: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
                    `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to \
@@ -25,6 +26,20 @@ pub(crate) fn check(kind: &Kind, subresource: &str, old: &Json, new: &Json) -> R
     if APART.contains(&subresource) {
         return Ok(());
     }
+    let mut causes = problems(kind, old, new);
+    if let (false, Some(of_type)) = (causes.is_empty(), types::of(kind)) {
+        // What an earlier server stored may say the same in other words.
+        let mut settled = old.clone();
+        types::decode(of_type, &mut settled);
+        causes = problems(kind, &settled, new);
+    }
+    match causes.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::invalid(kind, object::name(new), &causes)),
+    }
+}
+
+fn problems(kind: &Kind, old: &Json, new: &Json) -> Vec<Cause> {
     let mut causes = Vec::new();
     let mut same = |paths: &[&[&str]]| {
         for path in paths {
@@ -61,10 +76,7 @@ pub(crate) fn check(kind: &Kind, subresource: &str, old: &Json, new: &Json) -> R
         ("node.k8s.io", "RuntimeClass") => same(&[&["handler"]]),
         _ => {}
     }
-    match causes.is_empty() {
-        true => Ok(()),
-        false => Err(ApiError::invalid(kind, object::name(new), &causes)),
-    }
+    causes
 }
 
 fn spec(json: &Json) -> Json {
@@ -141,38 +153,13 @@ fn claim(old: &Json, new: &Json) -> Option<Cause> {
     if before.get("spec") != after.get("spec") {
         return Some(Cause::forbidden("spec", CLAIM));
     }
-    let size = |json: &Json, path: &[&str]| quantity(object::text(json, path));
+    let size = |json: &Json, path: &[&str]| types::amount(object::text(json, path));
     let (asked, had) = (size(new, SIZE), size(old, SIZE));
     let given = size(old, &["status", "capacity", "storage"]);
     let shrinks = asked < had && asked <= given;
     shrinks.then(|| {
         Cause::forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
     })
-}
-
-/// A quantity in thousandths; `None` if it is none.
-fn quantity(text: &str) -> Option<i128> {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, suffix) = text.split_at_checked(end)?;
-    let factor: i128 = match suffix {
-        "m" => 1,
-        "" => 1_000,
-        "k" => 1_000_000,
-        "M" => 1_000_000_000,
-        "G" => 1_000_000_000_000,
-        "T" => 1_000_000_000_000_000,
-        "P" => 1_000_000_000_000_000_000,
-        "Ki" => 1_000 << 10,
-        "Mi" => 1_000 << 20,
-        "Gi" => 1_000 << 30,
-        "Ti" => 1_000 << 40,
-        "Pi" => 1_000 << 50,
-        _ => return None,
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let scale = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
-    digits.checked_mul(factor)?.checked_div(scale)
 }
 
 /// The template of a Job stays; one that was suspended before it began may still say where its pods go.
@@ -217,4 +204,21 @@ fn stateful_set(old: &Json, new: &Json) -> Option<Cause> {
         spec
     };
     (fixed(old) != fixed(new)).then(|| Cause::forbidden("spec", STATEFUL_SET))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stored_in_other_words_has_not_changed() {
+        let kind = crate::builtin::kinds().into_iter().find(|kind| kind.kind == "Pod").unwrap();
+        let pod =
+            |spec: Value| json!({ "metadata": { "name": "p" }, "spec": spec }).as_object().unwrap().clone();
+        let old = pod(json!({ "hostNetwork": false, "overhead": { "cpu": "0.5" } }));
+        let same = pod(json!({ "overhead": { "cpu": "500m" } }));
+        assert!(check(&kind, "", &old, &same).is_ok());
+        let other = pod(json!({ "overhead": { "cpu": "501m" } }));
+        assert!(check(&kind, "", &old, &other).is_err());
+    }
 }

@@ -70,6 +70,7 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
         }
         ("networking.k8s.io", "NetworkPolicy") => object::edit(json, "spec", network_policy),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => shape::fill_binding(json),
+        ("scheduling.k8s.io", "PriorityClass") => default(json, "value", json!(0)),
         ("storage.k8s.io", "StorageClass") => {
             default(json, "reclaimPolicy", json!("Delete"));
             default(json, "volumeBindingMode", json!("Immediate"));
@@ -100,6 +101,7 @@ fn maps<'a>(map: &'a mut Json, list: &str) -> impl Iterator<Item = &'a mut Json>
 
 /// What is meant by a policy that does not say which directions it is about.
 fn network_policy(spec: &mut Json) {
+    default(spec, "podSelector", json!({}));
     let mut types = vec!["Ingress"];
     if spec.contains_key("egress") {
         types.push("Egress");
@@ -154,6 +156,9 @@ fn service(json: &mut Json, old: Option<&Json>) {
         for port in maps(spec, "ports") {
             default(port, "protocol", json!("TCP"));
             let number = port.get("port").cloned().unwrap_or_default();
+            if port.get("targetPort").is_some_and(|target| target == 0 || target == "") {
+                port.remove("targetPort");
+            }
             default(port, "targetPort", number);
         }
     });

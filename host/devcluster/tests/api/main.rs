@@ -56,3 +56,4 @@ mod verbs;
 mod watches;
 mod workload_kinds;
 mod workloads;
+mod zeros;

@@ -64,6 +64,7 @@ mod server;
 mod shape;
 mod store;
 mod strategic;
+mod strategy;
 mod table;
 mod transition;
 mod types;

@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::decoding::{self, Source};
 use crate::error::ApiError;
 use crate::kind::Kind;
-use crate::managed::{self, Writer};
+use crate::managed::Writer;
 use crate::object::{self, Json, Object};
 use crate::shape::Shape;
 use crate::store::{Key, Rejected};
@@ -60,7 +60,7 @@ impl Written {
 
 /// Whether the managed fields of a new state are still to be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Managers {
+pub(crate) enum Managers {
     Record,
     Recorded,
 }
@@ -177,10 +177,7 @@ fn create_once(
         }
     });
     let turn = write.turn(cluster);
-    let warnings = write.admit(cluster, &mut json, None)?;
-    if managers == Managers::Record {
-        managed::record(kind, None, &mut json, &write.writer);
-    }
+    let warnings = write.admit(cluster, &mut json, None, managers)?;
     depth::check(&json)?;
     let name = object::name(&json).to_owned();
     let key = Key::new(&write.key.namespace, &name);
@@ -341,11 +338,8 @@ fn commit(
     transition::keep_metadata(shown, &mut new);
     transition::check_finalizers(kind, shown, &new)?;
     let turn = write.turn(cluster);
-    let warnings = write.admit(cluster, &mut new, Some(shown))?;
+    let warnings = write.admit(cluster, &mut new, Some(shown), managers)?;
     immutable::check(kind, &write.writer.subresource, shown, &new)?;
-    if managers == Managers::Record {
-        managed::record(kind, Some(shown), &mut new, &write.writer);
-    }
     if kind.has_generation && transition::spec_changed(kind, shown, &new) {
         let generation = object::meta(shown, "generation").and_then(Value::as_u64).unwrap_or_default();
         object::set(&mut new, &["metadata", "generation"], generation.saturating_add(1).into());

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::error::{ApiError, Cause};
+use crate::gated;
 use crate::kind::Kind;
 use crate::object::{self, Json};
 use crate::types;
@@ -54,8 +55,9 @@ fn problems(kind: &Kind, old: &Json, new: &Json) -> Vec<Cause> {
         ("", "Service") => causes.extend(service(old, new)),
         ("", "PersistentVolumeClaim") => causes.extend(claim(old, new)),
         ("batch", "Job") => {
-            same(&[&["spec", "completions"], &["spec", "selector"], &["spec", "completionMode"]]);
+            same(&[&["spec", "selector"], &["spec", "completionMode"]]);
             same(&[&["spec", "podFailurePolicy"], &["spec", "backoffLimitPerIndex"]]);
+            causes.extend(completions(old, new));
             causes.extend(job_template(old, new));
         }
         ("apps", "StatefulSet") => causes.extend(stateful_set(old, new)),
@@ -88,12 +90,12 @@ fn list<'a>(json: &'a Json, field: &str) -> &'a [Value] {
 }
 
 /// Of a Pod only the images change, and what lets it end or be scheduled in more places.
-fn pod(old: &Json, new: &Json) -> Option<Cause> {
+fn pod(old: &Json, new: &Json) -> Vec<Cause> {
     let (old, mut new) = (spec(old), spec(new));
     let mut fixed = old.clone();
     for field in ["containers", "initContainers"] {
         if list(&old, field).len() != list(&new, field).len() {
-            return Some(Cause::forbidden("spec", "pod updates may not add or remove containers"));
+            return vec![Cause::forbidden("spec", "pod updates may not add or remove containers")];
         }
         for spec in [&mut fixed, &mut new] {
             for container in spec.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten() {
@@ -102,6 +104,11 @@ fn pod(old: &Json, new: &Json) -> Option<Cause> {
                 }
             }
         }
+    }
+    let mut causes = Vec::new();
+    if !list(&old, "schedulingGates").is_empty() {
+        causes = gated::problems(&old, &new);
+        [&mut fixed, &mut new].into_iter().for_each(gated::remove_directives);
     }
     let keeps = |field: &str| list(&old, field).iter().all(|item| list(&new, field).contains(item));
     let deadline = |spec: &Json| spec.get("activeDeadlineSeconds").and_then(Value::as_i64);
@@ -121,7 +128,10 @@ fn pod(old: &Json, new: &Json) -> Option<Cause> {
             new.remove(field);
         }
     }
-    (fixed != new).then(|| Cause::forbidden("spec", POD))
+    if fixed != new {
+        causes.push(Cause::forbidden("spec", POD));
+    }
+    causes
 }
 
 /// A Service keeps its address while it has one of its own.
@@ -160,6 +170,21 @@ fn claim(old: &Json, new: &Json) -> Option<Cause> {
     shrinks.then(|| {
         Cause::forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
     })
+}
+
+/// How many Pods of a Job are to complete stays, but for those that are numbered: there it goes with how many run at once.
+fn completions(old: &Json, new: &Json) -> Option<Cause> {
+    let number = |json: &Json, field: &str| object::at(json, &["spec", field]).cloned().unwrap_or_default();
+    let (before, after) = (number(old, "completions"), number(new, "completions"));
+    let in_tandem = |json: &Json| number(json, "completions") == number(json, "parallelism");
+    let is_indexed = object::text(new, &["spec", "completionMode"]) == "Indexed";
+    let why = match (before == after, is_indexed) {
+        (true, _) => return None,
+        (false, true) if in_tandem(old) && in_tandem(new) => return None,
+        (false, true) => "can only be modified in tandem with spec.parallelism",
+        (false, false) => IMMUTABLE,
+    };
+    Some(Cause::invalid("spec.completions", &after, why))
 }
 
 /// The template of a Job stays; one that was suspended before it began may still say where its pods go.

@@ -35,6 +35,7 @@ mod error;
 mod expiry;
 mod faults;
 mod fields;
+mod gated;
 mod go;
 mod gzip;
 mod handler;

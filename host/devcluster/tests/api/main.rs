@@ -45,6 +45,7 @@ mod persistence;
 mod ratcheting;
 mod refusals;
 mod scales;
+mod scheduling;
 mod server;
 mod stand_ins;
 mod stored_shapes;

@@ -14,12 +14,16 @@ use crate::write::{FieldValidation, Managers, Write};
 use crate::{access, constraints, crd, decoding, defaults, managed, scale, strategy, validate};
 
 impl Write {
-    /// Definitions are judged by the names that others have, and so are judged and stored one at a time.
+    /// Definitions are judged by the names that others have, and Services by their ports, and so are judged and stored
+    /// one at a time.
     pub(crate) fn turn<'a>(&self, cluster: &'a Cluster) -> Option<MutexGuard<'a, ()>> {
-        crd::is_definition(&self.kind).then(|| cluster.definitions())
+        match self.kind.is("", "services") {
+            true => Some(cluster.services()),
+            false => crd::is_definition(&self.kind).then(|| cluster.definitions()),
+        }
     }
 
-    /// Prunes, fills in defaults and validates; returns warnings.
+    /// Prunes, fills in defaults, validates and allocates; returns warnings.
     pub(crate) fn admit(
         &self,
         cluster: &Cluster,
@@ -66,6 +70,7 @@ impl Write {
             crd::set_status(json, &cluster.store.list_all(crd::STORAGE));
         }
         constraints::validate(&self.kind, json, old)?;
+        strategy::allocate(&cluster.store, &self.kind, json, old)?;
         Ok(warnings)
     }
 

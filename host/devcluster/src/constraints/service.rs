@@ -19,7 +19,7 @@ pub(super) fn validate(json: &Json, causes: &mut Vec<Cause>) {
     if ports.is_empty() && !is_external && text(spec, "clusterIP") != "None" {
         causes.push(Cause::required("spec.ports", ""));
     }
-    let mut seen = Vec::new();
+    let (mut seen, mut seen_outside) = (Vec::new(), Vec::new());
     for (index, port) in ports.iter().enumerate() {
         let (name, path) = (text(port, "name"), format!("spec.ports[{index}]"));
         if name.is_empty() && ports.len() > 1 {
@@ -37,6 +37,13 @@ pub(super) fn validate(json: &Json, causes: &mut Vec<Cause>) {
             }
         }
         one_of(port, "protocol", &path, &["SCTP", "TCP", "UDP"], causes);
+        if let Some(number) = port.get("nodePort") {
+            let outside = (number, text(port, "protocol"));
+            if seen_outside.contains(&outside) {
+                causes.push(Cause::duplicate(&format!("{path}.nodePort"), number));
+            }
+            seen_outside.push(outside);
+        }
         if port.get("targetPort").is_some_and(Value::is_number) {
             port_number(port, "targetPort", &path, causes);
         }

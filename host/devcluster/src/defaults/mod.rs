@@ -92,9 +92,12 @@ fn network_policy(spec: &mut Json) {
 fn service(spec: &mut Json) {
     default(spec, "type", json!("ClusterIP"));
     default(spec, "sessionAffinity", json!("None"));
-    default(spec, "internalTrafficPolicy", json!("Cluster"));
     let service_type = object::text(spec, &["type"]).to_owned();
-    if matches!(service_type.as_str(), "LoadBalancer" | "NodePort") {
+    let is_outside = matches!(service_type.as_str(), "LoadBalancer" | "NodePort");
+    if service_type != "ExternalName" {
+        default(spec, "internalTrafficPolicy", json!("Cluster"));
+    }
+    if is_outside || (service_type == "ClusterIP" && spec.contains_key("externalIPs")) {
         default(spec, "externalTrafficPolicy", json!("Cluster"));
     }
     if service_type == "LoadBalancer" {

@@ -5,8 +5,10 @@ mod service;
 
 use serde_json::{Value, json};
 
+use crate::error::ApiError;
 use crate::kind::Kind;
 use crate::object::{self, Json};
+use crate::store::Store;
 use crate::{emptying, qos};
 
 /// Sets what the real server's strategy of this kind does; `old` is the live object of an update.
@@ -31,6 +33,19 @@ pub(crate) fn prepare(kind: &Kind, json: &mut Json, old: Option<&Json>) {
         }
         ("batch", "Job") => select_own_pods(json),
         _ => {}
+    }
+}
+
+/// Gives a valid object what it shares with no other one of its kind.
+pub(crate) fn allocate(
+    store: &Store,
+    kind: &Kind,
+    json: &mut Json,
+    old: Option<&Json>,
+) -> Result<(), ApiError> {
+    match kind.is("", "services") {
+        true => service::allocate(store, kind, json, old),
+        false => Ok(()),
     }
 }
 

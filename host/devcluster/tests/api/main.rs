@@ -47,6 +47,7 @@ mod refusals;
 mod scales;
 mod scheduling;
 mod server;
+mod services;
 mod stand_ins;
 mod stored_shapes;
 mod structural;

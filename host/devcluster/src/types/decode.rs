@@ -1,5 +1,5 @@
 //! Holds an object to its type in one pass, as a server does that decodes into structs and encodes them again: unknown
-//! fields go, a null reads as absent, as does a zero that says nothing, each quantity is written in its one form, and
+//! fields go, a null reads as absent, as does a zero that says nothing, each quantity and each time is written in its one form, and
 //! what cannot be decoded is an error.
 //!
 //! What two clients mean alike is the same JSON thereafter, however each of them wrote it.
@@ -169,8 +169,15 @@ fn scalar_problem(of_type: &Type, value: &mut Value) -> Option<String> {
             scalar_problem(of_type, value)
         }
         (Type::Quantity, other) => scalar::quantity_problem(&other.to_string()).map(str::to_owned),
-        (Type::Time, Value::String(text)) => scalar::time_problem(text, false),
-        (Type::MicroTime, Value::String(text)) => scalar::time_problem(text, true),
+        (Type::Time | Type::MicroTime, Value::String(text)) => {
+            let has_micros = *of_type == Type::MicroTime;
+            let problem = scalar::time_problem(text, has_micros);
+            let written = scalar::rewritten_time(text, has_micros).filter(|_| problem.is_none());
+            if let Some(written) = written {
+                *value = written.into();
+            }
+            problem
+        }
         _ => other_type(),
     }
 }

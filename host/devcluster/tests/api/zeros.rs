@@ -160,3 +160,18 @@ async fn what_is_empty_gets_its_default() {
     let policy = server.post(policies, policy).await.ok();
     assert_eq!(policy["spec"], json!({ "podSelector": {}, "policyTypes": ["Ingress"] }));
 }
+
+#[tokio::test]
+async fn times_come_back_in_utc_and_as_exact_as_their_type() {
+    let server = start().await;
+    let lease = json!({ "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": "l" },
+        "spec": { "renewTime": "2024-01-31T10:00:00.123456+02:00" } });
+    let lease = server.post("/apis/coordination.k8s.io/v1/namespaces/default/leases", lease).await.ok();
+    assert_eq!(lease["spec"]["renewTime"], "2024-01-31T08:00:00.123456Z");
+    server.post(PODS, pod("x")).await.ok();
+    let condition =
+        json!({ "type": "Ready", "status": "True", "lastTransitionTime": "2024-01-31T10:00:00.9-01:00" });
+    let status = json!({ "status": { "conditions": [condition] } });
+    let pod = server.merge(&format!("{PODS}/x/status"), status).await.ok();
+    assert_eq!(pod["status"]["conditions"][0]["lastTransitionTime"], "2024-01-31T11:00:00Z");
+}

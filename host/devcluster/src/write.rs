@@ -205,8 +205,9 @@ pub(crate) fn update(cluster: &Cluster, write: &Write, mut json: Json) -> Result
     let warnings = decoding::decode(write, &mut json, Source::Body)?;
     write.check_name(&json)?;
     write.check_identity(&mut json)?;
-    // A Lease's strategy has `AllowCreateOnUpdate`. One that expects a version expects an object.
-    if write.kind.is("coordination.k8s.io", "leases")
+    // One that expects a version expects an object, and no subresource is created.
+    if write.kind.is_created_by_updates()
+        && write.writer.subresource.is_empty()
         && object::meta_text(&json, "resourceVersion").is_empty()
         && cluster.store.get(&write.kind.storage, &write.key).is_none()
     {

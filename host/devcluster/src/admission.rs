@@ -1,4 +1,5 @@
-//! What happens to each new state of an object before it is stored: it is pruned, filled in and judged.
+//! What happens to each new state of an object before it is stored: it is pruned, filled in and judged. Its managers are
+//! recorded once its defaults are there, and before the server itself adds to it.
 //!
 //! All that is wrong with it is told at once, metadata first; the rules of the built-in kinds come last, since they count
 //! on the rest.
@@ -9,21 +10,26 @@ use crate::cluster::Cluster;
 use crate::error::ApiError;
 use crate::object::{self, Json};
 use crate::schema::Covers;
-use crate::write::Write;
-use crate::{access, constraints, crd, defaults, scale, validate};
+use crate::write::{Managers, Write};
+use crate::{access, constraints, crd, defaults, managed, scale, strategy, validate};
 
 impl Write {
-    /// Definitions are judged by the names that others have, and so are judged and stored one at a time.
+    /// Definitions are judged by the names that others have, and Services by their ports, and so are judged and stored
+    /// one at a time.
     pub(crate) fn turn<'a>(&self, cluster: &'a Cluster) -> Option<MutexGuard<'a, ()>> {
-        crd::is_definition(&self.kind).then(|| cluster.definitions())
+        match self.kind.is("", "services") {
+            true => Some(cluster.services()),
+            false => crd::is_definition(&self.kind).then(|| cluster.definitions()),
+        }
     }
 
-    /// Prunes, fills in defaults and validates; returns warnings.
+    /// Prunes, fills in defaults, validates and allocates; returns warnings.
     pub(crate) fn admit(
         &self,
         cluster: &Cluster,
         json: &mut Json,
         old: Option<&Json>,
+        managers: Managers,
     ) -> Result<Vec<String>, ApiError> {
         let (state, place) = (&cluster.access, (&*self.kind, &self.key));
         access::check_write(state, &cluster.store, self.author.as_deref(), place, json, old)?;
@@ -35,11 +41,18 @@ impl Write {
             warnings = self.judge_unknown(unknown)?;
             schema.default(json);
         } else if !self.kind.is_custom() {
-            defaults::fill(&self.kind, json, old);
+            defaults::fill(&self.kind, json);
         }
         let is_definition = crd::is_definition(&self.kind);
         if is_definition {
             crd::default(json);
+        }
+        object::drop_empty_metadata(json);
+        if managers == Managers::Record {
+            managed::record(&self.kind, old, json, &self.writer);
+        }
+        if !self.kind.is_custom() {
+            strategy::prepare(&self.kind, json, old);
         }
         let mut causes = validate::metadata(&self.kind, json);
         if let Some(schema) = schema {
@@ -58,8 +71,8 @@ impl Write {
         if is_definition {
             crd::set_status(json, &cluster.store.list_all(crd::STORAGE));
         }
-        object::drop_empty_metadata(json);
         constraints::validate(&self.kind, json, old)?;
+        strategy::allocate(&cluster.store, &self.kind, json, old)?;
         Ok(warnings)
     }
 }

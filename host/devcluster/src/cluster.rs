@@ -22,6 +22,7 @@ pub(crate) struct Cluster {
     pub(crate) access: access::State,
     pub(crate) faults: faults::State,
     definitions: Mutex<()>,
+    services: Mutex<()>,
     /// Tells documents of this server apart from those of one that ran on the same port before.
     pub(crate) instance: String,
     /// Becomes true when the server stops.
@@ -38,6 +39,7 @@ impl Cluster {
             clock: Clock::default(),
             faults: faults::State::default(),
             definitions: Mutex::default(),
+            services: Mutex::default(),
             instance: uuid::Uuid::new_v4().simple().to_string(),
             stopping: watch::Sender::new(false),
         };
@@ -67,6 +69,11 @@ impl Cluster {
     /// To be held from when a definition's names are judged until it is stored, so that no two get the same.
     pub(crate) fn definitions(&self) -> MutexGuard<'_, ()> {
         self.definitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be held from when a Service's node ports are chosen until it is stored, so that no two get the same.
+    pub(crate) fn services(&self) -> MutexGuard<'_, ()> {
+        self.services.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Definitions that did not get their names get them once whoever had them gives them up.

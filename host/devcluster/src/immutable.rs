@@ -5,8 +5,10 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use crate::error::{ApiError, Cause};
+use crate::gated;
 use crate::kind::Kind;
 use crate::object::{self, Json};
+use crate::types;
 
 const POD: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
                    `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to \
@@ -27,6 +29,20 @@ pub(crate) fn check(kind: &Kind, subresource: &str, old: &Json, new: &Json) -> R
     if APART.contains(&subresource) {
         return Ok(());
     }
+    let mut causes = problems(kind, old, new);
+    if let (false, Some(of_type)) = (causes.is_empty(), types::of(kind)) {
+        // What an earlier server stored may say the same in other words.
+        let mut settled = old.clone();
+        types::decode(of_type, &mut settled);
+        causes = problems(kind, &settled, new);
+    }
+    match causes.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::invalid(kind, object::name(new), &causes)),
+    }
+}
+
+fn problems(kind: &Kind, old: &Json, new: &Json) -> Vec<Cause> {
     let mut causes = Vec::new();
     let mut same = |paths: &[&[&str]]| {
         for path in paths {
@@ -41,8 +57,9 @@ pub(crate) fn check(kind: &Kind, subresource: &str, old: &Json, new: &Json) -> R
         ("", "Service") => causes.extend(service(old, new)),
         ("", "PersistentVolumeClaim") => causes.extend(claim(old, new)),
         ("batch", "Job") => {
-            same(&[&["spec", "completions"], &["spec", "selector"], &["spec", "completionMode"]]);
+            same(&[&["spec", "selector"], &["spec", "completionMode"]]);
             same(&[&["spec", "podFailurePolicy"], &["spec", "backoffLimitPerIndex"]]);
+            causes.extend(completions(old, new));
             causes.extend(job_template(old, new));
         }
         ("apps", "StatefulSet") => causes.extend(stateful_set(old, new)),
@@ -63,10 +80,7 @@ pub(crate) fn check(kind: &Kind, subresource: &str, old: &Json, new: &Json) -> R
         ("node.k8s.io", "RuntimeClass") => same(&[&["handler"]]),
         _ => {}
     }
-    match causes.is_empty() {
-        true => Ok(()),
-        false => Err(ApiError::invalid(kind, object::name(new), &causes)),
-    }
+    causes
 }
 
 fn spec(json: &Json) -> Json {
@@ -82,12 +96,12 @@ fn set<'a>(json: &'a Json, field: &str) -> HashSet<&'a Value> {
 }
 
 /// Of a Pod only the images change, and what lets it end or be scheduled in more places.
-fn pod(old: &Json, new: &Json) -> Option<Cause> {
+fn pod(old: &Json, new: &Json) -> Vec<Cause> {
     let (old, mut new) = (spec(old), spec(new));
     let mut fixed = old.clone();
     for field in ["containers", "initContainers"] {
         if list(&old, field).len() != list(&new, field).len() {
-            return Some(Cause::forbidden("spec", "pod updates may not add or remove containers"));
+            return vec![Cause::forbidden("spec", "pod updates may not add or remove containers")];
         }
         for spec in [&mut fixed, &mut new] {
             for container in spec.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten() {
@@ -96,6 +110,11 @@ fn pod(old: &Json, new: &Json) -> Option<Cause> {
                 }
             }
         }
+    }
+    let mut causes = Vec::new();
+    if !list(&old, "schedulingGates").is_empty() {
+        causes = gated::problems(&old, &new);
+        [&mut fixed, &mut new].into_iter().for_each(gated::remove_directives);
     }
     let keeps = |field: &str| set(&old, field).is_subset(&set(&new, field));
     let deadline = |spec: &Json| spec.get("activeDeadlineSeconds").and_then(Value::as_i64);
@@ -115,7 +134,10 @@ fn pod(old: &Json, new: &Json) -> Option<Cause> {
             new.remove(field);
         }
     }
-    (fixed != new).then(|| Cause::forbidden("spec", POD))
+    if fixed != new {
+        causes.push(Cause::forbidden("spec", POD));
+    }
+    causes
 }
 
 /// A Service keeps its address while it has one of its own.
@@ -147,7 +169,7 @@ fn claim(old: &Json, new: &Json) -> Option<Cause> {
     if before.get("spec") != after.get("spec") {
         return Some(Cause::forbidden("spec", CLAIM));
     }
-    let size = |json: &Json, path: &[&str]| quantity(object::text(json, path));
+    let size = |json: &Json, path: &[&str]| types::amount(object::text(json, path));
     let (asked, had) = (size(new, SIZE), size(old, SIZE));
     let given = size(old, &["status", "capacity", "storage"]);
     let shrinks = asked < had && asked <= given;
@@ -156,29 +178,19 @@ fn claim(old: &Json, new: &Json) -> Option<Cause> {
     })
 }
 
-/// A quantity in thousandths; `None` if it is none.
-fn quantity(text: &str) -> Option<i128> {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, suffix) = text.split_at_checked(end)?;
-    let factor: i128 = match suffix {
-        "m" => 1,
-        "" => 1_000,
-        "k" => 1_000_000,
-        "M" => 1_000_000_000,
-        "G" => 1_000_000_000_000,
-        "T" => 1_000_000_000_000_000,
-        "P" => 1_000_000_000_000_000_000,
-        "Ki" => 1_000 << 10,
-        "Mi" => 1_000 << 20,
-        "Gi" => 1_000 << 30,
-        "Ti" => 1_000 << 40,
-        "Pi" => 1_000 << 50,
-        _ => return None,
+/// How many Pods of a Job are to complete stays, but for those that are numbered: there it goes with how many run at once.
+fn completions(old: &Json, new: &Json) -> Option<Cause> {
+    let number = |json: &Json, field: &str| object::at(json, &["spec", field]).cloned().unwrap_or_default();
+    let (before, after) = (number(old, "completions"), number(new, "completions"));
+    let in_tandem = |json: &Json| number(json, "completions") == number(json, "parallelism");
+    let is_indexed = object::text(new, &["spec", "completionMode"]) == "Indexed";
+    let why = match (before == after, is_indexed) {
+        (true, _) => return None,
+        (false, true) if in_tandem(old) && in_tandem(new) => return None,
+        (false, true) => "can only be modified in tandem with spec.parallelism",
+        (false, false) => IMMUTABLE,
     };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let scale = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
-    digits.checked_mul(factor)?.checked_div(scale)
+    Some(Cause::invalid("spec.completions", &after, why))
 }
 
 /// The template of a Job stays; one that was suspended before it began may still say where its pods go.
@@ -223,4 +235,21 @@ fn stateful_set(old: &Json, new: &Json) -> Option<Cause> {
         spec
     };
     (fixed(old) != fixed(new)).then(|| Cause::forbidden("spec", STATEFUL_SET))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stored_in_other_words_has_not_changed() {
+        let kind = crate::builtin::kinds().into_iter().find(|kind| kind.kind == "Pod").unwrap();
+        let pod =
+            |spec: Value| json!({ "metadata": { "name": "p" }, "spec": spec }).as_object().unwrap().clone();
+        let old = pod(json!({ "hostNetwork": false, "overhead": { "cpu": "0.5" } }));
+        let same = pod(json!({ "overhead": { "cpu": "500m" } }));
+        assert!(check(&kind, "", &old, &same).is_ok());
+        let other = pod(json!({ "overhead": { "cpu": "501m" } }));
+        assert!(check(&kind, "", &old, &other).is_err());
+    }
 }

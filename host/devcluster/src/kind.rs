@@ -9,6 +9,21 @@ use crate::schema::Schema;
 /// Names the storage that all versions of a kind share: `plural.group`, or `plural` in the core group.
 pub(crate) type ResourceId = Arc<str>;
 
+/// The kinds that an update creates where there is none: their strategies have `AllowCreateOnUpdate`.
+const CREATED_ON_UPDATE: &[(&str, &str)] = &[
+    ("", "endpoints"),
+    ("", "events"),
+    ("", "limitranges"),
+    ("", "services"),
+    ("coordination.k8s.io", "leases"),
+    ("events.k8s.io", "events"),
+    ("node.k8s.io", "runtimeclasses"),
+    ("rbac.authorization.k8s.io", "clusterrolebindings"),
+    ("rbac.authorization.k8s.io", "clusterroles"),
+    ("rbac.authorization.k8s.io", "rolebindings"),
+    ("rbac.authorization.k8s.io", "roles"),
+];
+
 /// One kind in one version.
 #[derive(Debug, Clone)]
 pub(crate) struct Kind {
@@ -73,6 +88,11 @@ impl Kind {
 
     pub(crate) fn is(&self, group: &str, plural: &str) -> bool {
         self.group == group && self.plural == plural
+    }
+
+    /// Whether an update creates an object that there is none of.
+    pub(crate) fn is_created_by_updates(&self) -> bool {
+        !self.is_custom() && CREATED_ON_UPDATE.contains(&(self.group.as_str(), self.plural.as_str()))
     }
 
     pub(crate) fn schema(&self) -> Option<&Schema> {

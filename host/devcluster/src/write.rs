@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::decoding::{self, Source};
 use crate::error::ApiError;
 use crate::kind::Kind;
-use crate::managed::{self, Writer};
+use crate::managed::Writer;
 use crate::object::{self, Json, Object};
 use crate::shape::Shape;
 use crate::store::{Key, Rejected};
@@ -61,7 +61,7 @@ impl Written {
 
 /// Whether the managed fields of a new state are still to be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Managers {
+pub(crate) enum Managers {
     Record,
     Recorded,
 }
@@ -179,10 +179,7 @@ fn create_once(
         }
     });
     let turn = write.turn(cluster);
-    let warnings = write.admit(cluster, &mut json, None)?;
-    if managers == Managers::Record {
-        managed::record(kind, None, &mut json, &write.writer);
-    }
+    let warnings = write.admit(cluster, &mut json, None, managers)?;
     depth::check(&json)?;
     let name = object::name(&json).to_owned();
     let key = Key::new(&write.key.namespace, &name);
@@ -216,8 +213,9 @@ pub(crate) fn update(
     let warnings = decoding::decode(write, &mut json, Source::Body)?;
     write.check_name(&json)?;
     write.check_identity(&mut json)?;
-    // A Lease's strategy has `AllowCreateOnUpdate`. One that expects a version expects an object.
-    if write.kind.is("coordination.k8s.io", "leases")
+    // One that expects a version expects an object, and no subresource is created.
+    if write.kind.is_created_by_updates()
+        && write.writer.subresource.is_empty()
         && object::meta_text(&json, "resourceVersion").is_empty()
         && cluster.store.get(&write.kind.storage, &write.key).is_none()
     {
@@ -358,11 +356,8 @@ fn commit(
     transition::keep_metadata(shown, &mut new);
     transition::check_finalizers(kind, shown, &new)?;
     let turn = write.turn(cluster);
-    let warnings = write.admit(cluster, &mut new, Some(shown))?;
+    let warnings = write.admit(cluster, &mut new, Some(shown), managers)?;
     immutable::check(kind, &write.writer.subresource, shown, &new)?;
-    if managers == Managers::Record {
-        managed::record(kind, Some(shown), &mut new, &write.writer);
-    }
     if kind.has_generation && transition::spec_changed(kind, shown, &new) {
         let generation = object::meta(shown, "generation").and_then(Value::as_u64).unwrap_or_default();
         object::set(&mut new, &["metadata", "generation"], generation.saturating_add(1).into());

@@ -21,7 +21,7 @@ pub(super) fn validate(json: &Json, causes: &mut Vec<Cause>) {
     if ports.is_empty() && !is_external && text(spec, "clusterIP") != "None" {
         causes.push(Cause::required("spec.ports", ""));
     }
-    let mut seen = HashSet::new();
+    let (mut seen, mut seen_outside) = (HashSet::new(), HashSet::new());
     for (index, port) in ports.iter().enumerate() {
         let (name, path) = (text(port, "name"), format!("spec.ports[{index}]"));
         if name.is_empty() && ports.len() > 1 {
@@ -39,6 +39,12 @@ pub(super) fn validate(json: &Json, causes: &mut Vec<Cause>) {
             }
         }
         one_of(port, "protocol", &path, &["SCTP", "TCP", "UDP"], causes);
+        if let Some(number) = port.get("nodePort") {
+            let outside = (number, text(port, "protocol"));
+            if !seen_outside.insert(outside) {
+                causes.push(Cause::duplicate(&format!("{path}.nodePort"), number));
+            }
+        }
         if port.get("targetPort").is_some_and(Value::is_number) {
             port_number(port, "targetPort", &path, causes);
         }

@@ -1,4 +1,4 @@
-//! The defaults of the built-in kinds that clients rely on.
+//! The defaults of the built-in kinds that clients rely on, which are owned by whoever left them out.
 //!
 //! Not all defaults of the real server: those that another object or a client's logic depends on.
 
@@ -12,45 +12,25 @@ use serde_json::{Value, json};
 use crate::access::shape;
 use crate::kind::Kind;
 use crate::object::{self, Json};
-use crate::{emptying, naming, qos};
 
-/// Fills in what the real server would; `old` is the live object of an update.
-pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
+/// Fills in what the real server would.
+pub(crate) fn fill(kind: &Kind, json: &mut Json) {
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("", "Namespace") => {
             let name = object::name(json).to_owned();
             object::edit_meta(json, |meta| {
                 object::set(meta, &["labels", "kubernetes.io/metadata.name"], name.into());
             });
-            if old.is_none() {
-                let given = object::at(json, &["spec", "finalizers"]).and_then(Value::as_array).cloned();
-                let mut finalizers = given.unwrap_or_default();
-                if !finalizers.contains(&json!(emptying::FINALIZER)) {
-                    finalizers.push(emptying::FINALIZER.into());
-                }
-                object::set(json, &["spec", "finalizers"], finalizers.into());
-                json.insert("status".to_owned(), json!({ "phase": "Active" }));
-            }
         }
-        ("", "Pod") => {
-            object::edit(json, "spec", pod::spec);
-            if old.is_none() {
-                json.insert("status".to_owned(), json!({ "phase": "Pending", "qosClass": qos::class(json) }));
-            }
-        }
-        ("", "Service") => service(json, old),
+        ("", "Pod") => object::edit(json, "spec", pod::spec),
+        ("", "Service") => object::edit(json, "spec", service),
         ("", "Secret") => secret(json),
-        ("", "PersistentVolumeClaim" | "PersistentVolume") => {
-            object::edit(json, "spec", |spec| {
-                default(spec, "volumeMode", json!("Filesystem"));
-                if kind.kind == "PersistentVolume" {
-                    default(spec, "persistentVolumeReclaimPolicy", json!("Retain"));
-                }
-            });
-            if old.is_none() {
-                json.insert("status".to_owned(), json!({ "phase": "Pending" }));
+        ("", "PersistentVolumeClaim" | "PersistentVolume") => object::edit(json, "spec", |spec| {
+            default(spec, "volumeMode", json!("Filesystem"));
+            if kind.kind == "PersistentVolume" {
+                default(spec, "persistentVolumeReclaimPolicy", json!("Retain"));
             }
-        }
+        }),
         ("apps", "Deployment") => object::edit(json, "spec", workload::deployment),
         ("apps", "StatefulSet") => object::edit(json, "spec", workload::stateful_set),
         ("apps", "ReplicaSet") | ("", "ReplicationController") => object::edit(json, "spec", |spec| {
@@ -58,18 +38,14 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
             template(spec);
         }),
         ("apps", "DaemonSet") => object::edit(json, "spec", workload::daemon_set),
-        ("batch", "Job") => {
-            object::edit(json, "spec", workload::job);
-            if old.is_none() {
-                select_own_pods(json);
-            }
-        }
+        ("batch", "Job") => object::edit(json, "spec", workload::job),
         ("batch", "CronJob") => object::edit(json, "spec", workload::cron_job),
         ("autoscaling", "HorizontalPodAutoscaler") => {
             object::edit(json, "spec", |spec| default(spec, "minReplicas", json!(1)));
         }
         ("networking.k8s.io", "NetworkPolicy") => object::edit(json, "spec", network_policy),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => shape::fill_binding(json),
+        ("scheduling.k8s.io", "PriorityClass") => default(json, "value", json!(0)),
         ("storage.k8s.io", "StorageClass") => {
             default(json, "reclaimPolicy", json!("Delete"));
             default(json, "volumeBindingMode", json!("Immediate"));
@@ -78,7 +54,7 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json, old: Option<&Json>) {
     }
 }
 
-fn default(map: &mut Json, field: &str, value: Value) {
+pub(crate) fn default(map: &mut Json, field: &str, value: Value) {
     // Clients written in Go send an empty map for a struct that was not set.
     let is_unset = |value: &Value| value.as_object().is_some_and(Json::is_empty);
     if map.get(field).is_none_or(is_unset) {
@@ -93,13 +69,14 @@ fn template(spec: &mut Json) {
 }
 
 /// The maps in a list.
-fn maps<'a>(map: &'a mut Json, list: &str) -> impl Iterator<Item = &'a mut Json> {
+pub(crate) fn maps<'a>(map: &'a mut Json, list: &str) -> impl Iterator<Item = &'a mut Json> {
     let list = map.get_mut(list).and_then(Value::as_array_mut);
     list.into_iter().flatten().filter_map(Value::as_object_mut)
 }
 
 /// What is meant by a policy that does not say which directions it is about.
 fn network_policy(spec: &mut Json) {
+    default(spec, "podSelector", json!({}));
     let mut types = vec!["Ingress"];
     if spec.contains_key("egress") {
         types.push("Egress");
@@ -112,53 +89,27 @@ fn network_policy(spec: &mut Json) {
     }
 }
 
-/// A Job selects the Pods that carry its uid, unless it says itself what it selects.
-fn select_own_pods(json: &mut Json) {
-    if object::at(json, &["spec", "manualSelector"]) == Some(&Value::Bool(true)) {
-        return;
-    }
-    let (uid, name) = (object::uid(json).to_owned(), object::name(json).to_owned());
-    let label = "batch.kubernetes.io/controller-uid";
-    object::set(json, &["spec", "selector", "matchLabels", label], uid.clone().into());
-    for (label, value) in [
-        (label, &uid),
-        ("controller-uid", &uid),
-        ("batch.kubernetes.io/job-name", &name),
-        ("job-name", &name),
-    ] {
-        object::set(json, &["spec", "template", "metadata", "labels", label], value.clone().into());
-    }
-}
-
-fn service(json: &mut Json, old: Option<&Json>) {
-    let kept = old.and_then(|old| object::at(old, &["spec", "clusterIP"])).cloned();
-    let address = naming::address("10.96", object::uid(json));
-    object::edit(json, "spec", |spec| {
-        default(spec, "type", json!("ClusterIP"));
-        default(spec, "sessionAffinity", json!("None"));
+fn service(spec: &mut Json) {
+    default(spec, "type", json!("ClusterIP"));
+    default(spec, "sessionAffinity", json!("None"));
+    let service_type = object::text(spec, &["type"]).to_owned();
+    let is_outside = matches!(service_type.as_str(), "LoadBalancer" | "NodePort");
+    if service_type != "ExternalName" {
         default(spec, "internalTrafficPolicy", json!("Cluster"));
-        default(spec, "ipFamilies", json!(["IPv4"]));
-        default(spec, "ipFamilyPolicy", json!("SingleStack"));
-        if spec.get("type").and_then(Value::as_str) != Some("ExternalName") {
-            default(spec, "clusterIP", kept.unwrap_or_else(|| address.into()));
-            let first = spec.get("clusterIP").cloned().unwrap_or_default();
-            default(spec, "clusterIPs", json!([first]));
+    }
+    if is_outside || (service_type == "ClusterIP" && spec.contains_key("externalIPs")) {
+        default(spec, "externalTrafficPolicy", json!("Cluster"));
+    }
+    if service_type == "LoadBalancer" {
+        default(spec, "allocateLoadBalancerNodePorts", json!(true));
+    }
+    for port in maps(spec, "ports") {
+        default(port, "protocol", json!("TCP"));
+        let number = port.get("port").cloned().unwrap_or_default();
+        if port.get("targetPort").is_some_and(|target| target == 0 || target == "") {
+            port.remove("targetPort");
         }
-        let service_type = object::text(spec, &["type"]).to_owned();
-        if matches!(service_type.as_str(), "LoadBalancer" | "NodePort") {
-            default(spec, "externalTrafficPolicy", json!("Cluster"));
-        }
-        if service_type == "LoadBalancer" {
-            default(spec, "allocateLoadBalancerNodePorts", json!(true));
-        }
-        for port in maps(spec, "ports") {
-            default(port, "protocol", json!("TCP"));
-            let number = port.get("port").cloned().unwrap_or_default();
-            default(port, "targetPort", number);
-        }
-    });
-    if !json.contains_key("status") {
-        json.insert("status".to_owned(), json!({ "loadBalancer": {} }));
+        default(port, "targetPort", number);
     }
 }
 

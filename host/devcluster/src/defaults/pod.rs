@@ -31,10 +31,8 @@ fn container(container: &mut Json) {
     default(container, "resources", json!({}));
     maps(container, "ports").for_each(|port| default(port, "protocol", json!("TCP")));
     for variable in maps(container, "env") {
-        if object::at(variable, &["valueFrom", "fieldRef"]).is_some() {
-            object::edit(variable, "valueFrom", |from| {
-                object::edit(from, "fieldRef", |field| default(field, "apiVersion", json!("v1")));
-            });
+        if variable.contains_key("valueFrom") {
+            object::edit(variable, "valueFrom", references);
         }
     }
     for field in ["livenessProbe", "readinessProbe", "startupProbe"] {
@@ -43,6 +41,16 @@ fn container(container: &mut Json) {
         }
     }
     object::edit(container, "resources", requests);
+}
+
+/// What refers to a field of the Pod, or to a resource of a container.
+fn references(source: &mut Json) {
+    if source.contains_key("fieldRef") {
+        object::edit(source, "fieldRef", |field| default(field, "apiVersion", json!("v1")));
+    }
+    if source.contains_key("resourceFieldRef") {
+        object::edit(source, "resourceFieldRef", |field| default(field, "divisor", json!("0")));
+    }
 }
 
 fn probe(probe: &mut Json) {
@@ -74,7 +82,11 @@ fn volume(volume: &mut Json) {
     }
     for source in ["configMap", "downwardAPI", "projected", "secret"] {
         if volume.contains_key(source) {
-            object::edit(volume, source, |source| default(source, "defaultMode", json!(FILE_MODE)));
+            object::edit(volume, source, |source| {
+                default(source, "defaultMode", json!(FILE_MODE));
+                // Those of `downwardAPI` alone refer to anything.
+                maps(source, "items").for_each(references);
+            });
         }
     }
     if volume.contains_key("hostPath") {

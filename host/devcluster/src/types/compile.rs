@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use k8s_openapi::schemars::SchemaGenerator;
 use serde_json::Value;
 
-use super::{Field, ROOTS, Struct, Type, Types, merging};
+use super::{Field, ROOTS, Struct, Type, Types, merging, zeros};
 use crate::object::Json;
 
 const REFERENCE: &str = "#/$defs/";
@@ -49,13 +49,16 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn structure(&self, name: &str, schema: &Value) -> Struct {
         let properties = schema.get("properties").and_then(Value::as_object);
+        let required =
+            schema.get("required").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let mut fields: Vec<Field> = properties
             .into_iter()
             .flatten()
-            .map(|(field, schema)| Field {
-                name: field.clone(),
-                value: self.value(schema),
-                merging: merging(name, field),
+            .map(|(field, schema)| {
+                let value = self.value(schema);
+                let is_required = required.iter().any(|name| name == field);
+                let has_no_zero = !is_required && zeros::say_nothing(name, field, &value);
+                Field { name: field.clone(), value, has_no_zero, merging: merging(name, field) }
             })
             .collect();
         fields.sort_by(|a, b| a.name.cmp(&b.name));

@@ -1,10 +1,13 @@
-//! Holds an object to its type in one pass, as a server does that decodes into structs: unknown fields go, a null
-//! reads as absent, and what cannot be decoded is an error.
+//! Holds an object to its type in one pass, as a server does that decodes into structs and encodes them again: unknown
+//! fields go, a null reads as absent, as does a zero that says nothing, each quantity and each time is written in its one form, and
+//! what cannot be decoded is an error.
+//!
+//! What two clients mean alike is the same JSON thereafter, however each of them wrote it.
 
 use serde_json::Value;
 
 use super::mismatch::{Mismatch, Path};
-use super::{Struct, Type, scalar, struct_of};
+use super::{Struct, Type, quantity, scalar, struct_of};
 use crate::object::Json;
 use crate::strict::StrictErrors;
 
@@ -43,7 +46,11 @@ impl Decoder {
         map.retain(|name, value| {
             let path = Path::Field(path, name);
             match owner.field(name) {
-                Some(field) => !value.is_null() && self.value(&field.value, value, owner, &path),
+                Some(field) => {
+                    !value.is_null()
+                        && self.value(&field.value, value, owner, &path)
+                        && !(field.has_no_zero && is_zero(value))
+                }
                 None => {
                     self.findings.unknown.add(format_args!("unknown field \"{path}\""));
                     false
@@ -126,6 +133,17 @@ fn make_integer(value: &mut Value) {
     }
 }
 
+fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(is_true) => !is_true,
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+    }
+}
+
 fn zero(of_type: &Type) -> Value {
     match of_type {
         Type::Text => Value::from(""),
@@ -152,16 +170,28 @@ fn scalar_problem(of_type: &Type, value: &mut Value) -> Option<String> {
         },
         (Type::IntOrString, Value::String(_)) => None,
         (Type::IntOrString, Value::Number(_)) => scalar_problem(&Type::Int32, value),
-        (Type::Quantity, Value::String(text)) => scalar::quantity_problem(text).map(str::to_owned),
-        (Type::Quantity, Value::Number(number)) => {
-            let text = number.to_string();
-            let problem = scalar::quantity_problem(&text).map(str::to_owned);
-            *value = text.into();
+        (Type::Quantity, Value::String(text)) => {
+            let problem = scalar::quantity_problem(text).map(str::to_owned);
+            let written = quantity::canonical(text).filter(|written| problem.is_none() && written != text);
+            if let Some(written) = written {
+                *value = written.into();
+            }
             problem
         }
+        (Type::Quantity, Value::Number(number)) => {
+            *value = number.to_string().into();
+            scalar_problem(of_type, value)
+        }
         (Type::Quantity, other) => scalar::quantity_problem(&other.to_string()).map(str::to_owned),
-        (Type::Time, Value::String(text)) => scalar::time_problem(text, false),
-        (Type::MicroTime, Value::String(text)) => scalar::time_problem(text, true),
+        (Type::Time | Type::MicroTime, Value::String(text)) => {
+            let has_micros = *of_type == Type::MicroTime;
+            let problem = scalar::time_problem(text, has_micros);
+            let written = scalar::rewritten_time(text, has_micros).filter(|_| problem.is_none());
+            if let Some(written) = written {
+                *value = written.into();
+            }
+            problem
+        }
         _ => other_type(),
     }
 }

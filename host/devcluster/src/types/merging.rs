@@ -25,7 +25,7 @@ pub(crate) struct Merging {
 }
 
 /// Type and field.
-type Place = (&'static str, &'static str);
+pub(super) type Place = (&'static str, &'static str);
 
 /// Lists that are maps for both: by all keys when applied, and by the first of them when patched.
 const KEYED: &[(&[&str], &[Place])] = &[
@@ -211,7 +211,7 @@ const ATOMIC_MAPS: &[Place] = &[
 const GRANULAR_MAPS: &[Place] = &[("core.v1.PersistentVolumeSpec", "claimRef")];
 
 /// `io.k8s.api.core.v1.Pod` is `core.v1.Pod` in the tables.
-fn short(name: &str) -> &str {
+pub(super) fn short(name: &str) -> &str {
     name.rmatch_indices('.').nth(2).and_then(|(dot, _)| name.get(dot.saturating_add(1)..)).unwrap_or(name)
 }
 

@@ -8,8 +8,10 @@ mod compile;
 mod decode;
 mod merging;
 mod mismatch;
+mod quantity;
 mod roots;
 mod scalar;
+mod zeros;
 
 use std::sync::LazyLock;
 
@@ -18,6 +20,7 @@ use k8s_openapi::schemars::SchemaGenerator;
 pub(crate) use self::decode::{Findings, decode};
 pub(crate) use self::merging::{Merging, is_atomic, merging};
 pub(crate) use self::mismatch::{Mismatch, Path, applied_problem, schema_problem};
+pub(crate) use self::quantity::amount;
 use self::roots::ROOTS;
 use crate::kind::Kind;
 use crate::object::Json;
@@ -58,6 +61,8 @@ pub(crate) enum Type {
 pub(crate) struct Field {
     pub(crate) name: String,
     pub(crate) value: Type,
+    /// Whether the field is left out when it is zero, since that says nothing.
+    has_no_zero: bool,
     pub(crate) merging: Merging,
 }
 

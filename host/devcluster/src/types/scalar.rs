@@ -31,6 +31,8 @@ pub(super) fn quantity_problem(text: &str) -> Option<&'static str> {
 
 const SECONDS: &str = "2006-01-02T15:04:05Z07:00";
 const MICROSECONDS: &str = "2006-01-02T15:04:05.000000Z07:00";
+const SECONDS_LENGTH: usize = "2006-01-02T15:04:05Z".len();
+const MICROSECONDS_LENGTH: usize = "2006-01-02T15:04:05.000000Z".len();
 
 /// What is wrong with a time, if anything.
 pub(super) fn time_problem(text: &str, has_micros: bool) -> Option<String> {
@@ -66,6 +68,18 @@ pub(super) fn time_problem(text: &str, has_micros: bool) -> Option<String> {
         Ok(_) => None,
         Err(_) => Some(format!("parsing time {text:?}: day out of range")),
     }
+}
+
+/// How a cluster writes this time, if that is another way: in UTC, with whole seconds or six digits after them.
+pub(super) fn rewritten_time(text: &str, has_micros: bool) -> Option<String> {
+    let (length, format) = match has_micros {
+        true => (MICROSECONDS_LENGTH, "%Y-%m-%dT%H:%M:%S%.6fZ"),
+        false => (SECONDS_LENGTH, "%Y-%m-%dT%H:%M:%SZ"),
+    };
+    if text.len() == length && text.ends_with('Z') {
+        return None;
+    }
+    Some(text.parse::<jiff::Timestamp>().ok()?.strftime(format).to_string())
 }
 
 fn is_offset(text: &str) -> bool {
@@ -134,6 +148,20 @@ mod tests {
         }
         let why = time_problem("2024-01-31T10:00:00Z", true).unwrap();
         assert!(why.ends_with("cannot parse \"Z\" as \".000000\""), "{why}");
+    }
+
+    #[test]
+    fn times_are_written_in_utc_and_cut_off() {
+        for (text, has_micros, expected) in [
+            ("2024-01-31T10:00:00Z", false, None),
+            ("2024-01-31T10:00:00.9Z", false, Some("2024-01-31T10:00:00Z")),
+            ("2024-01-31T01:00:00+02:00", false, Some("2024-01-30T23:00:00Z")),
+            ("1969-12-31T23:59:58.9Z", false, Some("1969-12-31T23:59:58Z")),
+            ("2024-01-31T10:00:00.000001Z", true, None),
+            ("2024-01-31T10:00:00.100000-01:30", true, Some("2024-01-31T11:30:00.100000Z")),
+        ] {
+            assert_eq!(rewritten_time(text, has_micros).as_deref(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -149,10 +149,10 @@ async fn owner_references_and_labels_of_two_managers_add_up() {
     let server = start().await;
     let path = format!("{CONFIG_MAPS}/a");
     let owner = server.config_map("owner", json!({})).await;
-    let mut one = config_map("a", json!({}));
+    let mut one = config_map("a", json!({ "k": "1" }));
     one["metadata"]["labels"] = json!({ "one": "1" });
     one["metadata"]["ownerReferences"] = json!([{ "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"] }]);
-    let mut two = config_map("a", json!({}));
+    let mut two = config_map("a", json!({ "k": "1" }));
     two["metadata"]["labels"] = json!({ "two": "2" });
     server.apply(&path, "one", one).await.ok();
     let both = server.apply(&path, "two", two).await.ok();

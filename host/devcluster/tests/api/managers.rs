@@ -128,3 +128,33 @@ async fn applying_a_scale_owns_the_replicas() {
     assert_eq!(mine["fieldsV1"], json!({ "f:spec": { "f:replicas": {} } }));
     server.apply(&path, "owner", deployment("web")).await.refused(409, "Conflict");
 }
+
+#[tokio::test]
+async fn defaults_are_the_creator_s_and_what_the_server_adds_is_nobody_s() {
+    let server = start().await;
+    let core = "/api/v1/namespaces/default";
+    let fields = async |list: &str, mut body: Value| {
+        body["metadata"] = json!({ "name": "x" });
+        let created = server.post(list, body).await.ok();
+        created["metadata"]["managedFields"][0]["fieldsV1"].clone()
+    };
+    let service = json!({ "apiVersion": "v1", "kind": "Service", "spec": { "ports": [{ "port": 80 }] } });
+    let service = fields(&format!("{core}/services"), service).await;
+    let mut spec = service["f:spec"].as_object().unwrap().clone();
+    spec.remove(".");
+    let spec: Vec<_> = spec.keys().map(String::as_str).collect();
+    assert_eq!(spec, ["f:internalTrafficPolicy", "f:ports", "f:sessionAffinity", "f:type"]);
+    assert_eq!(service.get("f:status"), None);
+    let pod = fields(&format!("{core}/pods"), crate::support::pod("x")).await;
+    assert_eq!(pod["f:spec"]["f:restartPolicy"], json!({}));
+    assert_eq!(pod.get("f:status"), None);
+    let namespace = fields("/api/v1/namespaces", json!({ "apiVersion": "v1", "kind": "Namespace" })).await;
+    assert_eq!(namespace["f:metadata"]["f:labels"]["f:kubernetes.io/metadata.name"], json!({}));
+    assert_eq!((namespace.get("f:spec"), namespace.get("f:status")), (None, None));
+    let job = json!({ "apiVersion": "batch/v1", "kind": "Job", "spec": { "template": { "spec": {
+        "restartPolicy": "Never", "containers": [{ "name": "c", "image": "i" }] } } } });
+    let job = fields("/apis/batch/v1/namespaces/default/jobs", job).await;
+    assert_eq!(job["f:spec"]["f:backoffLimit"], json!({}));
+    assert_eq!(job["f:spec"].get("f:selector"), None);
+    assert_eq!(job["f:spec"]["f:template"].get("f:metadata"), None);
+}

@@ -93,3 +93,30 @@ async fn a_patch_that_takes_the_version_from_a_custom_resource_is_refused() {
     let status = server.merge(&format!("{WIDGETS}/w"), patch).await.refused(422, "Invalid");
     assert!(status["message"].as_str().unwrap().ends_with(NO_VERSION), "{status}");
 }
+
+#[tokio::test]
+async fn some_kinds_are_created_by_an_update() {
+    let server = start().await;
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let role_ref = |kind: &str| json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": "r" });
+    for (list, rest) in [
+        ("/api/v1/namespaces/default/services", json!({ "spec": { "ports": [{ "port": 80 }] } })),
+        ("/api/v1/namespaces/default/endpoints", json!({})),
+        ("/api/v1/namespaces/default/limitranges", json!({ "spec": { "limits": [{ "type": "Pod" }] } })),
+        ("/apis/node.k8s.io/v1/runtimeclasses", json!({ "handler": "runc" })),
+        (&format!("{rbac}/namespaces/default/roles"), json!({ "rules": [] })),
+        (&format!("{rbac}/clusterroles"), json!({ "rules": [] })),
+        (&format!("{rbac}/namespaces/default/rolebindings"), json!({ "roleRef": role_ref("Role") })),
+        (&format!("{rbac}/clusterrolebindings"), json!({ "roleRef": role_ref("ClusterRole") })),
+    ] {
+        let mut body = rest;
+        body["metadata"] = json!({ "name": "new" });
+        let path = format!("{list}/new");
+        if list.ends_with("services") {
+            server.put(&format!("{path}/status"), body.clone()).await.refused(404, "NotFound");
+        }
+        assert_eq!(server.put(&path, body).await.code, 201, "{list}");
+        server.get(&path).await.ok();
+    }
+    server.put(&format!("{CONFIG_MAPS}/new"), config_map("new", json!({}))).await.refused(404, "NotFound");
+}

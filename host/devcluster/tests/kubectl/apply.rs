@@ -93,3 +93,25 @@ async fn the_last_applied_state_can_be_seen_and_a_dry_run_leaves_nothing() {
     assert!(kubectl.fails("get cm other", "").await.contains("configmaps \"other\" not found"));
     kubectl.done().await;
 }
+
+#[tokio::test]
+async fn a_job_and_a_service_move_to_server_side_apply_and_stay_there() {
+    let kubectl = Kubectl::start().await;
+    let both = r#"
+apiVersion: batch/v1
+kind: Job
+metadata: {name: once}
+spec:
+  template: {spec: {restartPolicy: Never, containers: [{name: once, image: "busybox:1"}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: once}
+spec: {selector: {app: once}, ports: [{port: 80}]}
+"#;
+    kubectl.with("apply -f -", both).await;
+    for _ in 0..2 {
+        kubectl.with("apply --server-side -f -", both).await;
+    }
+    kubectl.done().await;
+}

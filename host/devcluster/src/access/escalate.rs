@@ -6,8 +6,9 @@
 
 use super::State;
 use super::attributes::{Attributes, ResourceAttributes};
+use super::cover;
 use super::index::rules_of;
-use super::rule::{self, Rule, quoted};
+use super::rule::{Rule, quoted};
 use super::user::User;
 use crate::error::ApiError;
 use crate::kind::Kind;
@@ -90,12 +91,16 @@ impl Check<'_> {
 
     fn has_all(&self, wanted: &[Rule]) -> Result<(), ApiError> {
         let (owned, error) = self.state.rules_for(self.store, self.user, self.namespace);
-        let mut lines: Vec<String> = rule::missing(&owned, wanted).iter().map(ToString::to_string).collect();
-        if lines.is_empty() {
+        let missing = cover::missing(&owned, wanted);
+        if missing.is_nothing() {
             return Ok(());
         }
+        let mut lines: Vec<String> = missing.rules.iter().map(ToString::to_string).collect();
         lines.sort();
         lines.dedup();
+        if missing.is_cut {
+            lines.push("and more that is not listed".to_owned());
+        }
         let mut why = format!(
             "user {:?} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
             self.user.name,

@@ -12,6 +12,7 @@ mod bootstrap;
 mod bootstrap_rules;
 mod config;
 mod controllers;
+mod cover;
 mod escalate;
 mod gate;
 mod impersonate;

@@ -100,6 +100,31 @@ async fn who_may_escalate_may_write_any_role() {
 }
 
 #[tokio::test]
+async fn a_short_role_that_names_a_great_many_things_is_judged_at_once() {
+    let server = server().await;
+    let many = |prefix: &str| (0..60).map(|index| format!("{prefix}{index}")).collect::<Vec<_>>();
+    let wide = json!([{ "verbs": many("v"), "apiGroups": many("g"), "resources": many("r"),
+        "resourceNames": many("n") }]);
+    let roles = format!("{WITHIN}/roles");
+    let refused = server.jane().post(&roles, role("wide", wide.clone())).await.forbidden();
+    assert!(
+        refused.contains("{APIGroups:[\"g0\"], Resources:[\"r0\"], ResourceNames:[\"n0\"], Verbs:[\"v0\" ")
+    );
+    assert!(
+        refused.ends_with("\nand more that is not listed") && refused.len() < 200_000,
+        "{}",
+        refused.len()
+    );
+    // What is had in two halves is had, however much it is.
+    let mut half = wide[0].clone();
+    half["verbs"] = json!(many("v")[..30]);
+    let mut rest = wide[0].clone();
+    rest["verbs"] = json!(many("v")[30..]);
+    server.grant("jane", json!([half, rest])).await;
+    server.jane().post(&roles, role("wide", wide)).await.ok();
+}
+
+#[tokio::test]
 async fn a_binding_to_more_than_its_author_has_is_refused_unless_they_may_bind_it() {
     let server = server().await;
     let jane = server.jane();

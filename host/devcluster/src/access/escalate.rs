@@ -32,7 +32,7 @@ pub(crate) fn check(
     if old.is_some_and(|old| lets_go(old) == lets_go(json)) {
         return Ok(());
     }
-    let check = Check { state, store, user, kind, namespace: &key.namespace, name: object::name(json) };
+    let check = Check { state, store, user, kind, key, name: object::name(json) };
     match kind.plural.as_str() {
         "roles" | "clusterroles" => check.role(json, old),
         "rolebindings" | "clusterrolebindings" => check.binding(json),
@@ -54,13 +54,14 @@ struct Check<'a> {
     store: &'a Store,
     user: &'a User,
     kind: &'a Kind,
-    namespace: &'a str,
+    /// Its name is empty for a create, as the path of a create has none.
+    key: &'a Key,
     name: &'a str,
 }
 
 impl Check<'_> {
     fn role(&self, json: &Json, old: Option<&Json>) -> Result<(), ApiError> {
-        if self.may("escalate", &self.kind.plural, self.namespace, self.name) {
+        if self.may("escalate", &self.kind.plural, &self.key.namespace, &self.key.name) {
             return Ok(());
         }
         self.has_all(&rules_of(json))?;
@@ -76,10 +77,10 @@ impl Check<'_> {
         let (kind, name) =
             (object::text(json, &["roleRef", "kind"]), object::text(json, &["roleRef", "name"]));
         let plural = if kind == "Role" { "roles" } else { "clusterroles" };
-        if self.may("bind", plural, self.namespace, name) {
+        if self.may("bind", plural, &self.key.namespace, name) {
             return Ok(());
         }
-        let rules = self.state.roles.get(self.store).rules(json, self.namespace);
+        let rules = self.state.roles.get(self.store).rules(json, &self.key.namespace);
         let missing = |why: String| ApiError::role_not_found(&kind.to_lowercase(), name, &why);
         self.has_all(&rules.map_err(missing)?)
     }
@@ -90,7 +91,7 @@ impl Check<'_> {
     }
 
     fn has_all(&self, wanted: &[Rule]) -> Result<(), ApiError> {
-        let (owned, error) = self.state.rules_for(self.store, self.user, self.namespace);
+        let (owned, error) = self.state.rules_for(self.store, self.user, &self.key.namespace);
         let missing = cover::missing(&owned, wanted);
         if missing.is_nothing() {
             return Ok(());

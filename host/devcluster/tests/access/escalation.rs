@@ -95,8 +95,18 @@ async fn who_may_escalate_may_write_any_role() {
     escalate["resourceNames"] = json!(["this"]);
     server.grant("jane", json!([escalate])).await;
     let everything = json!([rule(&["*"], "*", &["*"])]);
-    server.jane().post(&format!("{WITHIN}/roles"), role("this", everything.clone())).await.ok();
-    server.jane().post(&format!("{WITHIN}/roles"), role("that", everything)).await.forbidden();
+    let jane = server.jane();
+    let roles = format!("{WITHIN}/roles");
+    // A create has no name in its path, so that a rule for one name says nothing of it.
+    jane.post(&roles, role("this", everything.clone())).await.forbidden();
+    server.admin().post(&roles, role("this", json!([]))).await.ok();
+    server.admin().post(&roles, role("that", json!([]))).await.ok();
+    jane.put(&format!("{roles}/that"), role("that", everything.clone())).await.forbidden();
+    jane.put(&format!("{roles}/this"), role("this", everything.clone())).await.ok();
+    server
+        .grant("bob", json!([rule(&["escalate", "create"], "rbac.authorization.k8s.io", &["roles"])]))
+        .await;
+    server.bob().post(&roles, role("new", everything)).await.ok();
 }
 
 #[tokio::test]

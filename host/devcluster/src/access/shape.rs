@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::error::Cause;
 use crate::kind::Kind;
 use crate::object::{self, Json};
+use crate::validate;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -35,6 +36,9 @@ pub(crate) fn problems(kind: &Kind, json: &Json) -> Vec<Cause> {
         "roles" | "clusterroles" => {
             for (index, rule) in list("rules") {
                 check_rule(rule, &format!("rules[{index}]"), kind.namespaced, &mut causes);
+            }
+            if let Some(rule) = json.get("aggregationRule").filter(|rule| !rule.is_null()) {
+                check_aggregation(rule, &mut causes);
             }
         }
         "rolebindings" | "clusterrolebindings" => {
@@ -72,6 +76,73 @@ fn check_rule(rule: &Value, path: &str, namespaced: bool, causes: &mut Vec<Cause
     }
     if !has("resources") {
         required("resources", "resource rules must supply at least one resource");
+    }
+}
+
+fn check_aggregation(rule: &Value, causes: &mut Vec<Cause>) {
+    let path = "aggregationRule.clusterRoleSelectors";
+    let selectors = list(rule, "clusterRoleSelectors");
+    if selectors.is_empty() {
+        let why = "at least one clusterRoleSelector required if aggregationRule is non-nil";
+        causes.push(Cause::required(path, why));
+    }
+    for (index, selector) in selectors.iter().enumerate() {
+        check_selector(selector, &format!("{path}[{index}]"), causes);
+    }
+}
+
+/// The items of a field that is a list.
+fn list<'a>(json: &'a Value, field: &str) -> &'a [Value] {
+    json.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn check_selector(selector: &Value, path: &str, causes: &mut Vec<Cause>) {
+    let labels = selector.get("matchLabels").and_then(Value::as_object);
+    for (key, value) in labels.into_iter().flatten() {
+        let field = format!("{path}.matchLabels");
+        check_label(&field, &Value::from(key.as_str()), validate::label_key_problem, causes);
+        check_label(&field, value, validate::label_value_problem, causes);
+    }
+    for (index, expression) in list(selector, "matchExpressions").iter().enumerate() {
+        check_expression(expression, &format!("{path}.matchExpressions[{index}]"), causes);
+    }
+}
+
+fn check_expression(expression: &Value, path: &str, causes: &mut Vec<Cause>) {
+    let (operator, values) = (object::field(expression, "operator"), list(expression, "values"));
+    let field = format!("{path}.values");
+    match (operator, values.is_empty()) {
+        ("In" | "NotIn", true) => {
+            causes.push(Cause::required(
+                field.as_str(),
+                "must be specified when `operator` is 'In' or 'NotIn'",
+            ));
+        }
+        ("Exists" | "DoesNotExist", false) => {
+            let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+            causes.push(Cause::forbidden(field.as_str(), why));
+        }
+        ("In" | "NotIn" | "Exists" | "DoesNotExist", _) => {}
+        _ => {
+            let field = format!("{path}.operator");
+            causes.push(Cause::invalid(field, &operator.into(), "not a valid selector operator"));
+        }
+    }
+    let key = Value::from(object::field(expression, "key"));
+    check_label(&format!("{path}.key"), &key, validate::label_key_problem, causes);
+    for (index, value) in values.iter().enumerate() {
+        check_label(&format!("{field}[{index}]"), value, validate::label_value_problem, causes);
+    }
+}
+
+fn check_label(
+    field: &str,
+    text: &Value,
+    problem: impl Fn(&str) -> Option<&'static str>,
+    causes: &mut Vec<Cause>,
+) {
+    if let Some(why) = text.as_str().and_then(problem) {
+        causes.push(Cause::invalid(field, text, why));
     }
 }
 

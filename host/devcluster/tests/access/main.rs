@@ -18,5 +18,6 @@ mod escalation;
 mod impersonation;
 mod persistence;
 mod reviews;
+mod roles;
 mod service_accounts;
 mod tls;

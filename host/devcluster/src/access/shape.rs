@@ -146,6 +146,15 @@ fn check_label(
     }
 }
 
+/// What is wrong with a name that is to be one segment of a path.
+fn segment_problems(name: &str) -> Vec<String> {
+    if matches!(name, "." | "..") {
+        return vec![format!("may not be '{name}'")];
+    }
+    let bad = ["/", "%"].into_iter().filter(|part| name.contains(part));
+    bad.map(|part| format!("may not contain '{part}'")).collect()
+}
+
 fn check_role(binding: &Json, namespaced: bool, causes: &mut Vec<Cause>) {
     let text = |field: &str| object::text(binding, &["roleRef", field]);
     if text("apiGroup") != GROUP {
@@ -159,6 +168,9 @@ fn check_role(binding: &Json, namespaced: bool, causes: &mut Vec<Cause>) {
     if text("name").is_empty() {
         causes.push(Cause::required("roleRef.name", ""));
     }
+    for why in segment_problems(text("name")) {
+        causes.push(Cause::invalid("roleRef.name", &text("name").into(), &why));
+    }
 }
 
 fn check_subject(subject: &Value, path: &str, namespaced: bool, causes: &mut Vec<Cause>) {
@@ -169,12 +181,18 @@ fn check_subject(subject: &Value, path: &str, namespaced: bool, causes: &mut Vec
     }
     let group = match text("kind") {
         "ServiceAccount" => {
-            if text("namespace").is_empty() && !namespaced {
-                causes.push(Cause::required(at("namespace"), ""));
+            if !text("name").is_empty() && !validate::is_subdomain(text("name")) {
+                causes.push(Cause::invalid(at("name"), &text("name").into(), validate::SUBDOMAIN));
             }
             ""
         }
-        "User" | "Group" => GROUP,
+        "User" | "Group" => {
+            if text("name").is_empty() {
+                let why = format!("{} name cannot be empty", text("kind").to_lowercase());
+                causes.push(Cause::invalid(at("name"), &"".into(), &why));
+            }
+            GROUP
+        }
         other => {
             let supported = ["ServiceAccount", "User", "Group"].map(Value::from);
             causes.push(Cause::unsupported(at("kind"), &other.into(), &supported));
@@ -183,5 +201,8 @@ fn check_subject(subject: &Value, path: &str, namespaced: bool, causes: &mut Vec
     };
     if text("apiGroup") != group {
         causes.push(Cause::unsupported(at("apiGroup"), &text("apiGroup").into(), &[group.into()]));
+    }
+    if group.is_empty() && !namespaced && text("namespace").is_empty() {
+        causes.push(Cause::required(at("namespace"), ""));
     }
 }

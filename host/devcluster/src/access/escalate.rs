@@ -4,6 +4,8 @@
 //! a role must have all that it allows, or may `escalate`; who writes a binding must have all that its role
 //! allows, or may `bind` it.
 
+use serde_json::Value;
+
 use super::State;
 use super::attributes::{Attributes, ResourceAttributes};
 use super::cover;
@@ -65,9 +67,12 @@ impl Check<'_> {
             return Ok(());
         }
         self.has_all(&rules_of(json))?;
-        let aggregates = |json: &Json| json.get("aggregationRule").is_some_and(|rule| !rule.is_null());
+        let aggregates = |json: &Json| {
+            let selectors = object::at(json, &["aggregationRule", "clusterRoleSelectors"]);
+            selectors.and_then(Value::as_array).is_some_and(|selectors| !selectors.is_empty())
+        };
         if (aggregates(json) || old.is_some_and(aggregates)) && self.has_all(&everything()).is_err() {
-            let why = "must have cluster-admin privileges to use an aggregationRule";
+            let why = "must have cluster-admin privileges to use the aggregationRule";
             return Err(ApiError::forbidden(self.kind, self.name, why));
         }
         Ok(())

@@ -161,6 +161,9 @@ async fn who_may_only_watch_cannot_get_by_saying_watch() {
 async fn what_is_forbidden_is_not_looked_at() {
     let server = Server::rbac().await;
     let jane = server.jane();
+    let refused = jane.get(PODS).await;
+    assert_eq!(refused.headers["x-content-type-options"], "nosniff");
+    refused.forbidden();
     let broken =
         jane.send("POST", PODS, "application/json", "{ this is no JSON".to_owned()).await.forbidden();
     assert!(broken.contains("cannot create resource \"pods\""), "{broken}");

@@ -22,6 +22,7 @@ pub(crate) struct Server {
 
 pub(crate) struct Answer {
     pub(crate) code: u16,
+    pub(crate) headers: http::HeaderMap,
     pub(crate) body: Value,
 }
 
@@ -30,6 +31,11 @@ impl Answer {
     pub(crate) fn ok(self) -> Value {
         assert!(self.code < 300, "{} {}", self.code, self.body);
         self.body
+    }
+
+    /// What the client is warned of.
+    pub(crate) fn warnings(&self) -> Vec<&str> {
+        self.headers.get_all("warning").iter().filter_map(|value| value.to_str().ok()).collect()
     }
 
     /// The message with which the request was refused.
@@ -167,10 +173,10 @@ impl Caller<'_> {
         let request = request.body(Body::from(body.into_bytes())).unwrap();
         let response =
             tokio::time::timeout(DEADLINE, self.server.client.send(request)).await.unwrap().unwrap();
-        let code = response.status().as_u16();
+        let (code, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.into_body().collect_bytes().await.unwrap();
         let text = String::from_utf8_lossy(&bytes);
-        Answer { code, body: serde_json::from_str(&text).unwrap_or_else(|_| json!(text)) }
+        Answer { code, headers, body: serde_json::from_str(&text).unwrap_or_else(|_| json!(text)) }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

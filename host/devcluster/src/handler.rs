@@ -253,13 +253,11 @@ impl Call<'_> {
     fn create(&self, bytes: &[u8]) -> Result<Response, ApiError> {
         let kind = &self.target.kind;
         let json = body::decode_object(bytes, &self.media_type())?;
-        if kind.is_virtual {
-            let (user, namespace) = (self.user.as_deref(), &self.target.namespace);
-            let review = access::review(self.cluster, user, kind, namespace, json)?;
-            return Ok(respond::json(StatusCode::CREATED, &review));
-        }
         let write = self.write("CreateOptions")?;
         let doubled = write.judge(duplicates::of(bytes, &json))?;
+        if kind.is_virtual {
+            return Ok(respond::made(&access::review(self.cluster, &write, json)?, &doubled));
+        }
         self.written(&write::create(self.cluster, &write, json)?.warned(doubled))
     }
 
@@ -268,8 +266,8 @@ impl Call<'_> {
         let write = self.write("CreateOptions")?;
         match self.target.subresource.as_str() {
             "token" => {
-                let answer = access::request_token(self.cluster, &write.kind, &write.key, json)?;
-                return Ok(respond::json(StatusCode::CREATED, &answer));
+                let doubled = write.judge(duplicates::of(bytes, &json))?;
+                return Ok(respond::made(&access::request_token(self.cluster, &write, json)?, &doubled));
             }
             "eviction" => {
                 let inner = json.get("deleteOptions").and_then(Value::as_object).cloned().unwrap_or_default();

@@ -20,6 +20,7 @@ mod index;
 mod jwt;
 mod keys;
 mod kubeconfig;
+mod proof;
 mod reviews;
 mod rule;
 pub(crate) mod shape;

@@ -184,3 +184,18 @@ async fn all_that_is_wrong_with_a_review_is_told() {
     let refused = server.jane().post(&path, named).await.refused(422, "Invalid");
     assert!(refused.ends_with("metadata: Invalid value: {\"name\":\"r\"}: must be empty"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_binding_to_somebody_in_two_ways_tells_its_rules_once() {
+    let server = Server::rbac().await;
+    let lists = rule(&["list"], "", &["pods"]);
+    let role = json!({ "metadata": { "name": "r" }, "rules": [lists] });
+    server.admin().post(&format!("{RBAC}/namespaces/default/roles"), role).await.ok();
+    let binding = json!({ "metadata": { "name": "b" }, "roleRef": { "kind": "Role", "name": "r" },
+        "subjects": [{ "kind": "User", "name": "jane" }, { "kind": "Group", "name": "team" }] });
+    server.admin().post(&format!("{RBAC}/namespaces/default/rolebindings"), binding).await.ok();
+    let status =
+        ask(&server, "jane-token", "selfsubjectrulesreviews", json!({ "namespace": "default" })).await;
+    let told = status["resourceRules"].as_array().unwrap().iter().filter(|told| **told == lists);
+    assert_eq!(told.count(), 1, "{status}");
+}

@@ -120,11 +120,16 @@ impl<'a> Owned<'a> {
         }
     }
 
-    /// What it takes to tell the owners of so many values, at the least.
-    fn cost(&self, values: usize) -> usize {
-        let lists = [&self.verbs, &self.groups, &self.resources, &self.names];
-        let any = lists.iter().map(|list| list.any.len()).max().unwrap_or_default();
-        values.saturating_mul(any.saturating_add(1))
+    /// What it takes to tell the owners of all values of a rule, at the least.
+    fn cost(&self, wanted: &Rule) -> usize {
+        let lists = [
+            (&self.verbs, &wanted.verbs),
+            (&self.groups, &wanted.groups),
+            (&self.resources, &wanted.resources),
+            (&self.names, &wanted.names),
+        ];
+        let costs = lists.map(|(values, list)| list.len().saturating_mul(values.any.len().saturating_add(1)));
+        costs.into_iter().fold(0, usize::saturating_add)
     }
 }
 
@@ -172,9 +177,7 @@ struct Found<'w> {
 
 impl<'w> Found<'w> {
     fn resources(&mut self, owned: &Owned<'_>, wanted: &'w Rule) {
-        let values = [&wanted.verbs, &wanted.groups, &wanted.resources, &wanted.names];
-        if wanted.resources.is_empty() || !self.go_on(owned.cost(values.iter().map(|list| list.len()).sum()))
-        {
+        if wanted.resources.is_empty() || !self.go_on(owned.cost(wanted)) {
             return;
         }
         let verbs = classes(&wanted.verbs, |verb| owned.verbs.owners(verb));
@@ -207,7 +210,7 @@ impl<'w> Found<'w> {
     }
 
     fn urls(&mut self, owned: &Owned<'_>, wanted: &'w Rule) {
-        if wanted.urls.is_empty() || !self.go_on(owned.cost(wanted.verbs.len())) {
+        if wanted.urls.is_empty() || !self.go_on(owned.cost(wanted)) {
             return;
         }
         let verbs = classes(&wanted.verbs, |verb| owned.verbs.owners(verb));
@@ -342,6 +345,16 @@ mod tests {
         more.push("other".to_owned());
         let found = missing(&owned, &rules(json!([wide(&more)])));
         assert!(found.is_cut && found.rules.iter().all(|rule| rule.verbs == ["other"]));
+    }
+
+    #[test]
+    fn who_has_hundreds_of_rules_may_give_all_of_them() {
+        let one = |index| {
+            json!({ "verbs": ["get", "list", "watch", "update"], "apiGroups": ["", "apps"],
+            "resources": [format!("r{index}"), format!("r{index}/status"), "pods"] })
+        };
+        let all = rules((0..400).map(one).collect());
+        assert!(missing(&all, &all).is_nothing());
     }
 
     #[test]

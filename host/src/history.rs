@@ -32,6 +32,8 @@ pub(crate) struct Entry<R> {
     /// Since when it has run, or when it last took over.
     pub(crate) since: SystemTime,
     pub(crate) state: State,
+    /// Whether it did well for as long as a probation takes, wherever that was, or is what somebody asked for.
+    pub(crate) proved: bool,
     pub(crate) recipe: R,
 }
 
@@ -98,7 +100,12 @@ impl<R> History<R> {
 
     /// The newest of them that has proved itself.
     pub(crate) fn proved(&self) -> Option<&Entry<R>> {
-        self.former().rev().find(|entry| entry.state == State::Retired)
+        self.former().rev().find(|entry| entry.proved && entry.state == State::Retired)
+    }
+
+    /// Whether the one with this number has.
+    pub(crate) fn is_proved(&self, number: u64) -> bool {
+        self.entries.iter().any(|entry| entry.number == number && entry.proved)
     }
 
     /// The one with this number cannot be run again.
@@ -111,6 +118,13 @@ impl<R> History<R> {
     pub(crate) fn set_state(&mut self, state: State) {
         if let Some(current) = self.entries.last_mut() {
             current.state = state;
+        }
+    }
+
+    /// The one that runs has proved itself.
+    pub(crate) fn set_proved(&mut self) {
+        if let Some(current) = self.entries.last_mut() {
+            current.proved = true;
         }
     }
 
@@ -163,6 +177,7 @@ mod tests {
             digest: format!("sha256:{number}"),
             since: SystemTime::UNIX_EPOCH,
             state: State::Active,
+            proved: true,
             recipe: (),
         }
     }
@@ -204,7 +219,7 @@ mod tests {
     fn one_that_was_replaced_amid_its_probation_has_not_proved_itself() {
         let mut history = history(2);
         history.set_state(State::OnProbation);
-        history.push(entry(3), None);
+        history.push(Entry { proved: false, ..entry(3) }, None);
         assert_eq!(states(&history), [(3, State::Active), (2, State::Unproved), (1, State::Retired)]);
         let proved = |history: &History<()>| history.proved().map(|entry| entry.number);
         assert_eq!(proved(&history), Some(1));
@@ -212,6 +227,12 @@ mod tests {
         history.remove(1);
         history.remove(3);
         assert_eq!((proved(&history), states(&history).len()), (None, 2), "what runs stays");
+        // One that stood by was not on probation, and has not proved itself either, until it has.
+        history.push(entry(4), None);
+        assert_eq!((proved(&history), history.target(None).map(|entry| entry.number)), (None, Ok(3)));
+        history.set_proved();
+        history.push(entry(5), None);
+        assert_eq!(proved(&history), Some(4));
     }
 
     #[test]

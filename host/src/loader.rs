@@ -18,17 +18,19 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use wheelhouse_controller::{Controller, Record, Shared};
+use wheelhouse_core::limits::Limits;
 
+use self::next::Next;
 pub(crate) use self::orders::{Order, What};
 use self::preparing::{News, Preparing};
-use self::proving::Trial;
+use self::proving::{Failed, Trial};
 
 use crate::grants::Grants;
 use crate::history::{History, State};
 use crate::leader::Driven;
 use crate::plugin_id::PluginId;
-use crate::plugins::Plugins;
-use crate::preparation::{Content, From, Mark, Preparation, Prepares, ROLLED_BACK, Recipe};
+use crate::plugins::{Phase, Plugins};
+use crate::preparation::{Content, From, Mark, Preparation, Recipe, Step};
 use crate::source::{Told, Wanted};
 
 /// How often a revision on probation is looked at.
@@ -66,7 +68,9 @@ pub(crate) struct Loader {
     /// What its source wants is what it wanted when a host looked last, and may be another by now.
     recalled: bool,
     /// What its source wants, if it cannot be loaded.
-    failed: Option<Mark>,
+    failed: Option<Failed>,
+    /// The way back that was begun last has had to wait for the cluster, or for a grant.
+    stuck: bool,
     /// What is on record of it.
     told: Told,
     paused: bool,
@@ -104,6 +108,7 @@ impl Loader {
             tolerated: None,
             recalled: false,
             failed: None,
+            stuck: false,
             told: Told::default(),
             paused: false,
             said: true,
@@ -125,9 +130,11 @@ impl Loader {
                 Some(order) = self.orders.recv() => self.obey(order).await,
                 Ok(()) = self.grants.changed() => self.grants_changed().await,
                 news = self.preparing.news() => match news {
-                    News::Waits => drop(self.go_on(ELSEWHERE).await),
-                    News::Ended(from, Some(Prepares::Ready(ready))) => self.take_over(from, *ready).await,
-                    News::Ended(_, Some(Prepares::Same)) => self.runs_already(),
+                    News::Waits => {
+                        self.stuck |= self.goes_back();
+                        self.go_on(ELSEWHERE).await;
+                    }
+                    News::Ended(from, Some(ready)) => self.take_over(from, ready).await,
                     News::Ended(from, None) => self.came_to_nothing(from).await,
                 },
                 _ = look.tick(), if self.trial.is_some() || !self.proved => self.judge().await,
@@ -138,6 +145,7 @@ impl Loader {
     }
 
     fn prepare(&mut self, from: From) {
+        self.stuck &= !matches!(from, From::Back(..) | From::Good(_));
         let preparation = Preparation {
             plugins: self.plugins.clone(),
             id: self.id.clone(),
@@ -150,15 +158,40 @@ impl Loader {
 
     /// Under other terms: what its source wants, if nothing has run or if that has failed; else what ran last.
     async fn prepare_again(&mut self) {
-        let failed = self.plugins.problem(&self.id).is_some_and(|problem| problem.reason != ROLLED_BACK);
-        match (self.history.current(), self.content.clone()) {
-            (None, _) => {
-                self.failed = None;
-                self.go_on(ELSEWHERE).await;
-            }
-            (Some(_), Some(content)) if failed => self.prepare(From::Wanted(content)),
-            (Some(current), _) => self.prepare(From::Again(current.recipe.clone(), current.number)),
+        if self.failed.as_ref().is_some_and(|failed| failed.limits != self.limits()) {
+            self.failed = None;
         }
+        if self.history.current().is_none() || self.next() == Next::Try {
+            self.go_on(ELSEWHERE).await;
+        } else {
+            self.prepare_current();
+        }
+    }
+
+    /// Of what its source wants.
+    fn limits(&self) -> Option<Limits> {
+        let digest = self.content.as_ref()?.mark().digest;
+        self.plugins.terms(&self.id, &digest).ok().map(|terms| terms.limits)
+    }
+
+    /// What ran last, under the terms that there are now.
+    fn prepare_current(&mut self) {
+        let Some(current) = self.history.current() else { return };
+        let from = From::Again(current.recipe.clone(), current.number);
+        self.plugins.update(&self.id, |slot| {
+            if slot.problem.is_none() {
+                (slot.phase, slot.step) = (Phase::Loading, Step::Describe);
+            }
+        });
+        self.prepare(from);
+    }
+
+    /// Whether what ran last runs, under the terms that there are now.
+    fn is_up_to_date(&self) -> bool {
+        let limits = |it: &Arc<Controller>| {
+            self.plugins.terms(&self.id, &it.digest()).is_ok_and(|terms| terms.limits == it.limits())
+        };
+        self.controller().is_some_and(|controller| limits(&controller))
     }
 
     fn controller(&self) -> Option<Arc<Controller>> {
@@ -179,10 +212,10 @@ impl Loader {
         let (Some(controller), Some(current)) = (self.controller(), self.history.current()) else { return };
         self.plugins.voice().runs(&self.id, &controller.status(), current.number);
         let (mark, number) = (Some(current.recipe.mark()), current.number);
-        if mark == self.rejected {
-            // It has heard of that while another host had it run, or in the middle of something else.
-            self.go_on(ELSEWHERE).await;
-        } else if self.trial.is_none() && (mark == self.tolerated || self.was_on_probation()) {
+        if mark != self.rejected
+            && self.trial.is_none()
+            && (mark == self.tolerated || self.was_on_probation())
+        {
             if mark == self.tolerated {
                 tracing::info!(plugin = %self.id, revision = number, "it was rolled back, and has to prove itself");
             } else {
@@ -194,6 +227,9 @@ impl Loader {
             }
         }
         self.publish();
+        // What was rolled back may be what runs: it has heard of that while another host had it run, or in the middle
+        // of something else.
+        self.go_on(ELSEWHERE).await;
     }
 
     /// Whether what runs was on probation when another host, or the one before, had it run.

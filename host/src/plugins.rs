@@ -4,138 +4,34 @@
 //! one that does not load leaves alone what runs. What runs does what it is granted at the time: a
 //! grant that is cut counts at once, and stops a plugin that cannot run with what is left.
 
+mod asking;
+mod slot;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use wheelhouse_controller::{Controller, PluginStatus, Runtime};
+use wheelhouse_controller::{Controller, Runtime};
 use wheelhouse_core::Spec;
-use wheelhouse_core::usage::Usage;
+
+pub(crate) use self::slot::{Account, Phase, PluginReport, Slot};
 
 use crate::binary::Binary;
 use crate::claims::{Claim, Claims};
 use crate::component_store::{ComponentStore, name_of};
 use crate::grants::Grants;
-use crate::history::RevisionReport;
 use crate::host_events::Voice;
-use crate::leader::{Candidate, Election, Standing};
-use crate::loader::{Loader, Order, What};
+use crate::leader::Election;
+use crate::loader::Loader;
 use crate::plugin_id::PluginId;
-use crate::preparation::{Content, Mark, Problem, Recipe, Step};
+use crate::preparation::{Content, Problem, Recipe, Step};
 use crate::source::{Change, Ordered, Wanted};
 
 /// A host is ready though components are still being fetched after so long.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Where what a plugin's source wants is on its way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Phase {
-    /// It is being compiled, described, synced.
-    #[default]
-    Loading,
-    /// It runs.
-    Running,
-    /// It is ready to run, and another host holds its lease.
-    Standby,
-    /// Its operator has it begin nothing.
-    Paused,
-    /// It needs what the cluster does not have, or what it is not granted, yet; it is tried again.
-    Waiting,
-    /// It cannot be loaded; an older one may run.
-    Failed,
-}
-
-impl Phase {
-    /// Each of them.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Loading, Self::Running, Self::Standby, Self::Paused, Self::Waiting, Self::Failed];
-
-    /// As `/plugins` has it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Loading => "loading",
-            Self::Running => "running",
-            Self::Standby => "standby",
-            Self::Paused => "paused",
-            Self::Waiting => "waiting",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// A plugin, and what has become of it.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct PluginReport {
-    /// Where it is from.
-    pub(crate) file: String,
-    pub(crate) phase: Phase,
-    /// Why it fails or waits, in one word.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<&'static str>,
-    /// Likewise, for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) error: Option<String>,
-    /// What runs, possibly from what its source wanted before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) plugin: Option<PluginStatus>,
-    /// The lease that it runs under, if there is an election.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) leader: Option<Standing>,
-}
-
-/// What is known of one plugin.
-#[derive(Default)]
-pub(crate) struct Slot {
-    pub(crate) phase: Phase,
-    /// Why what its source wants does not run.
-    pub(crate) problem: Option<Problem>,
-    /// What is under way of it.
-    pub(crate) step: Step,
-    /// What its resource says, if it has one.
-    pub(crate) ordered: Option<Arc<Ordered>>,
-    /// The resource that what runs, and what is prepared, is of. Its name may be another resource's by now.
-    pub(crate) uid: Option<String>,
-    /// Which of the resource's generations all this is about.
-    pub(crate) generation: Option<i64>,
-    /// How many revisions the plugin had before its controller, which counts from 1 on.
-    pub(crate) before: u64,
-    /// What was fetched for it, as people name it.
-    pub(crate) artifact: Option<String>,
-    /// What runs has to prove itself yet.
-    pub(crate) on_probation: bool,
-    /// What was rolled back last, as long as nothing else has taken over.
-    pub(crate) rolled_back: Option<Mark>,
-    /// Whether that runs all the same.
-    pub(crate) tolerated: bool,
-    pub(crate) controller: Option<Arc<Controller>>,
-    /// What the plugin, and preparing it, has used of its limits. None before it is looked at.
-    pub(crate) usage: Option<Arc<Usage>>,
-    /// For the lease that it runs under.
-    pub(crate) candidate: Option<Arc<Candidate>>,
-    /// Whether the last switch was over within the grace.
-    pub(crate) drained: bool,
-    /// The kind that was reconciled before the last switch, if that was another.
-    pub(crate) reconciled_before: Option<String>,
-    /// The newest first.
-    pub(crate) revisions: Vec<RevisionReport>,
-    /// Revisions that were rolled back by themselves.
-    pub(crate) rollbacks: u64,
-    /// Its task takes orders here.
-    pub(crate) orders: Option<mpsc::Sender<Order>>,
-}
-
-/// What a plugin has used of its limits, whether it has ever run or not.
-pub(crate) struct Account {
-    /// Its own, or its source's as long as it has none.
-    pub(crate) name: String,
-    pub(crate) runs: bool,
-    pub(crate) usage: Arc<Usage>,
-}
 
 /// All plugins of a host. Cheap to clone.
 #[derive(Clone)]
@@ -330,93 +226,10 @@ impl Plugins {
         *self.inner.ready.borrow()
     }
 
-    /// Every plugin, in the order of where they are from.
-    pub(crate) fn reports(&self) -> Vec<PluginReport> {
-        let slots = lock(&self.inner.slots);
-        let report = |(id, slot): (&PluginId, &Slot)| {
-            let (phase, plugin, leader) = slot.state();
-            PluginReport {
-                file: id.to_string(),
-                phase,
-                reason: slot.problem.as_ref().map(|problem| problem.reason),
-                error: slot.problem.as_ref().map(|problem| problem.message.clone()),
-                plugin,
-                leader,
-            }
-        };
-        slots.iter().map(report).collect()
-    }
-
-    /// The names of those that are loaded.
-    pub(crate) fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = lock(&self.inner.claims).all().map(|(name, _)| name.clone()).collect();
-        names.sort_unstable();
-        names
-    }
-
-    /// The revisions of the plugin with this name, the newest first; none if there is no such plugin.
-    pub(crate) fn revisions(&self, name: &str) -> Option<Vec<RevisionReport>> {
-        let id = lock(&self.inner.claims).holder(name).cloned()?;
-        lock(&self.inner.slots).get(&id).map(|slot| slot.revisions.clone())
-    }
-
-    /// Has the plugin with this name do something. What was done; none if there is no such plugin.
-    ///
-    /// # Errors
-    /// Why it cannot.
-    pub(crate) async fn order(&self, name: &str, what: What) -> Option<Result<String, String>> {
-        let id = lock(&self.inner.claims).holder(name).cloned()?;
-        if let (PluginId::Resource { .. }, What::Pause | What::Resume) = (&id, what) {
-            return Some(Err(paused_in_spec(&id, what == What::Pause)));
-        }
-        let orders = lock(&self.inner.slots).get(&id)?.orders.clone()?;
-        let (answer, answered) = oneshot::channel();
-        orders.send(Order { what, answer }).await.ok()?;
-        answered.await.ok()
-    }
-
     /// How long what runs may still take to end.
     pub(crate) fn grace(&self) -> Duration {
         let left = self.inner.end.get().map(|end| end.saturating_duration_since(Instant::now()));
         left.unwrap_or(self.inner.settings.grace)
-    }
-
-    /// The leases that this host stands for, in the order of their names.
-    pub(crate) fn standings(&self) -> Vec<Standing> {
-        if let Some(of_host) = self.inner.election.standing() {
-            return vec![of_host];
-        }
-        let slots = lock(&self.inner.slots);
-        let mut all: Vec<_> =
-            slots.values().filter_map(|slot| Some(slot.candidate.as_ref()?.standing())).collect();
-        all.sort_unstable_by(|a, b| a.lease.cmp(&b.lease));
-        all
-    }
-
-    /// The plugins that run, or stand by.
-    pub(crate) fn controllers(&self) -> Vec<Arc<Controller>> {
-        lock(&self.inner.slots).values().filter_map(|slot| slot.controller.clone()).collect()
-    }
-
-    /// How many revisions of each plugin that runs were rolled back by themselves.
-    pub(crate) fn rollbacks(&self) -> Vec<(String, u64)> {
-        let slots = lock(&self.inner.slots);
-        let of = |slot: &Slot| Some((slot.controller.as_ref()?.spec().name.clone(), slot.rollbacks));
-        slots.values().filter_map(of).collect()
-    }
-
-    /// Of every plugin, whatever has become of it.
-    pub(crate) fn accounts(&self) -> Vec<Account> {
-        let names: HashMap<PluginId, String> =
-            lock(&self.inner.claims).all().map(|(name, id)| (id.clone(), name.clone())).collect();
-        let account = |(id, slot): (&PluginId, &Slot)| {
-            Some(Account {
-                name: names.get(id).cloned().unwrap_or_else(|| id.short()),
-                runs: slot.controller.is_some(),
-                usage: slot.usage.clone()?,
-            })
-        };
-        lock(&self.inner.slots).iter().filter_map(account).collect()
     }
 
     /// What runs of this plugin, or stands by.
@@ -539,33 +352,4 @@ impl Plugins {
         change(lock(&self.inner.slots).entry(id.clone()).or_default());
         self.inner.changed.send_replace(());
     }
-}
-
-impl Slot {
-    /// What can be seen of it: its phase, what runs, and the lease that it runs under.
-    pub(crate) fn state(&self) -> (Phase, Option<PluginStatus>, Option<Standing>) {
-        let leader = self.candidate.as_ref().map(|candidate| candidate.standing());
-        let mut plugin = self.controller.as_ref().map(|controller| controller.status());
-        if let Some(plugin) = &mut plugin {
-            plugin.revision += self.before;
-        }
-        let phase = match self.phase {
-            Phase::Running if plugin.as_ref().is_some_and(|plugin| plugin.paused) => Phase::Paused,
-            Phase::Running if leader.as_ref().is_some_and(|leader| !leader.leads) => Phase::Standby,
-            phase => phase,
-        };
-        (phase, plugin, leader)
-    }
-}
-
-/// What to do instead of an order, which the resource would not know of.
-fn paused_in_spec(id: &PluginId, paused: bool) -> String {
-    let PluginId::Resource { namespace, name } = id else { return String::new() };
-    let object = match namespace.as_str() {
-        "" => format!("clusterplugin {name}"),
-        namespace => format!("plugin -n {namespace} {name}"),
-    };
-    format!(
-        "spec.paused of {id} says whether it is paused: kubectl patch {object} --type merge -p '{{\"spec\":{{\"paused\":{paused}}}}}'"
-    )
 }

@@ -125,13 +125,6 @@ pub(crate) struct Ready {
     pub(crate) recipe: Recipe,
 }
 
-/// What comes of a preparation that does not fail.
-pub(crate) enum Prepares {
-    Ready(Box<Ready>),
-    /// It is what runs already.
-    Same,
-}
-
 /// The reason of a revision that did worse than the one before, or that its operator did not want.
 pub(crate) const ROLLED_BACK: &str = "RolledBack";
 
@@ -172,14 +165,10 @@ pub(crate) struct Preparation {
 
 impl Preparation {
     /// None if it cannot be loaded; that is noted.
-    pub(crate) async fn run(mut self, from: From) -> Option<Prepares> {
+    pub(crate) async fn run(mut self, from: From) -> Option<Ready> {
         let recipe = match from {
             From::Again(recipe, _) | From::Back(recipe, ..) => recipe,
             From::Wanted(content) | From::Good(content) => match self.recipe(content).await {
-                Ok(recipe) if self.runs(&recipe) => {
-                    tracing::info!(plugin = %self.id, "this is what runs already");
-                    return Some(Prepares::Same);
-                }
                 Ok(recipe) => recipe,
                 Err(problem) => {
                     self.report(&problem);
@@ -191,7 +180,7 @@ impl Preparation {
             // What comes from here on is not missed.
             self.grants.mark_unchanged();
             let problem = match self.attempt(&recipe).await {
-                Ok(prepared) => return Some(Prepares::Ready(Box::new(Ready { prepared, recipe }))),
+                Ok(prepared) => return Some(Ready { prepared, recipe }),
                 Err(problem) => problem,
             };
             self.report(&problem);
@@ -208,13 +197,6 @@ impl Preparation {
 
     fn terms(&self, digest: &str) -> Result<Terms, String> {
         self.plugins.terms(&self.id, digest)
-    }
-
-    fn runs(&self, recipe: &Recipe) -> bool {
-        let digest = recipe.compiled.digest();
-        let running = self.plugins.controller(&self.id);
-        let terms = self.terms(digest);
-        running.zip(terms.ok()).is_some_and(|(now, terms)| now.runs(digest, &recipe.config, &terms.limits))
     }
 
     async fn recipe(&self, content: Content) -> Result<Recipe, Problem> {

@@ -247,13 +247,11 @@ impl<'a> Call<'a> {
     fn create(&self, bytes: &[u8]) -> Result<Response, ApiError> {
         let kind = &self.target.kind;
         let json = body::decode_object(bytes, &self.media_type())?;
-        if kind.is_virtual {
-            let user = self.user.as_deref();
-            let review = access::review(self.cluster, user, kind, &self.target.namespace, json)?;
-            return Ok(respond::json(StatusCode::CREATED, &review));
-        }
         let write = self.write("CreateOptions")?;
         let doubled = self.doubled(&write, bytes, &json)?;
+        if kind.is_virtual {
+            return Ok(respond::made(&access::review(self.cluster, &write, json)?, &doubled));
+        }
         self.written(&write::create(self.cluster, &write, json)?.warned(doubled))
     }
 
@@ -262,8 +260,8 @@ impl<'a> Call<'a> {
         let write = self.write("CreateOptions")?;
         match self.target.subresource.as_str() {
             "token" => {
-                let answer = access::request_token(self.cluster, &write.kind, &write.key, json)?;
-                return Ok(respond::json(StatusCode::CREATED, &answer));
+                let doubled = self.doubled(&write, bytes, &json)?;
+                return Ok(respond::made(&access::request_token(self.cluster, &write, json)?, &doubled));
             }
             "eviction" => {
                 let inner = json.get("deleteOptions").and_then(Value::as_object).cloned().unwrap_or_default();

@@ -8,6 +8,7 @@ use crate::error::{ApiError, Cause};
 use crate::gated;
 use crate::kind::Kind;
 use crate::object::{self, Json};
+use crate::strict::StrictErrors;
 use crate::types;
 
 const POD: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
@@ -33,7 +34,7 @@ pub(crate) fn check(kind: &Kind, subresource: &str, old: &Json, new: &Json) -> R
     if let (false, Some(of_type)) = (causes.is_empty(), types::of(kind)) {
         // What an earlier server stored may say the same in other words.
         let mut settled = old.clone();
-        types::decode(of_type, &mut settled);
+        types::decode(of_type, &mut settled, StrictErrors::new(false), false);
         causes = problems(kind, &settled, new);
     }
     match causes.is_empty() {

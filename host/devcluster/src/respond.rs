@@ -87,6 +87,14 @@ pub(crate) fn written(kind: &Kind, written: &Written, form: Form, include: Inclu
     response
 }
 
+/// What is answered to what is not stored, with the warnings that it caused, after these.
+pub(crate) fn made((json, warnings): &(Json, Vec<String>), before: &[String]) -> Response {
+    let mut response = self::json(StatusCode::CREATED, json);
+    add_warnings(&mut response, before);
+    add_warnings(&mut response, warnings);
+    response
+}
+
 /// The same answer in YAML; what is not JSON stays as it is.
 pub(crate) async fn in_yaml(response: Response) -> Response {
     if response.headers().get(CONTENT_TYPE).is_none_or(|media_type| media_type != JSON) {

@@ -50,24 +50,23 @@ impl Loader {
         }
     }
 
-    /// Has what runs do just what it is granted now; stops it if that is too little for it, until it is
-    /// granted that again.
+    /// Has what runs do just what it is granted now, and under its limits. Who prepares something has heard of it as
+    /// well.
     pub(super) async fn grants_changed(&mut self) {
-        let Some(controller) = self.controller() else {
-            // If it waits for a grant, who prepares it has heard of it as well.
-            if self.preparing.is_idle() {
-                self.prepare_again().await;
-            }
-            return;
-        };
+        self.uphold().await;
+        if self.preparing.is_idle() && !self.is_up_to_date() {
+            self.prepare_again().await;
+        }
+    }
+
+    /// Stops what runs if it is granted too little for it, until it is granted that again.
+    pub(super) async fn uphold(&mut self) {
+        let Some(controller) = self.controller() else { return };
         let problem = match self.plugins.uphold(&self.id, &controller) {
             Ok(terms) => {
                 self.shared.usage.resize(&terms.limits);
                 let missing = controller.ungranted_sources();
                 if missing.is_empty() {
-                    if terms.limits != controller.limits() && self.preparing.is_idle() {
-                        self.prepare_again().await;
-                    }
                     return;
                 }
                 format!("its sources need {}", listed(&missing))
@@ -77,9 +76,6 @@ impl Loader {
         let plugin = controller.spec().name.clone();
         tracing::warn!(plugin, "it is stopped until it is granted again what it needs: {problem}");
         self.halt().await;
-        if self.preparing.is_idle() {
-            self.prepare_again().await;
-        }
     }
 }
 

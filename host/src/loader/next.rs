@@ -19,8 +19,8 @@ pub(super) struct Situation<'a> {
     pub(super) theirs: Option<u64>,
     /// Whether a way back is under way.
     pub(super) goes_back: bool,
-    /// Whether what is under way waits for the cluster, or for a grant.
-    pub(super) waits: bool,
+    /// Whether the way back from what was rolled back has had to wait for the cluster, or for a grant.
+    pub(super) stuck: bool,
 }
 
 /// What is to be done.
@@ -42,16 +42,15 @@ pub(super) enum Next {
 
 impl Situation<'_> {
     pub(super) fn next(&self) -> Next {
-        if self.goes_back && !self.waits {
+        if self.goes_back && !self.stuck {
             // That first.
             return Next::Stay;
         }
         let fix = self.wanted.filter(|wanted| Some(*wanted) != self.refused);
         let refused_runs = self.current.is_some() && self.current == self.refused;
         if self.leads {
-            // But for a way back that may never have an end.
-            let stuck = self.goes_back && fix.is_some();
-            if refused_runs && !stuck {
+            // But a way back that may never have an end is not tried instead of a fix.
+            if refused_runs && !(self.stuck && fix.is_some()) {
                 return self.proved.map_or(Next::Restore, Next::Back);
             }
         } else if let Some(theirs) = self.theirs
@@ -159,12 +158,19 @@ mod tests {
 
     #[test]
     fn a_way_back_that_waits_for_the_cluster_holds_up_no_fix() {
-        let stuck = |marks| {
-            next(marks, |it| (it.leads, it.goes_back, it.waits, it.proved) = (true, true, true, Some(1)))
-        };
-        assert_eq!(stuck("brr"), Next::Try);
-        assert_eq!(stuck("rrr"), Next::Back(1), "it goes on");
-        let waits = |marks| next(marks, |it| (it.leads, it.waits, it.proved) = (true, true, Some(1)));
-        assert_eq!(waits("brr"), Next::Back(1), "a fix that waits is no way back");
+        for goes_back in [true, false] {
+            let stuck = |marks| {
+                next(marks, |it| {
+                    (it.leads, it.goes_back, it.stuck, it.proved) = (true, goes_back, true, Some(1));
+                })
+            };
+            // Whatever the fix waits for in its turn: else the two would take each other's place for ever.
+            assert_eq!(stuck("brr"), Next::Try);
+            assert_eq!(
+                (stuck("rrr"), stuck("-rr")),
+                (Next::Back(1), Next::Back(1)),
+                "without a fix it goes on"
+            );
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::future::pending;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::preparation::{From, Preparation, Prepares};
+use crate::preparation::{From, Preparation, Ready};
 
 /// A preparation under way, which ends when this is dropped.
 #[derive(Default)]
@@ -18,12 +18,12 @@ pub(super) enum News {
     /// It waits for the cluster, or for a grant.
     Waits,
     /// What it was of, and what has come of that.
-    Ended(From, Option<Prepares>),
+    Ended(From, Option<Ready>),
 }
 
 struct UnderWay {
     from: From,
-    task: JoinHandle<Option<Prepares>>,
+    task: JoinHandle<Option<Ready>>,
     /// Whether it waits for the cluster, or for a grant.
     waits: watch::Receiver<bool>,
 }
@@ -43,10 +43,6 @@ impl Preparing {
     /// What it is of.
     pub(super) fn under_way(&self) -> Option<&From> {
         self.under_way.as_ref().map(|under_way| &under_way.from)
-    }
-
-    pub(super) fn waits(&self) -> bool {
-        self.under_way.as_ref().is_some_and(|under_way| *under_way.waits.borrow())
     }
 
     pub(super) fn stop(&mut self) {

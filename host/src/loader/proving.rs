@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use wheelhouse_controller::{Controller, Prepared, Probation, Record, Verdict};
+use wheelhouse_core::limits::Limits;
 
 use super::next::{Next, Situation};
 use super::{ELSEWHERE, Loader};
@@ -25,26 +26,43 @@ pub(super) struct Before {
     pub(super) number: u64,
 }
 
+/// What cannot be loaded.
+pub(super) struct Failed {
+    pub(super) mark: Mark,
+    pub(super) problem: Problem,
+    /// That it was tried under, if there were any: others may be enough.
+    pub(super) limits: Option<Limits>,
+}
+
 impl Loader {
     /// A probation, if the host has any.
     pub(super) fn trial(&self, before: Record, way_back: Option<Before>) -> Option<Trial> {
         let period = self.plugins.inner.settings.probation;
-        (!period.is_zero()).then_some(Trial { probation: Probation { before, period }, before: way_back })
+        self.has_probation().then_some(Trial { probation: Probation { before, period }, before: way_back })
+    }
+
+    pub(super) fn has_probation(&self) -> bool {
+        !self.plugins.inner.settings.probation.is_zero()
     }
 
     /// What was at work without a fault until now is good, however short a time that was.
     pub(super) async fn was_replaced(&mut self, recipe: &Recipe, record: &Record) {
         let probation = Probation { before: Record::default(), period: Duration::ZERO };
-        if !self.proved && probation.judge(record) == Verdict::Passed {
+        if !self.proved && !self.was_rolled_back(&recipe.mark()) && probation.judge(record) == Verdict::Passed
+        {
+            self.history.set_proved();
             self.prove_this(recipe).await;
         }
     }
 
-    fn next(&self) -> Next {
-        let wanted =
-            self.content.as_ref().map(Content::mark).filter(|mark| self.failed.as_ref() != Some(mark));
+    fn was_rolled_back(&self, mark: &Mark) -> bool {
+        self.rejected.as_ref() == Some(mark) || self.tolerated.as_ref() == Some(mark)
+    }
+
+    pub(super) fn next(&self) -> Next {
+        let failed = self.failed.as_ref().map(|failed| &failed.mark);
+        let wanted = self.content.as_ref().map(Content::mark).filter(|mark| failed != Some(mark));
         let current = self.current_mark();
-        let under_way = self.preparing.under_way();
         Situation {
             wanted: wanted.as_ref(),
             refused: self.rejected.as_ref(),
@@ -52,14 +70,19 @@ impl Loader {
             leads: self.leads(),
             proved: self.history.proved().map(|entry| entry.number),
             theirs: self.theirs(current.as_ref()),
-            goes_back: match under_way {
-                Some(From::Back(..)) => true,
-                Some(From::Good(_)) => current.is_some(),
-                _ => false,
-            },
-            waits: self.preparing.waits(),
+            goes_back: self.goes_back(),
+            stuck: self.stuck,
         }
         .next()
+    }
+
+    /// Whether a way back is under way.
+    pub(super) fn goes_back(&self) -> bool {
+        match self.preparing.under_way() {
+            Some(From::Back(..)) => true,
+            Some(From::Good(_)) => self.history.current().is_some(),
+            _ => false,
+        }
     }
 
     /// The number of the revision before what runs that is what another host, which leads, runs.
@@ -74,6 +97,9 @@ impl Loader {
     pub(super) async fn go_on(&mut self, why: &str) -> Next {
         let next = self.next();
         match next {
+            Next::Runs if self.leads() && self.preparing.is_idle() && self.is_up_to_date() => {
+                self.runs_already();
+            }
             Next::Stay | Next::Runs | Next::NotAgain => {
                 let refused = |from: &From| matches!(from, From::Wanted(content) if self.refuses(content));
                 if self.preparing.under_way().is_some_and(refused) {
@@ -109,14 +135,23 @@ impl Loader {
             return;
         }
         let failed = self.number();
-        self.back_to(to, self.rejected.clone(), why);
-        if self.leads() {
-            tracing::error!(plugin = %self.id, revision = failed, to, "rolled back: {why}");
-            self.plugins.voice().rolled_back(&self.id, &self.name(), failed, to, why);
-            self.plugins.update(&self.id, |slot| slot.rollbacks += 1);
-        } else {
+        if !self.leads() {
             tracing::warn!(plugin = %self.id, revision = failed, to, "rolled back: {why}");
+            return self.back_to(to, self.rejected.clone(), why);
         }
+        let why = match self.history.current().map(|current| current.state.clone()) {
+            // The way back that was tried first leads nowhere.
+            Some(State::RolledBack(why)) => why,
+            _ => {
+                tracing::error!(plugin = %self.id, revision = failed, to, "rolled back: {why}");
+                self.plugins.voice().rolled_back(&self.id, &self.name(), failed, to, why);
+                self.plugins.update(&self.id, |slot| slot.rollbacks += 1);
+                why.to_owned()
+            }
+        };
+        self.history.set_state(State::RolledBack(why.clone()));
+        self.back_to(to, self.rejected.clone(), &why);
+        self.publish();
     }
 
     /// Prepares a former revision. `refuses` is not to be tried again from then on.
@@ -145,7 +180,6 @@ impl Loader {
         if runs {
             tracing::error!(plugin = %self.id, revision = self.number(), "rolled back to what did well last: {why}");
             self.history.set_state(State::RolledBack(why.to_owned()));
-            self.plugins.update(&self.id, |slot| slot.rollbacks += 1);
             self.publish();
         } else {
             tracing::warn!(plugin = %self.id, "what its resource wants was rolled back: what did well last is run instead");
@@ -157,7 +191,17 @@ impl Loader {
     /// next.
     pub(super) async fn came_to_nothing(&mut self, from: From) {
         match from {
-            From::Wanted(content) => self.failed = Some(content.mark()),
+            From::Wanted(content) => {
+                let problem = self.plugins.problem(&self.id);
+                self.failed = problem.map(|problem| self.failing(content.mark(), problem));
+                let runs_last = self.history.current().is_some();
+                if runs_last && !self.is_up_to_date() {
+                    // What it is granted now was tried with that first.
+                    self.prepare_current();
+                } else {
+                    self.go_on(ELSEWHERE).await;
+                }
+            }
             From::Again(..) => {}
             From::Back(_, number, _) => {
                 self.history.remove(number);
@@ -195,6 +239,7 @@ impl Loader {
     /// What runs is good.
     pub(super) async fn prove(&mut self) {
         if let Some(recipe) = self.history.current().map(|current| current.recipe.clone()) {
+            self.history.set_proved();
             self.prove_this(&recipe).await;
             self.proved = true;
         }
@@ -214,8 +259,7 @@ impl Loader {
         let Some(trial) = &self.trial else {
             let alone =
                 Probation { before: Record::default(), period: self.plugins.inner.settings.probation };
-            let current = self.current_mark();
-            let was_rolled_back = current == self.rejected || current == self.tolerated;
+            let was_rolled_back = self.current_mark().is_some_and(|mark| self.was_rolled_back(&mark));
             if !was_rolled_back && alone.judge(&record) == Verdict::Passed {
                 self.prove().await;
             }
@@ -268,12 +312,25 @@ impl Loader {
             slot.rollbacks += 1;
             (slot.phase, slot.step, slot.problem) = (Phase::Failed, Step::Run, Some(problem));
         });
+        self.still_failed();
         self.go_on(ELSEWHERE).await;
+    }
+
+    pub(super) fn failing(&self, mark: Mark, problem: Problem) -> Failed {
+        Failed { mark, problem, limits: self.limits() }
+    }
+
+    /// What its source wants cannot be loaded, as was told, whatever has become of what runs meanwhile.
+    pub(super) fn still_failed(&self) {
+        let Some(Failed { problem, .. }) = &self.failed else { return };
+        self.plugins.update(&self.id, |slot| {
+            (slot.phase, slot.step, slot.problem) = (Phase::Failed, problem.step, Some(problem.clone()));
+        });
     }
 
     /// What its source wants is what runs: what was rolled back is not what it wants any more.
     pub(super) fn runs_already(&mut self) {
-        if !self.recalled && self.rejected != self.current_mark() {
+        if !self.recalled && self.leads() && self.rejected != self.current_mark() {
             self.reject(None);
         }
         self.plugins.update(&self.id, |slot| (slot.phase, slot.problem) = (Phase::Running, None));

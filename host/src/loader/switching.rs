@@ -7,7 +7,7 @@ use wheelhouse_controller::{Controller, Prepared, Record};
 use wheelhouse_core::Spec;
 
 use super::next::Next;
-use super::proving::Before;
+use super::proving::{Before, Trial};
 use super::{ELSEWHERE, Loader};
 use crate::claims::Claim;
 use crate::history::{Entry, State};
@@ -37,22 +37,34 @@ impl Loader {
             return self.claim_refused(problem, from);
         }
         let same_again = again == Some(self.number());
+        self.stuck &= same_again;
         // Elsewhere, what is on probation is for who leads to say.
         let goes_on = same_again || (again.is_none() && !restored && self.leads());
-        let kept = self.trial.take().filter(|_| goes_on);
+        // Who goes back by hand has not to prove it.
+        let before = self.trial.as_ref().filter(|_| goes_on).and_then(|trial| trial.before.as_ref());
+        let returns = before.is_some_and(|before| before.recipe.mark() == recipe.mark());
+        let kept = self.trial.take().filter(|_| goes_on && !returns);
+        let is_new = again.is_none() && !restored && !returns;
+        let failed = self.history.current().and_then(|current| match &current.state {
+            State::RolledBack(why) => Some((current.number, why.clone())),
+            _ => None,
+        });
         self.trial = match old {
             Some(controller) => {
                 self.plugins.begin(&self.id, Step::Run);
+                let judged = kept.is_some() || (is_new && self.leads());
+                // As long as the one before it drains, too.
+                self.plugins.update(&self.id, |slot| slot.on_probation = judged && self.has_probation());
                 let (number, old) = (self.number(), self.history.current().map(|old| old.recipe.clone()));
                 let (prepared, before) = self.replace(&controller, prepared).await;
                 let before = prepared.zip(before).zip(old);
                 match (kept, before) {
                     // What was on probation has not proved itself: the way back leads past it.
                     (Some(kept), _) => Some(kept),
-                    (None, Some(((prepared, record), recipe))) if again.is_none() && !restored => {
-                        self.was_replaced(&recipe, &record).await;
-                        let before = Before { prepared, recipe, number };
-                        let is_good = self.rejected != Some(before.recipe.mark());
+                    (None, Some(((prepared, record), old))) if is_new => {
+                        self.was_replaced(&old, &record).await;
+                        let is_good = self.rejected != Some(old.mark());
+                        let before = Before { prepared, recipe: old, number };
                         self.trial(record, Some(before).filter(|_| is_good))
                     }
                     // Who asks for this very revision does not want it judged.
@@ -70,7 +82,12 @@ impl Loader {
                 self.reject(refuses.filter(|mark| *mark != recipe.mark()));
                 self.history.set_state(State::RolledBack(why));
             }
-            From::Wanted(_) if !self.recalled => self.reject(None),
+            From::Wanted(_) => {
+                self.failed = None;
+                if !self.recalled {
+                    self.reject(None);
+                }
+            }
             _ => {}
         }
         let state = if self.trial.is_some() { State::OnProbation } else { State::Active };
@@ -81,6 +98,16 @@ impl Loader {
         } else if is_back && self.leads() {
             self.prove().await;
         }
+        if restored || returns {
+            self.history.set_proved();
+        }
+        if restored {
+            if let Some((failed, why)) = failed {
+                self.plugins.voice().rolled_back(&self.id, &self.name(), failed, self.number(), &why);
+                self.plugins.update(&self.id, |slot| slot.rollbacks += 1);
+            }
+        }
+        self.still_failed();
         // What it is granted may have changed while it was made ready, and nobody was there to heed it.
         self.grants_changed().await;
         self.tell_what_is_denied();
@@ -156,11 +183,11 @@ impl Loader {
         let Some(controller) = self.controller() else { return };
         let (number, version) = (self.number() + 1, controller.spec().version.clone());
         let digest = recipe.compiled.digest().to_owned();
-        let entry = Entry { number, version, digest, since: SystemTime::now(), state, recipe };
+        let proved = again.is_some_and(|number| self.history.is_proved(number));
+        let entry = Entry { number, version, digest, since: SystemTime::now(), state, proved, recipe };
         let same_again = again == Some(self.number());
         self.history.push(entry, again);
-        // Of files, nothing is kept from one start to the next.
-        (self.said, self.proved) = (false, self.uid.is_none());
+        (self.said, self.proved) = (false, false);
         self.publish();
         // While its source has nothing, what runs is what it had before.
         let is_wanted = again.is_none() || self.content.is_some();

@@ -37,6 +37,8 @@ impl Loader {
         if let Some(ordered) = &ordered {
             self.take_order(ordered).await;
             self.heed(ordered);
+            // Whatever else is to run: what runs does not go on with what it has not.
+            self.uphold().await;
         }
         let recalled = matches!(component, Component::Recalled(_));
         let generation = ordered.map(|ordered| ordered.generation);
@@ -53,7 +55,8 @@ impl Loader {
                 let same = self.content.as_ref().is_some_and(|before| before.is(&content));
                 let was_recalled = std::mem::replace(&mut self.recalled, recalled);
                 if same && generation.is_some() {
-                    if was_recalled && !recalled && self.current_mark() == Some(content.mark()) {
+                    let mark = Some(content.mark());
+                    if was_recalled && !recalled && self.current_mark() == mark && self.rejected != mark {
                         // It is what its source has, and not what was rolled back.
                         self.reject(None);
                     }
@@ -68,8 +71,10 @@ impl Loader {
                 }
                 begun(Step::Compile);
                 match self.go_on(ELSEWHERE).await {
-                    // Its limits may be others.
-                    Next::Runs => self.prepare(From::Wanted(content)),
+                    Next::Runs => {
+                        self.preparing.stop();
+                        if self.is_up_to_date() { self.runs_already() } else { self.prepare_current() }
+                    }
                     Next::NotAgain => self.plugins.report(&self.id, &Problem::not_again()),
                     _ => {}
                 }
@@ -88,13 +93,8 @@ impl Loader {
 
     /// It may want something later. A way back goes on.
     async fn wants_nothing(&mut self) {
-        self.content = None;
-        let is_back = match self.preparing.under_way() {
-            Some(From::Back(..)) => true,
-            Some(From::Good(_)) => self.history.current().is_some(),
-            _ => false,
-        };
-        if !is_back {
+        (self.content, self.failed) = (None, None);
+        if !self.goes_back() {
             self.preparing.stop();
         }
         self.go_on(ELSEWHERE).await;
@@ -128,9 +128,11 @@ impl Loader {
                 self.tolerated.take_if(|mark| proved(mark));
             }
         }
-        if self.trial.is_some() && *runs == current && !on_probation {
-            self.trial = None;
-            self.history.set_state(State::Active);
+        if *runs == current && !on_probation && self.rejected != current {
+            self.history.set_proved();
+            if self.trial.take().is_some() {
+                self.history.set_state(State::Active);
+            }
         }
         self.publish();
     }
@@ -163,7 +165,7 @@ impl Loader {
         self.plugins.voice().removed(&self.id);
         self.history = History::new(self.plugins.inner.settings.revision_history_limit);
         (self.rejected, self.tolerated, self.failed, self.told) = (None, None, None, Told::default());
-        (self.content, self.uid, self.paused, self.recalled) = (None, None, false, false);
+        (self.content, self.uid, self.stuck, self.paused, self.recalled) = (None, None, false, false, false);
         self.plugins.forget(&self.id);
     }
 
@@ -171,11 +173,12 @@ impl Loader {
     pub(super) fn claim_refused(&mut self, problem: Problem, from: From) {
         // A file is not tried again before it is another one.
         let waits = problem.waits && self.id.file().is_none();
-        self.plugins.report(&self.id, &Problem { waits, ..problem });
+        let problem = Problem { waits, ..problem };
+        self.plugins.report(&self.id, &problem);
         if waits {
             self.prepare(from);
         } else if let From::Wanted(content) = from {
-            self.failed = Some(content.mark());
+            self.failed = Some(self.failing(content.mark(), problem));
         }
     }
 

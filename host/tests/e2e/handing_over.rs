@@ -82,8 +82,12 @@ async fn what_has_proved_itself_at_a_host_that_knew_of_nothing_better_is_run_by_
     .await;
     two.logged("probation passed").await;
     one.signal("-CONT");
-    let ready = until_ready(&two, "", "echo").await;
-    assert_eq!((&ready.data["status"]["configDigest"], ready.data["status"].get("rolledBack")), (&bad, None));
+    eventually("nothing is rolled back any more", || async {
+        let ready = until_ready(&two, "", "echo").await;
+        let status = &ready.data["status"];
+        (status["configDigest"] == bad && status.get("rolledBack").is_none()).then_some(())
+    })
+    .await;
     eventually("so does the other", || async {
         let newest = revisions(&one)[0].clone();
         (newest.0 == 4 && one.report("ClusterPlugin/echo")?["phase"] == "standby").then_some(())
@@ -119,11 +123,38 @@ async fn a_host_that_has_gone_back_with_the_other_stays_there_whatever_it_hears(
     })
     .await;
     until(&leader, "", "echo", "RolledBack", "True", "RolledBack").await;
-    assert_eq!(config_digest(&leader).await, good);
+    eventually("the status says so", || async { (config_digest(&leader).await == good).then_some(()) }).await;
     for paused in [true, false, true] {
         change(&leader, "", "echo", json!({"paused": paused})).await;
         let expected = if paused { "paused" } else { "standby" };
         standby.until("ClusterPlugin/echo", expected, |report| report["phase"] == expected).await;
     }
     assert_eq!(revisions(&standby)[0].0, 5, "{}", standby.log());
+}
+
+#[tokio::test]
+async fn what_only_stood_by_has_not_proved_itself() {
+    let mut leader = Host::leading(&[]).await;
+    let standby = leader.beside(&[]).await;
+    apply(&leader).await;
+    let good = config_digest(&leader).await;
+    until_standing_by(&standby).await;
+    let mut before = good.clone();
+    for (config, number) in [(json!({"resyncSeconds": 3600}), 2), (fuse(), 3)] {
+        change(&leader, "", "echo", json!({"config": config})).await;
+        eventually("both have it", || async {
+            [&leader, &standby].iter().all(|host| revisions(host)[0].0 == number).then_some(())
+        })
+        .await;
+        before = until_other_config(&leader, &before).await;
+    }
+    let bad = before;
+    until_on_probation(&leader).await;
+    leader.signal("-TERM");
+    assert!(leader.exit().await.success());
+    standby.logged("it was on probation when another host had it run, and is again").await;
+    spark(&standby).await;
+    until_back_to(&standby, &good, &bad).await;
+    let states: Vec<String> = revisions(&standby).into_iter().map(|(_, state)| state).collect();
+    assert_eq!(states, ["active", "rolledBack", "retired"]);
 }

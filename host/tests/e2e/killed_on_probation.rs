@@ -7,13 +7,6 @@ use crate::restarting::{SUCCESS, apply};
 use crate::rolling_back::*;
 use crate::support::{Host, eventually, with};
 
-async fn until_other_config(host: &Host, than: &Value) -> Value {
-    eventually("another configuration runs", || async {
-        Some(config_digest(host).await).filter(|digest| digest != than)
-    })
-    .await
-}
-
 /// A host that was killed while [`fuse`] was on probation, and begins anew.
 async fn killed_amid_a_probation(cache: &str) -> (Host, Host, Value) {
     let flags = ["--leader-election=false", "--cache-dir", cache];
@@ -88,7 +81,14 @@ async fn a_way_back_that_waits_for_the_cluster_holds_up_no_fix() {
     third.logged("it was on probation when another host had it run, and is again").await;
     spark(&third).await;
     until(&third, "", "echo", "Synced", "False", "KindUnavailable").await;
-    change(&third, "", "echo", json!({"config": {"traps": false}})).await;
+    // One that waits for the same does not make way again for what has waited before.
+    let mut waits = wants_more(json!({"traps": false}));
+    waits["config"]["reconciles"] = fuse()["reconciles"].clone();
+    change(&third, "", "echo", waits).await;
+    until(&third, "", "echo", "Synced", "False", "KindUnavailable").await;
+    let rolled_back = third.log().matches("rolled back to what did well last").count();
+    assert_eq!(rolled_back, 1, "{}", third.log());
+    change(&third, "", "echo", json!({"config": {"watches": null}})).await;
     let ready = until_ready(&third, "", "echo").await;
     assert_eq!(ready.data["status"].get("rolledBack"), None);
 }
@@ -113,7 +113,9 @@ async fn a_kill_amid_a_probation_is_no_end_of_it_and_what_did_well_before_is_wha
     until_back_to(&again, &good, &bad).await;
     eventually("it works", || async { (again.metric(SUCCESS) >= 4.0).then_some(()) }).await;
     // Other limits are no reason to try it again, or to forget about it.
+    let before = revisions(&again)[0].0;
     change(&again, "", "echo", json!({"limits": {"memory": "48Mi"}})).await;
+    eventually("the limits count", || async { (revisions(&again)[0].0 > before).then_some(()) }).await;
     until(&again, "", "echo", "Ready", "False", "RolledBack").await;
     let report = again.report("ClusterPlugin/echo").unwrap();
     assert_eq!(report["reason"], "RolledBack", "{report}");

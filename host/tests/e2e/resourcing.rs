@@ -132,7 +132,7 @@ async fn another_configuration_is_another_revision_and_a_rejected_one_changes_no
         (&json!("failed"), &json!(2))
     );
 
-    // Other limits are tried with what is wanted, and not with what runs.
+    // Other limits are tried with what is wanted first, and count for what runs.
     change(&host, "", "echo", json!({"limits": {"memory": "48Mi"}})).await;
     let rejected = until(&host, "", "echo", "Described", "False", "ConfigRejected").await;
     assert_eq!(condition(&rejected, "Ready").unwrap()["status"], "False");
@@ -141,7 +141,7 @@ async fn another_configuration_is_another_revision_and_a_rejected_one_changes_no
 
     change(&host, "", "echo", json!({"config": {"failurez": null}})).await;
     let again = until_ready(&host, "", "echo").await;
-    assert_eq!(again.data["status"]["revision"], 2, "it is what runs already");
+    assert_eq!(again.data["status"]["revision"], 4, "it is what runs already");
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ async fn a_revision_whose_reconciles_fail_is_rolled_back_to_the_last_that_has_pa
     until_revisions(&host, &[(2, "onProbation"), (1, "retired")]).await;
     configure(&host, json!({"failures": 1_000}));
     host.until("echo.wasm", "rolled back", |report| report["reason"] == "RolledBack").await;
-    until_revisions(&host, &[(4, "active"), (3, "rolledBack"), (2, "retired")]).await;
+    until_revisions(&host, &[(4, "active"), (3, "rolledBack"), (2, "unproved")]).await;
     let log = host.log();
     assert!(log.contains("rolled back: ") && log.contains("to=1"), "the second had not passed: {log}");
 }

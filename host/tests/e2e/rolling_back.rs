@@ -44,6 +44,13 @@ pub(crate) async fn config_digest(host: &Host) -> Value {
     get(host, "", "echo").await.data["status"]["configDigest"].clone()
 }
 
+pub(crate) async fn until_other_config(host: &Host, than: &Value) -> Value {
+    eventually("another configuration runs", || async {
+        Some(config_digest(host).await).filter(|digest| digest != than)
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_fix_that_waits_is_run_once_it_can_be_whatever_is_rolled_back_meanwhile() {
     let mut leader = Host::leading(&[]).await;
@@ -132,6 +139,21 @@ async fn a_standby_goes_back_to_the_configuration_that_the_other_runs_and_to_no_
 }
 
 #[tokio::test]
+async fn a_grant_that_is_cut_along_with_a_change_that_cannot_be_loaded_stops_what_runs_until_it_returns() {
+    let host = Host::run(with(&[]), &["--leader-election=false"]).await;
+    apply(&host).await;
+    let grant = get(&host, "", "echo").await.data["spec"]["grant"].clone();
+    change(&host, "", "echo", json!({"grant": {"rules": []}, "config": {"pause_ms": "soon"}})).await;
+    host.logged("it is stopped until it is granted again").await;
+    let runs = |report: &Value| report["plugin"].is_object();
+    host.until("ClusterPlugin/echo", "stopped", |report| !runs(report)).await;
+    change(&host, "", "echo", json!({"grant": grant})).await;
+    let report = host.until("ClusterPlugin/echo", "running again", runs).await;
+    assert_eq!(report["plugin"]["revision"], 2, "{report}");
+    until(&host, "", "echo", "Described", "False", "ConfigRejected").await;
+}
+
+#[tokio::test]
 async fn a_grant_that_is_cut_amid_a_probation_is_no_end_of_it() {
     let host = Host::run(with(&[]), &["--leader-election=false"]).await;
     apply(&host).await;
@@ -164,6 +186,13 @@ async fn what_was_at_work_long_enough_is_good_and_what_stands_by_is_not() {
     apply(&leader).await;
     standby.until("ClusterPlugin/echo", "standing by", |report| report["phase"] == "standby").await;
     eventually("it is noted", || async { has_good(&one).then_some(()) }).await;
+    // The other has stood by for longer than that takes.
+    eventually("it has stood by for long", || async {
+        let all: Value = serde_json::from_str(&standby.admin("/plugins/echo/revisions").1).unwrap();
+        let since = std::time::UNIX_EPOCH + std::time::Duration::from_secs(all[0]["since"].as_u64()?);
+        (since.elapsed().ok()?.as_secs() >= 3).then_some(())
+    })
+    .await;
     assert!(!has_good(&two), "it has done nothing yet");
 }
 

@@ -79,11 +79,12 @@ impl Attributes {
             return Self::Path { verb: parts.method.as_str().to_lowercase(), path };
         };
         let params = Params::parse(&parts.uri).unwrap_or_default();
-        let is_watch = is_watch || params.is_watch();
         attributes.verb = verb(&parts.method, attributes.name.is_empty(), is_watch).to_owned();
-        if attributes.name.is_empty()
-            && matches!(attributes.verb.as_str(), "list" | "watch" | "deletecollection")
-        {
+        if attributes.verb == "list" {
+            // A `watch` among the parameters says something only of what would be a list.
+            if params.is_watch() {
+                attributes.verb = "watch".to_owned();
+            }
             attributes.name = selector::only_name(params.get("fieldSelector")).unwrap_or_default();
         }
         Self::Resource(attributes)
@@ -110,7 +111,7 @@ fn place(group: &str, rest: &[&str]) -> Option<ResourceAttributes> {
     })
 }
 
-/// The verb of a request; of a method that no resource knows there is none, which only `*` allows.
+/// The verb of a request, as method and path tell it; of a method that no resource knows there is none, which only `*` allows.
 fn verb(method: &Method, is_collection: bool, is_watch: bool) -> &'static str {
     match (method.as_str(), is_collection) {
         ("GET" | "HEAD", _) if is_watch => "watch",
@@ -146,6 +147,8 @@ mod tests {
             ("GET", "/api/v1/namespaces/a/pods?watch=1", "watch |pods|a|"),
             ("GET", "/api/v1/watch/namespaces/a/pods", "watch |pods|a|"),
             ("HEAD", "/api/v1/namespaces/a/pods/p", "get |pods|a|p"),
+            ("GET", "/api/v1/namespaces/a/pods/p?watch=1", "get |pods|a|p"),
+            ("GET", "/api/v1/watch/namespaces/a/pods/p", "watch |pods|a|p"),
             ("PUT", "/api/v1/namespaces/a/pods/p/status", "update |pods/status|a|p"),
             ("POST", "/apis/apps/v1/namespaces/a/deployments", "create apps|deployments|a|"),
             ("PATCH", "/apis/apps/v1/namespaces/a/deployments/d/scale", "patch apps|deployments/scale|a|d"),
@@ -170,7 +173,11 @@ mod tests {
     fn a_list_of_one_name_is_about_that_name() {
         let uri = "/api/v1/namespaces/a/pods?fieldSelector=metadata.name%3Dp";
         assert_eq!(of("GET", uri), "list |pods|a|p");
-        assert_eq!(of("DELETE", uri), "deletecollection |pods|a|p");
+        assert_eq!(of("HEAD", uri), "list |pods|a|p");
+        assert_eq!(of("GET", &format!("{uri}&watch=1")), "watch |pods|a|p");
+        assert_eq!(of("DELETE", uri), "deletecollection |pods|a|", "which is about many");
+        let old_form = uri.replace("v1", "v1/watch");
+        assert_eq!(of("GET", &old_form), "watch |pods|a|");
         assert_eq!(of("GET", "/api/v1/pods?fieldSelector=metadata.name!%3Dp"), "list |pods||");
         let first = "/api/v1/pods?fieldSelector=&fieldSelector=metadata.name%3Dp";
         assert_eq!(of("GET", first), "list |pods||", "only the first selector has an effect");

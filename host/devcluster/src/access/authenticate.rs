@@ -5,7 +5,7 @@ use http::header::AUTHORIZATION;
 use subtle::ConstantTimeEq;
 
 use super::user::{AUTHENTICATED, User};
-use super::{AccessMode, State, TokenUser, tokens};
+use super::{AccessMode, State, TokenUser, proof, tokens};
 use crate::error::ApiError;
 use crate::store::Store;
 
@@ -27,29 +27,32 @@ impl State {
         match token {
             Some(token) => {
                 let known = self.authenticate_token(store, token, &[tokens::ISSUER.to_owned()]);
-                known.map(|known| known.user).ok_or_else(ApiError::unauthorized)
+                known.map(|known| known.user).map_err(|_| ApiError::unauthorized())
             }
             None if self.mode == AccessMode::Rbac => Ok(User::anonymous()),
             None => Err(ApiError::unauthorized()),
         }
     }
 
-    /// Whose a token is that is good for one of these audiences.
+    /// Whose a token is that is good for one of these audiences; if nobody's, then why.
     pub(super) fn authenticate_token(
         &self,
         store: &Store,
         token: &str,
         audiences: &[String],
-    ) -> Option<Authenticated> {
+    ) -> Result<Authenticated, String> {
         if let Some(user) = user_with(&self.users, token) {
             let mut user = User { name: user.name.clone(), groups: user.groups.clone(), ..User::default() };
             user.join(AUTHENTICATED);
             // As in the real server, a user's token knows nothing of audiences: it is for this server.
             let audiences: Vec<String> =
                 audiences.iter().filter(|audience| *audience == tokens::ISSUER).cloned().collect();
-            return (!audiences.is_empty()).then_some(Authenticated { user, audiences });
+            return match audiences.is_empty() {
+                true => Err(proof::UNKNOWN.to_owned()),
+                false => Ok(Authenticated { user, audiences }),
+            };
         }
-        tokens::authenticate(&self.signer, store, token, audiences)
+        proof::authenticate(&self.signer, store, token, audiences)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whether a user may do something.
 
+use std::collections::HashSet;
+
 use super::attributes::Attributes;
 use super::rule::Rule;
 use super::user::User;
@@ -61,8 +63,8 @@ impl State {
         namespace: &str,
     ) -> (Vec<Rule>, Option<String>) {
         let (mut rules, mut errors) = (Vec::new(), Vec::new());
-        let index = self.roles.get(store);
-        for grant in index.grants(user, namespace) {
+        let (index, mut seen) = (self.roles.get(store), HashSet::new());
+        for grant in index.grants(user, namespace).filter(|grant| seen.insert(grant.binding)) {
             match &grant.rules {
                 Ok(more) => rules.extend(more.iter().cloned()),
                 Err(error) => errors.push(error.as_str()),

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::bootstrap_rules::{BINDINGS, ROLES, Role};
 use super::controllers::write_of;
+use super::cover;
 use super::index::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, rules_of};
-use super::rule::{self, Rule};
+use super::rule::Rule;
 use crate::cluster::Cluster;
 use crate::delete::{self, DeleteOptions};
 use crate::error::ApiError;
@@ -53,7 +54,7 @@ fn reconcile_role(cluster: &Cluster, role: &Role) -> Result<(), ApiError> {
             found.insert("aggregationRule".to_owned(), rule.clone());
             return;
         }
-        let missing = rule::missing(&rules_of(found), &rules_of(wanted));
+        let missing = cover::missing(&rules_of(found), &rules_of(wanted)).rules;
         if missing.is_empty() {
             return;
         }

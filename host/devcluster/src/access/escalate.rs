@@ -4,10 +4,13 @@
 //! a role must have all that it allows, or may `escalate`; who writes a binding must have all that its role
 //! allows, or may `bind` it.
 
+use serde_json::Value;
+
 use super::State;
 use super::attributes::{Attributes, ResourceAttributes};
+use super::cover;
 use super::index::rules_of;
-use super::rule::{self, Rule, quoted};
+use super::rule::{Rule, quoted};
 use super::user::User;
 use crate::error::ApiError;
 use crate::kind::Kind;
@@ -31,7 +34,7 @@ pub(crate) fn check(
     if old.is_some_and(|old| lets_go(old) == lets_go(json)) {
         return Ok(());
     }
-    let check = Check { state, store, user, kind, namespace: &key.namespace, name: object::name(json) };
+    let check = Check { state, store, user, kind, key, name: object::name(json) };
     match kind.plural.as_str() {
         "roles" | "clusterroles" => check.role(json, old),
         "rolebindings" | "clusterrolebindings" => check.binding(json),
@@ -53,19 +56,23 @@ struct Check<'a> {
     store: &'a Store,
     user: &'a User,
     kind: &'a Kind,
-    namespace: &'a str,
+    /// Its name is empty for a create, as the path of a create has none.
+    key: &'a Key,
     name: &'a str,
 }
 
 impl Check<'_> {
     fn role(&self, json: &Json, old: Option<&Json>) -> Result<(), ApiError> {
-        if self.may("escalate", &self.kind.plural, self.namespace, self.name) {
+        if self.may("escalate", &self.kind.plural, &self.key.namespace, &self.key.name) {
             return Ok(());
         }
         self.has_all(&rules_of(json))?;
-        let aggregates = |json: &Json| json.get("aggregationRule").is_some_and(|rule| !rule.is_null());
+        let aggregates = |json: &Json| {
+            let selectors = object::at(json, &["aggregationRule", "clusterRoleSelectors"]);
+            selectors.and_then(Value::as_array).is_some_and(|selectors| !selectors.is_empty())
+        };
         if (aggregates(json) || old.is_some_and(aggregates)) && self.has_all(&everything()).is_err() {
-            let why = "must have cluster-admin privileges to use an aggregationRule";
+            let why = "must have cluster-admin privileges to use the aggregationRule";
             return Err(ApiError::forbidden(self.kind, self.name, why));
         }
         Ok(())
@@ -75,10 +82,10 @@ impl Check<'_> {
         let (kind, name) =
             (object::text(json, &["roleRef", "kind"]), object::text(json, &["roleRef", "name"]));
         let plural = if kind == "Role" { "roles" } else { "clusterroles" };
-        if self.may("bind", plural, self.namespace, name) {
+        if self.may("bind", plural, &self.key.namespace, name) {
             return Ok(());
         }
-        let rules = self.state.roles.get(self.store).rules(json, self.namespace);
+        let rules = self.state.roles.get(self.store).rules(json, &self.key.namespace);
         let missing = |why: String| ApiError::role_not_found(&kind.to_lowercase(), name, &why);
         self.has_all(&rules.map_err(missing)?)
     }
@@ -89,13 +96,17 @@ impl Check<'_> {
     }
 
     fn has_all(&self, wanted: &[Rule]) -> Result<(), ApiError> {
-        let (owned, error) = self.state.rules_for(self.store, self.user, self.namespace);
-        let mut lines: Vec<String> = rule::missing(&owned, wanted).iter().map(ToString::to_string).collect();
-        if lines.is_empty() {
+        let (owned, error) = self.state.rules_for(self.store, self.user, &self.key.namespace);
+        let missing = cover::missing(&owned, wanted);
+        if missing.is_nothing() {
             return Ok(());
         }
+        let mut lines: Vec<String> = missing.rules.iter().map(ToString::to_string).collect();
         lines.sort();
         lines.dedup();
+        if missing.is_cut {
+            lines.push("and more that is not listed".to_owned());
+        }
         let mut why = format!(
             "user {:?} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
             self.user.name,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
+use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
 use super::attributes::Attributes;
@@ -33,7 +35,11 @@ pub(crate) async fn handle(Shared(cluster): Shared<Arc<Cluster>>, request: Reque
         Err(error) => {
             let path = parts.uri.path();
             tracing::debug!(method = %parts.method, path, code = error.code, %error, "not let in");
-            let response = respond::error(&error);
+            let mut response = respond::error(&error);
+            if error.code == StatusCode::FORBIDDEN.as_u16() {
+                // What is refused says again what was asked for, which nobody is to take for something else.
+                response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            }
             match accept::wants_yaml(&parts.headers) {
                 true => respond::in_yaml(response).await,
                 false => response,
@@ -53,16 +59,19 @@ fn enter(cluster: &Cluster, parts: &Parts) -> Result<User, ApiError> {
 
 /// What others need to check the tokens of ServiceAccounts themselves (OpenID Connect Discovery 1.0).
 fn issuer_document(cluster: &Cluster, parts: &Parts) -> Option<Response> {
-    let document = match (parts.method.as_str(), parts.uri.path()) {
-        ("GET", "/.well-known/openid-configuration") => json!({
-            "issuer": ISSUER,
-            "jwks_uri": format!("https://{}/openid/v1/jwks", cluster.config.addr),
-            "response_types_supported": ["id_token"],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["ES256"],
-        }),
-        ("GET", "/openid/v1/jwks") => cluster.access.signer.key_set(),
+    let (media_type, document) = match (parts.method.as_str(), parts.uri.path()) {
+        ("GET", "/.well-known/openid-configuration") => (
+            respond::JSON,
+            json!({
+                "issuer": ISSUER,
+                "jwks_uri": format!("https://{}/openid/v1/jwks", cluster.config.addr),
+                "response_types_supported": ["id_token"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": ["ES256"],
+            }),
+        ),
+        ("GET", "/openid/v1/jwks") => ("application/jwk-set+json", cluster.access.signer.key_set()),
         _ => return None,
     };
-    Some(respond::document(&document))
+    Some(respond::bytes(StatusCode::OK, media_type, document.to_string()))
 }

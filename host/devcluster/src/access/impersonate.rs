@@ -3,6 +3,8 @@
 //! Whoever sends them must be allowed to `impersonate` each thing that they claim. Follows "User
 //! impersonation" in the Kubernetes documentation.
 
+use std::collections::BTreeMap;
+
 use http::{HeaderMap, HeaderValue};
 use percent_encoding::percent_decode_str;
 
@@ -51,6 +53,35 @@ impl Wanted {
 
     fn is_nobody(&self) -> bool {
         self.name.is_empty() && self.uid.is_empty() && self.groups.is_empty() && self.extra.is_empty()
+    }
+
+    /// As Go prints it.
+    fn shown(&self) -> String {
+        let list = |items: &[&str]| match items {
+            [] => "[]string(nil)".to_owned(),
+            items => format!(
+                "[]string{{{}}}",
+                items.iter().map(|item| format!("{item:?}")).collect::<Vec<_>>().join(", ")
+            ),
+        };
+        let mut extra: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (key, value) in &self.extra {
+            extra.entry(key).or_default().push(value);
+        }
+        let extra = match extra.is_empty() {
+            true => "(nil)".to_owned(),
+            false => {
+                let keys = extra.iter().map(|(key, values)| format!("{key:?}:{}", list(values)));
+                format!("{{{}}}", keys.collect::<Vec<_>>().join(", "))
+            }
+        };
+        let groups: Vec<&str> = self.groups.iter().map(String::as_str).collect();
+        format!(
+            "&user.DefaultInfo{{Name:{:?}, UID:{:?}, Groups:{}, Extra:map[string][]string{extra}}}",
+            self.name,
+            self.uid,
+            list(&groups)
+        )
     }
 
     /// What its sender must be allowed to impersonate.
@@ -115,7 +146,8 @@ impl State {
             return Ok(sender);
         }
         if wanted.name.is_empty() {
-            return Err(ApiError::internal("requested groups, a uid or extras without impersonating a user"));
+            let why = format!("requested {} without impersonating a user name", wanted.shown());
+            return Err(ApiError::bad_request(why));
         }
         for needed in wanted.needs() {
             self.require(store, &sender, &Attributes::Resource(needed))?;

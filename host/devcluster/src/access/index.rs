@@ -52,6 +52,8 @@ pub(super) struct Grant {
     pub(super) rules: Result<Arc<Vec<Rule>>, String>,
     /// The binding, its role and the subject, as reviews show them.
     pub(super) source: String,
+    /// The number of the binding, of which several subjects may be one user's.
+    pub(super) binding: usize,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +75,7 @@ pub(super) struct Index {
     roles: HashMap<(String, String), Arc<Vec<Rule>>>,
     cluster: Grants,
     namespaces: HashMap<String, Grants>,
+    bindings: usize,
 }
 
 impl Index {
@@ -97,6 +100,8 @@ impl Index {
         let (kind, role) =
             (object::text(binding, &["roleRef", "kind"]), object::text(binding, &["roleRef", "name"]));
         let rules = self.rules(binding, namespace);
+        self.bindings = self.bindings.saturating_add(1);
+        let number = self.bindings;
         let title = match namespace {
             "" => format!("ClusterRoleBinding {name:?}"),
             namespace => format!("RoleBinding {:?}", format!("{name}/{namespace}")),
@@ -119,7 +124,11 @@ impl Index {
                 _ => continue,
             };
             let source = format!("{title} of {kind} {role:?} to {of_kind} {shown:?}");
-            map.entry(key).or_default().push(Arc::new(Grant { rules: rules.clone(), source }));
+            map.entry(key).or_default().push(Arc::new(Grant {
+                rules: rules.clone(),
+                source,
+                binding: number,
+            }));
         }
     }
 

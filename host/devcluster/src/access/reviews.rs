@@ -10,27 +10,42 @@ use super::tokens::ISSUER;
 use super::user::User;
 use super::{ADMIN, AccessMode};
 use crate::cluster::Cluster;
+use crate::decoding::{self, Source};
 use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json};
+use crate::write::Write;
 
-/// The answer to a review in a namespace (or "") by a user: the request with its status filled in.
+/// The answer to a review: the request with its status filled in, and warnings.
 pub(crate) fn review(
     cluster: &Cluster,
-    user: Option<&User>,
-    kind: &Kind,
-    namespace: &str,
+    write: &Write,
     mut json: Json,
-) -> Result<Json, ApiError> {
-    let status = match user {
+) -> Result<(Json, Vec<String>), ApiError> {
+    let warnings = decoding::decode(write, &mut json, Source::Body)?;
+    write.check_identity(&mut json)?;
+    object::edit_meta(&mut json, |meta| {
+        for field in
+            ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"]
+        {
+            meta.remove(field);
+        }
+        meta.retain(|_, value| !value.is_null());
+    });
+    let kind = &*write.kind;
+    let status = match write.author.as_deref() {
         None => open(kind),
-        Some(user) => Review { cluster, user, kind, namespace, json: &json }.status()?,
+        Some(user) => {
+            Review { cluster, user, kind, namespace: &write.key.namespace, json: &json }.status()?
+        }
     };
-    json.insert("kind".to_owned(), kind.kind.clone().into());
-    json.insert("apiVersion".to_owned(), kind.api_version().into());
-    json.entry("metadata").or_insert_with(|| Value::Object(Json::new()));
+    if kind.kind == "SelfSubjectRulesReview" {
+        // It is the one that does not say again what it was asked.
+        json.insert("metadata".to_owned(), Value::Object(Json::new()));
+        json.insert("spec".to_owned(), Value::Object(Json::new()));
+    }
     json.insert("status".to_owned(), status);
-    Ok(json)
+    Ok((json, warnings))
 }
 
 /// What is said where nobody is asked who they are.
@@ -68,7 +83,7 @@ impl Review<'_> {
             "SelfSubjectRulesReview" => self.rules(),
             "TokenReview" => self.token(),
             "SelfSubjectAccessReview" => self.access(self.user),
-            _ => self.access(&self.subject()?),
+            _ => self.access(&self.subject()),
         }
     }
 
@@ -84,71 +99,93 @@ impl Review<'_> {
         texts(self.spec(field))
     }
 
-    fn invalid(&self, cause: Cause) -> ApiError {
-        ApiError::invalid(self.kind, "", &[cause])
-    }
-
     /// The user that a review names.
-    fn subject(&self) -> Result<User, ApiError> {
+    fn subject(&self) -> User {
         let extra = self.spec("extra").and_then(Value::as_object).into_iter().flatten();
-        let user = User {
+        User {
             name: self.text("user").to_owned(),
             uid: self.text("uid").to_owned(),
             groups: self.list("groups"),
             extra: extra.map(|(key, values)| (key.to_lowercase(), texts(Some(values)))).collect(),
-        };
-        if user.name.is_empty() && user.groups.is_empty() {
-            let why = "at least one of user or group must be specified";
-            return Err(self.invalid(Cause::invalid("spec.user", &"".into(), why)));
         }
-        Ok(user)
+    }
+
+    /// What is wrong with a review of access.
+    fn problems(&self) -> Vec<Cause> {
+        let (resource, path) = (self.spec("resourceAttributes"), self.spec("nonResourceAttributes"));
+        let invalid = |field: &str, found: Option<&Value>, why: &str| {
+            Cause::invalid(field, found.unwrap_or(&Value::Null), why)
+        };
+        let mut causes = Vec::new();
+        match (resource, path) {
+            (Some(_), Some(_)) => {
+                let why = "cannot be specified in combination with resourceAttributes";
+                causes.push(invalid("spec.nonResourceAttributes", path, why));
+            }
+            (None, None) => {
+                let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+                causes.push(invalid("spec.resourceAttributes", None, why));
+            }
+            _ => {}
+        }
+        let is_of_another = self.kind.kind != "SelfSubjectAccessReview";
+        if is_of_another && self.text("user").is_empty() && self.list("groups").is_empty() {
+            let why = "at least one of user or group must be specified";
+            causes.push(invalid("spec.user", Some(&"".into()), why));
+        }
+        causes.extend(self.metadata_problem());
+        if self.kind.namespaced {
+            let namespace = resource.map(|resource| object::field(resource, "namespace"));
+            if let Some(other) = namespace.filter(|namespace| *namespace != self.namespace) {
+                let why = "must match metadata.namespace";
+                causes.push(invalid("spec.resourceAttributes.namespace", Some(&other.into()), why));
+            }
+            if path.is_some() {
+                let why = "disallowed on this kind of request";
+                causes.push(invalid("spec.nonResourceAttributes", path, why));
+            }
+        }
+        causes
+    }
+
+    /// A review is not stored, and so has nothing to say of itself.
+    fn metadata_problem(&self) -> Option<Cause> {
+        let mut meta = self.json.get("metadata")?.as_object()?.clone();
+        meta.remove("managedFields");
+        let why = match self.kind.namespaced {
+            true => {
+                meta.remove("namespace");
+                "must be empty except for namespace"
+            }
+            false => "must be empty",
+        };
+        (!meta.is_empty()).then(|| Cause::invalid("metadata", &Value::Object(meta), why))
+    }
+
+    /// What a review without problems is about.
+    fn attributes(&self) -> Attributes {
+        let text = |field: &str, part: &str| object::text(self.json, &["spec", field, part]).to_owned();
+        if self.spec("resourceAttributes").is_none() {
+            let text = |part: &str| text("nonResourceAttributes", part);
+            return Attributes::Path { verb: text("verb"), path: text("path") };
+        }
+        let text = |part: &str| text("resourceAttributes", part);
+        Attributes::Resource(ResourceAttributes {
+            verb: text("verb"),
+            group: text("group"),
+            resource: text("resource"),
+            subresource: text("subresource"),
+            namespace: text("namespace"),
+            name: text("name"),
+        })
     }
 
     fn access(&self, user: &User) -> Result<Value, ApiError> {
-        let resource = self.spec("resourceAttributes").and_then(Value::as_object);
-        let path = self.spec("nonResourceAttributes").and_then(Value::as_object);
-        let attributes = match (resource, path) {
-            (Some(resource), None) => {
-                let text = |field: &str| object::text(resource, &[field]).to_owned();
-                if self.kind.namespaced && text("namespace") != self.namespace {
-                    let why = "must match metadata.namespace";
-                    let found = text("namespace").into();
-                    return Err(self.invalid(Cause::invalid(
-                        "spec.resourceAttributes.namespace",
-                        &found,
-                        why,
-                    )));
-                }
-                Attributes::Resource(ResourceAttributes {
-                    verb: text("verb"),
-                    group: text("group"),
-                    resource: text("resource"),
-                    subresource: text("subresource"),
-                    namespace: text("namespace"),
-                    name: text("name"),
-                })
-            }
-            (None, Some(_)) if self.kind.namespaced => {
-                let why = "disallowed on this kind of request";
-                return Err(self.invalid(Cause::invalid("spec.nonResourceAttributes", &Value::Null, why)));
-            }
-            (None, Some(path)) => Attributes::Path {
-                verb: object::text(path, &["verb"]).to_owned(),
-                path: object::text(path, &["path"]).to_owned(),
-            },
-            (found, _) => {
-                let why = match found {
-                    Some(_) => "cannot be specified in combination with resourceAttributes",
-                    None => "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-                };
-                let (field, found) = match found {
-                    Some(_) => ("spec.nonResourceAttributes", self.spec("nonResourceAttributes")),
-                    None => ("spec.resourceAttributes", None),
-                };
-                return Err(self.invalid(Cause::invalid(field, found.unwrap_or(&Value::Null), why)));
-            }
-        };
-        let decision = self.cluster.access.decide(&self.cluster.store, user, &attributes);
+        let problems = self.problems();
+        if !problems.is_empty() {
+            return Err(ApiError::invalid(self.kind, "", &problems));
+        }
+        let decision = self.cluster.access.decide(&self.cluster.store, user, &self.attributes());
         let mut status = json!({ "allowed": decision.allowed });
         if let (false, Some(status)) = (decision.reason.is_empty(), status.as_object_mut()) {
             status.insert("reason".to_owned(), decision.reason.into());
@@ -186,10 +223,10 @@ impl Review<'_> {
         }
         let cluster = self.cluster;
         Ok(match cluster.access.authenticate_token(&cluster.store, token, &audiences) {
-            Some(known) => {
+            Ok(known) => {
                 json!({ "authenticated": true, "user": known.user.info(), "audiences": known.audiences })
             }
-            None => json!({ "user": {}, "error": "[invalid bearer token]" }),
+            Err(why) => json!({ "user": {}, "error": why }),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! One rule of a role: what it allows, and whether it covers another one.
+//! One rule of a role, and what it allows.
 //!
 //! Follows "Using RBAC Authorization" in the Kubernetes documentation.
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::attributes::{Attributes, ResourceAttributes};
 
-const ALL: &str = "*";
+pub(super) const ALL: &str = "*";
 
 /// A `PolicyRule`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,13 +28,8 @@ fn has_or_all(list: &[String], wanted: &str) -> bool {
     list.iter().any(|item| item == ALL || item == wanted)
 }
 
-/// Whether a list of a rule has all that another one's has.
-fn covers_list(list: &[String], wanted: &[String]) -> bool {
-    has(list, ALL) || wanted.iter().all(|item| has(list, item))
-}
-
 /// Whether a path of a rule, which may end in `*`, is of a path.
-fn url_matches(pattern: &str, path: &str) -> bool {
+pub(super) fn url_matches(pattern: &str, path: &str) -> bool {
     pattern == ALL
         || pattern == path
         || pattern.strip_suffix(ALL).is_some_and(|start| path.starts_with(start))
@@ -93,49 +88,6 @@ impl Rule {
         };
         self.resources.iter().any(|resource| resource == ALL || *resource == combined || of_any(resource))
     }
-
-    /// Whether it allows all that another rule allows.
-    fn covers(&self, other: &Self) -> bool {
-        let has_resource = |resource: &String| {
-            let of_any = resource.split_once('/').map(|(_, subresource)| format!("*/{subresource}"));
-            has(&self.resources, resource) || of_any.is_some_and(|any| has(&self.resources, &any))
-        };
-        let has_url = |url: &String| self.urls.iter().any(|own| url_matches(own, url));
-        covers_list(&self.verbs, &other.verbs)
-            && covers_list(&self.groups, &other.groups)
-            && (has(&self.resources, ALL) || other.resources.iter().all(has_resource))
-            && other.urls.iter().all(has_url)
-            && (self.names.is_empty()
-                || (!other.names.is_empty() && other.names.iter().all(|name| has(&self.names, name))))
-    }
-
-    /// The same as rules that each say one thing.
-    fn parts(&self) -> Vec<Self> {
-        let names: Vec<Vec<String>> = match self.names.is_empty() {
-            true => vec![Vec::new()],
-            false => self.names.iter().map(|name| vec![name.clone()]).collect(),
-        };
-        let mut parts = Vec::new();
-        for verb in &self.verbs {
-            for group in &self.groups {
-                for resource in &self.resources {
-                    parts.extend(names.iter().map(|names| Self {
-                        verbs: vec![verb.clone()],
-                        groups: vec![group.clone()],
-                        resources: vec![resource.clone()],
-                        names: names.clone(),
-                        urls: Vec::new(),
-                    }));
-                }
-            }
-            parts.extend(self.urls.iter().map(|url| Self {
-                verbs: vec![verb.clone()],
-                urls: vec![url.clone()],
-                ..Self::default()
-            }));
-        }
-        parts
-    }
 }
 
 /// As messages show a rule.
@@ -160,28 +112,6 @@ impl fmt::Display for Rule {
 pub(crate) fn quoted(list: &[String]) -> String {
     let items: Vec<String> = list.iter().map(|item| format!("{item:?}")).collect();
     format!("[{}]", items.join(" "))
-}
-
-/// What the wanted rules allow and the owned ones do not: one rule for each thing, those of one resource together.
-pub(crate) fn missing(owned: &[Rule], wanted: &[Rule]) -> Vec<Rule> {
-    let mut missing: Vec<Rule> = Vec::new();
-    for part in wanted.iter().flat_map(Rule::parts) {
-        if owned.iter().any(|rule| rule.covers(&part)) {
-            continue;
-        }
-        let same_resource = |rule: &&mut Rule| {
-            !part.resources.is_empty()
-                && rule.groups == part.groups
-                && rule.resources == part.resources
-                && rule.names == part.names
-        };
-        match missing.iter_mut().find(same_resource) {
-            Some(rule) if part.verbs.iter().all(|verb| has(&rule.verbs, verb)) => {}
-            Some(rule) => rule.verbs.extend(part.verbs),
-            None => missing.push(part),
-        }
-    }
-    missing
 }
 
 #[cfg(test)]
@@ -256,41 +186,5 @@ mod tests {
         };
         assert!(allows("get", "/logs/") && allows("get", "/logs/a/b") && allows("get", "/healthz"));
         assert!(!allows("get", "/logs") && !allows("get", "/healthz/a") && !allows("post", "/healthz"));
-    }
-
-    #[test]
-    fn what_is_missing_is_named_once_and_by_resource() {
-        let owned = [
-            rule(json!({ "verbs": ["*"], "apiGroups": [""], "resources": ["pods", "*/status"] })),
-            rule(json!({ "verbs": ["get"], "nonResourceURLs": ["/api/*"] })),
-            rule(
-                json!({ "verbs": ["get"], "apiGroups": [""], "resources": ["nodes"], "resourceNames": ["a"] }),
-            ),
-        ];
-        let missing = |json: Value| -> Vec<String> {
-            super::missing(&owned, &[rule(json)]).iter().map(ToString::to_string).collect()
-        };
-        let covered =
-            json!({ "verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "nodes/status"] });
-        assert_eq!(missing(covered), Vec::<String>::new());
-        assert_eq!(
-            missing(
-                json!({ "verbs": ["get", "list"], "apiGroups": ["", "apps"], "resources": ["pods", "secrets"] })
-            ),
-            [
-                "{APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\" \"list\"]}",
-                "{APIGroups:[\"apps\"], Resources:[\"pods\"], Verbs:[\"get\" \"list\"]}",
-                "{APIGroups:[\"apps\"], Resources:[\"secrets\"], Verbs:[\"get\" \"list\"]}",
-            ]
-        );
-        let paths = json!({ "verbs": ["get"], "nonResourceURLs": ["/api/v1", "/metrics"] });
-        assert_eq!(missing(paths), ["{NonResourceURLs:[\"/metrics\"], Verbs:[\"get\"]}"]);
-        let names = json!({ "verbs": ["get"], "apiGroups": [""], "resources": ["nodes"], "resourceNames": ["a", "b"] });
-        assert_eq!(
-            missing(names),
-            ["{APIGroups:[\"\"], Resources:[\"nodes\"], ResourceNames:[\"b\"], Verbs:[\"get\"]}"]
-        );
-        let all = json!({ "verbs": ["get"], "apiGroups": [""], "resources": ["nodes"] });
-        assert_eq!(missing(all).len(), 1);
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::error::Cause;
 use crate::kind::Kind;
 use crate::object::{self, Json};
+use crate::validate;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -35,6 +36,9 @@ pub(crate) fn problems(kind: &Kind, json: &Json) -> Vec<Cause> {
         "roles" | "clusterroles" => {
             for (index, rule) in list("rules") {
                 check_rule(rule, &format!("rules[{index}]"), kind.namespaced, &mut causes);
+            }
+            if let Some(rule) = json.get("aggregationRule").filter(|rule| !rule.is_null()) {
+                check_aggregation(rule, &mut causes);
             }
         }
         "rolebindings" | "clusterrolebindings" => {
@@ -75,6 +79,82 @@ fn check_rule(rule: &Value, path: &str, namespaced: bool, causes: &mut Vec<Cause
     }
 }
 
+fn check_aggregation(rule: &Value, causes: &mut Vec<Cause>) {
+    let path = "aggregationRule.clusterRoleSelectors";
+    let selectors = list(rule, "clusterRoleSelectors");
+    if selectors.is_empty() {
+        let why = "at least one clusterRoleSelector required if aggregationRule is non-nil";
+        causes.push(Cause::required(path, why));
+    }
+    for (index, selector) in selectors.iter().enumerate() {
+        check_selector(selector, &format!("{path}[{index}]"), causes);
+    }
+}
+
+/// The items of a field that is a list.
+fn list<'a>(json: &'a Value, field: &str) -> &'a [Value] {
+    json.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn check_selector(selector: &Value, path: &str, causes: &mut Vec<Cause>) {
+    let labels = selector.get("matchLabels").and_then(Value::as_object);
+    for (key, value) in labels.into_iter().flatten() {
+        let field = format!("{path}.matchLabels");
+        check_label(&field, &Value::from(key.as_str()), validate::label_key_problem, causes);
+        check_label(&field, value, validate::label_value_problem, causes);
+    }
+    for (index, expression) in list(selector, "matchExpressions").iter().enumerate() {
+        check_expression(expression, &format!("{path}.matchExpressions[{index}]"), causes);
+    }
+}
+
+fn check_expression(expression: &Value, path: &str, causes: &mut Vec<Cause>) {
+    let (operator, values) = (object::field(expression, "operator"), list(expression, "values"));
+    let field = format!("{path}.values");
+    match (operator, values.is_empty()) {
+        ("In" | "NotIn", true) => {
+            causes.push(Cause::required(
+                field.as_str(),
+                "must be specified when `operator` is 'In' or 'NotIn'",
+            ));
+        }
+        ("Exists" | "DoesNotExist", false) => {
+            let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+            causes.push(Cause::forbidden(field.as_str(), why));
+        }
+        ("In" | "NotIn" | "Exists" | "DoesNotExist", _) => {}
+        _ => {
+            let field = format!("{path}.operator");
+            causes.push(Cause::invalid(field, &operator.into(), "not a valid selector operator"));
+        }
+    }
+    let key = Value::from(object::field(expression, "key"));
+    check_label(&format!("{path}.key"), &key, validate::label_key_problem, causes);
+    for (index, value) in values.iter().enumerate() {
+        check_label(&format!("{field}[{index}]"), value, validate::label_value_problem, causes);
+    }
+}
+
+fn check_label(
+    field: &str,
+    text: &Value,
+    problem: impl Fn(&str) -> Option<&'static str>,
+    causes: &mut Vec<Cause>,
+) {
+    if let Some(why) = text.as_str().and_then(problem) {
+        causes.push(Cause::invalid(field, text, why));
+    }
+}
+
+/// What is wrong with a name that is to be one segment of a path.
+fn segment_problems(name: &str) -> Vec<String> {
+    if matches!(name, "." | "..") {
+        return vec![format!("may not be '{name}'")];
+    }
+    let bad = ["/", "%"].into_iter().filter(|part| name.contains(part));
+    bad.map(|part| format!("may not contain '{part}'")).collect()
+}
+
 fn check_role(binding: &Json, namespaced: bool, causes: &mut Vec<Cause>) {
     let text = |field: &str| object::text(binding, &["roleRef", field]);
     if text("apiGroup") != GROUP {
@@ -88,6 +168,9 @@ fn check_role(binding: &Json, namespaced: bool, causes: &mut Vec<Cause>) {
     if text("name").is_empty() {
         causes.push(Cause::required("roleRef.name", ""));
     }
+    for why in segment_problems(text("name")) {
+        causes.push(Cause::invalid("roleRef.name", &text("name").into(), &why));
+    }
 }
 
 fn check_subject(subject: &Value, path: &str, namespaced: bool, causes: &mut Vec<Cause>) {
@@ -98,12 +181,18 @@ fn check_subject(subject: &Value, path: &str, namespaced: bool, causes: &mut Vec
     }
     let group = match text("kind") {
         "ServiceAccount" => {
-            if text("namespace").is_empty() && !namespaced {
-                causes.push(Cause::required(at("namespace"), ""));
+            if !text("name").is_empty() && !validate::is_subdomain(text("name")) {
+                causes.push(Cause::invalid(at("name"), &text("name").into(), validate::SUBDOMAIN));
             }
             ""
         }
-        "User" | "Group" => GROUP,
+        "User" | "Group" => {
+            if text("name").is_empty() {
+                let why = format!("{} name cannot be empty", text("kind").to_lowercase());
+                causes.push(Cause::invalid(at("name"), &"".into(), &why));
+            }
+            GROUP
+        }
         other => {
             let supported = ["ServiceAccount", "User", "Group"].map(Value::from);
             causes.push(Cause::unsupported(at("kind"), &other.into(), &supported));
@@ -112,5 +201,8 @@ fn check_subject(subject: &Value, path: &str, namespaced: bool, causes: &mut Vec
     };
     if text("apiGroup") != group {
         causes.push(Cause::unsupported(at("apiGroup"), &text("apiGroup").into(), &[group.into()]));
+    }
+    if group.is_empty() && !namespaced && text("namespace").is_empty() {
+        causes.push(Cause::required(at("namespace"), ""));
     }
 }

@@ -59,6 +59,7 @@ pub(super) const ROOTS: &[Root] = &[
     root::<apps::StatefulSet>(),
     root::<events::Event>(),
     root::<authentication::SelfSubjectReview>(),
+    root::<authentication::TokenRequest>(),
     root::<authentication::TokenReview>(),
     root::<authorization::LocalSubjectAccessReview>(),
     root::<authorization::SelfSubjectAccessReview>(),

@@ -87,7 +87,7 @@ async fn subresources_are_resources_of_their_own() {
     jane.merge(&format!("{PODS}/p/status"), json!({ "status": { "phase": "Running" } })).await.ok();
     jane.merge(&format!("{PODS}/p"), json!({})).await.forbidden();
     let deployment = "/apis/apps/v1/namespaces/default/deployments/d";
-    jane.get(&format!("{deployment}/scale")).await.refused(404, "NotFound");
+    jane.get(&format!("{deployment}/scale")).await.message(404, "NotFound");
     jane.get(&format!("{deployment}/status")).await.forbidden();
     jane.get(deployment).await.forbidden();
 }
@@ -106,9 +106,9 @@ async fn what_is_only_made_cannot_be_written_in_another_way() {
         format!("{}/robot/token", crate::support::ACCOUNTS),
     ] {
         let labels = json!({ "metadata": { "labels": { "a": "b" } } });
-        robot.merge(&path, labels).await.refused(405, "MethodNotAllowed");
-        robot.get(&path).await.refused(405, "MethodNotAllowed");
-        robot.put(&path, pod("p")).await.refused(405, "MethodNotAllowed");
+        robot.merge(&path, labels).await.message(405, "MethodNotAllowed");
+        robot.get(&path).await.message(405, "MethodNotAllowed");
+        robot.put(&path, pod("p")).await.message(405, "MethodNotAllowed");
     }
 }
 
@@ -134,14 +134,36 @@ async fn names_limit_a_rule_and_lists_that_select_one() {
     jane.get(&format!("{CONFIG_MAPS}?fieldSelector=metadata.name!%3Db")).await.forbidden();
     // Whatever is created has no name yet when it is judged.
     jane.post(CONFIG_MAPS, config_map("a")).await.forbidden();
-    jane.delete(&select("a")).await.ok();
-    server.admin().get(&format!("{CONFIG_MAPS}/b")).await.ok();
+    // A delete of many is about many, whatever it selects.
+    jane.delete(&select("a")).await.forbidden();
+    server.admin().get(&format!("{CONFIG_MAPS}/a")).await.ok();
+    let old_form = "/api/v1/watch/namespaces/default/configmaps?fieldSelector=metadata.name%3Da";
+    jane.get(old_form).await.forbidden();
+}
+
+#[tokio::test]
+async fn who_may_only_watch_cannot_get_by_saying_watch() {
+    let server = Server::rbac().await;
+    server.admin().post(CONFIG_MAPS, config_map("a")).await.ok();
+    server.grant("jane", json!([rule(&["watch"], "", &["configmaps"])])).await;
+    server.grant("bob", json!([rule(&["get"], "", &["configmaps"])])).await;
+    let one = format!("{CONFIG_MAPS}/a?watch=1&timeoutSeconds=1");
+    let refused = server.jane().get(&one).await.forbidden();
+    assert!(refused.contains("User \"jane\" cannot get resource \"configmaps\""), "{refused}");
+    assert_eq!(server.bob().get(&one).await.ok()["metadata"]["name"], "a");
+    let old_form = "/api/v1/watch/namespaces/default/configmaps/a?timeoutSeconds=1";
+    let refused = server.bob().get(old_form).await.forbidden();
+    assert!(refused.contains("User \"bob\" cannot watch resource"), "{refused}");
+    server.jane().get(old_form).await.ok();
 }
 
 #[tokio::test]
 async fn what_is_forbidden_is_not_looked_at() {
     let server = Server::rbac().await;
     let jane = server.jane();
+    let refused = jane.get(PODS).await;
+    assert_eq!(refused.headers["x-content-type-options"], "nosniff");
+    refused.forbidden();
     let broken =
         jane.send("POST", PODS, "application/json", "{ this is no JSON".to_owned()).await.forbidden();
     assert!(broken.contains("cannot create resource \"pods\""), "{broken}");
@@ -153,7 +175,8 @@ async fn what_is_forbidden_is_not_looked_at() {
     jane.get(&format!("{PODS}/missing")).await.forbidden();
     jane.get(&format!("{PODS}?limit=nonsense")).await.forbidden();
     jane.get("/nothing/here").await.forbidden();
-    server.admin().get("/nothing/here").await.body.as_str().unwrap().contains("404");
+    let nothing = server.admin().get("/nothing/here").await;
+    assert_eq!((nothing.code, nothing.body.as_str()), (404, Some("404 page not found\n")));
 }
 
 #[tokio::test]
@@ -266,7 +289,10 @@ async fn a_write_that_would_create_needs_to_be_allowed_to() {
 #[tokio::test]
 async fn a_path_cannot_be_written_so_that_another_rule_is_asked() {
     let server = Server::rbac().await;
-    server.grant("jane", json!([rule(&["watch", "get"], "", &["configmaps"])])).await;
+    server.grant("jane", json!([rule(&["watch"], "", &["configmaps"])])).await;
+    let mut kept = config_map("c");
+    kept["data"] = json!({ "a": "b" });
+    server.admin().post(CONFIG_MAPS, kept).await.ok();
     server
         .admin()
         .post("/api/v1/namespaces/default/secrets", json!({ "metadata": { "name": "s" } }))
@@ -281,6 +307,9 @@ async fn a_path_cannot_be_written_so_that_another_rule_is_asked() {
         "//api/v1/secrets",
         "/api/v1/watch/namespaces/default/secrets",
         "/api/v1/namespaces/default/secrets/s?watch=true&timeoutSeconds=1",
+        "/api/v1/namespaces/default/configmaps/c",
+        "/api/v1/namespaces/default/configmaps/c?watch=true&timeoutSeconds=1",
+        "/api/v1/namespaces/default/configmaps?watch=false&watch=true",
         "/version/../api/v1/secrets",
     ] {
         let answer = jane.get(path).await;

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use wheelhouse_devcluster::Fault;
 
 use crate::support::{ACCOUNTS, Server};
 
@@ -40,7 +41,9 @@ async fn a_token_has_the_claims_that_a_clusters_tokens_have() {
     let expected = json!({ "namespace": "default", "serviceaccount": { "name": "robot", "uid": uid } });
     assert_eq!(claims["kubernetes.io"], expected);
 
-    let keys = server.with(&token).get("/openid/v1/jwks").await.ok();
+    let keys = server.with(&token).get("/openid/v1/jwks").await;
+    assert_eq!(keys.headers["content-type"], "application/jwk-set+json");
+    let keys = keys.ok();
     assert_eq!(keys["keys"][0]["kid"], header["kid"]);
     let found = server.with(&token).get("/.well-known/openid-configuration").await.ok();
     assert_eq!(found["issuer"], ISSUER);
@@ -81,7 +84,7 @@ async fn a_token_that_was_worked_on_is_refused() {
         format!("{header}.{claims}.{signature}x"),
         format!("{header}.{claims}.{signature}."),
     ] {
-        server.with(&bad).get("/version").await.refused(401, "Unauthorized");
+        server.with(&bad).get("/version").await.message(401, "Unauthorized");
         assert_eq!(review(&server, &bad, json!([])).await.get("authenticated"), None, "{bad}");
     }
     assert_eq!(server.with(&token).get("/version").await.code, 200);
@@ -92,9 +95,11 @@ async fn a_token_for_others_opens_nothing_here_and_a_review_tells_whom_it_is_for
     let server = Server::rbac().await;
     server.account("robot").await;
     let token = server.token_of("robot", json!({ "audiences": ["vault", "other"] })).await;
-    server.with(&token).get("/version").await.refused(401, "Unauthorized");
+    server.with(&token).get("/version").await.message(401, "Unauthorized");
     let none = review(&server, &token, json!([])).await;
-    assert!(none.get("authenticated").is_none() && none["error"].is_string(), "{none}");
+    let why =
+        format!("token audiences [\"vault\" \"other\"] is invalid for the target audiences [\"{ISSUER}\"]");
+    assert_eq!(none, json!({ "user": {}, "error": why }));
     let vault = review(&server, &token, json!(["vault", "unknown"])).await;
     assert_eq!(vault["authenticated"], true);
     assert_eq!(vault["audiences"], json!(["vault"]));
@@ -109,7 +114,41 @@ async fn a_review_of_a_users_token_is_true_and_is_not_everybodys_to_ask_for() {
     assert_eq!(jane["user"], json!({ "username": "jane", "groups": ["team", "system:authenticated"] }));
     assert_eq!(jane["audiences"], json!([ISSUER]));
     assert!(review(&server, "jane-token", json!(["vault"])).await.get("authenticated").is_none());
-    assert!(review(&server, "wrong", json!([])).await.get("authenticated").is_none());
-    server.admin().post(TOKEN_REVIEWS, json!({ "spec": {} })).await.refused(400, "BadRequest");
+    let wrong = review(&server, "wrong", json!([])).await;
+    assert_eq!(wrong, json!({ "user": {}, "error": "invalid bearer token" }));
+    server.admin().post(TOKEN_REVIEWS, json!({ "spec": {} })).await.message(400, "BadRequest");
     server.jane().post(TOKEN_REVIEWS, json!({ "spec": { "token": "bob-token" } })).await.forbidden();
+}
+
+#[tokio::test]
+async fn a_review_of_an_accounts_token_says_why_it_is_good_no_more() {
+    let server = Server::rbac().await;
+    let why = async |token: &str| review(&server, token, json!([])).await["error"].clone();
+    let first = server.account("robot").await;
+    let bound = json!({ "boundObjectRef": { "kind": "Secret", "apiVersion": "v1", "name": "s" } });
+    let secret = json!({ "metadata": { "name": "s" } });
+    server.admin().post("/api/v1/namespaces/default/secrets", secret).await.ok();
+    let of_secret = server.token_of("robot", bound).await;
+    assert_eq!(why(&of_secret).await, Value::Null);
+    server.admin().delete("/api/v1/namespaces/default/secrets/s").await.ok();
+    assert_eq!(why(&of_secret).await, "service account token has been invalidated");
+    for (ahead, expected) in
+        [(7200, "service account token has expired"), (-7200, "service account token is not valid yet")]
+    {
+        server.cluster.faults().inject(Fault::ClockAhead(ahead));
+        assert_eq!(why(&first).await, expected);
+    }
+    server.cluster.faults().inject(Fault::ClockAhead(0));
+    let path = format!("{ACCOUNTS}/robot");
+    let old = server.admin().get(&path).await.ok()["metadata"]["uid"].clone();
+    server.admin().delete(&path).await.ok();
+    assert_eq!(why(&first).await, "serviceaccounts \"robot\" not found");
+    server.account("robot").await;
+    let new = server.admin().get(&path).await.ok()["metadata"]["uid"].clone();
+    let expected = format!(
+        "service account UID ({}) does not match claim ({})",
+        new.as_str().unwrap(),
+        old.as_str().unwrap()
+    );
+    assert_eq!(why(&first).await, expected);
 }

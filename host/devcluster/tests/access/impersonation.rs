@@ -108,9 +108,21 @@ async fn a_uid_and_extras_are_claimed_only_by_who_may() {
 async fn groups_of_nobody_and_what_is_no_text_are_refused() {
     let server = Server::rbac().await;
     let groups = server.admin().header("impersonate-group", "team");
-    groups.get("/api/v1/secrets").await.refused(500, "InternalError");
+    let refused = groups.get("/api/v1/secrets").await.message(400, "BadRequest");
+    assert_eq!(
+        refused,
+        "requested &user.DefaultInfo{Name:\"\", UID:\"\", Groups:[]string{\"team\"}, \
+         Extra:map[string][]string(nil)} without impersonating a user name"
+    );
+    let extras = server.admin().header("impersonate-uid", "7").header("impersonate-extra-b", "x");
+    let refused = extras.header("impersonate-extra-a", "y").get("/version").await.message(400, "BadRequest");
+    assert_eq!(
+        refused,
+        "requested &user.DefaultInfo{Name:\"\", UID:\"7\", Groups:[]string(nil), Extra:map[string][]string{\
+         \"a\":[]string{\"y\"}, \"b\":[]string{\"x\"}}} without impersonating a user name"
+    );
     let broken = server.admin().header("impersonate-user", b"j\xff");
-    broken.get("/api/v1/secrets").await.refused(400, "BadRequest");
+    broken.get("/api/v1/secrets").await.message(400, "BadRequest");
 }
 
 #[tokio::test]

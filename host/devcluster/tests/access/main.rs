@@ -20,5 +20,6 @@ mod escalation;
 mod impersonation;
 mod persistence;
 mod reviews;
+mod roles;
 mod service_accounts;
 mod tls;

@@ -38,7 +38,7 @@ async fn kubeconfigs_and_tokens_from_before_go_on_working() {
     // Whose keys are gone has others, and trusts no token from before.
     std::fs::remove_file(folder.path().join("access/service-account.key")).unwrap();
     let third = start(folder.path()).await;
-    third.with(&robot).get("/api").await.refused(401, "Unauthorized");
+    third.with(&robot).get("/api").await.message(401, "Unauthorized");
 }
 
 #[cfg(unix)]

@@ -92,6 +92,9 @@ async fn all_rules_of_a_user_are_told() {
         ask(&server, "jane-token", "selfsubjectrulesreviews", json!({ "namespace": "default" })).await;
     assert_eq!(status["incomplete"], false);
     assert!(status["resourceRules"].as_array().unwrap().contains(&named), "{status}");
+    let body = json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "namespace": "default" } });
+    let answer = server.jane().post(&format!("{AUTHORIZATION}/selfsubjectrulesreviews"), body).await.ok();
+    assert_eq!((&answer["metadata"], &answer["spec"]), (&json!({}), &json!({})), "they are not said again");
     let paths = status["nonResourceRules"].to_string();
     assert!(paths.contains("/openapi/*") && paths.contains("/healthz"), "{paths}");
     let other =
@@ -102,7 +105,7 @@ async fn all_rules_of_a_user_are_told() {
         .jane()
         .post(&format!("{AUTHORIZATION}/selfsubjectrulesreviews"), none)
         .await
-        .refused(400, "BadRequest");
+        .message(400, "BadRequest");
 
     let binding = json!({ "metadata": { "name": "b" }, "subjects": [{ "kind": "User", "name": "jane" }],
         "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "gone" } });
@@ -112,4 +115,87 @@ async fn all_rules_of_a_user_are_told() {
     // As in the real server: the rules that there are, are all told.
     assert_eq!(status["incomplete"], false);
     assert_eq!(status["evaluationError"], "role.rbac.authorization.k8s.io \"gone\" not found");
+}
+
+#[tokio::test]
+async fn a_review_that_is_not_one_is_refused_as_any_object_is() {
+    let server = Server::rbac().await;
+    let selves = format!("{AUTHORIZATION}/selfsubjectaccessreviews");
+    let locals = format!("{AUTHORIZATION}/namespaces/default/localsubjectaccessreviews");
+    let spec = json!({ "resourceAttributes": resource("get", "pods", "default") });
+    let kind = "SelfSubjectAccessReview in version \"v1\" cannot be handled as a SelfSubjectAccessReview: ";
+    for (path, body, why) in [
+        (&selves, json!({ "kind": "SubjectAccessReview", "spec": spec }), "the kind in the data".to_owned()),
+        (
+            &selves,
+            json!({ "apiVersion": "authorization.k8s.io/v1beta1", "spec": spec }),
+            "the API version in the data (authorization.k8s.io/v1beta1) does not match".to_owned(),
+        ),
+        (&selves, json!({ "spec": { "resourceAttributes": "all" } }), kind.to_owned()),
+        (
+            &locals,
+            json!({ "metadata": { "namespace": "other" }, "spec": spec }),
+            "the namespace of the provided object does not match the namespace sent on the request"
+                .to_owned(),
+        ),
+    ] {
+        let refused = server.admin().post(path, body).await.message(400, "BadRequest");
+        assert!(refused.starts_with(&why), "{refused}");
+    }
+    let misspelt = json!({ "spec": { "resourceAttributes": { "verb": "get", "ressource": "pods" } } });
+    let strict = format!("{selves}?fieldValidation=Strict");
+    let refused = server.admin().post(&strict, misspelt.clone()).await.message(400, "BadRequest");
+    assert_eq!(
+        refused,
+        format!("{kind}strict decoding error: unknown field \"spec.resourceAttributes.ressource\"")
+    );
+    let warned = server.admin().post(&selves, misspelt).await;
+    assert_eq!(warned.warnings, ["299 - \"unknown field \\\"spec.resourceAttributes.ressource\\\"\""]);
+    assert_eq!(warned.ok()["spec"], json!({ "resourceAttributes": { "verb": "get" } }));
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_with_a_review_is_told() {
+    let server = Server::rbac().await;
+    let both = json!({ "resourceAttributes": resource("get", "pods", "other"),
+        "nonResourceAttributes": { "verb": "get", "path": "/api" } });
+    let body = json!({ "metadata": { "name": "r" }, "spec": both });
+    let path = format!("{AUTHORIZATION}/namespaces/default/localsubjectaccessreviews");
+    let refused = server.admin().post(&path, body.clone()).await;
+    let causes: Vec<_> = refused.body["details"]["causes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cause| cause["field"].clone())
+        .collect();
+    let expected = [
+        "spec.nonResourceAttributes",
+        "spec.user",
+        "metadata",
+        "spec.resourceAttributes.namespace",
+        "spec.nonResourceAttributes",
+    ];
+    assert_eq!(json!(causes), json!(expected));
+    let message = refused.message(422, "Invalid");
+    assert!(message.contains("must be empty except for namespace"), "{message}");
+    let path = format!("{AUTHORIZATION}/selfsubjectaccessreviews");
+    let named =
+        json!({ "metadata": { "name": "r" }, "spec": { "resourceAttributes": resource("get", "a", "") } });
+    let refused = server.jane().post(&path, named).await.message(422, "Invalid");
+    assert!(refused.ends_with("metadata: Invalid value: {\"name\":\"r\"}: must be empty"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_binding_to_somebody_in_two_ways_tells_its_rules_once() {
+    let server = Server::rbac().await;
+    let lists = rule(&["list"], "", &["pods"]);
+    let role = json!({ "metadata": { "name": "r" }, "rules": [lists] });
+    server.admin().post(&format!("{RBAC}/namespaces/default/roles"), role).await.ok();
+    let binding = json!({ "metadata": { "name": "b" }, "roleRef": { "kind": "Role", "name": "r" },
+        "subjects": [{ "kind": "User", "name": "jane" }, { "kind": "Group", "name": "team" }] });
+    server.admin().post(&format!("{RBAC}/namespaces/default/rolebindings"), binding).await.ok();
+    let status =
+        ask(&server, "jane-token", "selfsubjectrulesreviews", json!({ "namespace": "default" })).await;
+    let told = status["resourceRules"].as_array().unwrap().iter().filter(|told| **told == lists);
+    assert_eq!(told.count(), 1, "{status}");
 }

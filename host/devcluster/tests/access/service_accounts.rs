@@ -1,11 +1,18 @@
 //! ServiceAccounts: the one that each namespace has, and their tokens.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use wheelhouse_devcluster::{DevClusterConfig, Fault};
 
 use crate::support::{ACCOUNTS, PODS, Server, pod, rule};
 
 const WHOAMI: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+
+/// What a token says, which nobody has checked.
+fn claims_of(token: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
+}
 
 async fn who(server: &Server, token: &str) -> Value {
     let review = json!({ "kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1" });
@@ -32,7 +39,7 @@ async fn each_namespace_has_a_default_account_and_the_authoritys_certificate_aga
     admin.eventually(certificate, |answer| answer.body["data"] == found["data"]).await;
     admin.delete("/api/v1/namespaces/team").await.ok();
     admin.eventually("/api/v1/namespaces/team", |answer| answer.code == 404).await;
-    admin.get(account).await.refused(404, "NotFound");
+    admin.get(account).await.message(404, "NotFound");
 }
 
 #[tokio::test]
@@ -63,7 +70,7 @@ async fn a_token_is_not_had_for_the_asking() {
     server.jane().post(&path, json!({})).await.forbidden();
     server.grant("jane", json!([rule(&["create"], "", &["serviceaccounts/token"])])).await;
     server.jane().post(&path, json!({})).await.ok();
-    server.jane().post(&format!("{ACCOUNTS}/missing/token"), json!({})).await.refused(404, "NotFound");
+    server.jane().post(&format!("{ACCOUNTS}/missing/token"), json!({})).await.message(404, "NotFound");
 }
 
 #[tokio::test]
@@ -85,9 +92,9 @@ async fn a_token_of_an_account_that_is_gone_or_another_one_is_refused() {
     let token = server.account("robot").await;
     assert_eq!(server.with(&token).get("/api").await.code, 200);
     server.admin().delete(&format!("{ACCOUNTS}/robot")).await.ok();
-    server.with(&token).get("/api").await.refused(401, "Unauthorized");
+    server.with(&token).get("/api").await.message(401, "Unauthorized");
     let new = server.account("robot").await;
-    server.with(&token).get("/api").await.refused(401, "Unauthorized");
+    server.with(&token).get("/api").await.message(401, "Unauthorized");
     assert_eq!(server.with(&new).get("/api").await.code, 200);
 }
 
@@ -108,18 +115,24 @@ async fn a_token_that_is_bound_to_a_pod_ends_with_it() {
         server.admin().post(&format!("{ACCOUNTS}/{account}/token"), json!({ "spec": spec })).await
     };
     let stale = ask("robot", reference(&json!("another"))).await.message(409, "Conflict");
-    assert!(stale.contains("(another) does not match the UID in record"), "{stale}");
+    assert_eq!(
+        stale,
+        "Operation cannot be fulfilled on Pod \"p\": the UID in the bound object reference (another) does not match \
+         the UID in record. The object might have been deleted and then recreated"
+    );
+    let short = json!({ "boundObjectRef": { "kind": "Pod", "name": "p" } });
+    ask("robot", short).await.ok();
     let other = ask("default", reference(&Value::Null)).await.message(400, "BadRequest");
     assert!(other.contains("pod running with different serviceaccount name"), "{other}");
     let node = json!({ "boundObjectRef": { "kind": "ConfigMap", "apiVersion": "v1", "name": "n" } });
-    ask("robot", node).await.refused(400, "BadRequest");
+    ask("robot", node).await.message(400, "BadRequest");
     let missing = json!({ "boundObjectRef": { "kind": "Secret", "apiVersion": "v1", "name": "n" } });
-    ask("robot", missing).await.refused(404, "NotFound");
+    ask("robot", missing).await.message(404, "NotFound");
 
     server.admin().delete(&format!("{PODS}/p")).await.ok();
-    server.with(&token).get("/api").await.refused(401, "Unauthorized");
+    server.with(&token).get("/api").await.message(401, "Unauthorized");
     server.admin().post(PODS, runs).await.ok();
-    server.with(&token).get("/api").await.refused(401, "Unauthorized");
+    server.with(&token).get("/api").await.message(401, "Unauthorized");
 }
 
 #[tokio::test]
@@ -153,8 +166,7 @@ async fn the_answer_says_what_was_given() {
 async fn an_open_cluster_gives_tokens_too() {
     let server = Server::start(DevClusterConfig::default()).await;
     let token = server.account("robot").await;
-    assert_eq!(token.split('.').count(), 3);
-    assert_eq!(server.with(&token).get("/api").await.code, 200);
+    assert_eq!(claims_of(&token)["sub"], "system:serviceaccount:default:robot");
 }
 
 #[tokio::test]
@@ -172,4 +184,78 @@ async fn the_kubeconfig_of_an_account_is_its_own() {
     for nobody in ["system:serviceaccount:default:missing", "system:serviceaccount:", "nobody", ""] {
         assert!(server.cluster.kubeconfig_for(nobody).is_none(), "{nobody}");
     }
+}
+
+#[tokio::test]
+async fn a_token_of_a_pod_tells_its_node_and_one_of_a_node_ends_with_it() {
+    let server = Server::rbac().await;
+    server.account("robot").await;
+    let node = json!({ "metadata": { "name": "n" } });
+    let made = server.admin().post("/api/v1/nodes", node.clone()).await.ok();
+    let mut runs = pod("p");
+    runs["spec"]["serviceAccountName"] = "robot".into();
+    runs["spec"]["nodeName"] = "n".into();
+    server.admin().post(PODS, runs).await.ok();
+    let bound = |kind: &str, name: &str| json!({ "boundObjectRef": { "kind": kind, "name": name } });
+    let of_pod = server.token_of("robot", bound("Pod", "p")).await;
+    let claim = json!({ "name": "n", "uid": made["metadata"]["uid"] });
+    assert_eq!(claims_of(&of_pod)["kubernetes.io"]["node"], claim);
+    let extra = who(&server, &of_pod).await["extra"].clone();
+    assert_eq!(extra["authentication.kubernetes.io/node-name"], json!(["n"]));
+    assert_eq!(extra["authentication.kubernetes.io/node-uid"], json!([made["metadata"]["uid"]]));
+
+    let of_node = server.token_of("robot", bound("Node", "n")).await;
+    let extra = who(&server, &of_node).await["extra"].clone();
+    assert_eq!(extra["authentication.kubernetes.io/node-name"], json!(["n"]));
+    assert_eq!(extra.get("authentication.kubernetes.io/pod-name"), None);
+    server.admin().delete("/api/v1/nodes/n").await.ok();
+    server.with(&of_node).get("/api").await.message(401, "Unauthorized");
+    assert_eq!(server.with(&of_pod).get("/api").await.code, 200, "it ends with the Pod alone");
+    server.admin().post("/api/v1/nodes", node).await.ok();
+    server.with(&of_node).get("/api").await.message(401, "Unauthorized");
+}
+
+#[tokio::test]
+async fn a_request_for_a_token_says_of_itself_what_its_path_says() {
+    let server = Server::rbac().await;
+    server.account("robot").await;
+    let uid = server.admin().get(&format!("{ACCOUNTS}/robot")).await.ok()["metadata"]["uid"].clone();
+    let ask = async |body: Value| server.admin().post(&format!("{ACCOUNTS}/robot/token"), body).await;
+    let made = ask(json!({ "metadata": { "name": "robot", "namespace": "default", "uid": uid } })).await.ok();
+    assert_eq!(made["metadata"]["uid"], uid);
+    assert_eq!(ask(json!({})).await.ok()["metadata"]["uid"], uid, "it is filled in");
+    let refused = ask(json!({ "metadata": { "name": "other" } })).await.message(422, "Invalid");
+    assert_eq!(
+        refused,
+        "TokenRequest.authentication.k8s.io \"robot\" is invalid: metadata.name: Invalid value: \"other\": must match \
+         the service account name if specified"
+    );
+    // Of the namespace the server speaks for all kinds, before it looks at what kind it is.
+    let refused = ask(json!({ "metadata": { "namespace": "other" } })).await.message(400, "BadRequest");
+    assert!(refused.starts_with("the namespace of the provided object does not match"), "{refused}");
+    let refused = ask(json!({ "metadata": { "uid": "another" } })).await.message(409, "Conflict");
+    let uid = uid.as_str().unwrap();
+    assert_eq!(
+        refused,
+        format!(
+            "Operation cannot be fulfilled on TokenRequest.authentication.k8s.io \"robot\": the UID in the token \
+             request (another) does not match the UID of the service account ({uid})"
+        )
+    );
+    for (body, why) in [
+        (json!({ "kind": "Pod" }), "the kind in the data (Pod)"),
+        (json!({ "apiVersion": "v1" }), "the API version in the data (v1)"),
+        (
+            json!({ "spec": { "expirationSeconds": "600" } }),
+            "TokenRequest in version \"v1\" cannot be handled",
+        ),
+        (json!({ "spec": { "audiences": "a" } }), "TokenRequest in version \"v1\" cannot be handled"),
+    ] {
+        let refused = ask(body).await.message(400, "BadRequest");
+        assert!(refused.starts_with(why), "{refused}");
+    }
+    let strict = format!("{ACCOUNTS}/robot/token?fieldValidation=Strict");
+    let misspelt = json!({ "spec": { "audience": ["a"] } });
+    let refused = server.admin().post(&strict, misspelt).await.message(400, "BadRequest");
+    assert!(refused.ends_with("strict decoding error: unknown field \"spec.audience\""), "{refused}");
 }

@@ -3,8 +3,10 @@
 use kube::client::Body;
 use serde_json::{Value, json};
 
+#[allow(dead_code, reason = "one of the binaries that share it asks for headers")]
 pub(crate) struct Answer {
     pub(crate) code: u16,
+    pub(crate) headers: http::HeaderMap,
     pub(crate) body: Value,
     pub(crate) warnings: Vec<String>,
 }
@@ -13,12 +15,13 @@ impl Answer {
     /// Reads all of it, with each text as `shown` gives it. A body that is no JSON is a text.
     pub(crate) async fn read(response: http::Response<Body>, shown: impl Fn(&str) -> String) -> Self {
         let code = response.status().as_u16();
-        let warnings = response.headers().get_all("warning").iter();
+        let headers = response.headers().clone();
+        let warnings = headers.get_all("warning").iter();
         let warnings = warnings.map(|warning| shown(warning.to_str().unwrap())).collect();
         let bytes = response.into_body().collect_bytes().await.unwrap();
         let text = shown(&String::from_utf8_lossy(&bytes));
         let body = serde_json::from_str(&text).unwrap_or_else(|_| json!(text));
-        Self { code, body, warnings }
+        Self { code, headers, body, warnings }
     }
 
     #[track_caller]

@@ -23,7 +23,7 @@ async fn relabel(server: &Server, list: &str, first: Value, mut second: Value) -
 fn container(rest: Value) -> Value {
     let mut container = json!({ "name": "app", "image": "nginx:1" });
     container.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
-    json!({ "containers": [container] })
+    json!({ "schedulerName": "nobody", "containers": [container] })
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod asking;
+
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -7,6 +9,8 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::asking::{AskArgs, OrderArgs, PluginsArgs, RevisionsArgs, RollbackArgs};
 
 /// A host for Kubernetes controllers that are WebAssembly plugins: it watches the cluster once, keeps an
 /// indexed cache, and runs many reconcilers, each in a sandbox, loaded and replaced while it runs.
@@ -296,51 +300,6 @@ pub(crate) enum Output {
     Text,
     /// For programs.
     Json,
-}
-
-/// Where a running host is asked.
-#[derive(Args, Debug)]
-pub(crate) struct AskArgs {
-    /// The host's admin address. It takes orders from its own machine alone: use `kubectl exec`, or
-    /// `kubectl port-forward`, for a host in a Pod.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9440", env = "WHEELHOUSE_ADMIN_ADDR")]
-    pub(crate) admin_addr: SocketAddr,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct PluginsArgs {
-    /// How to print them.
-    #[arg(short, long, value_enum, default_value = "text")]
-    pub(crate) output: Output,
-    #[command(flatten)]
-    pub(crate) ask: AskArgs,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct RevisionsArgs {
-    /// The plugin's name.
-    pub(crate) name: String,
-    /// How to print them.
-    #[arg(short, long, value_enum, default_value = "text")]
-    pub(crate) output: Output,
-    #[command(flatten)]
-    pub(crate) ask: AskArgs,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct OrderArgs {
-    /// The plugin's name.
-    pub(crate) name: String,
-    #[command(flatten)]
-    pub(crate) ask: AskArgs,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct RollbackArgs {
-    #[command(flatten)]
-    pub(crate) order: OrderArgs,
-    /// The revision's number; the one before, if not given.
-    pub(crate) revision: Option<u64>,
 }
 
 #[derive(Args, Debug)]

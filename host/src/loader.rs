@@ -14,13 +14,12 @@ mod switching;
 mod want;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use wheelhouse_controller::{Controller, Record, Shared};
 use wheelhouse_core::limits::Limits;
 
-use self::next::Next;
 pub(crate) use self::orders::{Order, What};
 use self::preparing::{News, Preparing};
 use self::proving::{Failed, Trial};
@@ -35,6 +34,9 @@ use crate::source::{Told, Wanted};
 
 /// How often a revision on probation is looked at.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// A way back that had to wait is tried again after so long, if what is tried instead waits as well.
+const STUCK: Duration = Duration::from_secs(60);
 
 /// Why what another host has rolled back goes here.
 const ELSEWHERE: &str = "by the host that had it run";
@@ -69,8 +71,8 @@ pub(crate) struct Loader {
     recalled: bool,
     /// What its source wants, if it cannot be loaded.
     failed: Option<Failed>,
-    /// The way back that was begun last has had to wait for the cluster, or for a grant.
-    stuck: bool,
+    /// Since when the way back that was begun last has had to wait for the cluster, or for a grant.
+    stuck: Option<Instant>,
     /// What is on record of it.
     told: Told,
     paused: bool,
@@ -108,7 +110,7 @@ impl Loader {
             tolerated: None,
             recalled: false,
             failed: None,
-            stuck: false,
+            stuck: None,
             told: Told::default(),
             paused: false,
             said: true,
@@ -131,13 +133,22 @@ impl Loader {
                 Ok(()) = self.grants.changed() => self.grants_changed().await,
                 news = self.preparing.news() => match news {
                     News::Waits => {
-                        self.stuck |= self.goes_back();
+                        if self.goes_back() {
+                            self.stuck.get_or_insert_with(Instant::now);
+                        }
                         self.go_on(ELSEWHERE).await;
                     }
-                    News::Ended(from, Some(ready)) => self.take_over(from, ready).await,
+                    News::Ended(from, Some(ready)) => self.take_over(from, *ready).await,
                     News::Ended(from, None) => self.came_to_nothing(from).await,
                 },
-                _ = look.tick(), if self.trial.is_some() || !self.proved => self.judge().await,
+                _ = look.tick(), if self.trial.is_some() || !self.proved || self.stuck.is_some() => {
+                    if self.trial.is_some() || !self.proved {
+                        self.judge().await;
+                    }
+                    if self.stuck.take_if(|since| since.elapsed() > STUCK).is_some() {
+                        self.go_on(ELSEWHERE).await;
+                    }
+                }
                 () = works(self.driven.as_ref()), if !self.said => self.begins().await,
             }
         }
@@ -145,7 +156,9 @@ impl Loader {
     }
 
     fn prepare(&mut self, from: From) {
-        self.stuck &= !matches!(from, From::Back(..) | From::Good(_));
+        if matches!(from, From::Back(..) | From::Good(_)) {
+            self.stuck = None;
+        }
         let preparation = Preparation {
             plugins: self.plugins.clone(),
             id: self.id.clone(),
@@ -154,18 +167,6 @@ impl Loader {
             waits: watch::Sender::new(false),
         };
         self.preparing.start(preparation, from);
-    }
-
-    /// Under other terms: what its source wants, if nothing has run or if that has failed; else what ran last.
-    async fn prepare_again(&mut self) {
-        if self.failed.as_ref().is_some_and(|failed| failed.limits != self.limits()) {
-            self.failed = None;
-        }
-        if self.history.current().is_none() || self.next() == Next::Try {
-            self.go_on(ELSEWHERE).await;
-        } else {
-            self.prepare_current();
-        }
     }
 
     /// Of what its source wants.

@@ -148,6 +148,15 @@ impl Problem {
         Self::lasting(Step::Run, ROLLED_BACK, message)
     }
 
+    /// Of who ended without a word.
+    pub(crate) fn unknown() -> Self {
+        Self::lasting(
+            Step::Describe,
+            "PreparationFailed",
+            "it could not be prepared: the host's log says why",
+        )
+    }
+
     fn lasting(step: Step, reason: &'static str, message: impl ToString) -> Self {
         Self { step, reason, message: message.to_string(), waits: false }
     }

@@ -9,6 +9,7 @@ pub(crate) mod host;
 mod kubectl;
 pub(crate) mod poll;
 mod screen;
+mod seen;
 mod tour;
 
 use std::fs::{self, File, TryLockError};

@@ -3,10 +3,10 @@
 use wheelhouse_core::Spec;
 use wheelhouse_core::gate::Permission;
 
-use super::Loader;
+use super::{ELSEWHERE, Loader};
 use crate::claims::Claim;
 use crate::plugins::lock;
-use crate::preparation::Problem;
+use crate::preparation::{From, Problem};
 
 impl Loader {
     /// Takes the name and the kind, unless they are another's.
@@ -53,9 +53,17 @@ impl Loader {
     /// Has what runs do just what it is granted now, and under its limits. Who prepares something has heard of it as
     /// well.
     pub(super) async fn grants_changed(&mut self) {
+        let limits = self.limits();
         self.uphold().await;
-        if self.preparing.is_idle() && !self.is_up_to_date() {
-            self.prepare_again().await;
+        let others = self.failed.take_if(|failed| failed.limits != limits).is_some();
+        let halted = self.history.current().is_some() && self.controller().is_none();
+        match self.preparing.under_way() {
+            // It may wait for long: what ran comes back first.
+            Some(From::Wanted(_)) if halted && self.preparing.waits() => self.prepare_current(),
+            Some(_) => {}
+            None if others || self.history.current().is_none() => drop(self.go_on(ELSEWHERE).await),
+            None if !self.is_up_to_date() => self.prepare_current(),
+            None => {}
         }
     }
 

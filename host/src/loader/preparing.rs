@@ -18,7 +18,7 @@ pub(super) enum News {
     /// It waits for the cluster, or for a grant.
     Waits,
     /// What it was of, and what has come of that.
-    Ended(From, Option<Ready>),
+    Ended(From, Option<Box<Ready>>),
 }
 
 struct UnderWay {
@@ -45,6 +45,10 @@ impl Preparing {
         self.under_way.as_ref().map(|under_way| &under_way.from)
     }
 
+    pub(super) fn waits(&self) -> bool {
+        self.under_way.as_ref().is_some_and(|under_way| *under_way.waits.borrow())
+    }
+
     pub(super) fn stop(&mut self) {
         if let Some(UnderWay { task, .. }) = self.under_way.take() {
             task.abort();
@@ -60,7 +64,7 @@ impl Preparing {
             Ok(()) = waits.changed() => return News::Waits,
         };
         match self.under_way.take() {
-            Some(UnderWay { from, .. }) => News::Ended(from, ended.ok().flatten()),
+            Some(UnderWay { from, .. }) => News::Ended(from, ended.ok().flatten().map(Box::new)),
             None => pending().await,
         }
     }

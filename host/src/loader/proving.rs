@@ -71,7 +71,7 @@ impl Loader {
             proved: self.history.proved().map(|entry| entry.number),
             theirs: self.theirs(current.as_ref()),
             goes_back: self.goes_back(),
-            stuck: self.stuck,
+            stuck: self.stuck.is_some(),
         }
         .next()
     }
@@ -97,14 +97,10 @@ impl Loader {
     pub(super) async fn go_on(&mut self, why: &str) -> Next {
         let next = self.next();
         match next {
-            Next::Runs if self.leads() && self.preparing.is_idle() && self.is_up_to_date() => {
-                self.runs_already();
-            }
             Next::Stay | Next::Runs | Next::NotAgain => {
-                let refused = |from: &From| matches!(from, From::Wanted(content) if self.refuses(content));
-                if self.preparing.under_way().is_some_and(refused) {
-                    self.preparing.stop();
-                    self.plugins.report(&self.id, &Problem::not_again());
+                self.stop_what_is_not_wanted();
+                if next == Next::Runs && self.leads() && self.preparing.is_idle() && self.is_up_to_date() {
+                    self.runs_already();
                 }
             }
             Next::Try => self.try_it(),
@@ -114,8 +110,17 @@ impl Loader {
         next
     }
 
-    fn refuses(&self, content: &Content) -> bool {
-        self.rejected.as_ref() == Some(&content.mark())
+    /// What its source wanted before, or what was rolled back meanwhile, is prepared no more.
+    fn stop_what_is_not_wanted(&mut self) {
+        let Some(From::Wanted(content)) = self.preparing.under_way() else { return };
+        let is_refused = self.rejected.as_ref() == Some(&content.mark());
+        let is_wanted = self.content.as_ref().is_some_and(|wanted| wanted.is(content));
+        if is_refused || !is_wanted {
+            self.preparing.stop();
+        }
+        if is_refused {
+            self.plugins.report(&self.id, &Problem::not_again());
+        }
     }
 
     /// Prepares what its source wants, unless that is under way.
@@ -192,8 +197,9 @@ impl Loader {
     pub(super) async fn came_to_nothing(&mut self, from: From) {
         match from {
             From::Wanted(content) => {
-                let problem = self.plugins.problem(&self.id);
-                self.failed = problem.map(|problem| self.failing(content.mark(), problem));
+                let problem = self.plugins.problem(&self.id).unwrap_or_else(Problem::unknown);
+                self.plugins.report(&self.id, &problem);
+                self.failed = Some(self.failing(content.mark(), problem));
                 let runs_last = self.history.current().is_some();
                 if runs_last && !self.is_up_to_date() {
                     // What it is granted now was tried with that first.
@@ -202,7 +208,7 @@ impl Loader {
                     self.go_on(ELSEWHERE).await;
                 }
             }
-            From::Again(..) => {}
+            From::Again(..) => drop(self.go_on(ELSEWHERE).await),
             From::Back(_, number, _) => {
                 self.history.remove(number);
                 self.publish();

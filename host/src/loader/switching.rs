@@ -7,7 +7,7 @@ use wheelhouse_controller::{Controller, Prepared, Record};
 use wheelhouse_core::Spec;
 
 use super::next::Next;
-use super::proving::{Before, Trial};
+use super::proving::Before;
 use super::{ELSEWHERE, Loader};
 use crate::claims::Claim;
 use crate::history::{Entry, State};
@@ -22,6 +22,7 @@ impl Loader {
         let spec = Arc::clone(prepared.spec());
         let same =
             |old: &Arc<Controller>| old.reconciled() == spec.reconciles.kind && old.spec().name == spec.name;
+        let was_stopped = self.controller().is_none() && self.history.current().is_some();
         let old = self.controller().filter(same);
         let mut reconciled_before = None;
         if old.is_none() {
@@ -37,7 +38,7 @@ impl Loader {
             return self.claim_refused(problem, from);
         }
         let same_again = again == Some(self.number());
-        self.stuck &= same_again;
+        self.stuck.take_if(|_| !same_again);
         // Elsewhere, what is on probation is for who leads to say.
         let goes_on = same_again || (again.is_none() && !restored && self.leads());
         // Who goes back by hand has not to prove it.
@@ -73,7 +74,9 @@ impl Loader {
             }
             None => {
                 self.start(prepared, reconciled_before).await;
-                kept.filter(|_| same_again)
+                // What it was granted no more has nothing to be compared with, and proves itself all the same.
+                let judged = (was_stopped && is_new).then(|| self.trial(Record::default(), None)).flatten();
+                kept.filter(|_| same_again).or(judged)
             }
         };
         let is_back = matches!(from, From::Back(..));
@@ -101,17 +104,15 @@ impl Loader {
         if restored || returns {
             self.history.set_proved();
         }
-        if restored {
-            if let Some((failed, why)) = failed {
-                self.plugins.voice().rolled_back(&self.id, &self.name(), failed, self.number(), &why);
-                self.plugins.update(&self.id, |slot| slot.rollbacks += 1);
-            }
+        if let Some((failed, why)) = failed.filter(|_| restored) {
+            self.plugins.voice().rolled_back(&self.id, &self.name(), failed, self.number(), &why);
+            self.plugins.update(&self.id, |slot| slot.rollbacks += 1);
         }
         self.still_failed();
         // What it is granted may have changed while it was made ready, and nobody was there to heed it.
         self.grants_changed().await;
         self.tell_what_is_denied();
-        if is_back || restored {
+        if again.is_some() || restored {
             let next = self.go_on(ELSEWHERE).await;
             if restored && next == Next::NotAgain {
                 self.plugins.report(&self.id, &Problem::not_again());
@@ -189,13 +190,11 @@ impl Loader {
         self.history.push(entry, again);
         (self.said, self.proved) = (false, false);
         self.publish();
-        // While its source has nothing, what runs is what it had before.
+        // While its source has nothing yet, what runs is what it had before.
         let is_wanted = again.is_none() || self.content.is_some();
         self.plugins.update(&self.id, |slot| {
-            let stays = slot
-                .problem
-                .as_ref()
-                .is_some_and(|problem| !is_wanted || (same_again && problem.reason == ROLLED_BACK));
+            let was_rolled_back = slot.problem.as_ref().is_some_and(|problem| problem.reason == ROLLED_BACK);
+            let stays = !is_wanted || (same_again && was_rolled_back);
             if !stays {
                 (slot.phase, slot.problem) = (Phase::Running, None);
             }

@@ -94,10 +94,12 @@ impl Loader {
     /// It may want something later. A way back goes on.
     async fn wants_nothing(&mut self) {
         (self.content, self.failed) = (None, None);
-        if !self.goes_back() {
+        if matches!(self.preparing.under_way(), Some(From::Wanted(_) | From::Good(_))) && !self.goes_back() {
             self.preparing.stop();
         }
         self.go_on(ELSEWHERE).await;
+        // What ran is what there is, under the terms that there are.
+        self.grants_changed().await;
     }
 
     /// What the status says: of another host, which leads, or of one before this one began.
@@ -165,7 +167,7 @@ impl Loader {
         self.plugins.voice().removed(&self.id);
         self.history = History::new(self.plugins.inner.settings.revision_history_limit);
         (self.rejected, self.tolerated, self.failed, self.told) = (None, None, None, Told::default());
-        (self.content, self.uid, self.stuck, self.paused, self.recalled) = (None, None, false, false, false);
+        (self.content, self.uid, self.stuck, self.paused, self.recalled) = (None, None, None, false, false);
         self.plugins.forget(&self.id);
     }
 

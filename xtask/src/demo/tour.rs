@@ -3,13 +3,14 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::demo::admin::Plugin;
 use crate::demo::host::{GRACE, Host};
 use crate::demo::kubectl::{self, Kubectl};
 use crate::demo::screen::Screen;
+use crate::demo::seen::{annotation, short, so, text, unexpected};
 use crate::demo::{Folder, poll};
 use crate::guest;
 use crate::setup::Toolchain;
@@ -142,33 +143,6 @@ impl<'a> Tour<'a> {
             self.screen.aside("host", said.get(..fields.unwrap_or(said.len())).unwrap_or(said));
         }
     }
-}
-
-fn unexpected(expected: &str, seen: &str) -> anyhow::Error {
-    anyhow!("expected: {expected}\nseen:     {}", seen.trim().replace('\n', "\n          "))
-}
-
-/// A condition, and what is seen if it does not hold.
-fn so(holds: bool, seen: impl FnOnce() -> String) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(seen()) }
-}
-
-/// What a JSON pointer leads to, as text; empty if it leads nowhere.
-fn text(object: &Value, pointer: &str) -> String {
-    match object.pointer(pointer) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    }
-}
-
-fn annotation(object: &Value, at: &str, name: &str) -> String {
-    text(object, &format!("{at}/annotations/{}", name.replace('/', "~1")))
-}
-
-fn short(id: &str) -> &str {
-    let id = id.strip_prefix("sha256:").unwrap_or(id);
-    id.get(..8).unwrap_or(id)
 }
 
 fn is_up(tour: &mut Tour<'_>) -> Result<String> {
@@ -438,22 +412,4 @@ fn ends(tour: &mut Tour<'_>) -> Result<String> {
     let last = tour.host.log();
     tour.screen.aside("host", last.lines().last().unwrap_or_default());
     Ok(format!("exit status 0, after {:.1} s", asked.elapsed().as_secs_f64()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pointer_that_leads_nowhere_is_no_text() {
-        let object = json!({ "a": { "b": "c", "n": 1, "none": null, "annotations": { "x.y/z": "v" } } });
-        assert_eq!(["/a/b", "/a/n", "/a/none", "/a/x"].map(|at| text(&object, at)), ["c", "1", "", ""]);
-        assert_eq!(annotation(&object, "/a", "x.y/z"), "v");
-    }
-
-    #[test]
-    fn what_was_seen_is_below_what_was_expected() {
-        let error = unexpected("a Service", "an error\nof two lines\n").to_string();
-        assert_eq!(error, "expected: a Service\nseen:     an error\n          of two lines");
-    }
 }

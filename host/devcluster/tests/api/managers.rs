@@ -148,7 +148,8 @@ async fn defaults_are_the_creator_s_and_what_the_server_adds_is_nobody_s() {
     let pod = fields(&format!("{core}/pods"), crate::support::pod("x")).await;
     assert_eq!(pod["f:spec"]["f:restartPolicy"], json!({}));
     assert_eq!(pod.get("f:status"), None);
-    let namespace = fields("/api/v1/namespaces", json!({ "apiVersion": "v1", "kind": "Namespace" })).await;
+    let namespace =
+        fields("/api/v1/namespaces?dryRun=All", json!({ "apiVersion": "v1", "kind": "Namespace" })).await;
     assert_eq!(namespace["f:metadata"]["f:labels"]["f:kubernetes.io/metadata.name"], json!({}));
     assert_eq!((namespace.get("f:spec"), namespace.get("f:status")), (None, None));
     let job = json!({ "apiVersion": "batch/v1", "kind": "Job", "spec": { "template": { "spec": {

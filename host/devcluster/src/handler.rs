@@ -70,8 +70,9 @@ async fn resource(
     body: Body,
 ) -> Result<Response, ApiError> {
     let params = Params::parse(&parts.uri)?;
-    let is_kept =
-        !matches!(parts.method, Method::GET | Method::HEAD) && !target.kind.is_virtual && !params.dry_run();
+    // Whether a deletion is a dry run, its body may say as well.
+    let is_dry = params.dry_run() && parts.method != Method::DELETE;
+    let is_kept = !matches!(parts.method, Method::GET | Method::HEAD) && !target.kind.is_virtual && !is_dry;
     let bytes = body::read(body).await?;
     let failed = || ApiError::internal("the data directory cannot be written");
     if is_kept && cluster.store.has_failed() {

@@ -40,6 +40,10 @@ pub(super) fn validate(json: &Json, causes: &mut Vec<Cause>) {
         }
         one_of(port, "protocol", &path, &["SCTP", "TCP", "UDP"], causes);
         if let Some(number) = port.get("nodePort") {
+            if text(spec, "type") == "ClusterIP" {
+                let why = "may not be used when `type` is 'ClusterIP'";
+                causes.push(Cause::forbidden(&format!("{path}.nodePort"), why));
+            }
             let outside = (number, text(port, "protocol"));
             if !seen_outside.insert(outside) {
                 causes.push(Cause::duplicate(&format!("{path}.nodePort"), number));

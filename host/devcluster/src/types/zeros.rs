@@ -81,6 +81,7 @@ const TOLD_APART: &[Place] = &[
     ("discovery.v1.EndpointPort", "protocol"),
     ("discovery.v1.EndpointSlice", "endpoints"),
     ("discovery.v1.EndpointSlice", "ports"),
+    ("meta.v1.ObjectMeta", "managedFields"),
     ("networking.v1.IngressClassParametersReference", "apiGroup"),
     ("networking.v1.IngressClassParametersReference", "namespace"),
     ("networking.v1.NetworkPolicyPort", "protocol"),

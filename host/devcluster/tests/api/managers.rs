@@ -11,7 +11,11 @@ fn managers(object: &Value) -> Vec<String> {
 }
 
 async fn reset(server: &Server, path: &str) {
-    let body = json!({ "metadata": { "managedFields": [{}] } });
+    reset_with(server, path, json!([{}])).await;
+}
+
+async fn reset_with(server: &Server, path: &str, entries: Value) {
+    let body = json!({ "metadata": { "managedFields": entries } });
     assert!(managers(&server.merge(path, body).await.ok()).is_empty());
 }
 
@@ -36,6 +40,13 @@ async fn managed_fields_that_a_client_writes_are_kept_and_broken_ones_are_ignore
     let patch = json!([{ "op": "replace", "path": "/metadata/managedFields", "value": entries }]);
     let kept = server.patch(&path, "json-patch+json", patch).await.ok();
     assert_eq!(managers(&kept), ["new Apply"]);
+}
+
+#[tokio::test]
+async fn an_empty_list_of_managers_forgets_them() {
+    let server = start().await;
+    server.post(CONFIG_MAPS, config_map("a", json!({ "k": "1" }))).await.ok();
+    reset_with(&server, &format!("{CONFIG_MAPS}/a"), json!([])).await;
 }
 
 #[tokio::test]

@@ -108,6 +108,13 @@ async fn a_node_port_that_is_asked_for_is_given_if_it_is_free() {
             format!("Service \"second\" is invalid: spec.ports[0].nodePort: Invalid value: {number}: {why}");
         assert_eq!(status["message"], expected);
     }
+    let mut useless = asking(32_001);
+    useless["type"] = json!("ClusterIP");
+    let status = server.post(SERVICES, service("second", useless)).await.refused(422, "Invalid");
+    assert_eq!(
+        status["details"]["causes"][0]["message"],
+        "Forbidden: may not be used when `type` is 'ClusterIP'"
+    );
     let twice = json!([{ "name": "a", "port": 80, "nodePort": 32_000 }, { "name": "b", "port": 81, "nodePort": 32_000 }]);
     let status =
         server.post(SERVICES, service("second", json!({ "type": "NodePort", "ports": twice }))).await;

@@ -37,7 +37,9 @@ pub(in crate::strategy) fn allocate(
         return Ok(());
     }
     let gets = gets_ports(json);
-    let had: BTreeSet<u64> = old.into_iter().flat_map(|old| of(old).chain(health(old))).collect();
+    // One that was of no use was not given.
+    let old_ports = old.filter(|old| Needs::of(old).node_ports);
+    let had: BTreeSet<u64> = old_ports.into_iter().flat_map(|old| of(old).chain(health(old))).collect();
     let is_new = |port: &Value| number(port).map_or(gets, |number| !had.contains(&number));
     let health =
         needs.health_port.then(|| health(json)).filter(|port| port.is_none_or(|port| !had.contains(&port)));

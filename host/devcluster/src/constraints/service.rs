@@ -42,7 +42,7 @@ pub(super) fn validate(json: &Json, causes: &mut Vec<Cause>) {
         if let Some(number) = port.get("nodePort") {
             if text(spec, "type") == "ClusterIP" {
                 let why = "may not be used when `type` is 'ClusterIP'";
-                causes.push(Cause::forbidden(&format!("{path}.nodePort"), why));
+                causes.push(Cause::forbidden(format!("{path}.nodePort"), why));
             }
             let outside = (number, text(port, "protocol"));
             if !seen_outside.insert(outside) {

@@ -21,7 +21,9 @@ use crate::patch::Patch;
 use crate::route::{self, Route, Target};
 use crate::store::{Extent, Key};
 use crate::write::{self, Write};
-use crate::{access, body, discovery, documents, duplicates, gzip, list, patch, respond, scale, view, watch};
+use crate::{
+    access, body, crd, discovery, documents, duplicates, gzip, list, patch, respond, scale, view, watch,
+};
 
 /// As many bytes as a body has at most that is worked on where other requests wait.
 const LARGE: usize = 64 * 1024;
@@ -85,7 +87,7 @@ async fn resource(
     Ok(answer)
 }
 
-/// Answers at once, or on a thread that nobody else waits for if there is much to read.
+/// Answers at once, or on a thread that nobody else waits for if there is much to do, or others to wait for.
 async fn answer(
     cluster: &Arc<Cluster>,
     target: Target,
@@ -93,7 +95,8 @@ async fn answer(
     parts: &Parts,
     bytes: Bytes,
 ) -> Result<Response, ApiError> {
-    if bytes.len() <= LARGE {
+    let defines = crd::is_definition(&target.kind) && !bytes.is_empty();
+    if bytes.len() <= LARGE && !defines {
         return Call::new(cluster, target, params, parts).answer(parts, &bytes);
     }
     let (cluster, parts) = (cluster.clone(), parts.clone());

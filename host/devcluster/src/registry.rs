@@ -3,7 +3,7 @@
 //! Readers take a snapshot and are never blocked by a definition that comes or goes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
@@ -75,6 +75,8 @@ impl Served {
 pub(crate) struct Registry {
     builtin: Vec<Arc<Kind>>,
     served: RwLock<Arc<Served>>,
+    /// Held while what is to be served is made, which may take long.
+    refreshing: Mutex<()>,
     /// Tells of every change of what is served.
     changes: watch::Sender<u64>,
 }
@@ -83,7 +85,7 @@ impl Registry {
     pub(crate) fn new() -> Self {
         let builtin: Vec<Arc<Kind>> = builtin::kinds().into_iter().map(Arc::new).collect();
         let served = RwLock::new(Arc::new(Served::new(builtin.clone(), Vec::new(), 1)));
-        Self { builtin, served, changes: watch::Sender::new(1) }
+        Self { builtin, served, refreshing: Mutex::default(), changes: watch::Sender::new(1) }
     }
 
     pub(crate) fn served(&self) -> Arc<Served> {
@@ -92,8 +94,9 @@ impl Registry {
 
     /// Serves what the stored CustomResourceDefinitions say. Called after each write to one of them.
     pub(crate) fn refresh(&self, store: &Store) {
-        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         // Read under the lock, so that two refreshes cannot overtake each other.
+        let _one_at_a_time = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        let served = self.served();
         let definitions = store.list_all(crd::STORAGE);
         let mut kinds = self.builtin.clone();
         for definition in &definitions {
@@ -102,7 +105,8 @@ impl Registry {
         let unserved = definitions.iter().filter_map(|it| crd::unserved_kind(&it.json, &served));
         let unserved = unserved.map(Arc::new).collect();
         let generation = served.generation.saturating_add(1);
-        *served = Arc::new(Served::new(kinds, unserved, generation));
+        let next = Arc::new(Served::new(kinds, unserved, generation));
+        *self.served.write().unwrap_or_else(PoisonError::into_inner) = next;
         self.changes.send_replace(generation);
     }
 

@@ -54,12 +54,7 @@ pub(crate) fn apply(
     let mine = managers.iter_mut().find(|entry| entry.is_of(writer, true));
     let previous = mine.as_ref().map(|entry| entry.set.clone()).unwrap_or_default();
     match mine {
-        Some(entry) if entry.set == set => {}
-        Some(entry) => {
-            entry.set = set.clone();
-            entry.time = object::now();
-            entry.api_version = kind.api_version();
-        }
+        Some(entry) => (entry.set, entry.api_version) = (set.clone(), kind.api_version()),
         None => managers.push(Entry::new(writer, true, kind, set.clone())),
     }
     let mut kept = set;
@@ -72,6 +67,12 @@ pub(crate) fn apply(
     let Difference { removed, .. } = Difference::between(&ownable(&before), &ownable(&merged), &shape);
     for entry in managers.iter_mut().filter(|entry| !entry.is_of(writer, true)) {
         entry.set.prune(&removed);
+    }
+
+    if let Some(mine) =
+        managers.iter_mut().find(|entry| entry.is_of(writer, true)).filter(|_| merged != before)
+    {
+        mine.time = object::now();
     }
 
     let Value::Object(mut merged) = merged else {

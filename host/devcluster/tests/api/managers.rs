@@ -50,6 +50,23 @@ async fn an_empty_list_of_managers_forgets_them() {
 }
 
 #[tokio::test]
+async fn the_time_of_who_applies_is_that_of_the_last_change() {
+    let server = start().await;
+    let path = format!("{CONFIG_MAPS}/a");
+    let mut entries = server.apply(&path, "m", config_map("a", json!({ "k": "1" }))).await.ok()["metadata"]
+        ["managedFields"]
+        .clone();
+    entries[0]["time"] = json!("2020-01-01T00:00:00Z");
+    let patch = json!([{ "op": "replace", "path": "/metadata/managedFields", "value": entries }]);
+    server.patch(&path, "json-patch+json", patch).await.ok();
+    for (value, is_kept) in [("1", true), ("2", false)] {
+        let applied = server.apply(&path, "m", config_map("a", json!({ "k": value }))).await.ok();
+        let time = &applied["metadata"]["managedFields"][0]["time"];
+        assert_eq!(time == "2020-01-01T00:00:00Z", is_kept, "{applied}");
+    }
+}
+
+#[tokio::test]
 async fn an_object_without_managers_stays_so_until_it_is_applied() {
     let server = start().await;
     server.config_map("a", json!({ "k": "1" })).await;

@@ -6,8 +6,10 @@
 
 use serde_json::Value;
 
+use crate::defaults;
 use crate::error::{ApiError, Cause};
 use crate::go;
+use crate::kind::Kind;
 use crate::object::Json;
 use crate::strict::StrictErrors;
 use crate::types::{self, Findings, Mismatch};
@@ -75,6 +77,15 @@ pub(crate) fn decode_change(
     let findings = find(&mut new, write.strict_errors());
     let warnings = judge(write, findings, source, &patched)?;
     Ok((new, warnings))
+}
+
+/// What another server stored, as this one would have: an older one may have said the same in other words. What it has
+/// that nobody knows stays as it is.
+pub(crate) fn settled(kind: &Kind, stored: &Json) -> Option<Json> {
+    let mut json = stored.clone();
+    let findings = types::decode(types::of(kind)?, &mut json, StrictErrors::new(false), false);
+    defaults::fill(kind, &mut json);
+    (findings.is_empty() && json != *stored).then_some(json)
 }
 
 fn find(write: &Write, json: &mut Json, unknown: StrictErrors, source: Source<'_>) -> Findings {
@@ -156,6 +167,26 @@ mod tests {
             dry_run: false,
             validation: FieldValidation::Strict,
         }
+    }
+
+    #[test]
+    fn what_an_older_server_stored_is_settled_once_unless_there_is_more_to_it() {
+        let deployment = |spec: Value| {
+            let json = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" }, "spec": {
+                "template": { "spec": spec } } });
+            json.as_object().cloned().unwrap()
+        };
+        let limits = |memory: &str| json!([{ "name": "a", "image": "a:1", "resources": { "limits": { "memory": memory } } }]);
+        let kind = write().kind;
+        let old = deployment(json!({ "hostNetwork": false, "volumes": [], "containers": limits("1024Mi") }));
+        let settled = super::settled(&kind, &old).unwrap();
+        assert_eq!(
+            Some(&settled),
+            super::settled(&kind, &deployment(json!({ "containers": limits("1Gi") }))).as_ref()
+        );
+        assert_eq!(super::settled(&kind, &settled), None, "nothing is left to do");
+        let unknown = deployment(json!({ "hostNetwork": false, "containers": limits("1Gi"), "odd": 1 }));
+        assert_eq!(super::settled(&kind, &unknown), None);
     }
 
     #[test]

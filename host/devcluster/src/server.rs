@@ -15,9 +15,11 @@ use crate::cluster::Cluster;
 use crate::config::{DevClusterConfig, DevClusterError};
 use crate::disk::{Disk, Restored};
 use crate::faults::Faults;
+use crate::object::{self, Object};
+use crate::registry::Served;
 use crate::store::Key;
 use crate::write::{self, Write};
-use crate::{access, collector, workloads};
+use crate::{access, collector, decoding, workloads};
 
 /// How long open requests may take to end once the server stops.
 pub(crate) const GRACE: Duration = Duration::from_millis(800);
@@ -66,7 +68,10 @@ impl DevCluster {
         let furnisher = (!is_open).then(|| access::run(cluster.clone(), cluster.store.subscribe()));
         if let Some(version) = restored.version {
             // What was under way when the server before ended goes on.
-            cluster.store.restore(version, restored.objects);
+            let served = cluster.registry.served();
+            let objects =
+                restored.objects.into_iter().map(|(place, object)| (place, settled(&served, object)));
+            cluster.store.restore(version, objects.collect());
             cluster.registry.refresh(&cluster.store);
         }
         for name in NAMESPACES {
@@ -179,6 +184,14 @@ async fn open(folder: PathBuf) -> Result<(Disk, Restored), DevClusterError> {
         Err(error) => error.to_string(),
     };
     Err(DevClusterError::DataDir { folder, why })
+}
+
+/// What was stored, as this server would have stored it.
+fn settled(served: &Served, stored: Arc<Object>) -> Arc<Object> {
+    let (api_version, kind) =
+        (object::text(&stored.json, &["apiVersion"]), object::text(&stored.json, &["kind"]));
+    let settled = served.of_kind(api_version, kind).and_then(|kind| decoding::settled(&kind, &stored.json));
+    settled.map_or(stored.clone(), |json| Arc::new(Object::new(json, stored.version)))
 }
 
 fn create_namespace(cluster: &Cluster, name: &str) {

@@ -145,7 +145,9 @@ impl Loader {
                     if self.trial.is_some() || !self.proved {
                         self.judge().await;
                     }
-                    if self.stuck.take_if(|since| since.elapsed() > STUCK).is_some() {
+                    // Of a fix that waits as well.
+                    let waits = self.preparing.waits() && !self.goes_back();
+                    if self.stuck.take_if(|since| waits && since.elapsed() > STUCK).is_some() {
                         self.go_on(ELSEWHERE).await;
                     }
                 }

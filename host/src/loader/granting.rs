@@ -61,9 +61,14 @@ impl Loader {
             // It may wait for long: what ran comes back first.
             Some(From::Wanted(_)) if halted && self.preparing.waits() => self.prepare_current(),
             Some(_) => {}
-            None if others || self.history.current().is_none() => drop(self.go_on(ELSEWHERE).await),
-            None if !self.is_up_to_date() => self.prepare_current(),
-            None => {}
+            None => {
+                if others || self.history.current().is_none() {
+                    self.go_on(ELSEWHERE).await;
+                }
+                if self.preparing.is_idle() && !self.is_up_to_date() {
+                    self.prepare_current();
+                }
+            }
         }
     }
 

@@ -61,7 +61,10 @@ impl Loader {
                         self.reject(None);
                     }
                     self.grants_changed().await;
-                    self.go_on(ELSEWHERE).await;
+                    if !matches!(self.preparing.under_way(), Some(From::Again(..))) {
+                        // Once what runs does so under its terms, that comes by itself.
+                        self.go_on(ELSEWHERE).await;
+                    }
                     self.plugins.update(&self.id, |slot| slot.generation = generation);
                     return;
                 }
@@ -82,10 +85,15 @@ impl Loader {
             Component::Coming => {
                 begun(Step::Fetch);
                 self.wants_nothing().await;
+                if self.controller().is_none() {
+                    self.grants_changed().await;
+                }
             }
             Component::Missing(problem) => {
                 begun(Step::Fetch);
                 self.wants_nothing().await;
+                // What ran is what there is, under the terms that there are.
+                self.grants_changed().await;
                 self.plugins.report(&self.id, &problem);
             }
         }
@@ -98,8 +106,6 @@ impl Loader {
             self.preparing.stop();
         }
         self.go_on(ELSEWHERE).await;
-        // What ran is what there is, under the terms that there are.
-        self.grants_changed().await;
     }
 
     /// What the status says: of another host, which leads, or of one before this one began.

@@ -154,6 +154,21 @@ async fn a_grant_that_is_cut_along_with_a_change_that_cannot_be_loaded_stops_wha
 }
 
 #[tokio::test]
+async fn what_was_stopped_runs_again_with_its_grant_though_what_is_wanted_by_now_waits() {
+    let host = Host::run(with(&[]), &["--leader-election=false"]).await;
+    apply(&host).await;
+    let wanted = wants_more(json!({}));
+    change(&host, "", "echo", json!({"grant": {"rules": []}, "config": wanted["config"]})).await;
+    host.logged("it is stopped until it is granted again").await;
+    until(&host, "", "echo", "Granted", "False", "NotGranted").await;
+    change(&host, "", "echo", json!({"grant": wanted["grant"]})).await;
+    let runs = |report: &Value| report["plugin"].is_object() && report["reason"] == "KindUnavailable";
+    host.until("ClusterPlugin/echo", "running, and waiting", runs).await;
+    succeeds(&host, "apply -f -", &definition().to_string());
+    until_ready(&host, "", "echo").await;
+}
+
+#[tokio::test]
 async fn a_grant_that_is_cut_amid_a_probation_is_no_end_of_it() {
     let host = Host::run(with(&[]), &["--leader-election=false"]).await;
     apply(&host).await;

@@ -134,6 +134,7 @@ impl Known {
         (self.told.replace(digest) != Some(digest)).then(|| Wanted {
             component: Component::Here(Binary::new(component.into())),
             artifact: None,
+            stale: None,
             config,
             config_at: config_path.display().to_string(),
             ordered: None,

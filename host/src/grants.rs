@@ -41,7 +41,7 @@ pub(crate) struct Grants {
 }
 
 /// What one file may do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Terms {
     pub(crate) grant: Grant,
     pub(crate) limits: Limits,

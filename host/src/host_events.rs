@@ -68,10 +68,43 @@ impl Voice {
         self.say(id, EventType::Normal, reason, action, &note);
     }
 
+    /// What a source wants is what runs already, after it was something that did not.
+    pub(crate) fn recovered(&self, id: &PluginId, plugin: &str, revision: u64) {
+        let note = format!("plugin {plugin}: revision {revision}, which runs, is what its source wants");
+        self.say(id, EventType::Normal, "PluginReady", "Load", &note);
+    }
+
+    /// What comes is another plugin by its name or its kind: this one ends first.
+    pub(crate) fn makes_way(&self, id: &PluginId, plugin: &str, comes: &str, reconciles: &str) {
+        let note =
+            format!("plugin {plugin} ends: what comes now is called {comes} and reconciles {reconciles}");
+        self.say(id, EventType::Normal, "PluginChanged", "Replace", &note);
+    }
+
+    /// Reconciles of the revision before were stopped.
+    pub(crate) fn cut_off(&self, id: &PluginId, plugin: &str) {
+        let note = format!(
+            "plugin {plugin}: reconciles of the revision before did not end within the grace; they were stopped, and their objects requested again"
+        );
+        self.say(id, EventType::Warning, "PluginGraceExceeded", "Replace", &note);
+    }
+
+    /// Another plugin reconciles some of the same.
+    pub(crate) fn shares(&self, id: &PluginId, plugin: &str, other: &str, kind: &str) {
+        let note = format!("plugin {plugin} reconciles {kind} in the same namespaces as plugin {other}");
+        self.say(id, EventType::Warning, "PluginSharesKind", "Load", &note);
+    }
+
     /// What a source wants cannot be loaded, now or at all.
     pub(crate) fn does_not_load(&self, id: &PluginId, waits: bool, error: &str) {
         let reason = if waits { "PluginWaiting" } else { "PluginLoadFailed" };
         self.say(id, EventType::Warning, reason, "Load", &format!("{}: {error}", id.name()));
+    }
+
+    /// What a source has cannot be looked at, or is none: what was fetched before still counts.
+    pub(crate) fn stale(&self, id: &PluginId, error: &str) {
+        let note = format!("{}: what was fetched before still counts: {error}", id.name());
+        self.say(id, EventType::Warning, "PluginStale", "Fetch", &note);
     }
 
     /// A revision has passed its probation.
@@ -80,7 +113,7 @@ impl Voice {
         self.say(id, EventType::Normal, "PluginProven", "Judge", &note);
     }
 
-    /// A revision did worse than the one before, which runs again.
+    /// A revision did worse than the one before, which runs again, or its operator wants that.
     pub(crate) fn rolled_back(&self, id: &PluginId, plugin: &str, revision: u64, to: u64, why: &str) {
         let note =
             format!("plugin {plugin}: revision {revision} was rolled back to what revision {to} was: {why}");

@@ -5,6 +5,7 @@
 //! probation then: one that does worse than the one before it is rolled back, and is not tried again until its
 //! component or its configuration changes.
 
+mod going_on;
 mod granting;
 mod next;
 mod orders;
@@ -20,22 +21,23 @@ use tokio::sync::{mpsc, watch};
 use wheelhouse_controller::{Controller, Record, Shared};
 use wheelhouse_core::limits::Limits;
 
+use self::going_on::{Failed, Renewed};
 pub(crate) use self::orders::{Order, What};
 use self::preparing::{News, Preparing};
-use self::proving::{Failed, Trial};
+use self::proving::Trial;
 
-use crate::grants::Grants;
+use crate::grants::{Grants, Terms};
 use crate::history::{History, State};
 use crate::leader::Driven;
 use crate::plugin_id::PluginId;
-use crate::plugins::{Phase, Plugins};
-use crate::preparation::{Content, From, Mark, Preparation, Recipe, Step};
+use crate::plugins::Plugins;
+use crate::preparation::{Content, From, Mark, Preparation, Recipe};
 use crate::source::{Told, Wanted};
 
 /// How often a revision on probation is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// A way back that had to wait is tried again after so long, if what is tried instead waits as well.
+/// What had to wait, a way back or what ran last, is tried again after so long if what is tried instead waits as well.
 const STUCK: Duration = Duration::from_secs(60);
 
 /// Why what another host has rolled back goes here.
@@ -73,6 +75,10 @@ pub(crate) struct Loader {
     failed: Option<Failed>,
     /// Since when the way back that was begun last has had to wait for the cluster, or for a grant.
     stuck: Option<Instant>,
+    /// What ran last has been tried under these terms.
+    renewed: Option<Renewed>,
+    /// Those that the preparation under way, or the last one, began with.
+    under: Result<Terms, String>,
     /// What is on record of it.
     told: Told,
     paused: bool,
@@ -111,6 +117,8 @@ impl Loader {
             recalled: false,
             failed: None,
             stuck: None,
+            renewed: None,
+            under: Err(String::new()),
             told: Told::default(),
             paused: false,
             said: true,
@@ -130,24 +138,25 @@ impl Loader {
                     Err(_) => break,
                 },
                 Some(order) = self.orders.recv() => self.obey(order).await,
-                Ok(()) = self.grants.changed() => self.grants_changed().await,
+                Ok(()) = self.grants.changed() => drop(self.grants_changed().await),
                 news = self.preparing.news() => match news {
                     News::Waits => {
                         if self.goes_back() {
                             self.stuck.get_or_insert_with(Instant::now);
+                        }
+                        if matches!(self.preparing.under_way(), Some(From::Again(..))) {
+                            self.renewed = Some(self.tried());
                         }
                         self.go_on(ELSEWHERE).await;
                     }
                     News::Ended(from, Some(ready)) => self.take_over(from, *ready).await,
                     News::Ended(from, None) => self.came_to_nothing(from).await,
                 },
-                _ = look.tick(), if self.trial.is_some() || !self.proved || self.stuck.is_some() => {
+                _ = look.tick(), if self.looks() => {
                     if self.trial.is_some() || !self.proved {
                         self.judge().await;
                     }
-                    // Of a fix that waits as well.
-                    let waits = self.preparing.waits() && !self.goes_back();
-                    if self.stuck.take_if(|since| waits && since.elapsed() > STUCK).is_some() {
+                    if self.waits_for_it() && self.has_waited() {
                         self.go_on(ELSEWHERE).await;
                     }
                 }
@@ -157,7 +166,19 @@ impl Loader {
         self.stop().await;
     }
 
+    /// Whether there is something to look at.
+    fn looks(&self) -> bool {
+        self.trial.is_some() || !self.proved || self.stuck.is_some() || self.renewed.is_some()
+    }
+
+    /// Whether what had to wait, and made room for what waits as well, is to be tried again.
+    fn has_waited(&mut self) -> bool {
+        let stuck = self.stuck.take_if(|since| since.elapsed() > STUCK).is_some();
+        self.renewed.take_if(|renewed| renewed.at.elapsed() > STUCK).is_some() || stuck
+    }
+
     fn prepare(&mut self, from: From) {
+        self.under = self.plugins.terms(&self.id, &from.digest());
         if matches!(from, From::Back(..) | From::Good(_)) {
             self.stuck = None;
         }
@@ -175,18 +196,6 @@ impl Loader {
     fn limits(&self) -> Option<Limits> {
         let digest = self.content.as_ref()?.mark().digest;
         self.plugins.terms(&self.id, &digest).ok().map(|terms| terms.limits)
-    }
-
-    /// What ran last, under the terms that there are now.
-    fn prepare_current(&mut self) {
-        let Some(current) = self.history.current() else { return };
-        let from = From::Again(current.recipe.clone(), current.number);
-        self.plugins.update(&self.id, |slot| {
-            if slot.problem.is_none() {
-                (slot.phase, slot.step) = (Phase::Loading, Step::Describe);
-            }
-        });
-        self.prepare(from);
     }
 
     /// Whether what ran last runs, under the terms that there are now.

@@ -101,6 +101,14 @@ pub(crate) enum From {
 }
 
 impl From {
+    /// Of its component.
+    pub(crate) fn digest(&self) -> String {
+        match self {
+            Self::Wanted(content) | Self::Good(content) => content.component.digest().to_string(),
+            Self::Again(recipe, _) | Self::Back(recipe, ..) => recipe.compiled.digest().to_owned(),
+        }
+    }
+
     /// The number of the revision that it is once more.
     pub(crate) fn again(&self) -> Option<u64> {
         match self {

@@ -33,6 +33,8 @@ pub(crate) enum Change {
 pub(crate) struct Wanted {
     /// As far as it is there.
     pub(crate) component: Component,
+    /// Why it is not known whether that is still what its source has.
+    pub(crate) stale: Option<Problem>,
     /// Just what was fetched, as people name it: `registry/repository:tag@sha256:…`, or a URL.
     pub(crate) artifact: Option<String>,
     /// Its configuration, as JSON; `{}` if there is none.

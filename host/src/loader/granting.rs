@@ -3,23 +3,31 @@
 use wheelhouse_core::Spec;
 use wheelhouse_core::gate::Permission;
 
+use super::next::Next;
 use super::{ELSEWHERE, Loader};
 use crate::claims::Claim;
 use crate::plugins::lock;
-use crate::preparation::{From, Problem};
+use crate::preparation::Problem;
 
 impl Loader {
     /// Takes the name and the kind, unless they are another's.
     pub(super) fn claim(&mut self, spec: &Spec) -> Result<(), Problem> {
         let claim = Claim::new(&self.id, spec, self.plugins.shares_kind(&self.id));
+        lock(&self.plugins.inner.claims).check(&spec.name, &claim)?;
+        self.take_claim(spec);
+        Ok(())
+    }
+
+    /// Takes them, and says who has them as well.
+    pub(super) fn take_claim(&mut self, spec: &Spec) {
+        let claim = Claim::new(&self.id, spec, self.plugins.shares_kind(&self.id));
         let mut claims = lock(&self.plugins.inner.claims);
-        claims.check(&spec.name, &claim)?;
         let (plugin, kind) = (spec.name.as_str(), &spec.reconciles.kind);
         for (other, _) in claims.meeting(&claim) {
             tracing::warn!(plugin, other, %kind, "two plugins reconcile the same kind in the same namespaces");
+            self.plugins.voice().shares(&self.id, plugin, other, &kind.to_string());
         }
         claims.take(plugin, claim);
-        Ok(())
     }
 
     pub(super) fn release(&mut self) {
@@ -52,24 +60,12 @@ impl Loader {
 
     /// Has what runs do just what it is granted now, and under its limits. Who prepares something has heard of it as
     /// well.
-    pub(super) async fn grants_changed(&mut self) {
-        let limits = self.limits();
+    pub(super) async fn grants_changed(&mut self) -> Next {
         self.uphold().await;
-        let others = self.failed.take_if(|failed| failed.limits != limits).is_some();
-        let halted = self.history.current().is_some() && self.controller().is_none();
-        match self.preparing.under_way() {
-            // It may wait for long: what ran comes back first.
-            Some(From::Wanted(_)) if halted && self.preparing.waits() => self.prepare_current(),
-            Some(_) => {}
-            None => {
-                if others || self.history.current().is_none() {
-                    self.go_on(ELSEWHERE).await;
-                }
-                if self.preparing.is_idle() && !self.is_up_to_date() {
-                    self.prepare_current();
-                }
-            }
-        }
+        let limits = self.limits();
+        // Others may be enough.
+        self.failed.take_if(|failed| failed.limits != limits);
+        self.go_on(ELSEWHERE).await
     }
 
     /// Stops what runs if it is granted too little for it, until it is granted that again.

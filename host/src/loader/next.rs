@@ -21,6 +21,22 @@ pub(super) struct Situation<'a> {
     pub(super) goes_back: bool,
     /// Whether the way back from what was rolled back has had to wait for the cluster, or for a grant.
     pub(super) stuck: bool,
+    /// Whether a preparation of what is wanted is under way, and has to wait for the same.
+    pub(super) waits: bool,
+    /// What is due of what ran last, under the terms that there are now.
+    pub(super) due: Due,
+}
+
+/// Whether what ran last is to be prepared under other terms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It runs under those that there are, or has been tried with them.
+    #[default]
+    No,
+    /// It runs under others.
+    Renewed,
+    /// It was stopped.
+    Resumed,
 }
 
 /// What is to be done.
@@ -38,10 +54,24 @@ pub(super) enum Next {
     Back(u64),
     /// What did well before this host began is prepared, if it is known; else what was rolled back is what there is.
     Restore,
+    /// What ran last is prepared, under the terms that there are now.
+    Again,
 }
 
 impl Situation<'_> {
     pub(super) fn next(&self) -> Next {
+        let next = self.beside_terms();
+        // Other terms are tried with what is wanted first, but not as long as nothing runs, or as that has to wait.
+        let is_first = match next {
+            Next::Runs | Next::NotAgain | Next::Stay => true,
+            Next::Try => self.waits || self.due == Due::Resumed,
+            Next::Back(_) | Next::Restore | Next::Again => false,
+        };
+        if is_first && self.due != Due::No && !self.goes_back { Next::Again } else { next }
+    }
+
+    /// Whatever the terms are.
+    fn beside_terms(&self) -> Next {
         if self.goes_back && !self.stuck {
             // That first.
             return Next::Stay;
@@ -154,6 +184,40 @@ mod tests {
                 assert_eq!(found, Next::Stay, "{marks} {leads}");
             }
         }
+    }
+
+    #[test]
+    fn what_ran_last_has_the_terms_that_there_are_now() {
+        use Next::{Again, Back, NotAgain, Restore, Runs, Stay, Try};
+        let table = [
+            // wanted, refused, current; what there is to do by itself, when it runs under other terms, and when it was
+            // stopped
+            ("a-a", Runs, Again, Again),
+            ("rra", NotAgain, Again, Again),
+            ("--a", Stay, Again, Again),
+            // The newest has them first, but for what does not run at all.
+            ("b-a", Try, Try, Again),
+            ("bra", Try, Try, Again),
+            // What was rolled back does not come back with its terms.
+            ("rrr", Back(1), Back(1), Back(1)),
+            ("brr", Back(1), Back(1), Back(1)),
+        ];
+        for (marks, alone, renewed, resumed) in table {
+            let due = |due| next(marks, |it| (it.leads, it.proved, it.due) = (true, Some(1), due));
+            let found = (due(Due::No), due(Due::Renewed), due(Due::Resumed));
+            assert_eq!(found, (alone, renewed, resumed), "{marks}");
+            let back = next(marks, |it| (it.leads, it.due, it.goes_back) = (true, Due::Resumed, true));
+            assert_eq!(back, Stay, "{marks}: a way back is let end");
+        }
+        assert_eq!(next("rrr", |it| (it.leads, it.due) = (true, Due::Resumed)), Restore);
+    }
+
+    #[test]
+    fn a_fix_that_waits_keeps_nothing_from_its_terms() {
+        let waits = |due| next("b-a", |it| (it.leads, it.waits, it.due) = (true, true, due));
+        assert_eq!((waits(Due::Renewed), waits(Due::Resumed)), (Next::Again, Next::Again));
+        // Once that has been tried, the fix goes on.
+        assert_eq!(waits(Due::No), Next::Try);
     }
 
     #[test]

@@ -6,19 +6,33 @@ use std::time::{Duration, Instant, SystemTime};
 use wheelhouse_controller::{Controller, Prepared, Record};
 use wheelhouse_core::Spec;
 
+use super::Loader;
 use super::next::Next;
-use super::proving::Before;
-use super::{ELSEWHERE, Loader};
+use super::proving::{Before, Trial};
 use crate::claims::Claim;
 use crate::history::{Entry, State};
 use crate::plugins::{Phase, lock};
-use crate::preparation::{Back, From, Problem, ROLLED_BACK, Ready, Recipe, Step};
+use crate::preparation::{Back, From, ROLLED_BACK, Ready, Recipe, Step};
+
+/// How a revision comes to take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comes {
+    /// Its source wants it.
+    New,
+    /// Its source wants it again instead of what replaced it, and is on probation.
+    Returning,
+    /// It ran last, and has other terms.
+    Again,
+    /// It ran before what ran last.
+    Back,
+    /// It did well before this host began.
+    Restored,
+}
 
 impl Loader {
     /// Switches to a revision that is ready.
     pub(super) async fn take_over(&mut self, from: From, ready: Ready) {
         let Ready { prepared, recipe } = ready;
-        let (again, restored) = (from.again(), matches!(from, From::Good(_)));
         let spec = Arc::clone(prepared.spec());
         let same =
             |old: &Arc<Controller>| old.reconciled() == spec.reconciles.kind && old.spec().name == spec.name;
@@ -37,51 +51,35 @@ impl Loader {
         if let Err(problem) = self.claim(&spec) {
             return self.claim_refused(problem, from);
         }
-        let same_again = again == Some(self.number());
-        self.stuck.take_if(|_| !same_again);
-        // Elsewhere, what is on probation is for who leads to say.
-        let goes_on = same_again || (again.is_none() && !restored && self.leads());
-        // Who goes back by hand has not to prove it.
-        let before = self.trial.as_ref().filter(|_| goes_on).and_then(|trial| trial.before.as_ref());
-        let returns = before.is_some_and(|before| before.recipe.mark() == recipe.mark());
-        let kept = self.trial.take().filter(|_| goes_on && !returns);
-        let is_new = again.is_none() && !restored && !returns;
+        let comes = self.comes(&from, &recipe);
+        self.renewed = None;
+        self.stuck.take_if(|_| comes != Comes::Again);
+        // Elsewhere, what is on probation is for who leads to say. Who goes back by hand has not to prove it.
+        let leads = self.leads();
+        let goes_on = comes == Comes::Again || (comes == Comes::New && leads);
+        let kept = self.trial.take().filter(|_| goes_on);
         let failed = self.history.current().and_then(|current| match &current.state {
             State::RolledBack(why) => Some((current.number, why.clone())),
             _ => None,
         });
         self.trial = match old {
-            Some(controller) => {
-                self.plugins.begin(&self.id, Step::Run);
-                let judged = kept.is_some() || (is_new && self.leads());
-                // As long as the one before it drains, too.
-                self.plugins.update(&self.id, |slot| slot.on_probation = judged && self.has_probation());
-                let (number, old) = (self.number(), self.history.current().map(|old| old.recipe.clone()));
-                let (prepared, before) = self.replace(&controller, prepared).await;
-                let before = prepared.zip(before).zip(old);
-                match (kept, before) {
-                    // What was on probation has not proved itself: the way back leads past it.
-                    (Some(kept), _) => Some(kept),
-                    (None, Some(((prepared, record), old))) if is_new => {
-                        self.was_replaced(&old, &record).await;
-                        let is_good = self.rejected != Some(old.mark());
-                        let before = Before { prepared, recipe: old, number };
-                        self.trial(record, Some(before).filter(|_| is_good))
-                    }
-                    // Who asks for this very revision does not want it judged.
-                    _ => None,
-                }
-            }
+            Some(controller) => self.switch(&controller, prepared, comes, kept).await,
             None => {
                 self.start(prepared, reconciled_before).await;
                 // What it was granted no more has nothing to be compared with, and proves itself all the same.
-                let judged = (was_stopped && is_new).then(|| self.trial(Record::default(), None)).flatten();
-                kept.filter(|_| same_again).or(judged)
+                let judged = was_stopped && comes == Comes::New;
+                kept.filter(|_| comes == Comes::Again)
+                    .or_else(|| judged.then(|| self.trial(Record::default(), None)).flatten())
             }
         };
-        let is_back = matches!(from, From::Back(..));
+        let again = from.again();
         match from {
             From::Back(_, _, Back { refuses, why }) => {
+                if leads && failed.is_none() {
+                    // What this host goes back from by itself it has told of.
+                    let (from, to) = (self.number(), again.unwrap_or_default());
+                    self.plugins.voice().rolled_back(&self.id, &self.name(), from, to, &why);
+                }
                 self.reject(refuses.filter(|mark| *mark != recipe.mark()));
                 self.history.set_state(State::RolledBack(why));
             }
@@ -91,33 +89,74 @@ impl Loader {
                     self.reject(None);
                 }
             }
-            _ => {}
+            From::Again(..) | From::Good(_) => {}
         }
         let state = if self.trial.is_some() { State::OnProbation } else { State::Active };
         let proved = self.proved;
         self.note(recipe, again, state);
-        if same_again {
-            self.proved = proved;
-        } else if is_back && self.leads() {
-            self.prove().await;
+        match comes {
+            Comes::New => {}
+            Comes::Again => self.proved = proved,
+            Comes::Back if leads => self.prove().await,
+            Comes::Back => {}
+            Comes::Returning | Comes::Restored => self.history.set_proved(),
         }
-        if restored || returns {
-            self.history.set_proved();
-        }
-        if let Some((failed, why)) = failed.filter(|_| restored) {
+        if let Some((failed, why)) = failed.filter(|_| comes == Comes::Restored) {
             self.plugins.voice().rolled_back(&self.id, &self.name(), failed, self.number(), &why);
             self.plugins.update(&self.id, |slot| slot.rollbacks += 1);
         }
         self.still_failed();
-        // What it is granted may have changed while it was made ready, and nobody was there to heed it.
-        self.grants_changed().await;
         self.tell_what_is_denied();
-        if again.is_some() || restored {
-            let next = self.go_on(ELSEWHERE).await;
-            if restored && next == Next::NotAgain {
-                self.plugins.report(&self.id, &Problem::not_again());
+        // What it is granted may have changed while it was made ready, and nobody was there to heed it.
+        let next = self.grants_changed().await;
+        if matches!(comes, Comes::Restored | Comes::Again) && next == Next::NotAgain {
+            self.say_not_again();
+        }
+    }
+
+    fn comes(&self, from: &From, recipe: &Recipe) -> Comes {
+        match from {
+            From::Again(..) => Comes::Again,
+            From::Back(..) => Comes::Back,
+            From::Good(_) => Comes::Restored,
+            From::Wanted(_) => {
+                let trial = self.trial.as_ref().filter(|_| self.leads());
+                let before = trial.and_then(|trial| trial.before.as_ref());
+                match before.is_some_and(|before| before.recipe.mark() == recipe.mark()) {
+                    true => Comes::Returning,
+                    false => Comes::New,
+                }
             }
         }
+    }
+
+    /// Replaces what runs by what is of the same name and kind. The probation that there is from then on, of which `kept`
+    /// is one that was not over.
+    async fn switch(
+        &mut self,
+        controller: &Controller,
+        prepared: Prepared,
+        comes: Comes,
+        kept: Option<Trial>,
+    ) -> Option<Trial> {
+        self.plugins.begin(&self.id, Step::Run);
+        let judged = kept.is_some() || (comes == Comes::New && self.leads());
+        // As long as the one before it drains, too.
+        self.plugins.update(&self.id, |slot| slot.on_probation = judged && self.has_probation());
+        let (number, old) = (self.number(), self.history.current().map(|old| old.recipe.clone()));
+        let (prepared, record) = self.replace(controller, prepared).await;
+        if kept.is_some() {
+            // What was on probation has not proved itself: the way back leads past it.
+            return kept;
+        }
+        // Who asks for this very revision does not want it judged.
+        let ((prepared, record), old) = prepared.zip(record).zip(old).filter(|_| comes == Comes::New)?;
+        self.was_replaced(&old, &record).await;
+        if self.rejected == Some(old.mark()) {
+            // What was rolled back is no measure.
+            return self.trial(Record::default(), None);
+        }
+        self.trial(record, Some(Before { prepared, recipe: old, number }))
     }
 
     /// Ends what runs for a revision that is another plugin. The kind that it reconciled, if that is another.
@@ -132,6 +171,7 @@ impl Loader {
                 spec.name,
                 old.reconciles
             );
+            self.plugins.voice().makes_way(&self.id, &old.name, &spec.name, &new.to_string());
             before = Some(old.reconciles).filter(|old| *old != new.to_string());
         }
         self.halt().await;
@@ -171,6 +211,7 @@ impl Loader {
                 plugin,
                 "reconciles of the old revision did not end within the grace; they were stopped, and their objects requested again"
             );
+            self.plugins.voice().cut_off(&self.id, plugin);
         }
         self.plugins.update(&self.id, |slot| {
             (slot.drained, slot.reconciled_before) = (replaced.drained, None);

@@ -23,7 +23,7 @@ impl Loader {
     }
 
     async fn wants(&mut self, wanted: Wanted) {
-        let Wanted { component, artifact, config, config_at, ordered } = wanted;
+        let Wanted { component, stale, artifact, config, config_at, ordered } = wanted;
         let uid = ordered.as_ref().map(|ordered| ordered.uid.clone());
         if self.uid.is_some() && self.uid != uid {
             // Another resource has the name: nothing of the old one is its.
@@ -40,6 +40,7 @@ impl Loader {
             // Whatever else is to run: what runs does not go on with what it has not.
             self.uphold().await;
         }
+        self.is_stale(stale);
         let recalled = matches!(component, Component::Recalled(_));
         let generation = ordered.map(|ordered| ordered.generation);
         let begun = |step| {
@@ -61,41 +62,41 @@ impl Loader {
                         self.reject(None);
                     }
                     self.grants_changed().await;
-                    if !matches!(self.preparing.under_way(), Some(From::Again(..))) {
-                        // Once what runs does so under its terms, that comes by itself.
-                        self.go_on(ELSEWHERE).await;
-                    }
                     self.plugins.update(&self.id, |slot| slot.generation = generation);
                     return;
                 }
-                (self.content, self.failed) = (Some(content.clone()), None);
+                (self.content, self.failed, self.renewed) = (Some(content.clone()), None, None);
                 if self.tolerated != Some(content.mark()) {
                     self.tolerated = None;
                 }
                 begun(Step::Compile);
-                match self.go_on(ELSEWHERE).await {
-                    Next::Runs => {
-                        self.preparing.stop();
-                        if self.is_up_to_date() { self.runs_already() } else { self.prepare_current() }
-                    }
-                    Next::NotAgain => self.plugins.report(&self.id, &Problem::not_again()),
-                    _ => {}
+                if self.go_on(ELSEWHERE).await == Next::Runs && !self.preparing.is_idle() {
+                    // Whatever was to come instead of it.
+                    self.preparing.stop();
+                    self.go_on(ELSEWHERE).await;
                 }
             }
             Component::Coming => {
                 begun(Step::Fetch);
                 self.wants_nothing().await;
-                if self.controller().is_none() {
-                    self.grants_changed().await;
-                }
             }
             Component::Missing(problem) => {
                 begun(Step::Fetch);
                 self.wants_nothing().await;
-                // What ran is what there is, under the terms that there are.
-                self.grants_changed().await;
                 self.plugins.report(&self.id, &problem);
             }
+        }
+    }
+
+    /// Why it is not known whether what its source has is still what it had, or that it is known.
+    fn is_stale(&self, why: Option<Problem>) {
+        let mut told = true;
+        self.plugins.update(&self.id, |slot| {
+            told = slot.stale == why;
+            slot.stale = why.clone();
+        });
+        if let Some(problem) = why.filter(|_| !told) {
+            self.plugins.voice().stale(&self.id, &problem.message);
         }
     }
 
@@ -173,7 +174,8 @@ impl Loader {
         self.plugins.voice().removed(&self.id);
         self.history = History::new(self.plugins.inner.settings.revision_history_limit);
         (self.rejected, self.tolerated, self.failed, self.told) = (None, None, None, Told::default());
-        (self.content, self.uid, self.stuck, self.paused, self.recalled) = (None, None, None, false, false);
+        (self.content, self.uid, self.stuck, self.renewed) = (None, None, None, None);
+        (self.paused, self.recalled) = (false, false);
         self.plugins.forget(&self.id);
     }
 

@@ -76,6 +76,8 @@ pub(crate) struct Slot {
     pub(crate) phase: Phase,
     /// Why what its source wants does not run.
     pub(crate) problem: Option<Problem>,
+    /// Why it is not known whether what was fetched is still what its source has.
+    pub(crate) stale: Option<Problem>,
     /// What is under way of it.
     pub(crate) step: Step,
     /// What its resource says, if it has one.

@@ -65,7 +65,7 @@ impl Follower {
             let order = Arc::clone(&self.orders.borrow_and_update());
             let goes_on = match &order.wanted {
                 Err(problem) => {
-                    self.tell(&order, Component::Missing(problem.clone()), None).await
+                    self.tell(&order, Component::Missing(problem.clone()), None, None).await
                         && self.orders.changed().await.is_ok()
                 }
                 Ok((pull, _)) => {
@@ -76,7 +76,7 @@ impl Follower {
                     }
                     let (artifact, first) =
                         seen.as_ref().map_or((None, None), |seen| (seen.artifact.clone(), seen.told()));
-                    self.tell(&order, first.unwrap_or(Component::Coming), artifact).await
+                    self.tell(&order, first.unwrap_or(Component::Coming), artifact, None).await
                         && self.follow(&order, pull, &mut seen).await
                 }
             };
@@ -123,19 +123,17 @@ impl Follower {
                 }
             };
             let had = seen.as_ref().and_then(|seen| seen.component.clone());
+            // What was told of it is over.
+            let is_back = looked.is_ok() && told.take().is_some();
             let news = match looked {
-                Ok(News::Nothing) => {
-                    told = None;
-                    match (seen.as_mut(), had) {
-                        (Some(seen), Some(had)) if seen.recalled => {
-                            seen.recalled = false;
-                            Ok(had)
-                        }
-                        _ => continue,
+                Ok(News::Nothing) => match (seen.as_mut(), had) {
+                    (Some(seen), Some(had)) if seen.recalled || is_back => {
+                        seen.recalled = false;
+                        Ok(had)
                     }
-                }
+                    _ => continue,
+                },
                 Ok(News::Same(version, artifact)) => {
-                    told = None;
                     let (Some(seen), Some(had)) = (seen.as_mut(), had) else { continue };
                     (seen.version, seen.artifact, seen.recalled) = (version, artifact, false);
                     Ok(had)
@@ -145,16 +143,27 @@ impl Follower {
                     let now = seen.insert(Seen::new(pull, &looked));
                     if !recalled && now.component.is_some() && now.component == had {
                         // Something else of the object has changed. The one that was there is compiled by now.
-                        (now.component, told) = (had, None);
-                        continue;
+                        now.component = had.clone();
+                        match had {
+                            Some(had) if is_back => Ok(had),
+                            _ => continue,
+                        }
+                    } else {
+                        self.fetcher.keep(&self.id, &order.ordered, pull, &looked).await;
+                        looked.component
                     }
-                    self.fetcher.keep(&self.id, &order.ordered, pull, &looked).await;
-                    looked.component
                 }
                 Err(Unfetched { problem, out_of_reach: true, .. }) if had.is_some() => {
-                    if told.as_ref() != Some(&problem) {
-                        tracing::warn!(plugin = %self.id, "what was fetched before still counts: {}", problem.message);
-                        told = Some(problem);
+                    if told.as_ref() == Some(&problem) {
+                        continue;
+                    }
+                    tracing::warn!(plugin = %self.id, "what was fetched before still counts: {}", problem.message);
+                    told = Some(problem.clone());
+                    let (artifact, had) =
+                        seen.as_ref().map_or((None, None), |seen| (seen.artifact.clone(), seen.told()));
+                    let component = had.unwrap_or(Component::Coming);
+                    if !self.tell(order, component, artifact, Some(problem)).await {
+                        return false;
                     }
                     continue;
                 }
@@ -168,15 +177,26 @@ impl Follower {
             }
             told = news.as_ref().err().cloned();
             let artifact = seen.as_ref().and_then(|seen| seen.artifact.clone());
-            if !self.tell(order, news.map_or_else(Component::Missing, Component::Here), artifact).await {
+            let component = news.map_or_else(Component::Missing, Component::Here);
+            if !self.tell(order, component, artifact, None).await {
                 return false;
             }
         }
     }
 
     /// Whether anybody listens.
-    async fn tell(&self, order: &Order, component: Component, artifact: Option<String>) -> bool {
-        self.changes.send(change(&self.id, order, component, artifact)).await.is_ok()
+    async fn tell(
+        &self,
+        order: &Order,
+        component: Component,
+        artifact: Option<String>,
+        stale: Option<Problem>,
+    ) -> bool {
+        let change = match change(&self.id, order, component, artifact) {
+            Change::Present(id, wanted) => Change::Present(id, Wanted { stale, ..wanted }),
+            other => other,
+        };
+        self.changes.send(change).await.is_ok()
     }
 }
 
@@ -185,5 +205,5 @@ pub(super) fn change(id: &PluginId, order: &Order, component: Component, artifac
     let config = order.wanted.as_ref().map_or_else(|_| "{}".to_owned(), |(_, config)| config.clone());
     let config_at = format!("spec.config of {id}");
     let ordered = Some(Arc::clone(&order.ordered));
-    Change::Present(id.clone(), Wanted { component, artifact, config, config_at, ordered })
+    Change::Present(id.clone(), Wanted { component, stale: None, artifact, config, config_at, ordered })
 }

@@ -147,7 +147,7 @@ impl Followers {
 }
 
 /// It is on its way out: whatever holds it back, its plugin ends.
-fn is_deleted(object: &Object) -> bool {
+pub(super) fn is_deleted(object: &Object) -> bool {
     object.value().at(&["metadata", "deletionTimestamp"]).is_some_and(|at| !at.is_null())
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Known {
     /// Which step is under way, or has failed.
     pub(crate) step: Step,
     pub(crate) problem: Option<Problem>,
+    /// Why it is not known whether what was fetched is still what its source has.
+    pub(crate) stale: Option<Problem>,
     /// What runs has to prove itself yet.
     pub(crate) on_probation: bool,
     /// What was rolled back last.
@@ -122,6 +124,44 @@ pub(crate) fn status(known: &Known, before: &[Condition], now: &str) -> PluginSt
     }
 }
 
+/// Of a plugin that has ended while its resource is there yet.
+pub(super) fn ended(generation: i64, now: &str) -> PluginStatus {
+    let condition = Condition {
+        condition: "Ready".to_owned(),
+        status: "False".to_owned(),
+        reason: "Deleted".to_owned(),
+        message: "it was deleted, and nothing of it runs; a finalizer of somebody else keeps it".to_owned(),
+        last_transition_time: now.to_owned(),
+        observed_generation: generation,
+    };
+    PluginStatus {
+        observed_generation: Some(generation),
+        phase: "ended".to_owned(),
+        conditions: vec![condition],
+        ..PluginStatus::default()
+    }
+}
+
+impl PluginStatus {
+    /// What was said of what ran, for who runs it again: nothing does so now.
+    pub(super) fn remember(&mut self, before: &Self) {
+        if self.rolled_back.is_none() {
+            self.rolled_back = before.rolled_back.clone();
+        }
+        let on_probation = |status: &Self| {
+            let is_it =
+                |condition: &&Condition| condition.condition == ON_PROBATION && condition.status == "True";
+            status.conditions.iter().find(is_it).cloned()
+        };
+        if let Some(condition) = on_probation(before).filter(|_| self.digest.is_none()) {
+            (self.digest, self.config_digest) = (before.digest.clone(), before.config_digest.clone());
+            if on_probation(self).is_none() {
+                self.conditions.push(condition);
+            }
+        }
+    }
+}
+
 /// Why the newest spec does not run, if it did.
 fn rolled_back(known: &Known) -> Option<&str> {
     match &known.problem {
@@ -136,11 +176,20 @@ fn rolled_back(known: &Known) -> Option<&str> {
 /// Those of the newest spec: what is done, what is under way or has failed, and what has not begun.
 fn steps(known: &Known) -> impl Iterator<Item = Said<'_>> {
     let done = known.problem.is_none() && !matches!(known.phase, Phase::Loading);
+    let fetched = |condition| match &known.stale {
+        Some(Problem { reason, message, .. }) => {
+            let message = format!("what was fetched before still counts: {message}");
+            Said::new(condition, "True", reason, &message)
+        }
+        None => Said::new(condition, "True", "Done", ""),
+    };
     STEPS.into_iter().map(move |(step, condition)| match (&known.problem, step.cmp(&known.step)) {
         (None, _) if done && step == Step::Run => match rolled_back(known) {
             Some(why) => Said::new(condition, "False", "RolledBack", why),
             None => switched(known, condition),
         },
+        (None, _) if done && step == Step::Fetch => fetched(condition),
+        (_, std::cmp::Ordering::Less) if step == Step::Fetch => fetched(condition),
         (None, _) if done => Said::new(condition, "True", "Done", ""),
         (_, std::cmp::Ordering::Less) => Said::new(condition, "True", "Done", ""),
         (None, std::cmp::Ordering::Equal) if step == Step::Run => {
@@ -225,6 +274,7 @@ mod tests {
             phase,
             step,
             problem,
+            stale: None,
             on_probation: false,
             rolled_back: None,
             tolerated: false,

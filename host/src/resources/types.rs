@@ -129,7 +129,7 @@ pub(crate) struct PluginStatus {
     /// The generation of the spec that this is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) observed_generation: Option<i64>,
-    /// Where the newest spec is on its way: loading, running, paused, waiting or failed.
+    /// Where the newest spec is on its way: loading, running, standby, paused, waiting or failed; ended, if it was deleted.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) phase: String,
     /// Whether the newest spec runs.
@@ -146,7 +146,7 @@ pub(crate) struct PluginStatus {
     /// The version that the plugin gives itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<String>,
-    /// Of the component that runs.
+    /// Of the component that runs, or that ran last and has to prove itself yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) digest: Option<String>,
     /// Of the configuration that it runs with, as JSON.

@@ -5,6 +5,7 @@
 //! failed, which is brought up to date once a minute.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
@@ -13,10 +14,11 @@ use tokio::task::JoinSet;
 use wheelhouse_cache::rest::encode;
 use wheelhouse_cache::{Failure, Interest, Rest};
 use wheelhouse_controller::Controller;
-use wheelhouse_core::Key;
+use wheelhouse_core::{Key, Object};
 
-use super::source::kind;
-use super::status::{Known, status};
+use super::order::generation;
+use super::source::{is_deleted, kind};
+use super::status::{Known, ended, status};
 use super::types::PluginStatus;
 use super::{GROUP, MANAGER, VERSION};
 use crate::leader::{Candidate, Election};
@@ -64,10 +66,11 @@ impl Written {
 fn pages(plugins: &Plugins) -> Vec<Page> {
     let page = |(id, slot): (&PluginId, &Slot)| {
         let (uid, generation) = (slot.ordered.as_ref()?.uid.clone(), slot.generation?);
-        let pen = pen(plugins, slot)?;
+        let pen = pen(plugins, slot.candidate.as_ref())?;
         let (phase, running, _) = slot.state();
         let paused = slot.ordered.as_ref().is_some_and(|ordered| ordered.paused);
         let (step, problem, rolled_back) = (slot.step, slot.problem.clone(), slot.rolled_back.clone());
+        let stale = slot.stale.clone();
         let artifact = slot.artifact.clone();
         let (drained, reconciled_before) = (slot.drained, slot.reconciled_before.clone());
         let known = Known {
@@ -76,6 +79,7 @@ fn pages(plugins: &Plugins) -> Vec<Page> {
             phase,
             step,
             problem,
+            stale,
             on_probation: slot.on_probation,
             rolled_back,
             tolerated: slot.tolerated,
@@ -96,10 +100,10 @@ fn mark(controller: &Controller) -> Mark {
 }
 
 /// Who leads writes, and under its lease.
-fn pen(plugins: &Plugins, slot: &Slot) -> Option<Rest> {
+fn pen(plugins: &Plugins, candidate: Option<&Arc<Candidate>>) -> Option<Rest> {
     let rest = &plugins.runtime().client;
     let under = |candidate: &Candidate| candidate.standing().leads.then(|| rest.fenced(candidate.fence()));
-    match (&plugins.inner.election, &slot.candidate) {
+    match (&plugins.inner.election, candidate) {
         (Election::Off, _) => Some(rest.clone()),
         (Election::PerHost(candidate), _) => under(candidate),
         (Election::PerPlugin(_), Some(candidate)) => under(candidate),
@@ -116,10 +120,19 @@ pub(crate) async fn write(plugins: Plugins) {
     loop {
         changed.mark_unchanged();
         let pages = pages(&plugins);
-        written.retain(|id, of| pages.iter().any(|page| page.id == *id && page.uid == of.uid));
+        let ended: Vec<(PluginId, Written)> = written
+            .extract_if(|id, of| !pages.iter().any(|page| page.id == *id && page.uid == of.uid))
+            .collect();
         said.retain(|id, _| pages.iter().any(|page| page.id == *id));
         let shared = matches!(plugins.inner.election, Election::PerPlugin(_));
         let mut writes = JoinSet::new();
+        for (id, Written { uid, .. }) in ended {
+            let Some((pen, status)) = last_words(&plugins, &id, &uid) else { continue };
+            writes.spawn(async move {
+                let sent = send(&pen, &id, &uid, &status).await;
+                (id, None, sent)
+            });
+        }
         for Page { id, uid, known, pen, loaded } in pages {
             let record = || on_record(&plugins, &id, &uid);
             let before = written.entry(id.clone()).or_insert_with(|| {
@@ -135,23 +148,21 @@ pub(crate) async fn write(plugins: Plugins) {
                 continue;
             }
             let mut status = status(&known, &before.status.conditions, &now());
-            if !loaded && status.rolled_back.is_none() {
-                // Who has not run anything of it yet knows of nothing better.
-                status.rolled_back = before.status.rolled_back.clone();
+            if !loaded {
+                // Who has nothing of it run knows of nothing better.
+                status.remember(&before.status);
             }
             if before.still_says(&status, Instant::now()) {
                 continue;
             }
             writes.spawn(async move {
                 let sent = send(&pen, &id, &uid, &status).await;
-                (id, Written { uid, status, when: Some(Instant::now()) }, sent)
+                (id, Some(Written { uid, status, when: Some(Instant::now()) }), sent)
             });
         }
         while let Some(Ok((id, status, sent))) = writes.join_next().await {
             match sent {
-                Ok(()) => {
-                    written.insert(id, status);
-                }
+                Ok(()) => written.extend(status.map(|status| (id, status))),
                 Err(failure) => {
                     written.remove(&id);
                     let why = failure.to_string();
@@ -170,6 +181,16 @@ pub(crate) async fn write(plugins: Plugins) {
     }
 }
 
+/// Of a resource that is there yet though it was deleted, as something holds it back: nothing of it runs any more.
+fn last_words(plugins: &Plugins, id: &PluginId, uid: &str) -> Option<(Rest, PluginStatus)> {
+    if lock(&plugins.inner.slots).contains_key(id) {
+        return None;
+    }
+    let generation =
+        resource(plugins, id, uid).filter(|object| is_deleted(object)).map(|object| generation(&object));
+    Some((pen(plugins, None)?, ended(generation?, &now())))
+}
+
 /// Another host, which has its lease, has something of it run, and says more of this generation.
 fn another_tells(status: &PluginStatus, generation: i64) -> bool {
     status.revision.is_some() && status.observed_generation == Some(generation)
@@ -182,11 +203,16 @@ fn is_trouble(failure: &Failure) -> bool {
 
 /// What the status says in the cluster, as far as this host has seen.
 fn on_record(plugins: &Plugins, id: &PluginId, uid: &str) -> Option<PluginStatus> {
+    let object = resource(plugins, id, uid)?;
+    serde_json::from_value(object.value().get("status")?.to_value()).ok()
+}
+
+/// As far as this host has seen it.
+fn resource(plugins: &Plugins, id: &PluginId, uid: &str) -> Option<Object> {
     let PluginId::Resource { namespace, name } = id else { return None };
     let informer = plugins.runtime().informers.running(&Interest::from(&kind(!namespace.is_empty())))?;
     let object = informer.look_up(&Key::new(namespace.as_str(), name.as_str())).ok()??;
-    let status = object.value().get("status").filter(|_| object.uid() == uid)?;
-    serde_json::from_value(status.to_value()).ok()
+    (object.uid() == uid).then_some(object)
 }
 
 async fn send(rest: &Rest, id: &PluginId, uid: &str, status: &PluginStatus) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::coming_back::{going_back, times_back};
 use crate::plugin_resources::*;
 use crate::restarting::{SUCCESS, apply};
 use crate::rolling_back::*;
@@ -55,39 +56,13 @@ async fn the_way_back_leads_past_what_was_replaced_amid_its_probation() {
 async fn a_way_back_that_waits_for_the_cluster_holds_up_no_fix() {
     let cache = tempfile::tempdir().unwrap();
     let cache = cache.path().join("cache").to_str().unwrap().to_owned();
-    let flags = ["--leader-election=false", "--cache-dir", &cache];
-    let mut first = Host::run(with(&[]), &[&flags[..], &["--probation", "1"]].concat()).await;
-    succeeds(&first, "apply -f -", &definition().to_string());
-    apply(&first).await;
-    change(&first, "", "echo", wants_more(json!({}))).await;
-    first.logged("probation passed").await;
-    let good = until_ready(&first, "", "echo").await.data["status"]["configDigest"].clone();
-    first.signal("-TERM");
-    assert!(first.exit().await.success());
-    let kubeconfig = first.file(".kubeconfig");
-    let join = || Host::join(first.server(), &kubeconfig, with(&[]), &flags);
-    let mut second = join().await;
-    second.until_running("ClusterPlugin/echo").await;
-    let mut bad = fuse();
-    bad["watches"] = Value::Null;
-    change(&second, "", "echo", json!({"config": bad})).await;
-    until_other_config(&second, &good).await;
-    until_on_probation(&second).await;
-    second.signal("-KILL");
-    second.exit().await;
-
-    delete(&first, "apiextensions.k8s.io/v1/CustomResourceDefinition", "", "laters.example.com").await;
-    let third = join().await;
-    third.logged("it was on probation when another host had it run, and is again").await;
-    spark(&third).await;
-    until(&third, "", "echo", "Synced", "False", "KindUnavailable").await;
+    let (_first, third, _) = going_back(&cache).await;
     // One that waits for the same does not make way again for what has waited before.
     let mut waits = wants_more(json!({"traps": false}));
     waits["config"]["reconciles"] = fuse()["reconciles"].clone();
     change(&third, "", "echo", waits).await;
     until(&third, "", "echo", "Synced", "False", "KindUnavailable").await;
-    let rolled_back = third.log().matches("rolled back to what did well last").count();
-    assert_eq!(rolled_back, 1, "{}", third.log());
+    assert_eq!(times_back(&third), 1, "{}", third.log());
     change(&third, "", "echo", json!({"config": {"watches": null}})).await;
     let ready = until_ready(&third, "", "echo").await;
     assert_eq!(ready.data["status"].get("rolledBack"), None);

@@ -4,6 +4,7 @@
 mod admitting;
 mod asking;
 mod cache;
+mod coming_back;
 mod command_line;
 mod compiling;
 mod configuring;

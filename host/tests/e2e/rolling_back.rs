@@ -23,7 +23,8 @@ pub(crate) fn revisions(host: &Host) -> Vec<(u64, String)> {
     let all: Value = serde_json::from_str(&host.admin("/plugins/echo/revisions").1).unwrap();
     let of =
         |entry: &Value| (entry["revision"].as_u64().unwrap(), entry["state"].as_str().unwrap().to_owned());
-    all.as_array().unwrap().iter().map(of).collect()
+    // It has no name before it is loaded.
+    all.as_array().into_iter().flatten().map(of).collect()
 }
 
 pub(crate) async fn until_on_probation(host: &Host) {

@@ -142,6 +142,7 @@ async fn another_configuration_is_another_revision_and_a_rejected_one_changes_no
     change(&host, "", "echo", json!({"config": {"failurez": null}})).await;
     let again = until_ready(&host, "", "echo").await;
     assert_eq!(again.data["status"]["revision"], 4, "it is what runs already");
+    until_event(&host, "PluginReady", "revision 4, which runs, is what its source wants").await;
 }
 
 #[tokio::test]
@@ -161,6 +162,12 @@ async fn a_revision_that_reconciles_another_kind_is_another_plugin_and_that_is_s
     assert!(message(&ready, "Switched").contains("reconciled v1/ConfigMap"), "{ready:?}");
     host.logged("reconciles v1/Namespace, where this one reconciles v1/ConfigMap").await;
     until_event(&host, "PluginReplaced", "as revision 2, and reconciles v1/Namespace").await;
+    until_event(
+        &host,
+        "PluginChanged",
+        "plugin echo ends: what comes now is called echo and reconciles v1/Namespace",
+    )
+    .await;
     host.logged("asked for default, which is there").await;
 }
 
@@ -254,6 +261,26 @@ async fn hostile_another_content_than_the_digest_is_for_is_not_loaded() {
     change(&host, "", "echo", json!({"component": {"digest": digest}})).await;
     let ready = until_ready(&host, "", "echo").await;
     assert_eq!(ready.data["status"]["digest"], json!(digest));
+}
+
+#[tokio::test]
+async fn a_deleted_resource_that_somebody_holds_back_says_that_nothing_of_it_runs() {
+    let host = host_with_echo().await;
+    order(&host, "", "echo", spec("echo", echo_of("default"))).await;
+    until_ready(&host, "", "echo").await;
+    let held = |by: &[&str]| json!({"metadata": {"finalizers": by}});
+    host.patch(CLUSTER, "", "echo", held(&["example.com/held"])).await;
+    delete(&host, CLUSTER, "", "echo").await;
+    until_gone(&host, "ClusterPlugin/echo").await;
+    // Its deletion is another generation.
+    let ended = until(&host, "", "echo", "Ready", "False", "Deleted").await;
+    let status = &ended.data["status"];
+    assert_eq!((&status["phase"], &status["ready"]), (&json!("ended"), &json!(false)), "{status}");
+    assert_eq!((status.get("revision"), status.get("digest")), (None, None), "{status}");
+    until_event(&host, "PluginRemoved", "ClusterPlugin/echo is gone").await;
+    host.patch(CLUSTER, "", "echo", held(&[])).await;
+    order(&host, "", "echo", spec("echo", echo_of("default"))).await;
+    until_ready(&host, "", "echo").await;
 }
 
 #[tokio::test]

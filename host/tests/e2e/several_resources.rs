@@ -101,6 +101,7 @@ async fn two_plugins_reconcile_the_same_kind_only_where_one_of_them_allows_it() 
     change(&host, "", "second", json!({"allowSharedKind": true})).await;
     until_ready(&host, "", "second").await;
     host.logged("two plugins reconcile the same kind").await;
+    until_event(&host, "PluginSharesKind", "in the same namespaces as plugin").await;
     delete(&host, CLUSTER, "", "first").await;
     until_ready(&host, "", "namesake").await;
 }

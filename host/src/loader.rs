@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
 use wheelhouse_controller::{Controller, Record, Shared};
 use wheelhouse_core::limits::Limits;
 
@@ -129,6 +130,7 @@ impl Loader {
     pub(crate) async fn run(mut self) {
         self.wanted.mark_changed();
         let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;

@@ -102,15 +102,14 @@ impl Loader {
             Next::Stay => self.stop_what_is_not_wanted(),
             Next::Runs => {
                 self.stop_what_is_not_wanted();
-                if self.leads() && self.preparing.is_idle() && self.is_up_to_date() {
+                if self.preparing.is_idle() && self.is_up_to_date() {
                     self.runs_already();
                 }
             }
             Next::NotAgain => {
                 self.stop_what_is_not_wanted();
-                let is_open = |slot: &Slot| slot.problem.is_some() || slot.phase == Phase::Loading;
-                let is_open = lock(&self.plugins.inner.slots).get(&self.id).is_some_and(is_open);
-                if is_open && self.preparing.is_idle() {
+                // Why what ran last does not run is more than that.
+                if self.preparing.is_idle() && self.is_up_to_date() && self.is_open() {
                     self.say_not_again();
                 }
             }
@@ -134,6 +133,12 @@ impl Loader {
         }
     }
 
+    /// Whether what is said of what its source wants is that it cannot be loaded, or not yet.
+    fn is_open(&self) -> bool {
+        let is_open = |slot: &Slot| slot.problem.is_some() || slot.phase == Phase::Loading;
+        lock(&self.plugins.inner.slots).get(&self.id).is_some_and(is_open)
+    }
+
     /// What its source wants was rolled back, if that is not said yet.
     pub(super) fn say_not_again(&self) {
         if self.plugins.problem(&self.id).is_none_or(|problem| problem.reason != ROLLED_BACK) {
@@ -141,15 +146,16 @@ impl Loader {
         }
     }
 
-    /// Prepares what ran last, under the terms that there are now, unless that is under way.
+    /// Prepares what ran last, under the terms that there are now, unless that is under way. If it waits, it is to say so
+    /// anew.
     fn run_again(&mut self) {
-        if matches!(self.preparing.under_way(), Some(From::Again(..))) {
+        if matches!(self.preparing.under_way(), Some(From::Again(..))) && !self.preparing.waits() {
             return;
         }
         let Some(current) = self.history.current() else { return };
         let from = From::Again(current.recipe.clone(), current.number);
         let wanted = self.content.as_ref().map(Content::mark);
-        if wanted.is_some() && wanted == self.rejected {
+        if wanted.is_some() && wanted == self.rejected && self.is_open() {
             self.say_not_again();
         }
         self.plugins.update(&self.id, |slot| {
@@ -240,6 +246,10 @@ impl Loader {
                 let problem = self.plugins.problem(&self.id).unwrap_or_else(Problem::unknown);
                 self.plugins.report(&self.id, &problem);
                 self.failed = Some(self.failing(content.mark(), problem));
+                if !self.is_up_to_date() {
+                    // It may have had to wait, and made room for this.
+                    self.renewed = None;
+                }
                 self.go_on(ELSEWHERE).await;
             }
             From::Again(..) => {
@@ -292,7 +302,7 @@ impl Loader {
             was_told = slot.problem.take().is_some() || slot.phase != Phase::Running;
             slot.phase = Phase::Running;
         });
-        if was_told {
+        if was_told && self.leads() {
             self.plugins.voice().recovered(&self.id, &self.name(), self.number());
         }
     }

@@ -52,11 +52,9 @@ impl Loader {
             return self.claim_refused(problem, from);
         }
         let comes = self.comes(&from, &recipe);
-        self.renewed = None;
         self.stuck.take_if(|_| comes != Comes::Again);
         // Elsewhere, what is on probation is for who leads to say. Who goes back by hand has not to prove it.
-        let leads = self.leads();
-        let goes_on = comes == Comes::Again || (comes == Comes::New && leads);
+        let goes_on = comes == Comes::Again || (comes == Comes::New && self.leads());
         let kept = self.trial.take().filter(|_| goes_on);
         let failed = self.history.current().and_then(|current| match &current.state {
             State::RolledBack(why) => Some((current.number, why.clone())),
@@ -72,7 +70,8 @@ impl Loader {
                     .or_else(|| judged.then(|| self.trial(Record::default(), None)).flatten())
             }
         };
-        let again = from.again();
+        // What was stopped may have its lease only now.
+        let (again, leads) = (from.again(), self.leads());
         match from {
             From::Back(_, _, Back { refuses, why }) => {
                 if leads && failed.is_none() {
@@ -92,7 +91,7 @@ impl Loader {
             From::Again(..) | From::Good(_) => {}
         }
         let state = if self.trial.is_some() { State::OnProbation } else { State::Active };
-        let proved = self.proved;
+        let (proved, had_problem) = (self.proved, self.plugins.problem(&self.id).is_some());
         self.note(recipe, again, state);
         match comes {
             Comes::New => {}
@@ -109,7 +108,8 @@ impl Loader {
         self.tell_what_is_denied();
         // What it is granted may have changed while it was made ready, and nobody was there to heed it.
         let next = self.grants_changed().await;
-        if matches!(comes, Comes::Restored | Comes::Again) && next == Next::NotAgain {
+        let is_open = comes == Comes::Restored || (comes == Comes::Again && had_problem);
+        if is_open && next == Next::NotAgain {
             self.say_not_again();
         }
     }
@@ -229,7 +229,7 @@ impl Loader {
         let entry = Entry { number, version, digest, since: SystemTime::now(), state, proved, recipe };
         let same_again = again == Some(self.number());
         self.history.push(entry, again);
-        (self.said, self.proved) = (false, false);
+        (self.said, self.proved, self.renewed) = (false, false, None);
         self.publish();
         // While its source has nothing yet, what runs is what it had before.
         let is_wanted = again.is_none() || self.content.is_some();

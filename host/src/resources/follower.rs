@@ -31,6 +31,8 @@ struct Seen {
     component: Option<Binary>,
     /// It was seen by the host before, and is not known to be there yet.
     recalled: bool,
+    /// Why it is not known whether it is there still.
+    stale: Option<Problem>,
 }
 
 impl Seen {
@@ -42,6 +44,7 @@ impl Seen {
             artifact: artifact.clone(),
             component: component.as_ref().ok().cloned(),
             recalled: false,
+            stale: None,
         }
     }
 
@@ -74,10 +77,11 @@ impl Follower {
                     if seen.is_none() {
                         seen = self.recall(&order, pull).await;
                     }
-                    let (artifact, first) =
-                        seen.as_ref().map_or((None, None), |seen| (seen.artifact.clone(), seen.told()));
-                    self.tell(&order, first.unwrap_or(Component::Coming), artifact, None).await
-                        && self.follow(&order, pull, &mut seen).await
+                    if let Some(seen) = &mut seen {
+                        // Where nobody looks any more, that is over.
+                        seen.stale = seen.stale.take().filter(|_| self.fetcher.again(pull).is_some());
+                    }
+                    self.tell_of(&order, seen.as_ref()).await && self.follow(&order, pull, &mut seen).await
                 }
             };
             if !goes_on {
@@ -96,7 +100,7 @@ impl Follower {
 
     /// Looks until there is another order; whether there is.
     async fn follow(&mut self, order: &Order, pull: &Pull, seen: &mut Option<Seen>) -> bool {
-        let mut told: Option<Problem> = None;
+        let mut told = seen.as_ref().and_then(|seen| seen.stale.clone());
         let mut failures = 0_u32;
         // At once, unless it is there and cannot be another.
         let mut wait = match seen {
@@ -125,6 +129,9 @@ impl Follower {
             let had = seen.as_ref().and_then(|seen| seen.component.clone());
             // What was told of it is over.
             let is_back = looked.is_ok() && told.take().is_some();
+            if let Some(seen) = seen.as_mut().filter(|_| is_back) {
+                seen.stale = None;
+            }
             let news = match looked {
                 Ok(News::Nothing) => match (seen.as_mut(), had) {
                     (Some(seen), Some(had)) if seen.recalled || is_back => {
@@ -159,10 +166,10 @@ impl Follower {
                     }
                     tracing::warn!(plugin = %self.id, "what was fetched before still counts: {}", problem.message);
                     told = Some(problem.clone());
-                    let (artifact, had) =
-                        seen.as_ref().map_or((None, None), |seen| (seen.artifact.clone(), seen.told()));
-                    let component = had.unwrap_or(Component::Coming);
-                    if !self.tell(order, component, artifact, Some(problem)).await {
+                    if let Some(seen) = seen.as_mut() {
+                        seen.stale = Some(problem);
+                    }
+                    if !self.tell_of(order, seen.as_ref()).await {
                         return false;
                     }
                     continue;
@@ -182,6 +189,13 @@ impl Follower {
                 return false;
             }
         }
+    }
+
+    /// What was seen, as far as there is anything. Whether anybody listens.
+    async fn tell_of(&self, order: &Order, seen: Option<&Seen>) -> bool {
+        let component = seen.and_then(Seen::told).unwrap_or(Component::Coming);
+        let (artifact, stale) = seen.map_or((None, None), |seen| (seen.artifact.clone(), seen.stale.clone()));
+        self.tell(order, component, artifact, stale).await
     }
 
     /// Whether anybody listens.

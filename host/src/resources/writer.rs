@@ -130,7 +130,7 @@ pub(crate) async fn write(plugins: Plugins) {
             let Some((pen, status)) = last_words(&plugins, &id, &uid) else { continue };
             writes.spawn(async move {
                 let sent = send(&pen, &id, &uid, &status).await;
-                (id, None, sent)
+                (id, Written { uid, status, when: None }, sent)
             });
         }
         for Page { id, uid, known, pen, loaded } in pages {
@@ -157,14 +157,17 @@ pub(crate) async fn write(plugins: Plugins) {
             }
             writes.spawn(async move {
                 let sent = send(&pen, &id, &uid, &status).await;
-                (id, Some(Written { uid, status, when: Some(Instant::now()) }), sent)
+                (id, Written { uid, status, when: Some(Instant::now()) }, sent)
             });
         }
         while let Some(Ok((id, status, sent))) = writes.join_next().await {
             match sent {
-                Ok(()) => written.extend(status.map(|status| (id, status))),
+                // What has ended has been told of.
+                Ok(()) => written.extend(status.when.is_some().then_some((id, status))),
                 Err(failure) => {
                     written.remove(&id);
+                    let is_last = status.when.is_none();
+                    written.extend(is_last.then(|| (id.clone(), status)));
                     let why = failure.to_string();
                     if is_trouble(&failure) && said.get(&id) != Some(&why) {
                         tracing::warn!(plugin = %id, "its status cannot be written, and is tried again: {why}");

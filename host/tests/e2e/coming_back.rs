@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::plugin_resources::*;
 use crate::restarting::{SUCCESS, apply};
@@ -139,6 +140,57 @@ async fn hostile_what_is_gone_back_to_has_nothing_that_it_is_granted_no_more() {
     grant(&grants, &json!([rule("v1/ConfigMap"), rule("v1/Secret")]), json!({}));
     let back = |report: &Value| runs(report) && report["reason"] == "RolledBack";
     host.until("echo.wasm", "running again, and not what is wanted", back).await;
+}
+
+#[tokio::test]
+async fn a_new_file_is_loaded_though_what_ran_is_stopped_as_the_grant_is_for_the_new_one() {
+    let rules = json!([{"verbs": ["get", "list", "watch"], "kinds": ["v1/ConfigMap"], "namespaces": ["*"]}]);
+    let (host, grants) = with_grant(&fuse(), &rules).await;
+    let new = other(&wasm("echo"));
+    let digest: String = Sha256::digest(&new).iter().map(|byte| format!("{byte:02x}")).collect();
+    let pinned = json!({
+        "plugin": "echo", "component": "echo.wasm", "digest": format!("sha256:{digest}"), "rules": rules,
+    });
+    put(&grants.path().join("echo.yaml"), &pinned.to_string());
+    let stopped = |report: &Value| !runs(report) && report["reason"] == "NotGranted";
+    host.until("echo.wasm", "stopped", stopped).await;
+    let part = host.file("echo.part");
+    fs::write(&part, new).unwrap();
+    fs::rename(part, host.file("echo.wasm")).unwrap();
+    let report = host.until_running("echo.wasm").await;
+    assert_eq!(report["plugin"]["digest"], pinned["digest"]);
+}
+
+#[tokio::test]
+async fn why_nothing_runs_is_said_rather_than_that_what_is_wanted_was_rolled_back() {
+    let host = Host::run(with(&[]), &["--leader-election=false"]).await;
+    apply(&host).await;
+    let grant = get(&host, "", "echo").await.data["spec"]["grant"].clone();
+    change(&host, "", "echo", json!({"config": fuse()})).await;
+    until_on_probation(&host).await;
+    spark(&host).await;
+    until(&host, "", "echo", "Ready", "False", "RolledBack").await;
+    change(&host, "", "echo", json!({"grant": {"rules": []}})).await;
+    until(&host, "", "echo", "Ready", "False", "NotGranted").await;
+    change(&host, "", "echo", json!({"grant": grant, "limits": {"memory": "64Ki"}})).await;
+    until(&host, "", "echo", "Ready", "False", "DescribeFailed").await;
+    change(&host, "", "echo", json!({"limits": null})).await;
+    host.until("ClusterPlugin/echo", "running", runs).await;
+    until(&host, "", "echo", "Ready", "False", "RolledBack").await;
+}
+
+#[tokio::test]
+async fn a_standby_stands_by_again_once_its_source_wants_what_it_has() {
+    let leader = Host::leading(&[]).await;
+    let standby = leader.beside(&[]).await;
+    apply(&leader).await;
+    let stands_by = |report: &Value| report["phase"] == "standby";
+    standby.until("ClusterPlugin/echo", "standing by", stands_by).await;
+    change(&leader, "", "echo", json!({"config": {"failurez": 1}})).await;
+    let fails = |report: &Value| report["reason"] == "ConfigRejected";
+    standby.until("ClusterPlugin/echo", "failing", fails).await;
+    change(&leader, "", "echo", json!({"config": {"failurez": null}})).await;
+    standby.until("ClusterPlugin/echo", "standing by again", stands_by).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Against a real registry, and against servers that do what no server should.
 #![cfg(test)]
 
+mod addressing;
 mod docker_registry;
 mod manifests;
 mod misbehaving;

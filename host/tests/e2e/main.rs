@@ -3,6 +3,7 @@
 
 mod admitting;
 mod asking;
+mod at_urls;
 mod cache;
 mod command_line;
 mod compiling;
@@ -37,3 +38,4 @@ mod swapping;
 mod switching;
 mod telling;
 mod tracing;
+mod web_server;

@@ -15,6 +15,7 @@ mod docker_registry;
 mod fetching;
 mod granting;
 mod handing_over;
+mod keeping;
 mod killed_on_probation;
 mod killing;
 mod leading;

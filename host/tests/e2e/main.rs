@@ -22,6 +22,7 @@ mod leading;
 mod limiting;
 mod loading;
 mod measuring;
+mod ordering;
 mod persisting;
 mod plugin_resources;
 mod plugins;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::plugin_resources::*;
-use crate::support::Host;
+use crate::support::{Host, eventually};
 
 async fn create_labelled(host: &Host, name: &str) {
     host.create(json!({"apiVersion": "v1", "kind": "ConfigMap",
@@ -37,4 +37,25 @@ async fn a_revision_that_needs_more_than_is_granted_leaves_alone_the_one_that_ru
     change(&host, "", "echo", json!({"grant": {"rules": [rule(&["v1/ConfigMap", "v1/Service"])]}})).await;
     let ready = until_ready(&host, "", "echo").await;
     assert_eq!(ready.data["status"]["revision"], 2);
+}
+
+#[tokio::test]
+async fn reconciles_that_were_cut_off_by_the_switch_are_said_to_have_been() {
+    let host = Host::start_with(&[], &["--grace", "0.5"]).await;
+    component(&host, "default", "echo", &wasm("echo")).await;
+    let mut of = spec("echo", echo_of("default"));
+    of["config"]["takesMs"] = json!(60_000);
+    order(&host, "", "echo", of).await;
+    until_ready(&host, "", "echo").await;
+    create_labelled(&host, "one").await;
+    host.logged("asked for default/one").await;
+    change(&host, "", "echo", json!({"config": {"takesMs": 0}})).await;
+    let cut = until(&host, "", "echo", "Switched", "True", "GraceExceeded").await;
+    assert!(message(&cut, "Switched").contains("did not end within the grace"), "{cut:?}");
+    assert_eq!((&cut.data["status"]["revision"], &cut.data["status"]["ready"]), (&json!(2), &json!(true)));
+    // Of the next switch, which finds none at work, there is nothing to say.
+    let active = "controller_runtime_active_workers{controller=\"echo\"}";
+    eventually("none runs any more", || async { (host.metric(active) == 0.0).then_some(()) }).await;
+    change(&host, "", "echo", json!({"config": {"failures": 0}})).await;
+    until(&host, "", "echo", "Switched", "True", "Done").await;
 }

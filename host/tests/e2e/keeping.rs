@@ -1,6 +1,6 @@
 //! What runs, while what its resource orders cannot take its place, and what becomes of it once that can.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::plugin_resources::*;
 use crate::support::{Host, eventually};
@@ -9,6 +9,12 @@ async fn create_labelled(host: &Host, name: &str) {
     host.create(json!({"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": name, "namespace": "default", "labels": {"echo": ""}}}))
         .await;
+}
+
+/// Has something go wrong on the API server, or nothing any more.
+async fn faults(host: &Host, method: &str, fault: Value) {
+    let request = http::Request::builder().method(method).uri("/faults").body(fault.to_string().into_bytes());
+    let _: Value = host.client.request(request.unwrap()).await.unwrap();
 }
 
 #[tokio::test]
@@ -35,6 +41,29 @@ async fn a_revision_that_needs_more_than_is_granted_leaves_alone_the_one_that_ru
     assert!(!host.log().contains("stopped plugin=\"echo\""), "{}", host.log());
 
     change(&host, "", "echo", json!({"grant": {"rules": [rule(&["v1/ConfigMap", "v1/Service"])]}})).await;
+    let ready = until_ready(&host, "", "echo").await;
+    assert_eq!(ready.data["status"]["revision"], 2);
+}
+
+#[tokio::test]
+async fn a_revision_whose_kinds_do_not_sync_in_time_leaves_alone_the_one_that_runs() {
+    let host = Host::start_with(&[], &["--faults", "--sync-timeout", "2"]).await;
+    component(&host, "default", "echo", &wasm("echo")).await;
+    order(&host, "", "echo", spec("echo", echo_of("default"))).await;
+    until_ready(&host, "", "echo").await;
+    let refused = json!({"fault": "refuse", "code": 503, "method": "GET", "resource": "services"});
+    faults(&host, "POST", refused).await;
+    let watches = json!([{"kind": "v1/Service", "byAnnotation": "example.com/config"}]);
+    change(&host, "", "echo", json!({"config": {"watches": watches}})).await;
+    let late = until(&host, "", "echo", "Synced", "False", "SyncTimeout").await;
+    let told = message(&late, "Synced");
+    assert!(told.contains("v1/Service") && told.contains("within 2s"), "{told}");
+    assert!(!told.contains("v1/ConfigMap"), "that has synced: {told}");
+    assert!(message(&late, "Ready").contains("revision 1 runs on"), "{late:?}");
+    create_labelled(&host, "meanwhile").await;
+    host.logged("asked for default/meanwhile").await;
+
+    faults(&host, "DELETE", json!({})).await;
     let ready = until_ready(&host, "", "echo").await;
     assert_eq!(ready.data["status"]["revision"], 2);
 }

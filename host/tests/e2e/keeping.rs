@@ -88,3 +88,18 @@ async fn reconciles_that_were_cut_off_by_the_switch_are_said_to_have_been() {
     change(&host, "", "echo", json!({"config": {"failures": 0}})).await;
     until(&host, "", "echo", "Switched", "True", "Done").await;
 }
+
+#[tokio::test]
+async fn a_resource_that_goes_before_it_has_run_is_said_to_be_gone() {
+    let host = Host::start(&[]).await;
+    order(&host, "", "waits", spec("nothing", echo_of("default"))).await;
+    until(&host, "", "waits", "Fetched", "False", "ConfigMapNotFound").await;
+    delete(&host, CLUSTER, "", "waits").await;
+    until_event(&host, "PluginRemoved", "ClusterPlugin/waits is gone").await;
+    // Its kind is not served yet.
+    component(&host, "default", "echo", &wasm("echo")).await;
+    order(&host, "", "lacks", spec("echo", json!({"reconciles": {"kind": "example.com/v1/Thing"}}))).await;
+    until(&host, "", "lacks", "Synced", "False", "KindUnavailable").await;
+    delete(&host, CLUSTER, "", "lacks").await;
+    until_event(&host, "PluginRemoved", "ClusterPlugin/lacks is gone").await;
+}

@@ -1,11 +1,12 @@
-//! Components at URLs: they are taken, and followed by their ETag.
+//! Components at URLs: they are taken, followed by their ETag, and asked for less often while that fails.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::plugin_resources::*;
-use crate::support::{Host, eventually};
+use crate::support::{Host, eventually, with};
 use crate::web_server::Web;
 
 /// A spec of an echo that is at a URL.
@@ -52,4 +53,24 @@ async fn a_component_at_a_url_is_loaded_and_followed_by_its_etag() {
     change(&host, "", "echo", digest(&second.data["status"]["digest"])).await;
     let ready = until_ready(&host, "", "echo").await;
     assert_eq!(ready.data["status"]["revision"], 2, "it is what runs already");
+}
+
+#[tokio::test]
+async fn a_server_in_trouble_is_asked_less_often_each_time_and_when_it_says() {
+    let host = Host::start_in(with(&[]), &[]).await;
+    let component = wasm("echo");
+    let web = Web::start(move |before| match before {
+        0 => ("429 Too Many Requests\r\nRetry-After: 3".to_owned(), Vec::new()),
+        1 | 2 => ("503 Service Unavailable".to_owned(), Vec::new()),
+        _ => ("200 OK".to_owned(), component.clone()),
+    });
+    order(&host, "", "echo", at(&web.url, json!({}))).await;
+    until(&host, "", "echo", "Fetched", "False", "Unreachable").await;
+    until_ready(&host, "", "echo").await;
+    let asked = web.asked();
+    let waited: Vec<Duration> = asked.windows(2).map(|pair| pair[1].at.duration_since(pair[0].at)).collect();
+    // As the server has said, and then by the second and the third failure.
+    let at_least = [3, 2, 4].map(Duration::from_secs);
+    assert_eq!(waited.len(), at_least.len(), "{waited:?}");
+    assert!(waited.iter().zip(at_least).all(|(waited, least)| *waited >= least), "{waited:?}");
 }

@@ -1,9 +1,22 @@
 //! What runs, while what its resource orders cannot take its place, and what becomes of it once that can.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::plugin_resources::*;
 use crate::support::{Host, eventually};
+
+/// Of Services, so that ConfigMaps may be out of reach.
+fn of_services() -> Value {
+    json!({"reconciles": {"kind": "v1/Service", "namespaces": ["default"]}})
+}
+
+async fn create_service(host: &Host, name: &str) {
+    host.create(json!({"apiVersion": "v1", "kind": "Service", "spec": {"ports": [{"port": 80}]},
+        "metadata": {"name": name, "namespace": "default"}}))
+        .await;
+}
 
 async fn create_labelled(host: &Host, name: &str) {
     host.create(json!({"apiVersion": "v1", "kind": "ConfigMap",
@@ -66,6 +79,35 @@ async fn a_revision_whose_kinds_do_not_sync_in_time_leaves_alone_the_one_that_ru
     faults(&host, "DELETE", json!({})).await;
     let ready = until_ready(&host, "", "echo").await;
     assert_eq!(ready.data["status"]["revision"], 2);
+}
+
+#[tokio::test]
+async fn a_component_whose_config_map_is_out_of_reach_runs_on_and_is_followed_afterwards() {
+    let host = Host::start_with(&[], &["--faults"]).await;
+    component(&host, "default", "echo", &wasm("echo")).await;
+    order(&host, "", "echo", spec("echo", of_services())).await;
+    until_ready(&host, "", "echo").await;
+    let refused = json!({"fault": "refuse", "code": 503, "method": "GET", "resource": "configmaps"});
+    faults(&host, "POST", refused).await;
+    let problem = "ConfigMap default/echo cannot be read";
+    host.logged(problem).await;
+    let log = host.log();
+    let line = log.lines().find(|line| line.contains(problem)).unwrap();
+    assert!(line.contains("what was fetched before still counts"), "{line}");
+    create_service(&host, "meanwhile").await;
+    host.logged("asked for default/meanwhile").await;
+    // A new spec is another matter to look at, and of the same component.
+    change(&host, "", "echo", json!({"config": {"failures": 0}})).await;
+    let ready = until_ready(&host, "", "echo").await;
+    assert_eq!(ready.data["status"]["revision"], 2);
+
+    faults(&host, "DELETE", json!({})).await;
+    let data = json!({"binaryData": {"plugin.wasm": STANDARD.encode(other(&wasm("echo")))}});
+    host.patch("v1/ConfigMap", "default", "echo", data).await;
+    eventually("it is followed", || async {
+        (get(&host, "", "echo").await.data["status"]["revision"] == 3).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ mod ordering;
 mod persisting;
 mod plugin_resources;
 mod plugins;
+mod pull_secrets;
 mod pulling;
 mod reconciling;
 mod resourcing;

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod addressing;
+#[allow(dead_code, reason = "the tests of the whole host have one by TLS")]
 mod docker_registry;
 mod manifests;
 mod misbehaving;

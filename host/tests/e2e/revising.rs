@@ -139,7 +139,7 @@ async fn one_that_does_as_well_passes_and_its_operator_can_go_back_and_forth() {
     let host = echo(&SOON).await;
     configure(&host, json!({"failures": 0}));
     until_revisions(&host, &[(2, "active"), (1, "retired")]).await;
-    assert!(host.log().contains("probation passed"));
+    host.logged("probation passed").await;
 
     let (success, text) = command(&host, &["rollback", "echo"]);
     assert!(success && text.contains("revision 2 is replaced by what revision 1 was"), "{text}");

@@ -133,6 +133,9 @@ pub(crate) struct HostArgs {
     /// How many revisions of a plugin are kept to roll back to.
     #[arg(long, value_name = "NUMBER", default_value = "3", env = "WHEELHOUSE_REVISION_HISTORY_LIMIT")]
     pub(crate) revision_history_limit: usize,
+    /// How long the first list of what a plugin watches may take before the plugin is said to wait for it.
+    #[arg(long, hide = true, value_name = "SECONDS", default_value = "60", value_parser = seconds, env = "WHEELHOUSE_SYNC_TIMEOUT")]
+    pub(crate) sync_timeout: Duration,
     /// The stack of one call of a plugin, 64Ki to 16Mi: one that needs more has a trap that names the limit
     /// `stack`.
     #[arg(long, value_name = "BYTES", default_value = "1Mi", value_parser = stack, env = "WHEELHOUSE_STACK")]

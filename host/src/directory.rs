@@ -236,6 +236,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_that_grows_at_every_look_is_told_once_it_is_whole_and_only_then() {
+        use std::io::Write as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wasm");
+        let mut file = std::fs::File::create(&path).unwrap();
+        let mut known = Known::default();
+        for part in ["one", "two", "three"] {
+            file.write_all(part.as_bytes()).unwrap();
+            assert!(known.look(&path).await.is_none(), "{part} may not be the last");
+        }
+        // So does its configuration.
+        for config in ["{", r#"{"a": 1}"#] {
+            std::fs::write(config_path(&path), config).unwrap();
+            assert!(known.look(&path).await.is_none(), "{config} may not be the last");
+        }
+        let wanted = known.look(&path).await.expect("nothing has changed since the last look");
+        assert_eq!((bytes(&wanted), wanted.config.as_str()), (b"onetwothree".to_vec(), r#"{"a": 1}"#));
+        assert!(known.look(&path).await.is_none(), "it was told");
+    }
+
+    #[tokio::test]
     async fn a_folder_that_is_away_for_a_while_takes_nothing_with_it() {
         let parent = tempfile::tempdir().unwrap();
         let (folder, away) = (parent.path().join("plugins"), parent.path().join("away"));

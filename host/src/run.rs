@@ -167,7 +167,7 @@ async fn host(
         client: rest,
         reads: Default::default(),
         limits: Limits::default(),
-        sync_timeout: Duration::from_secs(60),
+        sync_timeout: args.sync_timeout,
     };
     let settings = plugins::Settings {
         grace: args.grace,

@@ -87,3 +87,26 @@ impl Record {
 fn part(of: u64, all: u64) -> f64 {
     if all == 0 { 0.0 } else { of as f64 / all as f64 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_success_is_timed_once_and_no_failure_is_one() {
+        let begun = Instant::now();
+        let (tally, after) = (Tally::new(begun), |ms| begun + Duration::from_millis(ms));
+        assert_eq!(tally.record(after(1)).first_good, None);
+        tally.count(End::Error, after(10));
+        tally.count(End::Trap, after(20));
+        assert_eq!(tally.record(after(30)).first_good, None);
+        tally.count(End::Good, after(40));
+        let first_good = Some(Duration::from_millis(40));
+        assert_eq!(tally.record(after(41)).first_good, first_good);
+        for (end, ms) in [(End::Good, 50), (End::Error, 60), (End::Good, 70)] {
+            tally.count(end, after(ms));
+        }
+        let age = Duration::from_millis(100);
+        assert_eq!(tally.record(after(100)), Record { age, good: 3, errors: 2, traps: 1, first_good });
+    }
+}

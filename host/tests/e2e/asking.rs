@@ -263,6 +263,27 @@ async fn trap_30_what_is_live_is_asked_for_before_what_was_there_already() {
 }
 
 #[tokio::test]
+async fn what_is_live_is_asked_for_before_what_a_switch_asks_for_again() {
+    let config =
+        |ms| json!({"takesMs": ms, "reconciles": {"kind": "v1/ConfigMap", "namespaces": ["default"]}});
+    let host = echo(config(0)).await;
+    for number in 0..100 {
+        host.create(object("v1/ConfigMap", Some("default"), &format!("old-{number}"))).await;
+    }
+    let old = |log: &str| log.matches("asked for default/old-").count();
+    eventually("all are there", || async { (old(&host.log()) >= 100).then_some(()) }).await;
+    let before = old(&host.log());
+    // Each takes so long that what is created next comes in the midst of them.
+    std::fs::write(host.file("echo.json"), config(200).to_string()).unwrap();
+    eventually("the switch asks again", || async { (old(&host.log()) > before).then_some(()) }).await;
+    host.create(object("v1/ConfigMap", Some("default"), "new")).await;
+    host.logged("asked for default/new, ").await;
+    let log = host.log();
+    let again = old(log.split("asked for default/new, ").next().unwrap()) - before;
+    assert!(again < 90, "{again} of 100 came first");
+}
+
+#[tokio::test]
 async fn trap_33_what_was_mapped_and_who_was_an_owner_is_asked_for_beside_what_is() {
     let host = echo(json!({
         "reconciles": {"kind": "v1/ConfigMap", "namespaces": ["default"], "when": "created"},

@@ -135,6 +135,11 @@ pub(crate) fn address(rest: String) -> String {
     rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect()
 }
 
+/// A short one, where the flags say nothing of it.
+fn grace(flags: &[&str]) -> &'static [&'static str] {
+    if flags.contains(&"--grace") { &[] } else { &["--grace", "3"] }
+}
+
 /// `wheelhouse dev`, or `run`, with a plugin folder of its own.
 pub(crate) struct Host {
     process: Process,
@@ -163,7 +168,7 @@ impl Host {
         command
             .args(["dev", "--workloads", "--port", "0", "--admin-addr", "127.0.0.1:0", "--plugin-dir"])
             .arg(folder.path());
-        command.args(if flags.contains(&"--grace") { [].as_slice() } else { &["--grace", "3"] }).args(flags);
+        command.args(grace(flags)).args(flags);
         Self::of_command(&mut command, folder).await
     }
 
@@ -181,8 +186,9 @@ impl Host {
         let at = address(server.logged("url=\"http://").await);
         let process = Process::start(
             wheelhouse()
-                .args(["run", "--admin-addr", "127.0.0.1:0", "--grace", "3", "--plugin-dir"])
+                .args(["run", "--admin-addr", "127.0.0.1:0", "--plugin-dir"])
                 .arg(folder.path())
+                .args(grace(flags))
                 .args(flags)
                 .env("KUBECONFIG", &kubeconfig),
         );

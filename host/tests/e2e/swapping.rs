@@ -17,6 +17,14 @@ const COMPONENTS: usize = 4;
 const SWAPS: usize = 500;
 /// One swap in so many is broken.
 const BROKEN: usize = 10;
+/// After so many, its memory is looked at.
+const SAMPLED: usize = 10;
+/// The allocator, the sandbox's pool, and what is kept for a while (Events, former revisions) take as many swaps to
+/// come near what they come to, 30 MB above the start.
+const WARM_UP: usize = 250;
+/// kB a swap. 5 to 15 were found in four runs, since all of that settles more and more slowly: it is 4 in a thousand
+/// swaps more. With 20 kB that each swap leaves behind, 32 and 34 were.
+const GROWTH: f64 = 23.0;
 
 /// In which ways, and what is said of it.
 const WAYS: [&str; 6] =
@@ -54,7 +62,8 @@ fn revision(report: &Value) -> u64 {
 async fn revisions_are_swapped_under_load_and_nothing_is_lost_cut_off_or_run_twice_at_once() {
     let asked = std::env::var("WHEELHOUSE_SWAPS").ok();
     let swaps = asked.map_or(SWAPS, |text| text.parse().expect("WHEELHOUSE_SWAPS is a number"));
-    let flags = ["--leader-election=false", "--probation", "0.5"];
+    // On a busy machine a reconcile takes its time, and is not to be cut off.
+    let flags = ["--leader-election=false", "--probation", "0.5", "--grace", "60"];
     let host = std::sync::Arc::new(Host::run(with(&[]), &flags).await);
     succeeds(&host, "apply --server-side -f -", &crds());
     namespace(&host, "records").await;
@@ -116,7 +125,7 @@ async fn revisions_are_swapped_under_load_and_nothing_is_lost_cut_off_or_run_twi
             Some(_) => assert_eq!(revision(&report), runs, "{what} changes nothing: {report}"),
         }
         runs = revision(&report);
-        if swap % 20 == 0 {
+        if swap % SAMPLED == 0 {
             memory.push(host.memory());
         }
     }
@@ -134,13 +143,10 @@ async fn revisions_are_swapped_under_load_and_nothing_is_lost_cut_off_or_run_twi
         })
         .await;
     }
+    // A witness writes down its end after what was waited for.
+    let active = "controller_runtime_active_workers{controller=\"witness\"}";
+    eventually("no reconcile runs any more", || async { (host.metric(active) == 0.0).then_some(()) }).await;
     let records = records(&host.api("v1/ConfigMap", "records")).await;
-    assert_eq!(overlaps(&records, |_| false), Vec::<String>::new(), "no key is in two reconciles at once");
-    let of = |what: &str| -> BTreeSet<&str> {
-        records.iter().filter(|r| r.what == what).map(|r| r.run.as_str()).collect()
-    };
-    let cut: Vec<&str> = of("begin").difference(&of("end")).copied().collect();
-    assert!(cut.is_empty(), "reconciles that were cut off: {cut:?}");
     let revisions: BTreeSet<&str> = records.iter().map(|r| r.host.as_str()).collect();
     let replaced: Vec<f64> = host.log().lines().filter_map(replaced_in).collect();
     println!(
@@ -150,13 +156,32 @@ async fn revisions_are_swapped_under_load_and_nothing_is_lost_cut_off_or_run_twi
         median(&replaced),
         replaced.iter().copied().fold(0.0, f64::max)
     );
+    assert_eq!(overlaps(&records, |_| false), Vec::<String>::new(), "no key is in two reconciles at once");
+    let of = |what: &str| -> BTreeSet<&str> {
+        records.iter().filter(|r| r.what == what).map(|r| r.run.as_str()).collect()
+    };
+    let cut: Vec<&str> = of("begin").difference(&of("end")).copied().collect();
+    assert!(cut.is_empty(), "reconciles that were cut off: {cut:?}");
     assert!(revisions.len() > swaps / 2, "{revisions:?}");
-    // The allocator, and what is kept for a while (Events, former revisions), settle in the first third, and on a slow
-    // machine a little later. What each swap left behind would go on growing: 40 kB of each are found.
-    let (third, fifth) = (memory.len() / 3, memory.len().div_ceil(5));
-    let most = |part: &[u64]| *part.iter().max().unwrap();
-    let (early, late) = (most(&memory[third..third + fifth]), most(&memory[memory.len() - fifth..]));
-    assert!(swaps < SWAPS || late < early + early / 5, "its memory grows: {memory:?} kB");
+    // Some 30 ms on two cores that others use as well, and 140 ms where twenty programs want them.
+    assert!(median(&replaced) < 250.0, "{replaced:?}");
+    let growth = growth(&memory);
+    assert!(
+        swaps < SWAPS || growth < GROWTH,
+        "its memory grows by {growth:.1} kB with each swap: {memory:?} kB"
+    );
+}
+
+/// kB a swap, from the first hundred swaps after a warm-up to the last hundred.
+fn growth(memory: &[u64]) -> f64 {
+    let hundred = 100 / SAMPLED;
+    let mean = |part: &[u64]| part.iter().sum::<u64>() as f64 / part.len() as f64;
+    let (begin, end) = (WARM_UP / SAMPLED, memory.len().saturating_sub(hundred));
+    if begin >= end {
+        return 0.0;
+    }
+    let (early, late) = (mean(&memory[begin..begin + hundred]), mean(&memory[end..]));
+    (late - early) / ((end - begin) * SAMPLED) as f64
 }
 
 /// Milliseconds, of a line that says that a revision has been replaced.

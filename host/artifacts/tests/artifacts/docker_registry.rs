@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 pub(crate) const USER: &str = "me";
 pub(crate) const PASSWORD: &str = "correct horse";
 const HTPASSWD: &str = "me:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n";
+const USERS: &str = "auth: {htpasswd: {realm: test, path: FOLDER/htpasswd}}\n";
 
 pub(crate) struct Registry {
     child: Child,
@@ -36,17 +37,27 @@ fn program() -> PathBuf {
 
 impl Registry {
     pub(crate) fn start() -> Self {
-        Self::with("")
+        Self::with("", None)
     }
 
     pub(crate) fn start_with_users() -> Self {
-        Self::with("auth: {htpasswd: {realm: test, path: FOLDER/htpasswd}}\n")
+        Self::with(USERS, None)
     }
 
-    fn with(more: &str) -> Self {
+    /// Likewise, by TLS, with this certificate and its key, as PEM.
+    pub(crate) fn start_with_users_and_tls(certificate: &str, key: &str) -> Self {
+        Self::with(USERS, Some([certificate, key]))
+    }
+
+    fn with(more: &str, tls: Option<[&str; 2]>) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let by_tls =
+            if tls.is_some() { ", tls: {certificate: FOLDER/tls.crt, key: FOLDER/tls.key}" } else { "" };
+        for (name, pem) in ["tls.crt", "tls.key"].iter().zip(tls.into_iter().flatten()) {
+            std::fs::write(folder.path().join(name), pem).unwrap();
+        }
         let config = format!(
-            "version: 0.1\nlog: {{level: info}}\nhttp: {{addr: '127.0.0.1:0', secret: x}}\n\
+            "version: 0.1\nlog: {{level: info}}\nhttp: {{addr: '127.0.0.1:0', secret: x{by_tls}}}\n\
              storage: {{filesystem: {{rootdirectory: FOLDER}}}}\n{more}"
         );
         let path = folder.path().join("config.yml");

@@ -1,6 +1,8 @@
 //! Against a real registry, and against servers that do what no server should.
 #![cfg(test)]
 
+mod addressing;
+#[allow(dead_code, reason = "the tests of the whole host have one by TLS")]
 mod docker_registry;
 mod manifests;
 mod misbehaving;

@@ -42,19 +42,30 @@ impl Voice {
     }
 
     fn say(&self, id: &PluginId, event_type: EventType, reason: &str, action: &str, note: &str) {
+        let resource = lock(&self.resources).get(id).cloned();
+        self.say_on(resource.as_ref(), id, event_type, reason, action, note);
+    }
+
+    fn say_on(
+        &self,
+        resource: Option<&Regarding>,
+        id: &PluginId,
+        event_type: EventType,
+        reason: &str,
+        action: &str,
+        note: &str,
+    ) {
         // Reasons and actions are ours, and are within their bounds.
         let Ok(text) = EventText::new(event_type, reason, action, note) else { return };
         let recorder = lock(&self.recorders).entry(id.clone()).or_default().clone();
-        let resource = lock(&self.resources).get(id).cloned();
-        self.events.record(&recorder, resource.as_ref(), &text);
+        self.events.record(&recorder, resource, &text);
     }
 
     /// What is said of a resource's plugin is said on the resource.
     pub(crate) fn is_on(&self, id: &PluginId, uid: &str) {
-        let PluginId::Resource { namespace, name } = id else { return };
-        let kind = resources::kind(!namespace.is_empty());
-        let key = Key::new(namespace.as_str(), name.as_str());
-        lock(&self.resources).insert(id.clone(), Regarding { kind, key, uid: uid.to_owned() });
+        if let Some(resource) = resource(id, uid) {
+            lock(&self.resources).insert(id.clone(), resource);
+        }
     }
 
     /// A plugin's first revision, or another one, runs.
@@ -130,15 +141,11 @@ impl Voice {
         self.say(id, EventType::Normal, reason, action, &format!("plugin {plugin} {what}"));
     }
 
-    /// Its source has it no more, and what ran of it has ended.
-    pub(crate) fn removed(&self, id: &PluginId) {
-        self.say(
-            id,
-            EventType::Normal,
-            "PluginRemoved",
-            "Remove",
-            &format!("{} is gone: nothing of it runs", id.name()),
-        );
+    /// Its source has it no more, and what ran of it has ended. Another resource may have its name by now.
+    pub(crate) fn removed(&self, id: &PluginId, uid: Option<&str>) {
+        let (on, note) =
+            (uid.and_then(|uid| resource(id, uid)), format!("{} is gone: nothing of it runs", id.name()));
+        self.say_on(on.as_ref(), id, EventType::Normal, "PluginRemoved", "Remove", &note);
     }
 
     /// There is nothing more to tell of it.
@@ -177,6 +184,14 @@ impl Voice {
             waiting: all.waiting + one.waiting,
         })
     }
+}
+
+/// That a plugin is of, if it is of one.
+fn resource(id: &PluginId, uid: &str) -> Option<Regarding> {
+    let PluginId::Resource { namespace, name } = id else { return None };
+    let kind = resources::kind(!namespace.is_empty());
+    let key = Key::new(namespace.as_str(), name.as_str());
+    Some(Regarding { kind, key, uid: uid.to_owned() })
 }
 
 /// What was told of a plugin's failures.

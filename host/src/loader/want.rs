@@ -171,7 +171,7 @@ impl Loader {
     async fn forget(&mut self) {
         self.stop().await;
         self.release();
-        self.plugins.voice().removed(&self.id);
+        self.plugins.voice().removed(&self.id, self.uid.as_deref());
         self.history = History::new(self.plugins.inner.settings.revision_history_limit);
         (self.rejected, self.tolerated, self.failed, self.told) = (None, None, None, Told::default());
         (self.content, self.uid, self.stuck, self.renewed) = (None, None, None, None);

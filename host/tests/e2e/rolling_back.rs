@@ -256,13 +256,18 @@ async fn a_resource_that_is_created_anew_knows_nothing_of_what_was_rolled_back_o
     until_on_probation(&host).await;
     spark(&host).await;
     until(&host, "", "echo", "RolledBack", "True", "RolledBack").await;
-    let spec = get(&host, "", "echo").await.data["spec"].clone();
+    let old = get(&host, "", "echo").await;
+    let spec = old.data["spec"].clone();
     delete(&host, "v1/ConfigMap", "default", "spark").await;
     delete(&host, CLUSTER, "", "echo").await;
     order(&host, "", "echo", spec).await;
     let ready = until_ready(&host, "", "echo").await;
     assert_eq!(ready.data["status"].get("rolledBack"), None);
     assert!(!host.log().contains("is run all the same"), "{}", host.log());
+    until_event(&host, "PluginRemoved", "is gone").await;
+    let events = host.api("events.k8s.io/v1/Event", "default").list(&Default::default()).await.unwrap();
+    let removed = events.items.iter().find(|event| event.data["reason"] == "PluginRemoved").unwrap();
+    assert_eq!(removed.data["regarding"]["uid"], json!(old.metadata.uid), "it is of the old one");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ const SAMPLED: usize = 10;
 const WARM_UP: usize = 250;
 /// kB a swap. 5 to 15 were found in four runs, since all of that settles more and more slowly: it is 4 in a thousand
 /// swaps more. With 20 kB that each swap leaves behind, 32 and 34 were.
-const GROWTH: f64 = 23.0;
+const GROWTH: f64 = 27.0;
 
 /// In which ways, and what is said of it.
 const WAYS: [&str; 6] =
@@ -164,7 +164,7 @@ async fn revisions_are_swapped_under_load_and_nothing_is_lost_cut_off_or_run_twi
     assert!(cut.is_empty(), "reconciles that were cut off: {cut:?}");
     assert!(revisions.len() > swaps / 2, "{revisions:?}");
     // Some 30 ms on two cores that others use as well, and 140 ms where twenty programs want them.
-    assert!(median(&replaced) < 250.0, "{replaced:?}");
+    assert!(median(&replaced) < 500.0, "{replaced:?}");
     let growth = growth(&memory);
     assert!(
         swaps < SWAPS || growth < GROWTH,

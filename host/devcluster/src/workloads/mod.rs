@@ -95,6 +95,9 @@ impl Queue {
     }
 
     fn add(&mut self, cluster: &Cluster, event: &Event) {
+        if &*event.storage == node::NODES {
+            return self.add_waiting(cluster);
+        }
         if !is_ours(&event.storage) {
             return;
         }
@@ -120,6 +123,15 @@ impl Queue {
         }
     }
 
+    /// The Node may be another one now: for Pods that have no place, and for what has a Pod on each Node.
+    fn add_waiting(&mut self, cluster: &Cluster) {
+        let is_waiting = |pod: &Json| object::text(pod, &["spec", "nodeName"]).is_empty();
+        let pods = cluster.store.list_all(PODS).into_iter().filter(|pod| is_waiting(&pod.json));
+        pods.for_each(|pod| self.push((PODS.into(), Key::of(&pod.json))));
+        let sets = cluster.store.list_all(DAEMON_SETS);
+        sets.iter().for_each(|set| self.push((DAEMON_SETS.into(), Key::of(&set.json))));
+    }
+
     /// An object that nobody controls may be just what somebody's selector looks for.
     fn add_adopters(&mut self, cluster: &Cluster, event: &Event, json: &Json) {
         let adopters: &[&str] = match &*event.storage {
@@ -131,7 +143,7 @@ impl Queue {
             let extent = Extent { namespace: Some(object::namespace(json)), ..Extent::default() };
             let Ok(snapshot) = cluster.store.snapshot(storage, extent) else { continue };
             for owner in snapshot.objects.iter().filter(|owner| selector::selects(&owner.json, json)) {
-                self.push(((*storage).into(), crate::store::Key::of(&owner.json)));
+                self.push(((*storage).into(), Key::of(&owner.json)));
             }
         }
     }
@@ -159,6 +171,10 @@ fn reconcile(cluster: &Cluster, place: &Place) {
     let subject = act::Subject { cluster, place, json: &object.json };
     match &*place.0 {
         PODS => pods::reconcile(&subject),
+        CLAIMS => provisioner::bind(&subject),
+        VOLUMES => provisioner::reclaim(&subject),
+        // It would make Pods without end, none of which it has.
+        _ if !selects_its_own(&object.json) => {}
         DEPLOYMENTS => deployment::reconcile(&subject),
         REPLICA_SETS => replica_set::reconcile(&subject),
         STATEFUL_SETS => stateful_set::reconcile(&subject),
@@ -171,13 +187,8 @@ fn reconcile(cluster: &Cluster, place: &Place) {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-        CLAIMS => provisioner::bind(&subject),
-        VOLUMES => provisioner::reclaim(&subject),
-        // It would make Pods without end, none of which it has.
-        _ if !selects_its_own(&object.json) => {}
 
     use super::*;
-    use crate::store::Key;
     use crate::write::{self, Write};
 
     fn cluster() -> Arc<Cluster> {

@@ -52,7 +52,14 @@ impl Write {
             managed::record(&self.kind, old, json, &self.writer);
         }
         if !self.kind.is_custom() {
-            strategy::prepare(&self.kind, json, old);
+            strategy::prepare(&self.kind, json, old, self.author.as_deref());
+            match (self.kind.group.as_str(), self.kind.kind.as_str()) {
+                ("", "Pod") => pod::admit(cluster, self, json, old)?,
+                ("scheduling.k8s.io", "PriorityClass") => {
+                    priority_class::check(&cluster.store, &self.kind, json)?;
+                }
+                _ => {}
+            }
         }
         let mut causes = validate::metadata(&self.kind, json);
         if let Some(schema) = schema {

@@ -1,6 +1,7 @@
 //! The messages that can be decoded: field numbers, JSON names and types, as in Kubernetes' published
 //! `generated.proto` files.
 
+use super::certificates::SIGNING_REQUEST;
 use super::reviews::{ACCESS_SPEC, SUBJECT_REVIEW, TOKEN_SPEC};
 use Type::{
     Bool, Bytes, Count, Flag, Ignored, Inline, Int, IntOrString, List, Map, Message, Port, Quantity, Text,
@@ -43,6 +44,7 @@ pub(super) fn find(api_version: &str, kind: &str) -> Option<&'static [Field]> {
 
 const KINDS: &[(&str, &[Field])] = &[
     ("Binding", &[META, (2, "target", Message(OBJECT_REFERENCE))]),
+    ("CertificateSigningRequest", SIGNING_REQUEST),
     (
         "ClusterRole",
         &[META, (2, "rules", List(&Message(POLICY_RULE))), (3, "aggregationRule", Message(AGGREGATION))],

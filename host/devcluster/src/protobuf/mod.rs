@@ -5,6 +5,7 @@
 //! than stored without that field.
 
 mod messages;
+mod certificates;
 mod reviews;
 
 use base64::Engine;

@@ -301,7 +301,10 @@ impl<'a> Call<'a> {
     }
 
     fn update(&self, bytes: &[u8]) -> Result<Response, ApiError> {
-        let decode = || body::decode_object(bytes, &self.media_type());
+        let decode = || match self.target.subresource.as_str() {
+            "approval" | "status" => body::decode_status(bytes, &self.media_type()),
+            _ => body::decode_object(bytes, &self.media_type()),
+        };
         let json = decode()?;
         let write = self.write("UpdateOptions")?;
         if self.target.subresource == "scale" {

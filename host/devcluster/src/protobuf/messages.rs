@@ -30,7 +30,7 @@ pub(super) enum Type {
     Message(&'static [Field]),
     /// A message whose fields are the parent's in JSON.
     Inline(&'static [Field]),
-    /// What the server sets itself.
+    /// What the server sets itself, or takes from its subresource alone.
     Ignored,
 }
 
@@ -240,6 +240,8 @@ const POD_SPEC: &[Field] = &[
     (21, "automountServiceAccountToken", Bool),
     (10, "nodeName", Text),
     (11, "hostNetwork", Flag),
+    (12, "hostPID", Flag),
+    (13, "hostIPC", Flag),
     (15, "imagePullSecrets", List(&Message(LOCAL_REFERENCE))),
     (16, "hostname", Text),
     (17, "subdomain", Text),
@@ -284,7 +286,7 @@ const SERVICE_SPEC: &[Field] = &[
             (6, "appProtocol", Text),
             (3, "port", Int),
             (4, "targetPort", Port),
-            (5, "nodePort", Ignored),
+            (5, "nodePort", Count),
         ])),
     ),
     (2, "selector", Map(&Text)),
@@ -294,6 +296,7 @@ const SERVICE_SPEC: &[Field] = &[
     (7, "sessionAffinity", Text),
     (10, "externalName", Text),
     (11, "externalTrafficPolicy", Text),
+    (12, "healthCheckNodePort", Count),
     (13, "publishNotReadyAddresses", Flag),
     (18, "clusterIPs", List(&Text)),
 ];

@@ -31,6 +31,7 @@ mod deletes;
 mod discovery;
 mod faults;
 mod field_validation;
+mod field_selectors;
 mod formats;
 mod garbage;
 mod hostile;

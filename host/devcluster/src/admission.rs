@@ -14,7 +14,7 @@ use crate::write::{Managers, Write};
 use crate::{access, constraints, crd, defaults, managed, scale, strategy, validate};
 
 impl Write {
-    /// Definitions are judged by the names that others have, and Services by their ports, and so are judged and stored
+    /// Definitions are judged by the names that others have, and Services by their addresses and ports, and so are judged and stored
     /// one at a time.
     pub(crate) fn turn<'a>(&self, cluster: &'a Cluster) -> Option<MutexGuard<'a, ()>> {
         match self.kind.is("", "services") {

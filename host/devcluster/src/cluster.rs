@@ -73,7 +73,7 @@ impl Cluster {
         self.definitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// To be held from when a Service's node ports are chosen until it is stored, so that no two get the same.
+    /// To be held from when a Service's address and node ports are chosen until it is stored, so that no two get the same.
     pub(crate) fn services(&self) -> MutexGuard<'_, ()> {
         self.services.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -148,8 +148,7 @@ fn service(old: &Json, new: &Json) -> Option<Cause> {
     if external(old) || external(new) || address(old).is_empty() || address(old) == address(new) {
         return None;
     }
-    let message = format!("Invalid value: []string{{{:?}}}: may not change once set", address(new));
-    Some(Cause { reason: "FieldValueInvalid", field: "spec.clusterIPs[0]".to_owned(), message })
+    Some(Cause::invalid("spec.clusterIPs[0]", &json!([address(new)]), "may not change once set"))
 }
 
 /// A claim keeps its specification, but for the size once it is bound, and for the volume that binds it.

@@ -4,6 +4,9 @@
 //! All that is wrong with it is told at once, metadata first; the rules of the built-in kinds come last, since they count
 //! on the rest.
 
+mod pod;
+mod priority_class;
+
 use std::sync::MutexGuard;
 
 use crate::cluster::Cluster;
@@ -12,6 +15,7 @@ use crate::object::{self, Json};
 use crate::schema::Covers;
 use crate::write::{Managers, Write};
 use crate::{access, constraints, crd, defaults, managed, scale, strategy, validate};
+pub(crate) use priority_class::{POLICY, prepare};
 
 impl Write {
     /// Definitions are judged by the names that others have, and Services by their addresses and ports, and so are judged and stored

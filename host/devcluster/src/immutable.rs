@@ -73,7 +73,10 @@ fn problems(kind: &Kind, old: &Json, new: &Json) -> Vec<Cause> {
             }
         }
         ("scheduling.k8s.io", "PriorityClass") => {
-            same(&[&["preemptionPolicy"]]);
+            // One that an earlier server stored may say nothing of it.
+            if old.contains_key("preemptionPolicy") {
+                same(&[&["preemptionPolicy"]]);
+            }
             if old.get("value") != new.get("value") {
                 causes.push(Cause::forbidden("value", "may not be changed in an update."));
             }

@@ -15,6 +15,7 @@ mod embedded_only;
 mod foreign;
 mod support;
 
+mod admission;
 mod answers;
 mod apply;
 mod apply_custom;
@@ -30,8 +31,8 @@ mod definitions;
 mod deletes;
 mod discovery;
 mod faults;
-mod field_validation;
 mod field_selectors;
+mod field_validation;
 mod formats;
 mod garbage;
 mod hostile;

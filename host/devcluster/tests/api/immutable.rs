@@ -25,7 +25,8 @@ async fn of_a_pod_little_but_the_images_changes() {
     let path = make(&server, PODS, pod("p")).await;
     let image = json!([{ "op": "replace", "path": "/spec/containers/0/image", "value": "nginx:2" }]);
     server.patch(&path, "json-patch+json", image).await.ok();
-    let tolerates = json!({ "spec": { "activeDeadlineSeconds": 9, "tolerations": [{ "key": "a", "operator": "Exists" }] } });
+    let one = json!([{ "key": "a", "operator": "Exists" }]);
+    let tolerates = json!({ "spec": { "activeDeadlineSeconds": 9, "tolerations": one } });
     server.merge(&path, tolerates).await.ok();
     let (field, message) = refusal(&server, &path, json!({ "spec": { "hostNetwork": true } })).await;
     assert_eq!(field, "spec");

@@ -152,7 +152,7 @@ async fn an_address_that_is_asked_for_is_given_if_it_is_free() {
     let status = server.post(SERVICES, asking("banana")).await.refused(422, "Invalid");
     assert_eq!(status["details"]["causes"][0]["field"], "spec.clusterIPs[0]");
     let status = server.post(SERVICES, asking("192.0.2.1")).await.refused(422, "Invalid");
-    let why = "failed to allocate IP 192.0.2.1: the provided IP (192.0.2.1) is not in the valid range.";
+    let why = "failed to allocate IP 192.0.2.1: the provided network does not match the current range";
     assert!(status["message"].as_str().unwrap().contains(why), "{status}");
     // One that becomes another type gives its address back, and so does one that goes; a dry run takes none.
     let external = json!({ "type": "ExternalName", "externalName": "example.com" });

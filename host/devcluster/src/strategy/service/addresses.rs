@@ -15,7 +15,6 @@ use crate::object::{self, Json};
 use crate::store::Store;
 
 const NETWORK: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 0);
-const RANGE: &str = "10.96.0.0/16";
 /// The places in the network that are given: the first and the last one of it are not.
 const FIRST: u32 = 1;
 const LAST: u32 = 0xfffe;
@@ -58,9 +57,7 @@ fn problem(store: &Store, asked: &str, uid: &str) -> Option<(&'static str, Strin
             return Some(("spec.clusterIPs[0]", "IPv6 is not configured on this cluster".to_owned()));
         }
         IpAddr::V4(address) if !(FIRST..=LAST).contains(&place(address)) => {
-            format!(
-                "the provided IP ({address}) is not in the valid range. The range of valid IPs is {RANGE}"
-            )
+            "the provided network does not match the current range".to_owned()
         }
         address if store.has_address(address, uid) => "provided IP is already allocated".to_owned(),
         _ => return None,

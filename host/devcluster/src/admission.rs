@@ -4,6 +4,9 @@
 //! All that is wrong with it is told at once, metadata first; the rules of the built-in kinds come last, since they count
 //! on the rest.
 
+mod pod;
+mod priority_class;
+
 use std::sync::MutexGuard;
 
 use crate::cluster::Cluster;
@@ -12,9 +15,10 @@ use crate::object::{self, Json};
 use crate::schema::Covers;
 use crate::write::{Managers, Write};
 use crate::{access, constraints, crd, defaults, managed, scale, strategy, validate};
+pub(crate) use priority_class::{POLICY, prepare};
 
 impl Write {
-    /// Definitions are judged by the names that others have, and Services by their ports, and so are judged and stored
+    /// Definitions are judged by the names that others have, and Services by their addresses and ports, and so are judged and stored
     /// one at a time.
     pub(crate) fn turn<'a>(&self, cluster: &'a Cluster) -> Option<MutexGuard<'a, ()>> {
         match self.kind.is("", "services") {
@@ -52,7 +56,14 @@ impl Write {
             managed::record(&self.kind, old, json, &self.writer);
         }
         if !self.kind.is_custom() {
-            strategy::prepare(&self.kind, json, old);
+            strategy::prepare(&self.kind, json, old, self.author.as_deref());
+            match (self.kind.group.as_str(), self.kind.kind.as_str()) {
+                ("", "Pod") => pod::admit(cluster, self, json, old)?,
+                ("scheduling.k8s.io", "PriorityClass") => {
+                    priority_class::check(&cluster.store, &self.kind, json)?;
+                }
+                _ => {}
+            }
         }
         let mut causes = validate::metadata(&self.kind, json);
         if let Some(schema) = schema {

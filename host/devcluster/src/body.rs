@@ -46,6 +46,16 @@ fn yaml(bytes: &[u8]) -> Result<Value, ApiError> {
         .map_err(|error| ApiError::bad_request(format!("error converting YAML to JSON: {error}")))
 }
 
+/// Decodes an object of which the status is written. In protobuf that of most kinds cannot be read, and would be lost.
+pub(crate) fn decode_status(bytes: &[u8], media_type: &str) -> Result<Json, ApiError> {
+    let json = decode_object(bytes, media_type)?;
+    if media_type == PROTOBUF && !protobuf::has_status(bytes).is_ok_and(|has_status| has_status) {
+        let given = format!("{media_type}: its status cannot be sent as protobuf: send JSON");
+        return Err(ApiError::unsupported_media_type(&given, ACCEPTED));
+    }
+    Ok(json)
+}
+
 /// Decodes an object; it is in JSON if nothing is said of it.
 pub(crate) fn decode_object(bytes: &[u8], media_type: &str) -> Result<Json, ApiError> {
     let unsupported = |given: &str| ApiError::unsupported_media_type(given, ACCEPTED);

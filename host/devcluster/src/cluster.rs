@@ -11,7 +11,7 @@ use crate::kind::Kind;
 use crate::object::{Json, Object};
 use crate::registry::Registry;
 use crate::store::{Key, Store};
-use crate::{access, crd, faults, object};
+use crate::{access, crd, faults, object, workloads};
 
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -21,6 +21,7 @@ pub(crate) struct Cluster {
     pub(crate) clock: Clock,
     pub(crate) access: access::State,
     pub(crate) faults: faults::State,
+    pub(crate) failures: workloads::Failures,
     definitions: Mutex<()>,
     services: Mutex<()>,
     /// Tells documents of this server apart from those of one that ran on the same port before.
@@ -38,6 +39,7 @@ impl Cluster {
             config,
             clock: Clock::default(),
             faults: faults::State::default(),
+            failures: workloads::Failures::default(),
             definitions: Mutex::default(),
             services: Mutex::default(),
             instance: uuid::Uuid::new_v4().simple().to_string(),
@@ -71,7 +73,7 @@ impl Cluster {
         self.definitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// To be held from when a Service's node ports are chosen until it is stored, so that no two get the same.
+    /// To be held from when a Service's address and node ports are chosen until it is stored, so that no two get the same.
     pub(crate) fn services(&self) -> MutexGuard<'_, ()> {
         self.services.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -215,11 +215,13 @@ mod tests {
     use crate::cluster::Cluster;
     use crate::{collector, handler, workloads};
 
-    /// A disk that can be made to fail.
+    /// A disk that can be made to fail, and to wait.
     #[derive(Debug, Default)]
     struct Frail {
         memory: InMemoryBackend,
         fails: Arc<AtomicBool>,
+        /// Takes its time as long as this is so.
+        waits: Arc<AtomicBool>,
     }
 
     impl StorageBackend for Frail {
@@ -236,6 +238,9 @@ mod tests {
         }
 
         fn sync_data(&self) -> Result<()> {
+            while self.waits.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
             self.memory.sync_data()
         }
 
@@ -282,5 +287,27 @@ mod tests {
         for controller in [collector, workloads] {
             tokio::time::timeout(std::time::Duration::from_secs(10), controller).await.unwrap().unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_not_told_before_what_it_tells_of_is_kept() {
+        let backend = Frail::default();
+        let waits = backend.waits.clone();
+        let (disk, _) = Disk::over(Database::builder().create_with_backend(backend).unwrap()).unwrap();
+        let cluster = Cluster::open(Some(disk));
+        waits.store(true, Ordering::Relaxed);
+        let (mut first, mut second) = (Box::pin(create(&cluster, "a")), Box::pin(create(&cluster, "a")));
+        for _ in 0..10 {
+            assert!(futures::poll!(&mut first).is_pending());
+        }
+        assert!(cluster.store.get("nodes", &Key::new("", "a")).is_some(), "it is there, and is not kept yet");
+        for _ in 0..10 {
+            assert!(
+                futures::poll!(&mut second).is_pending(),
+                "whoever else makes it is not told that it is there"
+            );
+        }
+        waits.store(false, Ordering::Relaxed);
+        assert_eq!((first.await, second.await), (StatusCode::CREATED, StatusCode::CONFLICT));
     }
 }

@@ -248,6 +248,12 @@ impl ApiError {
         error
     }
 
+    /// Whether this is about a namespace that is going away.
+    pub(crate) fn is_of_ending_namespace(&self) -> bool {
+        let reason = self.details.as_ref().and_then(|details| details.pointer("/causes/0/reason"));
+        reason.is_some_and(|reason| reason == "NamespaceTerminating")
+    }
+
     pub(crate) fn method_not_allowed(what: &str) -> Self {
         Self::new(405, "MethodNotAllowed", format!("the server does not allow this method on {what}"))
     }

@@ -80,11 +80,13 @@ async fn resource(
     if is_kept && cluster.store.has_failed() {
         return Err(failed());
     }
-    let answer = answer(cluster, target, params, parts, bytes).await?;
-    if is_kept && !cluster.store.kept(respond::left(&answer)).await {
+    let answer = answer(cluster, target, params, parts, bytes).await;
+    // What is refused for what somebody else has written tells of that, which is to be kept as well.
+    let left = answer.as_ref().ok().and_then(respond::left);
+    if is_kept && !cluster.store.kept(left).await {
         return Err(failed());
     }
-    Ok(answer)
+    answer
 }
 
 /// Answers at once, or on a thread that nobody else waits for if there is much to do, or others to wait for.
@@ -301,7 +303,10 @@ impl<'a> Call<'a> {
     }
 
     fn update(&self, bytes: &[u8]) -> Result<Response, ApiError> {
-        let decode = || body::decode_object(bytes, &self.media_type());
+        let decode = || match self.target.subresource.as_str() {
+            "approval" | "status" => body::decode_status(bytes, &self.media_type()),
+            _ => body::decode_object(bytes, &self.media_type()),
+        };
         let json = decode()?;
         let write = self.write("UpdateOptions")?;
         if self.target.subresource == "scale" {

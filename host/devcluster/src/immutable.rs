@@ -73,7 +73,10 @@ fn problems(kind: &Kind, old: &Json, new: &Json) -> Vec<Cause> {
             }
         }
         ("scheduling.k8s.io", "PriorityClass") => {
-            same(&[&["preemptionPolicy"]]);
+            // One that an earlier server stored may say nothing of it.
+            if old.contains_key("preemptionPolicy") {
+                same(&[&["preemptionPolicy"]]);
+            }
             if old.get("value") != new.get("value") {
                 causes.push(Cause::forbidden("value", "may not be changed in an update."));
             }
@@ -148,8 +151,7 @@ fn service(old: &Json, new: &Json) -> Option<Cause> {
     if external(old) || external(new) || address(old).is_empty() || address(old) == address(new) {
         return None;
     }
-    let message = format!("Invalid value: []string{{{:?}}}: may not change once set", address(new));
-    Some(Cause { reason: "FieldValueInvalid", field: "spec.clusterIPs[0]".to_owned(), message })
+    Some(Cause::invalid("spec.clusterIPs[0]", &json!([address(new)]), "may not change once set"))
 }
 
 /// A claim keeps its specification, but for the size once it is bound, and for the volume that binds it.

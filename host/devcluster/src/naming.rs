@@ -15,7 +15,7 @@ pub(crate) fn suffix() -> String {
     characters.collect()
 }
 
-/// An address within a network of which the first half is given, such as `10.96`, for who has this uid.
+/// An address within a network of which the first half is given, such as `10.244`, for who has this uid.
 pub(crate) fn address(network: &str, uid: &str) -> String {
     let id = uuid::Uuid::parse_str(uid).unwrap_or_default().as_u128();
     let (high, low) = ((id >> 8) & 0xff, (id & 0xff).clamp(1, 254));

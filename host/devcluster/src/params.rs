@@ -151,12 +151,7 @@ impl Params {
                 format!("{fields},metadata.name={name}")
             };
         }
-        let fields = FieldSelector::parse(&fields, kind).map_err(|why| {
-            ApiError::bad_request(format!(
-                "unable to use field selector {fields:?} on {}: {why}",
-                kind.qualified()
-            ))
-        })?;
+        let fields = FieldSelector::parse(&fields, kind).map_err(ApiError::bad_request)?;
         Ok(Selector { labels, fields })
     }
 

@@ -168,9 +168,7 @@ impl FieldSelector {
                 found.ok_or_else(|| format!("invalid selector: '{text}'; can't understand '{part}'"))?;
             let field = field.trim();
             let value = unescaped(value)?;
-            if !supports_field(kind, field) {
-                return Err(format!("field label not supported: {field}"));
-            }
+            check_field(kind, field)?;
             terms.push((stored_field(kind, field).into_owned(), value, equal));
         }
         Ok(Self(terms))
@@ -227,6 +225,9 @@ fn unescaped(value: &str) -> Result<String, String> {
 
 /// The stored field that a kind means by a name of its own: both event APIs are one storage.
 fn stored_field<'a>(kind: &Kind, field: &'a str) -> std::borrow::Cow<'a, str> {
+    if kind.is("", "pods") && field == "spec.host" {
+        return "spec.nodeName".into();
+    }
     if !kind.is("events.k8s.io", "events") {
         return field.into();
     }
@@ -237,15 +238,34 @@ fn stored_field<'a>(kind: &Kind, field: &'a str) -> std::borrow::Cow<'a, str> {
     }
 }
 
-fn supports_field(kind: &Kind, field: &str) -> bool {
-    if matches!(field, "metadata.name" | "metadata.namespace") {
-        return true;
+/// Refuses a field that objects of a kind are not selected by.
+fn check_field(kind: &Kind, field: &str) -> Result<(), String> {
+    let own = own_fields(kind);
+    let is_selectable = |path: &String| path.trim_start_matches('.') == field;
+    let is_own = match &kind.custom {
+        Some(custom) => custom.selectable.iter().any(is_selectable),
+        None => own.is_some_and(|own| own.contains(&field)),
+    };
+    // The kinds without a namespace that say themselves what they are selected by leave it out.
+    let has_namespace = kind.namespaced || (own.is_none() && !kind.is_custom());
+    match field {
+        "metadata.name" => Ok(()),
+        "metadata.namespace" if has_namespace => Ok(()),
+        _ if is_own => Ok(()),
+        _ if own.is_none() && !kind.is_custom() => {
+            const USUAL: &str = "\"metadata.name\", \"metadata.namespace\"";
+            Err(format!("{field:?} is not a known field selector: only {USUAL}"))
+        }
+        _ if kind.is("batch", "jobs") => Err(format!("field label {field:?} not supported for Job")),
+        _ => Err(format!("field label not supported: {field}")),
     }
-    if let Some(custom) = &kind.custom {
-        return custom.selectable.iter().any(|path| path.trim_start_matches('.') == field);
-    }
-    let supported: &[&str] = match (kind.group.as_str(), kind.kind.as_str()) {
+}
+
+/// What a built-in kind is selected by, beyond name and namespace.
+fn own_fields(kind: &Kind) -> Option<&'static [&'static str]> {
+    let own: &[&str] = match (kind.group.as_str(), kind.kind.as_str()) {
         ("", "Pod") => &[
+            "spec.host",
             "spec.nodeName",
             "spec.restartPolicy",
             "spec.schedulerName",
@@ -253,6 +273,7 @@ fn supports_field(kind: &Kind, field: &str) -> bool {
             "spec.hostNetwork",
             "status.phase",
             "status.podIP",
+            "status.podIPs",
             "status.nominatedNodeName",
         ],
         ("", "Node") => &["spec.unschedulable"],
@@ -284,19 +305,22 @@ fn supports_field(kind: &Kind, field: &str) -> bool {
             "reportingController",
             "type",
         ],
-        ("apps", "ReplicaSet") | ("", "ReplicationController") => &["status.replicas"],
+        ("", "ReplicationController") => &["status.replicas"],
         ("batch", "Job") => &["status.successful"],
         ("certificates.k8s.io", "CertificateSigningRequest") => &["spec.signerName"],
-        _ => &[],
+        _ => return None,
     };
-    supported.contains(&field)
+    Some(own)
 }
 
 /// The value of a field as selectors compare it. Absent booleans and counts have Kubernetes' defaults.
 fn field_value(json: &Json, field: &str) -> String {
     let field = match field {
+        "source" if object::text(json, &["source", "component"]).is_empty() => "reportingComponent",
         "source" => "source.component",
         "status.successful" => "status.succeeded",
+        // It may be asked for, and is of no Pod.
+        "status.podIPs" => return String::new(),
         other => other,
     };
     let path: Vec<&str> = field.split('.').collect();

@@ -19,7 +19,7 @@ use crate::object::{self, Object};
 use crate::registry::Served;
 use crate::store::Key;
 use crate::write::{self, Write};
-use crate::{access, collector, decoding, workloads};
+use crate::{access, admission, collector, decoding, workloads};
 
 /// How long open requests may take to end once the server stops.
 pub(crate) const GRACE: Duration = Duration::from_millis(800);
@@ -79,6 +79,7 @@ impl DevCluster {
                 create_namespace(&cluster, name);
             }
         }
+        admission::prepare(&cluster);
         let mut controllers = vec![tokio::spawn(cluster.clock.scope(collector))];
         controllers.extend(workloads.map(|workloads| tokio::spawn(cluster.clock.scope(workloads))));
         controllers.extend(furnisher.map(|furnisher| tokio::spawn(cluster.clock.scope(furnisher))));

@@ -4,6 +4,7 @@
 //! and the owner index at once; a writer that read an older version is told so (`Rejected::Stale`).
 //! Nothing in here serialises, validates or waits while it holds the lock.
 
+mod addresses;
 mod feed;
 mod inner;
 
@@ -17,6 +18,7 @@ use crate::disk::Disk;
 use crate::history::{Change, Compacted, Event};
 use crate::kind::ResourceId;
 use crate::object::{self, Json, Object};
+use addresses::Addresses;
 use feed::Feed;
 pub(crate) use feed::Scope;
 
@@ -67,6 +69,7 @@ struct Inner {
     resources: HashMap<ResourceId, Resource>,
     places: HashMap<String, Place>,
     dependents: HashMap<String, BTreeSet<Place>>,
+    addresses: Addresses,
     /// How many objects there are in each namespace that has any.
     counts: HashMap<String, usize>,
     subscribers: Vec<mpsc::UnboundedSender<Arc<Event>>>,

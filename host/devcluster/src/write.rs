@@ -3,6 +3,8 @@
 //! Every write goes through here, so that it is here that metadata stays immutable, `status` and the
 //! rest stay apart, `generation` counts and no-op writes are no writes.
 
+mod update;
+
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -17,6 +19,8 @@ use crate::shape::Shape;
 use crate::store::{Key, Rejected};
 use crate::strict::StrictErrors;
 use crate::{access, apply, associative, defaults, depth, immutable, naming, transition, view};
+
+pub(crate) use update::update;
 
 /// How often a patch is tried again when somebody else wrote in between.
 const ATTEMPTS: usize = 32;
@@ -200,42 +204,6 @@ fn generated_name(prefix: &str) -> String {
     // Names end at 63 characters, as the real server cuts them.
     let prefix: String = prefix.chars().take(58).collect();
     prefix + &naming::suffix()
-}
-
-/// Replaces an object, or the part of it that the subresource covers. What was sent is read `again` if somebody else
-/// writes in between, which is rare: a copy of it would cost each write more.
-pub(crate) fn update(
-    cluster: &Cluster,
-    write: &Write,
-    mut json: Json,
-    again: impl Fn() -> Result<Json, ApiError>,
-) -> Result<Written, ApiError> {
-    let warnings = decoding::decode(write, &mut json, Source::Body)?;
-    write.check_name(&json)?;
-    write.check_identity(&mut json)?;
-    // One that expects a version expects an object, and no subresource is created.
-    if write.kind.is_created_by_updates()
-        && write.writer.subresource.is_empty()
-        && object::meta_text(&json, "resourceVersion").is_empty()
-        && cluster.store.get(&write.kind.storage, &write.key).is_none()
-    {
-        write.check_may_create(cluster)?;
-        return create_decoded(cluster, write, json, warnings);
-    }
-    let mut sent = Some(json);
-    let written = try_to_change(cluster, write, |shown| {
-        let json = match sent.take() {
-            Some(json) => json,
-            None => {
-                let mut json = again()?;
-                decoding::decode(write, &mut json, Source::Body)?;
-                json
-            }
-        };
-        write.check_uid(shown, &json)?;
-        Ok((json, Vec::new()))
-    });
-    Ok(written?.warned(warnings))
 }
 
 /// Makes a new state of the current one for the server itself.

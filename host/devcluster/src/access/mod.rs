@@ -43,7 +43,7 @@ pub(crate) use attributes::{Attributes, ResourceAttributes};
 pub(crate) use controllers::{prepare, run};
 pub(crate) use gate::handle;
 pub(crate) use kubeconfig::kubeconfig;
-pub(crate) use reviews::review;
+pub(crate) use reviews::{requester, review};
 pub(crate) use tls::{TlsListener, no_delay};
 pub(crate) use tokens::request as request_token;
 pub(crate) use user::User;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::attributes::{Attributes, ResourceAttributes};
 use super::tokens::ISSUER;
-use super::user::User;
+use super::user::{self, User};
 use super::{ADMIN, AccessMode};
 use crate::cluster::Cluster;
 use crate::decoding::{self, Source};
@@ -48,9 +48,18 @@ pub(crate) fn review(
     Ok((json, warnings))
 }
 
+/// Who sends a request, as reviews show it: the administrator where nobody is asked who they are.
+pub(crate) fn requester(author: Option<&User>) -> Json {
+    let admin = || json!({ "username": ADMIN, "groups": [user::MASTERS, user::AUTHENTICATED] });
+    match author.map_or_else(admin, User::info) {
+        Value::Object(info) => info,
+        _ => Json::new(),
+    }
+}
+
 /// What is said where nobody is asked who they are.
 fn open(kind: &Kind) -> Value {
-    let user = json!({ "username": ADMIN, "groups": ["system:masters", "system:authenticated"] });
+    let user = requester(None);
     match kind.kind.as_str() {
         "SelfSubjectRulesReview" => everything(),
         "SelfSubjectReview" => json!({ "userInfo": user }),

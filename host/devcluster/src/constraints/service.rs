@@ -1,6 +1,7 @@
 //! The rules of Services.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use serde_json::Value;
 
@@ -17,6 +18,11 @@ pub(super) fn validate(json: &Json, causes: &mut Vec<Cause>) {
     let is_external = text(spec, "type") == "ExternalName";
     if is_external && text(spec, "externalName").is_empty() {
         causes.push(Cause::required("spec.externalName", ""));
+    }
+    let address = text(spec, "clusterIP");
+    if !matches!(address, "" | "None") && address.parse::<IpAddr>().is_err() {
+        let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+        causes.push(Cause::invalid("spec.clusterIPs[0]", &Value::from(address), why));
     }
     if ports.is_empty() && !is_external && text(spec, "clusterIP") != "None" {
         causes.push(Cause::required("spec.ports", ""));

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::access::shape;
+use crate::admission;
 use crate::kind::Kind;
 use crate::object::{self, Json};
 
@@ -45,7 +46,10 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json) {
         }
         ("networking.k8s.io", "NetworkPolicy") => object::edit(json, "spec", network_policy),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => shape::fill_binding(json),
-        ("scheduling.k8s.io", "PriorityClass") => default(json, "value", json!(0)),
+        ("scheduling.k8s.io", "PriorityClass") => {
+            default(json, "value", json!(0));
+            default(json, "preemptionPolicy", json!(admission::POLICY));
+        }
         ("storage.k8s.io", "StorageClass") => {
             default(json, "reclaimPolicy", json!("Delete"));
             default(json, "volumeBindingMode", json!("Immediate"));

@@ -1,6 +1,7 @@
 //! The messages that can be decoded: field numbers, JSON names and types, as in Kubernetes' published
 //! `generated.proto` files.
 
+use super::certificates::SIGNING_REQUEST;
 use super::reviews::{ACCESS_SPEC, SUBJECT_REVIEW, TOKEN_SPEC};
 use Type::{
     Bool, Bytes, Count, Flag, Ignored, Inline, Int, IntOrString, List, Map, Message, Port, Quantity, Text,
@@ -29,7 +30,7 @@ pub(super) enum Type {
     Message(&'static [Field]),
     /// A message whose fields are the parent's in JSON.
     Inline(&'static [Field]),
-    /// What the server sets itself.
+    /// What the server sets itself, or takes from its subresource alone.
     Ignored,
 }
 
@@ -43,6 +44,7 @@ pub(super) fn find(api_version: &str, kind: &str) -> Option<&'static [Field]> {
 
 const KINDS: &[(&str, &[Field])] = &[
     ("Binding", &[META, (2, "target", Message(OBJECT_REFERENCE))]),
+    ("CertificateSigningRequest", SIGNING_REQUEST),
     (
         "ClusterRole",
         &[META, (2, "rules", List(&Message(POLICY_RULE))), (3, "aggregationRule", Message(AGGREGATION))],
@@ -238,6 +240,8 @@ const POD_SPEC: &[Field] = &[
     (21, "automountServiceAccountToken", Bool),
     (10, "nodeName", Text),
     (11, "hostNetwork", Flag),
+    (12, "hostPID", Flag),
+    (13, "hostIPC", Flag),
     (15, "imagePullSecrets", List(&Message(LOCAL_REFERENCE))),
     (16, "hostname", Text),
     (17, "subdomain", Text),
@@ -282,7 +286,7 @@ const SERVICE_SPEC: &[Field] = &[
             (6, "appProtocol", Text),
             (3, "port", Int),
             (4, "targetPort", Port),
-            (5, "nodePort", Ignored),
+            (5, "nodePort", Count),
         ])),
     ),
     (2, "selector", Map(&Text)),
@@ -292,6 +296,7 @@ const SERVICE_SPEC: &[Field] = &[
     (7, "sessionAffinity", Text),
     (10, "externalName", Text),
     (11, "externalTrafficPolicy", Text),
+    (12, "healthCheckNodePort", Count),
     (13, "publishNotReadyAddresses", Flag),
     (18, "clusterIPs", List(&Text)),
 ];

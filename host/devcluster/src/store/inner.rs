@@ -78,6 +78,7 @@ impl Inner {
         }
         if let Some(previous) = &previous {
             self.places.remove(object::uid(&previous.json));
+            self.addresses.remove(storage, &previous.json);
             for owner in object::owners(&previous.json) {
                 if let Some(places) = self.dependents.get_mut(owner.uid) {
                     places.remove(&place);
@@ -110,8 +111,9 @@ impl Inner {
         resource
     }
 
-    /// Finds an object by its uid from now on, and by its owners'.
+    /// Finds an object by its uid from now on, by its owners' and by its address.
     pub(super) fn index(&mut self, place: Place, object: &Object) {
+        self.addresses.add(&place.0, &object.json);
         for owner in object::owners(&object.json) {
             self.dependents.entry(owner.uid.to_owned()).or_default().insert(place.clone());
         }

@@ -2,9 +2,11 @@
 //! and ports. Whoever wrote the object does not own that, so that somebody else may apply it later on.
 
 mod service;
+mod signing_request;
 
 use serde_json::{Value, json};
 
+use crate::access::User;
 use crate::error::ApiError;
 use crate::kind::Kind;
 use crate::object::{self, Json};
@@ -12,9 +14,13 @@ use crate::store::Store;
 use crate::{emptying, qos};
 
 /// Sets what the real server's strategy of this kind does; `old` is the live object of an update.
-pub(crate) fn prepare(kind: &Kind, json: &mut Json, old: Option<&Json>) {
+pub(crate) fn prepare(kind: &Kind, json: &mut Json, old: Option<&Json>, author: Option<&User>) {
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("", "Service") => service::prepare(json, old),
+        ("certificates.k8s.io", "CertificateSigningRequest") => match old {
+            Some(old) => signing_request::update(json, old),
+            None => signing_request::create(json, author),
+        },
         _ if old.is_some() => {}
         ("", "Namespace") => {
             let given = object::at(json, &["spec", "finalizers"]).and_then(Value::as_array).cloned();

@@ -1,19 +1,20 @@
-//! What the server itself makes of a Service: its addresses, and what is left of it when its type changes.
+//! What the server itself makes of a Service: its addresses and ports, and what is left of it when its type changes.
 //!
 //! Follows `pkg/registry/core/service/strategy.go`: what a client does not hand on stays as long as the type has a use
 //! for it, and what the type has no use for goes unless a client has changed it as well.
 
+mod addresses;
 mod node_ports;
-
-pub(super) use self::node_ports::allocate;
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
 use crate::defaults::{default, maps};
-use crate::naming;
+use crate::error::ApiError;
+use crate::kind::Kind;
 use crate::object::{self, Json};
+use crate::store::Store;
 
 /// A Service's type and what follows from it.
 #[derive(Clone, Copy)]
@@ -43,21 +44,34 @@ impl Needs {
     }
 }
 
-/// Sets what a Service has been given before, and its address.
+/// Gives a valid Service its address and its node ports.
+pub(super) fn allocate(
+    store: &Store,
+    kind: &Kind,
+    json: &mut Json,
+    old: Option<&Json>,
+) -> Result<(), ApiError> {
+    addresses::allocate(store, kind, json, old)?;
+    node_ports::allocate(store, kind, json, old)
+}
+
+/// Sets what a Service has been given before, and what follows from its type.
 pub(super) fn prepare(json: &mut Json, old: Option<&Json>) {
     if let Some(old) = old {
         keep(json, old);
         drop_unused(json, old);
     }
     if Needs::of(json).address {
-        let address = naming::address("10.96", object::uid(json));
         object::edit(json, "spec", |spec| {
             default(spec, "ipFamilies", json!(["IPv4"]));
             default(spec, "ipFamilyPolicy", json!("SingleStack"));
-            let first = object::items(spec, &["clusterIPs"]).first().cloned();
-            default(spec, "clusterIP", first.unwrap_or_else(|| address.into()));
-            let address = spec.get("clusterIP").cloned().unwrap_or_default();
-            default(spec, "clusterIPs", json!([address]));
+            // Whoever says one of them says the other.
+            if let Some(first) = object::items(spec, &["clusterIPs"]).first().cloned() {
+                default(spec, "clusterIP", first);
+            }
+            if let Some(address) = spec.get("clusterIP").cloned() {
+                default(spec, "clusterIPs", json!([address]));
+            }
         });
     }
     if !json.contains_key("status") {

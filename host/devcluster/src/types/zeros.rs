@@ -18,7 +18,7 @@ const BOOLS: &str = "chapAuthDiscovery chapAuthSession clusterScope deprecated e
 const NUMBERS: &str = "active availableReplicas count currentReplicas deprecatedCount failed failureThreshold \
     fullyLabeledReplicas generation healthCheckNodePort hostPort initialDelaySeconds minReadySeconds nodePort number \
     numberAvailable numberUnavailable observedGeneration partition periodSeconds priority readyReplicas replicas signal \
-    sizeBytes start succeeded successThreshold timeoutSeconds unavailableReplicas updatedNumberScheduled \
+    sizeBytes succeeded successThreshold timeoutSeconds unavailableReplicas updatedNumberScheduled \
     updatedReplicas";
 
 const TEXTS: &str = "$schema action allocationMode apiGroup apiVersion audience certificateChainPath clusterIP \
@@ -38,13 +38,17 @@ const TEXTS: &str = "$schema action allocationMode apiGroup apiVersion audience 
 /// Structs that are always there, and so may be empty.
 const STRUCTS: &str = "conditions metadata port";
 
-/// What tells zero from nothing all the same: those of the names above that do so in one type, and lists.
+/// What tells zero from nothing all the same: those of the names above that do so in one type, and lists. What Go writes
+/// even if it is nothing is among them, but for what must not differ then (`serviceName` of a StatefulSet, which cannot
+/// change) and for lists, of which a cluster keeps a null.
 const TOLD_APART: &[Place] = &[
     ("admissionregistration.v1.MutatingWebhook", "timeoutSeconds"),
     ("admissionregistration.v1.ServiceReference", "path"),
     ("admissionregistration.v1.ValidatingWebhook", "timeoutSeconds"),
     ("admissionregistration.v1.Validation", "reason"),
     ("admissionregistration.v1.WebhookClientConfig", "url"),
+    ("apiextensions.v1.CustomResourceDefinitionStatus", "conditions"),
+    ("apiextensions.v1.CustomResourceDefinitionStatus", "storedVersions"),
     ("apiextensions.v1.ServiceReference", "path"),
     ("apiextensions.v1.ValidationRule", "reason"),
     ("apiextensions.v1.WebhookClientConfig", "url"),
@@ -52,9 +56,11 @@ const TOLD_APART: &[Place] = &[
     ("apps.v1.ReplicaSetSpec", "replicas"),
     ("apps.v1.RollingUpdateStatefulSetStrategy", "partition"),
     ("apps.v1.StatefulSetSpec", "replicas"),
+    ("apps.v1.StatefulSetStatus", "availableReplicas"),
     ("autoscaling.v2.HorizontalPodAutoscalerCondition", "observedGeneration"),
     ("autoscaling.v2.HorizontalPodAutoscalerStatus", "observedGeneration"),
     ("batch.v1.PodFailurePolicyOnExitCodesRequirement", "containerName"),
+    ("batch.v1.PodFailurePolicyOnPodConditionsPattern", "status"),
     ("core.v1.AzureDiskVolumeSource", "fsType"),
     ("core.v1.AzureDiskVolumeSource", "kind"),
     ("core.v1.AzureDiskVolumeSource", "readOnly"),
@@ -65,8 +71,10 @@ const TOLD_APART: &[Place] = &[
     ("core.v1.Container", "restartPolicy"),
     ("core.v1.EndpointAddress", "nodeName"),
     ("core.v1.EphemeralContainer", "restartPolicy"),
+    ("core.v1.HTTPGetAction", "protocol"),
     ("core.v1.HostPathVolumeSource", "type"),
     ("core.v1.LocalVolumeSource", "fsType"),
+    ("core.v1.NodeRuntimeHandler", "name"),
     ("core.v1.PersistentVolumeClaimSpec", "storageClassName"),
     ("core.v1.PodDNSConfigOption", "value"),
     ("core.v1.PodSpec", "priority"),
@@ -90,6 +98,7 @@ const TOLD_APART: &[Place] = &[
     ("rbac.v1.RoleRef", "apiGroup"),
     ("resource.v1.Device", "nodeName"),
     ("resource.v1.DeviceAttribute", "version"),
+    ("resource.v1.DeviceTaintSelector", "pool"),
     ("resource.v1.ResourceSliceSpec", "nodeName"),
     ("storage.v1.VolumeNodeResources", "count"),
 ];

@@ -69,15 +69,26 @@ impl Subject<'_> {
         object::edit_meta(&mut dependent, |meta| {
             meta.insert("ownerReferences".to_owned(), json!([owner]));
         });
-        let key = Key::new(self.namespace(), object::name(&dependent));
-        let write = write_of(self.cluster, storage, key, (CONTROLLER, ""))?;
-        write::create(self.cluster, &write, dependent).map(|written| written.object)
+        make(self.cluster, storage, self.namespace(), dependent)
     }
 
     /// Creates a dependent; why that fails is nobody's business but the log's: a later event tries again.
     pub(super) fn try_create(&self, storage: &str, dependent: Json) {
         if let Err(error) = self.create(storage, dependent) {
-            tracing::debug!(%error, storage, owner = self.name(), "not created");
+            self.log(&error);
+        }
+    }
+
+    /// Tells whoever runs the server why the subject does not get what it is to have: once, as nothing but a change of it
+    /// may help. What only has to be waited for is no news.
+    pub(super) fn log(&self, error: &ApiError) {
+        let passes = matches!(error.reason, "AlreadyExists" | "NotFound") || error.is_of_ending_namespace();
+        let (kind, name) = (object::text(self.json, &["kind"]), self.name());
+        match !passes && self.cluster.failures.note(self.json) {
+            true => {
+                tracing::warn!(%error, kind, namespace = self.namespace(), name, "cannot make what it is to have")
+            }
+            false => tracing::debug!(%error, kind, namespace = self.namespace(), name, "not created"),
         }
     }
 
@@ -96,6 +107,18 @@ impl Subject<'_> {
             tracing::debug!(%error, storage, name = object::name(json), "not deleted");
         }
     }
+}
+
+/// Creates an object.
+pub(super) fn make(
+    cluster: &Cluster,
+    storage: &str,
+    namespace: &str,
+    json: Json,
+) -> Result<Arc<Object>, ApiError> {
+    let key = Key::new(namespace, object::name(&json));
+    let write = write_of(cluster, storage, key, (CONTROLLER, ""))?;
+    write::create(cluster, &write, json).map(|written| written.object)
 }
 
 /// The number at a path, or what it is by default.

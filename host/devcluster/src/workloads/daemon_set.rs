@@ -14,7 +14,7 @@ pub(super) fn reconcile(set: &Subject<'_>) {
     let active = claim::active(&pods);
     let on_delete = object::text(set.json, &["spec", "updateStrategy", "type"]) == "OnDelete";
     let is_current = |pod: &Json| on_delete || is_of(pod, &revision);
-    let wanted = node::suits(set.json);
+    let wanted = node::suits(set.cluster, set.json);
     match active.iter().find(|pod| is_current(pod)) {
         None if active.is_empty() && wanted => {
             let mut pod = template::generated(set, &[(REVISION, &revision)]);
@@ -35,7 +35,7 @@ fn is_of(pod: &Json, revision: &str) -> bool {
 }
 
 fn report(set: &Subject<'_>, pods: &[Arc<Object>], revision: &str) {
-    let wanted = i64::from(node::suits(set.json));
+    let wanted = i64::from(node::suits(set.cluster, set.json));
     let active = claim::active(pods);
     let ready = act::count(active.iter().filter(|pod| object::has_condition(pod, "Ready")));
     let mut new = Json::new();

@@ -94,7 +94,7 @@ fn create(deployment: &Subject<'_>, old: &[Arc<Object>]) -> bool {
             false
         }
         Err(error) => {
-            tracing::debug!(%error, deployment = deployment.name(), "no replica set");
+            deployment.log(&error);
             false
         }
     }

@@ -3,8 +3,9 @@
 //! own, so that an operator's readiness logic can be seen at work.
 //!
 //! Deployments, ReplicaSets, StatefulSets, DaemonSets and Jobs get their Pods; a Pod that a controller
-//! owns is placed on the only Node, `dev`, and becomes ready there. A Pod that somebody made by hand is
-//! run if it names that node, and is otherwise left to whoever made it. CronJobs and
+//! owns is placed on the only Node, `dev`, unless that is cordoned or not selected, and becomes ready
+//! there. A Pod that somebody made by hand is run if it names that node, and is otherwise left to whoever
+//! made it. Claims are bound to volumes with nothing behind them, which no Pod waits for. CronJobs and
 //! ReplicationControllers are left alone, and nothing takes time: `minReadySeconds`,
 //! `progressDeadlineSeconds` and `ttlSecondsAfterFinished` have no effect.
 
@@ -12,9 +13,11 @@ mod act;
 mod claim;
 mod daemon_set;
 mod deployment;
+mod failures;
 mod job;
 mod node;
 mod pods;
+mod provisioner;
 mod replica_set;
 mod revision;
 mod rollout;
@@ -22,6 +25,7 @@ mod selector;
 mod stateful_set;
 mod status;
 mod template;
+mod volume_claims;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -32,9 +36,12 @@ use crate::cluster::Cluster;
 use crate::delete;
 use crate::history::{Change, Event};
 use crate::object::{self, Json};
-use crate::store::{Extent, Place};
+use crate::store::{Extent, Key, Place};
+pub(crate) use failures::Failures;
 
 const PODS: &str = "pods";
+const CLAIMS: &str = "persistentvolumeclaims";
+const VOLUMES: &str = "persistentvolumes";
 const DEPLOYMENTS: &str = "deployments.apps";
 const REPLICA_SETS: &str = "replicasets.apps";
 const STATEFUL_SETS: &str = "statefulsets.apps";
@@ -88,11 +95,20 @@ impl Queue {
     }
 
     fn add(&mut self, cluster: &Cluster, event: &Event) {
+        if &*event.storage == node::NODES {
+            return self.add_waiting(cluster);
+        }
         if !is_ours(&event.storage) {
             return;
         }
-        if event.change != Change::Deleted {
-            self.push((event.storage.clone(), event.key.clone()));
+        match event.change {
+            Change::Deleted => {
+                cluster.failures.forget(&event.object.json);
+                if &*event.storage == CLAIMS {
+                    self.push(provisioner::volume_of(&event.object.json));
+                }
+            }
+            Change::Added | Change::Modified => self.push((event.storage.clone(), event.key.clone())),
         }
         let states = event.previous.iter().map(|previous| &previous.json).chain([&event.object.json]);
         for json in states {
@@ -107,6 +123,15 @@ impl Queue {
         }
     }
 
+    /// The Node may be another one now: for Pods that have no place, and for what has a Pod on each Node.
+    fn add_waiting(&mut self, cluster: &Cluster) {
+        let is_waiting = |pod: &Json| object::text(pod, &["spec", "nodeName"]).is_empty();
+        let pods = cluster.store.list_all(PODS).into_iter().filter(|pod| is_waiting(&pod.json));
+        pods.for_each(|pod| self.push((PODS.into(), Key::of(&pod.json))));
+        let sets = cluster.store.list_all(DAEMON_SETS);
+        sets.iter().for_each(|set| self.push((DAEMON_SETS.into(), Key::of(&set.json))));
+    }
+
     /// An object that nobody controls may be just what somebody's selector looks for.
     fn add_adopters(&mut self, cluster: &Cluster, event: &Event, json: &Json) {
         let adopters: &[&str] = match &*event.storage {
@@ -118,14 +143,14 @@ impl Queue {
             let extent = Extent { namespace: Some(object::namespace(json)), ..Extent::default() };
             let Ok(snapshot) = cluster.store.snapshot(storage, extent) else { continue };
             for owner in snapshot.objects.iter().filter(|owner| selector::selects(&owner.json, json)) {
-                self.push(((*storage).into(), crate::store::Key::of(&owner.json)));
+                self.push(((*storage).into(), Key::of(&owner.json)));
             }
         }
     }
 }
 
 fn is_ours(storage: &str) -> bool {
-    storage == PODS || storage == DEPLOYMENTS || POD_OWNERS.contains(&storage)
+    matches!(storage, PODS | DEPLOYMENTS | CLAIMS | VOLUMES) || POD_OWNERS.contains(&storage)
 }
 
 fn selects_its_own(workload: &Json) -> bool {
@@ -143,13 +168,13 @@ fn reconcile(cluster: &Cluster, place: &Place) {
         }
         return;
     }
-    // It would make Pods without end, none of which it has.
-    if &*place.0 != PODS && !selects_its_own(&object.json) {
-        return;
-    }
     let subject = act::Subject { cluster, place, json: &object.json };
     match &*place.0 {
         PODS => pods::reconcile(&subject),
+        CLAIMS => provisioner::bind(&subject),
+        VOLUMES => provisioner::reclaim(&subject),
+        // It would make Pods without end, none of which it has.
+        _ if !selects_its_own(&object.json) => {}
         DEPLOYMENTS => deployment::reconcile(&subject),
         REPLICA_SETS => replica_set::reconcile(&subject),
         STATEFUL_SETS => stateful_set::reconcile(&subject),
@@ -164,7 +189,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::store::Key;
     use crate::write::{self, Write};
 
     fn cluster() -> Arc<Cluster> {

@@ -1,16 +1,18 @@
 //! The only Node: there for Pods to have a place.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::act;
 use crate::cluster::Cluster;
-use crate::object::{self, Json};
+use crate::object::{self, Json, Object};
 use crate::store::{Key, Place};
 use crate::write::{self, Write};
 
 pub(super) const NAME: &str = "dev";
 pub(super) const ADDRESS: &str = "192.0.2.1";
-const NODES: &str = "nodes";
+pub(super) const NODES: &str = "nodes";
 const KUBELET: &str = "kubelet";
 
 /// Adds the Node, and says that it is ready.
@@ -35,11 +37,35 @@ pub(super) fn register(cluster: &Cluster) {
     });
 }
 
+fn current(cluster: &Cluster) -> Option<Arc<Object>> {
+    cluster.store.get(NODES, &Key::new("", NAME))
+}
+
+/// Whether the Node is one that the specification of a Pod selects.
+fn is_selected(node: &Json, spec: Option<&Json>) -> bool {
+    let wanted = spec.and_then(|spec| spec.get("nodeSelector")).and_then(Value::as_object);
+    wanted
+        .into_iter()
+        .flatten()
+        .all(|(label, value)| object::at(node, &["metadata", "labels", label]) == Some(value))
+}
+
 /// Whether Pods of a template may run on the Node, as far as their node selector says.
-pub(super) fn suits(json: &Json) -> bool {
-    let wanted = object::at(json, &["spec", "template", "spec", "nodeSelector"]).and_then(Value::as_object);
-    let labels = labels();
-    wanted.into_iter().flatten().all(|(label, value)| labels.get(label) == Some(value))
+pub(super) fn suits(cluster: &Cluster, json: &Json) -> bool {
+    let spec = object::at(json, &["spec", "template", "spec"]).and_then(Value::as_object);
+    current(cluster).is_some_and(|node| is_selected(&node.json, spec))
+}
+
+/// Why a Pod is not placed on the Node, in the scheduler's words: the Node is cordoned, or not one that the Pod selects.
+pub(super) fn obstacle(cluster: &Cluster, pod: &Json) -> Option<String> {
+    let Some(node) = current(cluster) else { return Some("no nodes available to schedule pods".to_owned()) };
+    let is_cordoned = object::at(&node.json, &["spec", "unschedulable"]) == Some(&Value::Bool(true));
+    let why = match is_selected(&node.json, pod.get("spec").and_then(Value::as_object)) {
+        true if !is_cordoned => return None,
+        true => "1 node(s) were unschedulable",
+        false => "1 node(s) didn't match Pod's node affinity/selector",
+    };
+    Some(format!("0/1 nodes are available: {why}."))
 }
 
 fn labels() -> Value {

@@ -12,15 +12,12 @@ use crate::store::Key;
 use crate::{naming, qos};
 
 const KUBELET: &str = "kubelet";
+const SCHEDULER: &str = "kube-scheduler";
 
 pub(super) fn reconcile(pod: &Subject<'_>) {
     let json = pod.json;
     match object::text(json, &["spec", "nodeName"]) {
-        "" if is_to_be_placed(json) => {
-            act::change(pod.cluster, pod.place, pod.uid(), ("kube-scheduler", "binding"), |json| {
-                object::set(json, &["spec", "nodeName"], node::NAME.into());
-            });
-        }
+        "" if is_to_be_placed(json) => place(pod),
         node::NAME => {
             if let Some(status) = next_status(pod) {
                 pod.set_status(KUBELET, status);
@@ -28,6 +25,18 @@ pub(super) fn reconcile(pod: &Subject<'_>) {
         }
         _ => {}
     }
+}
+
+fn place(pod: &Subject<'_>) {
+    if let Some(why) = node::obstacle(pod.cluster, pod.json) {
+        let condition = ("PodScheduled", "False", "Unschedulable", why.as_str());
+        let mut new = pod.json.get("status").and_then(Value::as_object).cloned().unwrap_or_default();
+        new.insert("conditions".to_owned(), status::conditions(pod.json, &[condition], false));
+        return pod.set_status(SCHEDULER, new);
+    }
+    act::change(pod.cluster, pod.place, pod.uid(), (SCHEDULER, "binding"), |json| {
+        object::set(json, &["spec", "nodeName"], node::NAME.into());
+    });
 }
 
 /// Somebody controls it, and nothing asks to wait.

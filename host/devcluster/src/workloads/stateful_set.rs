@@ -1,5 +1,5 @@
 //! StatefulSets: Pods `name-0`, `name-1` and so on, each with an identity of its own, made in order and
-//! given up in reverse order. No ControllerRevision and no PersistentVolumeClaim is made for them.
+//! given up in reverse order. No ControllerRevision is made for them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::act::{self, CONTROLLER, Subject};
-use super::{PODS, claim, status, template};
+use super::{PODS, claim, status, template, volume_claims};
 use crate::object::{self, Json, Object};
 
 const REVISION: &str = "controller-revision-hash";
@@ -104,7 +104,10 @@ fn create(set: &Subject<'_>, ordinal: i64, revision: &str) {
         object::set(&mut pod, &["spec", "subdomain"], service.clone());
     }
     object::set(&mut pod, &["metadata", "name"], name.into());
-    set.try_create(PODS, pod);
+    match volume_claims::furnish(set, ordinal, &mut pod) {
+        Ok(()) => set.try_create(PODS, pod),
+        Err(error) => set.log(&error),
+    }
 }
 
 fn report(set: &Subject<'_>, pods: &[Arc<Object>], revision: &str) {

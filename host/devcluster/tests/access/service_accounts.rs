@@ -259,3 +259,24 @@ async fn a_request_for_a_token_says_of_itself_what_its_path_says() {
     let refused = server.admin().post(&strict, misspelt).await.message(400, "BadRequest");
     assert!(refused.ends_with("strict decoding error: unknown field \"spec.audience\""), "{refused}");
 }
+
+#[tokio::test]
+async fn a_pod_acts_as_the_account_that_it_names_and_otherwise_as_that_called_default() {
+    let server = Server::rbac().await;
+    server.account("robot").await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = |name: &str, account: &str| {
+        json!({ "metadata": { "name": name }, "spec": { "serviceAccountName": account,
+            "containers": [{ "name": "c", "image": "i" }] } })
+    };
+    for (name, account, expected) in [("a", "", "default"), ("b", "robot", "robot")] {
+        let made = server.admin().post(pods, pod(name, account)).await.ok();
+        assert_eq!(made["spec"]["serviceAccountName"], expected);
+        assert_eq!(made["spec"]["serviceAccount"], expected);
+    }
+    let refused = server.admin().post(pods, pod("c", "nobody")).await.message(403, "Forbidden");
+    assert_eq!(
+        refused,
+        "pods \"c\" is forbidden: error looking up service account default/nobody: serviceaccount \"nobody\" not found"
+    );
+}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
-    CONFIG_MAPS, CRDS, PODS, Server, WIDGETS, config_map, start, widget, widget_definition,
+    CONFIG_MAPS, CRDS, PODS, Server, WIDGETS, config_map, pod, start, widget, widget_definition,
 };
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
@@ -123,4 +123,22 @@ async fn a_request_that_takes_long_holds_nobody_up() {
     answer.refused(422, "Invalid");
     let taken = started.elapsed();
     assert!(longest < taken / 3, "one of {taken:?} held another up for {longest:?}");
+}
+
+#[tokio::test]
+async fn a_status_in_protobuf_is_refused_rather_than_lost() {
+    let server = start().await;
+    server.post(PODS, pod("p")).await.ok();
+    let status = json!({ "status": { "phase": "Running" } });
+    server.merge(&format!("{PODS}/p/status"), status).await.ok();
+    // A Pod called p, as protobuf, with a container of the same name.
+    let body = b"k8s\0\x0a\x09\x0a\x02v1\x12\x03Pod\x12\x0c\x0a\x03\x0a\x01p\x12\x05\x12\x03\x0a\x01p";
+    let protobuf = [("content-type", "application/vnd.kubernetes.protobuf")];
+    let answer = server.send("PUT", &format!("{PODS}/p/status"), &protobuf, body.as_slice()).await;
+    let refusal = answer.refused(415, "UnsupportedMediaType");
+    assert!(
+        refusal["message"].as_str().unwrap().contains("its status cannot be sent as protobuf"),
+        "{refusal}"
+    );
+    assert_eq!(server.get(&format!("{PODS}/p")).await.ok()["status"]["phase"], "Running");
 }

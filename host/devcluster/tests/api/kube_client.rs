@@ -1,9 +1,11 @@
 //! kube's own client and watcher, unchanged, against the development cluster.
 
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
+use kube::runtime::watcher::Event;
 
 use crate::support::{DEADLINE, start};
 
@@ -35,6 +37,19 @@ async fn typed_crud_works() {
     assert!(api.get_opt("a").await.unwrap().is_none());
 }
 
+/// What happens next, in words.
+async fn next(events: &mut BoxStream<'_, watcher::Result<Event<Lease>>>) -> String {
+    let event = tokio::time::timeout(DEADLINE, events.try_next()).await.unwrap().unwrap().unwrap();
+    let (what, lease) = match event {
+        Event::Init => return "begin".to_owned(),
+        Event::InitDone => return "end of the list".to_owned(),
+        Event::InitApply(lease) => ("listed", lease),
+        Event::Apply(lease) => ("applied", lease),
+        Event::Delete(lease) => ("deleted", lease),
+    };
+    format!("{what} {}", lease.metadata.name.unwrap_or_default())
+}
+
 #[tokio::test]
 async fn the_watcher_works_with_both_list_strategies_any_semantic_and_page_size() {
     let server = start().await;
@@ -50,14 +65,13 @@ async fn the_watcher_works_with_both_list_strategies_any_semantic_and_page_size(
         default().streaming_lists(),
         default().streaming_lists().any_semantic(),
     ] {
-        let mut seen = watcher(api.clone(), config).applied_objects().boxed();
-        for name in ["a", "aa"] {
-            let listed = tokio::time::timeout(DEADLINE, seen.try_next()).await.unwrap().unwrap().unwrap();
-            assert_eq!(listed.metadata.name.as_deref(), Some(name));
+        let mut events = watcher(api.clone(), config).boxed();
+        for expected in ["begin", "listed a", "listed aa", "end of the list"] {
+            assert_eq!(next(&mut events).await, expected);
         }
         api.create(&PostParams::default(), &lease("b", "1")).await.unwrap();
-        let second = tokio::time::timeout(DEADLINE, seen.try_next()).await.unwrap().unwrap().unwrap();
-        assert_eq!(second.metadata.name.as_deref(), Some("b"));
+        assert_eq!(next(&mut events).await, "applied b");
         api.delete("b", &DeleteParams::default()).await.unwrap();
+        assert_eq!(next(&mut events).await, "deleted b");
     }
 }

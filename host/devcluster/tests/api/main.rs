@@ -15,6 +15,7 @@ mod embedded_only;
 mod foreign;
 mod support;
 
+mod admission;
 mod answers;
 mod apply;
 mod apply_custom;
@@ -30,6 +31,7 @@ mod definitions;
 mod deletes;
 mod discovery;
 mod faults;
+mod field_selectors;
 mod field_validation;
 mod formats;
 mod garbage;

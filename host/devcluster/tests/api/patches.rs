@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{CONFIG_MAPS, CRDS, DEPLOYMENTS, WIDGETS, deployment, start, widget, widget_definition};
+use crate::support::{
+    CONFIG_MAPS, CRDS, DEPLOYMENTS, Server, WIDGETS, deployment, start, widget, widget_definition,
+};
+
+const STRATEGIC: &str = "strategic-merge-patch+json";
 
 #[tokio::test]
 async fn a_json_patch_changes_what_it_names_and_a_failed_test_changes_nothing() {
@@ -57,7 +61,7 @@ async fn a_strategic_patch_merges_containers_by_name() {
     let patch = json!({ "spec": { "template": { "spec": { "containers": [
         { "name": "app", "env": [{ "name": "A", "value": "1" }] }, { "name": "side", "image": "s:1" }] } } } });
     let path = format!("{DEPLOYMENTS}/web");
-    let patched = server.patch(&path, "strategic-merge-patch+json", patch).await.ok();
+    let patched = server.patch(&path, STRATEGIC, patch).await.ok();
     let containers = patched["spec"]["template"]["spec"]["containers"].as_array().unwrap();
     assert_eq!(containers.len(), 2);
     assert_eq!(
@@ -71,7 +75,7 @@ async fn a_custom_resource_takes_no_strategic_patch() {
     let server = start().await;
     server.post(CRDS, widget_definition()).await.ok();
     server.post(WIDGETS, widget("w", json!({ "size": "s" }))).await.ok();
-    let answer = server.patch(&format!("{WIDGETS}/w"), "strategic-merge-patch+json", json!({})).await;
+    let answer = server.patch(&format!("{WIDGETS}/w"), STRATEGIC, json!({})).await;
     answer.refused(415, "UnsupportedMediaType");
 }
 
@@ -88,12 +92,83 @@ async fn patches_that_race_all_take_effect() {
     assert_eq!(data["data"].as_object().unwrap().len(), 20);
 }
 
+/// A Deployment whose Pods have three containers and three volumes.
+async fn crowded(server: &Server) -> String {
+    let mut body = deployment("web");
+    let pod = &mut body["spec"]["template"]["spec"];
+    pod["containers"] = ["a", "b", "c"].map(|name| json!({ "name": name, "image": "nginx:1" })).into();
+    pod["volumes"] = ["x", "y", "z"].map(|name| json!({ "name": name, "emptyDir": {} })).into();
+    body["metadata"]["finalizers"] = json!(["example.com/one", "example.com/two"]);
+    server.post(DEPLOYMENTS, body).await.ok();
+    format!("{DEPLOYMENTS}/web")
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn directives_of_a_strategic_patch_delete_and_replace() {
+    let server = start().await;
+    let path = crowded(&server).await;
+    let patch = json!({
+        "metadata": { "$deleteFromPrimitiveList/finalizers": ["example.com/one"] },
+        "spec": { "template": { "spec": {
+            "containers": [{ "name": "b", "$patch": "delete" }],
+            "volumes": [{ "name": "w", "emptyDir": {} }, { "$patch": "replace" }],
+        } } },
+    });
+    let patched = server.patch(&path, STRATEGIC, patch).await.ok();
+    assert_eq!(patched["metadata"]["finalizers"], json!(["example.com/two"]));
+    let pod = &patched["spec"]["template"]["spec"];
+    assert_eq!((names(&pod["containers"]), names(&pod["volumes"])), (vec!["a", "c"], vec!["w"]));
+    let labels = json!({ "app": "web", "tier": "front" });
+    let replaced =
+        json!({ "spec": { "template": { "metadata": { "$patch": "replace", "labels": labels } } } });
+    let patched = server.patch(&path, STRATEGIC, replaced).await.ok();
+    assert_eq!(patched["spec"]["template"]["metadata"]["labels"], labels);
+    let gone = json!({ "spec": { "strategy": { "$patch": "delete" } } });
+    let patched = server.patch(&path, STRATEGIC, gone).await.ok();
+    // Its default is there again.
+    assert_eq!(patched["spec"]["strategy"]["rollingUpdate"]["maxSurge"], "25%");
+    server.merge(&path, json!({ "metadata": { "finalizers": null } })).await.ok();
+}
+
+#[tokio::test]
+async fn directives_of_a_strategic_patch_keep_and_order() {
+    let server = start().await;
+    let path = crowded(&server).await;
+    let patch = json!({ "spec": {
+        "strategy": { "$retainKeys": ["type"], "type": "Recreate" },
+        "template": { "spec": {
+            "$setElementOrder/containers": [{ "name": "c" }, { "name": "d" }, { "name": "a" }, { "name": "b" }],
+            "containers": [{ "name": "d", "image": "side:1" }, { "name": "a", "image": "nginx:2" }],
+            "volumes": [{ "name": "y", "emptyDir": null, "$retainKeys": ["name", "hostPath"],
+                "hostPath": { "path": "/srv" } }],
+        } },
+    } });
+    let patched = server.patch(&path, STRATEGIC, patch).await.ok();
+    assert_eq!(patched["spec"]["strategy"], json!({ "type": "Recreate" }));
+    let pod = &patched["spec"]["template"]["spec"];
+    assert_eq!(names(&pod["containers"]), ["c", "d", "a", "b"]);
+    assert_eq!(pod["containers"][2]["image"], "nginx:2");
+    let volume = pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "y").unwrap();
+    assert_eq!(volume, &json!({ "name": "y", "hostPath": { "path": "/srv", "type": "" } }));
+    let ordered = json!({ "metadata": {
+        "$setElementOrder/finalizers": ["example.com/three", "example.com/two", "example.com/one"],
+        "finalizers": ["example.com/three"] } });
+    let patched = server.patch(&path, STRATEGIC, ordered).await.ok();
+    let expected = json!(["example.com/three", "example.com/two", "example.com/one"]);
+    assert_eq!(patched["metadata"]["finalizers"], expected);
+    server.merge(&path, json!({ "metadata": { "finalizers": null } })).await.ok();
+}
+
 #[tokio::test]
 async fn malformed_strategic_patches_are_refused() {
     let server = start().await;
     server.post(DEPLOYMENTS, deployment("web")).await.ok();
     let path = format!("{DEPLOYMENTS}/web");
-    let send = |spec: Value| server.patch(&path, "strategic-merge-patch+json", json!({ "spec": spec }));
+    let send = |spec: Value| server.patch(&path, STRATEGIC, json!({ "spec": spec }));
     let containers = |items: Value| json!({ "template": { "spec": { "containers": items } } });
     let refusal = send(containers(json!([{ "image": "nokey" }]))).await.refused(500, "");
     assert_eq!(refusal["message"], "map: map[image:nokey] does not contain declared merge key: name");

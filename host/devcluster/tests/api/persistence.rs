@@ -156,3 +156,18 @@ async fn a_folder_is_one_servers_and_says_what_is_wrong_with_it() {
     let error = DevCluster::start(config(&file)).await.unwrap_err().to_string();
     assert!(error.contains("file: "), "{error}");
 }
+
+#[tokio::test]
+async fn an_address_stays_a_services_from_one_start_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let services = "/api/v1/namespaces/default/services";
+    let asking = |name: &str, address: &serde_json::Value| json!({"metadata": {"name": name}, "spec": {"clusterIP": address, "ports": [{"port": 80}]}});
+    let first = server(folder.path()).await;
+    let made = first.post(services, asking("a", &json!(""))).await.ok();
+    first.cluster.shutdown().await;
+    let second = server(folder.path()).await;
+    let address = &made["spec"]["clusterIP"];
+    second.post(services, asking("b", address)).await.refused(422, "Invalid");
+    second.delete(&format!("{services}/a")).await.ok();
+    assert_eq!(second.post(services, asking("b", address)).await.ok()["spec"]["clusterIP"], *address);
+}

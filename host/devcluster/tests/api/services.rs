@@ -134,3 +134,34 @@ async fn services_that_are_made_at_once_share_no_node_port() {
     let ports: std::collections::BTreeSet<u64> = made.iter().map(|service| node_port(service, 0)).collect();
     assert_eq!(ports.len(), 20);
 }
+
+#[tokio::test]
+async fn an_address_that_is_asked_for_is_given_if_it_is_free() {
+    let server = start().await;
+    let address = |service: &Value| service["spec"]["clusterIP"].as_str().unwrap().to_owned();
+    let first = create(&server, "first", json!({})).await;
+    let taken = address(&first);
+    let asking = |address: &str| service("second", json!({ "clusterIP": address }));
+    let status = server.post(SERVICES, asking(&taken)).await.refused(422, "Invalid");
+    let cause = &status["details"]["causes"][0];
+    assert_eq!((&cause["field"], &cause["reason"]), (&json!("spec.clusterIPs"), &json!("FieldValueInvalid")));
+    let why = format!(
+        "Invalid value: [\"{taken}\"]: failed to allocate IP {taken}: provided IP is already allocated"
+    );
+    assert_eq!(cause["message"], why.as_str());
+    let status = server.post(SERVICES, asking("banana")).await.refused(422, "Invalid");
+    assert_eq!(status["details"]["causes"][0]["field"], "spec.clusterIPs[0]");
+    let status = server.post(SERVICES, asking("192.0.2.1")).await.refused(422, "Invalid");
+    let why = "failed to allocate IP 192.0.2.1: the provided network does not match the current range";
+    assert!(status["message"].as_str().unwrap().contains(why), "{status}");
+    // One that becomes another type gives its address back, and so does one that goes; a dry run takes none.
+    let external = json!({ "type": "ExternalName", "externalName": "example.com" });
+    change(&server, "first", external).await;
+    server.post(&format!("{SERVICES}?dryRun=All"), asking(&taken)).await.ok();
+    let second = server.post(SERVICES, asking(&taken)).await.ok();
+    assert_eq!((address(&second), &second["spec"]["clusterIPs"]), (taken.clone(), &json!([taken])));
+    let inside = change(&server, "first", json!({ "type": "ClusterIP", "externalName": null })).await;
+    assert_ne!(inside["clusterIP"], json!(taken));
+    server.delete(&format!("{SERVICES}/second")).await.ok();
+    assert_eq!(address(&server.post(SERVICES, asking(&taken)).await.ok()), taken);
+}

@@ -117,6 +117,8 @@ async fn some_kinds_are_created_by_an_update() {
         }
         assert_eq!(server.put(&path, body).await.code, 201, "{list}");
         server.get(&path).await.ok();
+        // Some are for the whole cluster, which others may use as well.
+        server.delete(&path).await.ok();
     }
     server.put(&format!("{CONFIG_MAPS}/new"), config_map("new", json!({}))).await.refused(404, "NotFound");
 }

@@ -141,6 +141,25 @@ async fn a_zero_that_says_something_stays() {
 }
 
 #[tokio::test]
+async fn a_zero_that_a_cluster_writes_of_a_stateful_set_stays() {
+    let server = start().await;
+    let mut spec = deployment("x")["spec"].clone();
+    spec["replicas"] = json!(0);
+    spec["serviceName"] = json!("x");
+    spec["ordinals"] = json!({ "start": 0 });
+    let sets = "/apis/apps/v1/namespaces/default/statefulsets";
+    let made = server.post(sets, object("apps/v1", "StatefulSet", spec)).await.ok();
+    assert_eq!(made["spec"]["ordinals"], json!({ "start": 0 }));
+    let status = json!({ "status": { "replicas": 0, "availableReplicas": 0, "readyReplicas": 0 } });
+    let written = server.merge(&format!("{sets}/x/status"), status).await.ok();
+    assert_eq!(
+        (&written["status"]["replicas"], &written["status"]["availableReplicas"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(written["status"].get("readyReplicas"), None, "{written}");
+}
+
+#[tokio::test]
 async fn what_is_empty_gets_its_default() {
     let server = start().await;
     let port = json!({ "port": 80, "protocol": "", "targetPort": "", "name": "" });

@@ -123,3 +123,45 @@ async fn a_volume_loses_its_other_source_and_taints_are_replaced_as_one() {
     assert_eq!(kubectl.run("get node dev -o jsonpath={.spec.taints[*].key}").await, "c");
     kubectl.done().await;
 }
+
+#[tokio::test]
+async fn a_node_port_that_is_asked_for_is_given_and_taken_then() {
+    let kubectl = Kubectl::start().await;
+    kubectl.run("create service nodeport web --tcp=80:80 --node-port=32741").await;
+    assert_eq!(kubectl.at("service web", ".spec.ports[*].nodePort").await, "32741");
+    let taken = kubectl.fails("create service nodeport other --tcp=80:80 --node-port=32741", "").await;
+    assert!(taken.contains("nodePort: Invalid value: 32741: provided port is already allocated"), "{taken}");
+    kubectl.run("delete service web").await;
+    kubectl.done().await;
+}
+
+#[tokio::test]
+async fn certificates_are_approved_and_denied() {
+    let kubectl = Kubectl::start().await;
+    for (name, verb, state) in [("one", "approve", "Approved"), ("two", "deny", "Denied")] {
+        let name = format!("{name}-{}.example.com", kubectl.namespace());
+        let spec = format!(
+            "{{request: {REQUEST}, signerName: example.com/signer, usages: [client auth], username: eve}}"
+        );
+        let object = "apiVersion: certificates.k8s.io/v1\nkind: CertificateSigningRequest\n";
+        kubectl.with("create -f -", &format!("{object}metadata: {{name: {name}}}\nspec: {spec}\n")).await;
+        let who = kubectl.at(&format!("csr {name}"), ".spec.username").await;
+        assert!(!who.is_empty() && who != "eve", "whoever asked: {who}");
+        let said = kubectl.run(&format!("certificate {verb} {name}")).await;
+        let past = state.to_lowercase();
+        assert_eq!(said, format!("certificatesigningrequest.certificates.k8s.io/{name} {past}\n"));
+        let shown = kubectl.run(&format!("get csr {name}")).await;
+        assert!(shown.contains(state), "{shown}");
+        assert_eq!(kubectl.at(&format!("csr {name}"), ".spec.signerName").await, "example.com/signer");
+        let since = kubectl.at(&format!("csr {name}"), ".status.conditions[0].lastTransitionTime").await;
+        assert!(!since.is_empty());
+        kubectl.run(&format!("delete csr {name}")).await;
+    }
+    kubectl.done().await;
+}
+
+/// The `PKCS#10` request of somebody called `jane`, as PEM, in Base64.
+const REQUEST: &str = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlHT01FSUNBUUF3RHpFTk1Bc0dBMVVFQXd3RWFt\
+    RnVaVEFxTUFVR0F5dGxjQU1oQUVMRFNTU01FN2hxNlBNOApHeFN4RWhjQTlRR1ZockVRc0xNWXJMWE9XeUNvb0FBd0JRWURLMlZ3QTBFQWtK\
+    S0tCM3M0Qm9LbUs5bVJJMGI3CnN1Um1EWXk3ZWd0TVg2cHAvU1Q1Y1BGbm1HYjVrK2o2Um1GdURjSzB2aTlpb1ltY3Uwd2V5VTlTTWFpTUE5\
+    SzkKQmc9PQotLS0tLUVORCBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K";

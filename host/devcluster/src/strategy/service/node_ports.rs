@@ -26,7 +26,7 @@ fn number(port: &Value) -> Option<u64> {
 }
 
 /// Gives a Service the node ports that it needs, and looks whether those that it asks for are free.
-pub(in crate::strategy) fn allocate(
+pub(super) fn allocate(
     store: &Store,
     kind: &Kind,
     json: &mut Json,

@@ -1,0 +1,56 @@
+//! Updates: an object is replaced, or the part of it that the subresource covers. Of some kinds they create what is not
+//! there.
+
+use super::{ATTEMPTS, Write, Written, create_decoded, try_to_change};
+use crate::cluster::Cluster;
+use crate::decoding::{self, Source};
+use crate::error::ApiError;
+use crate::object::{self, Json};
+
+/// Replaces an object. What was sent is read `again` if somebody else writes in between, which is rare: a copy of it would
+/// cost each write more.
+pub(crate) fn update(
+    cluster: &Cluster,
+    write: &Write,
+    mut json: Json,
+    again: impl Fn() -> Result<Json, ApiError>,
+) -> Result<Written, ApiError> {
+    let warnings = decoding::decode(write, &mut json, Source::Body)?;
+    write.check_name(&json)?;
+    write.check_identity(&mut json)?;
+    // One that expects a version expects an object, and no subresource is created.
+    let creates = write.kind.is_created_by_updates()
+        && write.writer.subresource.is_empty()
+        && object::meta_text(&json, "resourceVersion").is_empty();
+    let is_absent = || creates && cluster.store.get(&write.kind.storage, &write.key).is_none();
+    let mut sent = Some(json);
+    let mut body = || -> Result<Json, ApiError> {
+        if let Some(json) = sent.take() {
+            return Ok(json);
+        }
+        let mut json = again()?;
+        decoding::decode(write, &mut json, Source::Body)?;
+        Ok(json)
+    };
+    for _ in 0..ATTEMPTS {
+        if is_absent() {
+            write.check_may_create(cluster)?;
+            match create_decoded(cluster, write, body()?, Vec::new()) {
+                // Somebody else has made it meanwhile.
+                Err(error) if error.reason == "AlreadyExists" => continue,
+                result => return Ok(result?.warned(warnings)),
+            }
+        }
+        let changed = try_to_change(cluster, write, |shown| {
+            let json = body()?;
+            write.check_uid(shown, &json)?;
+            Ok((json, Vec::new()))
+        });
+        match changed {
+            // Somebody else has deleted it meanwhile.
+            Err(error) if error.reason == "NotFound" && is_absent() => {}
+            result => return Ok(result?.warned(warnings)),
+        }
+    }
+    Err(ApiError::too_many_conflicts(&write.kind, &write.key.name))
+}

@@ -98,7 +98,6 @@ const TOLD_APART: &[Place] = &[
     ("rbac.v1.RoleRef", "apiGroup"),
     ("resource.v1.Device", "nodeName"),
     ("resource.v1.DeviceAttribute", "version"),
-    ("resource.v1.DeviceTaintSelector", "pool"),
     ("resource.v1.ResourceSliceSpec", "nodeName"),
     ("storage.v1.VolumeNodeResources", "count"),
 ];

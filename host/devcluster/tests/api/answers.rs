@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wheelhouse_devcluster::DevClusterConfig;
 
-use crate::support::{CONFIG_MAPS, start, start_with};
+use crate::support::{CONFIG_MAPS, event, start, start_with};
 
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
 
@@ -52,9 +52,7 @@ async fn a_token_already_says_of_which_version_the_list_is() {
 async fn the_values_of_field_selectors_may_escape_commas_and_equals_signs() {
     let server = start().await;
     for (name, reason) in [("one", "a,b=c\\d"), ("two", "plain")] {
-        let event = json!({ "metadata": { "name": name }, "reason": reason, "note": "n",
-            "regarding": { "kind": "Pod", "name": name } });
-        server.post(EVENTS, event).await.ok();
+        server.post(EVENTS, event(name, reason, "n")).await.ok();
     }
     let escaped = "reason%3Da%5C,b%5C%3Dc%5C%5Cd";
     assert_eq!(names(&server.get(&format!("{EVENTS}?fieldSelector={escaped}")).await.ok()), ["one"]);

@@ -9,22 +9,27 @@ use std::path::PathBuf;
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::json;
+use tokio::sync::OnceCell;
 
 use crate::support::DEADLINE;
 
 /// What tests make outside of namespaces, with names that end in `example.com`.
-const CLUSTER_WIDE: [&str; 5] = [
+const CLUSTER_WIDE: [&str; 7] = [
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
     "/api/v1/persistentvolumes",
     "/apis/storage.k8s.io/v1/storageclasses",
     "/apis/scheduling.k8s.io/v1/priorityclasses",
     "/apis/node.k8s.io/v1/runtimeclasses",
+    "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
 ];
 
 /// A test's own place in a foreign cluster.
 pub(crate) struct Sandbox {
     id: String,
     config: kube::Config,
+    /// Once there is a namespace in the place of `kube-system`.
+    system: OnceCell<()>,
 }
 
 impl Sandbox {
@@ -35,19 +40,27 @@ impl Sandbox {
         config.default_retry = false;
         let id = format!("wh{}", &uuid::Uuid::new_v4().simple().to_string()[..10]);
         config.default_namespace.clone_from(&id);
-        let sandbox = Self { id, config: config.clone() };
-        let client = kube::Client::try_from(config.clone()).unwrap();
-        for name in [sandbox.id.clone(), format!("{}-system", sandbox.id)] {
-            let body = json!({ "metadata": { "name": name } }).to_string().into_bytes();
-            let request =
-                http::Request::post("/api/v1/namespaces").header("content-type", "application/json");
-            let response = client.send(request.body(Body::from(body)).unwrap()).await.unwrap();
-            assert_eq!(response.status(), 201, "the namespace of a test");
-        }
-        for name in ["default", "kube-system"] {
-            sandbox.settled(name).await;
-        }
+        let sandbox = Self { id, config: config.clone(), system: OnceCell::new() };
+        sandbox.make("default").await;
         (sandbox, config)
+    }
+
+    async fn make(&self, namespace: &str) {
+        let client = kube::Client::try_from(self.config.clone()).unwrap();
+        let names = self.names();
+        let (_, here) = names.iter().find(|(name, _)| *name == namespace).unwrap();
+        let body = json!({ "metadata": { "name": here } }).to_string().into_bytes();
+        let request = http::Request::post("/api/v1/namespaces").header("content-type", "application/json");
+        let response = client.send(request.body(Body::from(body)).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 201, "the namespace of a test");
+        self.settled(namespace).await;
+    }
+
+    /// Makes the second namespace of a test that speaks of one. A cluster takes long to delete namespaces.
+    pub(crate) async fn spoken_of(&self, text: &str) {
+        if text.contains("kube-system") {
+            self.system.get_or_init(|| self.make("kube-system")).await;
+        }
     }
 
     /// Waits until a namespace that a test names has what the cluster's controllers put into every one: no Pod is
@@ -64,6 +77,11 @@ impl Sandbox {
                 }
             }
         }
+    }
+
+    /// A group of its own, in which nothing is but definitions that mark a point in time.
+    pub(crate) fn marker(&self) -> String {
+        format!("marker.{}.example.com", self.id)
     }
 
     /// The namespaces that tests name, and what they are called here; the longest first.

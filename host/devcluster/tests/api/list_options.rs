@@ -77,10 +77,15 @@ async fn a_list_of_a_version_that_is_forgotten_says_so() {
 #[tokio::test]
 async fn a_token_of_a_version_that_was_never_given_is_refused() {
     let server = start().await;
-    server.config_map("a", json!({})).await;
-    let token = json!({ "v": "meta.k8s.io/v1", "rv": u64::MAX / 2, "namespace": "default", "name": "a" });
+    for name in ["a", "b"] {
+        server.lease(name).await;
+    }
+    let first = server.get(&format!("{LEASES}?limit=1")).await.ok();
+    let token = URL_SAFE_NO_PAD.decode(first["metadata"]["continue"].as_str().unwrap()).unwrap();
+    let mut token: serde_json::Value = serde_json::from_slice(&token).unwrap();
+    token["rv"] = json!(i64::MAX / 2);
     let token = URL_SAFE_NO_PAD.encode(token.to_string());
-    server.get(&format!("{CONFIG_MAPS}?continue={token}")).await.refused(504, "Timeout");
+    server.get(&format!("{LEASES}?limit=1&continue={token}")).await.refused(504, "Timeout");
 }
 
 #[tokio::test]

@@ -131,10 +131,11 @@ async fn a_continue_token_from_before_the_window_expires_and_nonsense_is_refused
 async fn a_list_can_be_of_an_exact_version_and_not_of_the_future() {
     let server = start().await;
     let first = server.lease("a").await;
-    server.lease("b").await;
+    let second = server.lease("b").await;
     let version = first["metadata"]["resourceVersion"].as_str().unwrap();
     let path = format!("{LEASES}?resourceVersion={version}&resourceVersionMatch=Exact");
     assert_eq!(names(&server.get(&path).await.ok()), ["a"]);
+    let version = second["metadata"]["resourceVersion"].as_str().unwrap();
     let path = format!("{LEASES}?resourceVersion={version}&resourceVersionMatch=NotOlderThan");
     assert_eq!(names(&server.get(&path).await.ok()), ["a", "b"]);
     let status =

@@ -52,6 +52,7 @@ mod ratcheting;
 mod refusals;
 mod scales;
 mod scheduling;
+mod served;
 mod server;
 mod services;
 mod stand_ins;

@@ -11,8 +11,12 @@ use wheelhouse_devcluster::{DevCluster, DevClusterConfig};
 pub(crate) use crate::answer::Answer;
 use crate::embedded_only;
 use crate::foreign::Sandbox;
+use crate::served;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a foreign cluster's controllers may take: the collector looks for new kinds twice a minute, and many
+/// namespaces are deleted one after another.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 
 pub(crate) struct Server {
     pub(crate) cluster: Embedded,
@@ -74,18 +78,32 @@ impl Server {
         headers: &[(&str, &str)],
         body: impl Into<Vec<u8>>,
     ) -> Answer {
+        let mut body: Vec<u8> = body.into();
+        if let Some(sandbox) = &self.sandbox {
+            sandbox.spoken_of(path).await;
+            sandbox.spoken_of(&String::from_utf8_lossy(&body)).await;
+        }
         let mut request = http::Request::builder().method(method).uri(self.outward(path));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let mut body: Vec<u8> = body.into();
         // What is no text names nothing.
         if let Ok(text) = std::str::from_utf8(&body) {
             body = self.outward(text).into_bytes();
         }
         let request = request.body(Body::from(body)).unwrap();
         let response = tokio::time::timeout(DEADLINE, self.client.send(request)).await.unwrap().unwrap();
-        Answer::read(response, |text| self.inward(text)).await
+        let answer = Answer::read(response, |text| self.inward(text)).await;
+        if let Some(sandbox) = &self.sandbox
+            && method != "GET"
+            && path.starts_with(CRDS)
+            && answer.body["kind"] == "CustomResourceDefinition"
+            && !path.contains("dryRun")
+        {
+            let name = answer.body["metadata"]["name"].as_str().unwrap();
+            served::settled(&self.client, &self.outward(name), &sandbox.marker()).await;
+        }
+        answer
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -170,7 +188,8 @@ impl Server {
         what: &str,
         is_there: impl Fn(&Answer) -> bool,
     ) -> Answer {
-        self.eventually_within(DEADLINE, path, what, is_there).await
+        let deadline = if self.sandbox.is_some() { PATIENCE } else { DEADLINE };
+        self.eventually_within(deadline, path, what, is_there).await
     }
 
     pub(crate) async fn eventually_within(
@@ -189,6 +208,12 @@ impl Server {
             assert!(started.elapsed() < deadline, "{what}: {} {}", answer.code, answer.body);
             tokio::task::yield_now().await;
         }
+    }
+
+    /// A definition, with what the server has found out about it.
+    pub(crate) async fn define(&self, definition: Value) -> Value {
+        let made = self.post(CRDS, definition).await.ok();
+        self.get(&format!("{CRDS}/{}", made["metadata"]["name"].as_str().unwrap())).await.ok()
     }
 
     pub(crate) async fn eventually_gone(&self, path: &str) {
@@ -243,6 +268,14 @@ pub(crate) fn lease(name: &str) -> Value {
         "spec": { "holderIdentity": "me" } })
 }
 
+/// Of the newer API, about a Pod.
+pub(crate) fn event(name: &str, reason: &str, note: &str) -> Value {
+    json!({ "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": { "name": name }, "type": "Normal",
+        "eventTime": "2024-01-01T00:00:00.000000Z", "reason": reason, "action": "Testing", "note": note,
+        "reportingController": "example.com/tests", "reportingInstance": "tests",
+        "regarding": { "kind": "Pod", "name": name, "namespace": "default" } })
+}
+
 pub(crate) fn deployment(name: &str) -> Value {
     json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": name },
         "spec": { "replicas": 2, "selector": { "matchLabels": { "app": name } },
@@ -268,9 +301,18 @@ pub(crate) fn widget_definition() -> Value {
         "spec": {
             "group": "example.com", "scope": "Namespaced",
             "names": { "plural": "widgets", "kind": "Widget", "shortNames": ["wd"], "categories": ["all"] },
-            "versions": [version("v1", true), version("v1beta1", false)],
+            "versions": [version("v1", true), older()],
         },
     })
+}
+
+/// As a cluster keeps in one place what all versions share, and then wants selectable fields in the same place as the
+/// schema, neither is shared.
+fn older() -> Value {
+    let mut version = version("v1beta1", false);
+    version["schema"]["openAPIV3Schema"]["description"] = json!("The older one.");
+    version["selectableFields"] = json!([]);
+    version
 }
 
 fn version(name: &str, storage: bool) -> Value {

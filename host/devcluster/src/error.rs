@@ -53,12 +53,14 @@ impl Cause {
     }
 
     pub(crate) fn too_long(field: &str, most: u64) -> Self {
-        let message = format!("Too long: may not be more than {most} bytes");
+        let message =
+            format!("Too long: may not be more than {most} {}", if most == 1 { "byte" } else { "bytes" });
         Self { reason: "FieldValueTooLong", field: field.into(), message }
     }
 
     pub(crate) fn too_many(field: &str, count: u64, most: u64) -> Self {
-        let message = format!("Too many: {count}: must have at most {most} items");
+        let items = if most == 1 { "item" } else { "items" };
+        let message = format!("Too many: {count}: must have at most {most} {items}");
         Self { reason: "FieldValueTooMany", field: field.into(), message }
     }
 
@@ -258,10 +260,8 @@ impl ApiError {
         Self::new(405, "MethodNotAllowed", format!("the server does not allow this method on {what}"))
     }
 
-    pub(crate) fn definition_terminating(kind: &Kind) -> Self {
-        let message = "create not allowed while custom resource definition is terminating";
-        let details = with_group(json!({ "kind": kind.plural }), kind);
-        Self { details: Some(details), ..Self::new(405, "MethodNotAllowed", message) }
+    pub(crate) fn definition_terminating(kind: &Kind, name: &str) -> Self {
+        Self::forbidden(kind, name, "create not allowed while custom resource definition is terminating")
     }
 
     pub(crate) fn not_acceptable() -> Self {

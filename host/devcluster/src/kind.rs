@@ -52,6 +52,8 @@ pub(crate) struct Kind {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Custom {
     pub(crate) schema: Option<Arc<Schema>>,
+    /// Counts the specifications of the definition.
+    pub(crate) generation: u64,
     pub(crate) columns: Vec<Value>,
     /// JSON paths that field selectors may use, such as `.spec.color`.
     pub(crate) selectable: Vec<String>,
@@ -103,15 +105,10 @@ impl Kind {
         self.custom.as_ref()?.deprecation.as_deref()
     }
 
-    /// Whether another state of this kind shows its objects in the same way.
+    /// Whether another state of this kind is of the same definition, or of one that says the same.
     pub(crate) fn shows_as(&self, other: &Self) -> bool {
-        let columns = |kind: &Self| kind.custom.as_ref().map(|custom| custom.columns.clone());
-        let selectable = |kind: &Self| kind.custom.as_ref().map(|custom| custom.selectable.clone());
-        self.kind == other.kind
-            && self.list_kind == other.list_kind
-            && self.schema().map(Schema::id) == other.schema().map(Schema::id)
-            && columns(self) == columns(other)
-            && selectable(self) == selectable(other)
+        let generation = |kind: &Self| kind.custom.as_ref().map(|custom| custom.generation);
+        self.kind == other.kind && self.list_kind == other.list_kind && generation(self) == generation(other)
     }
 
     pub(crate) fn is_custom(&self) -> bool {

@@ -191,6 +191,10 @@ fn check_count(write: &Write, replicas: &Value) -> Result<(), ApiError> {
     if replicas.as_i64().is_some_and(|replicas| replicas >= 0) {
         return Ok(());
     }
+    if write.kind.is_custom() {
+        let cause = Cause::invalid(".spec.replicas", replicas, "should be a non-negative integer");
+        return Err(ApiError::invalid(&write.kind, &write.key.name, &[cause]));
+    }
     let cause = Cause::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
     Err(ApiError::invalid_of("autoscaling", "Scale", &write.key.name, &[cause]))
 }

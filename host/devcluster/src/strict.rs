@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::error::ApiError;
 use crate::write::{FieldValidation, Write};
-use crate::{accept, duplicates, patch};
+use crate::{accept, duplicates, patch, respond};
 
 const MOST: usize = 100;
 /// What Go's YAML decoder begins with, and what it has between lines.
@@ -89,6 +89,14 @@ impl Write {
                 let lines = doubled.join(NEXT_LINE);
                 format!("error strict decoding YAML: error converting YAML to JSON: {YAML_ERRORS}{lines}")
             }
+            // The fields of custom resources are known later than it is decoded, but for its metadata.
+            _ if self.kind.is_custom() && !media_type.is_empty() => {
+                let (kind, version) = (&self.kind.kind, &self.kind.version);
+                let lines = doubled.join(", ");
+                format!(
+                    "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {lines}"
+                )
+            }
             _ => format!("strict decoding error: {}", doubled.join(", ")),
         };
         match self.validation {
@@ -99,7 +107,13 @@ impl Write {
 
     /// What a client is told of fields that are unknown.
     pub(crate) fn judge_unknown(&self, unknown: StrictErrors) -> Result<Vec<String>, ApiError> {
-        self.judge_strictly(unknown.into_lines(), "")
+        let lines = unknown.into_lines();
+        let of_metadata = |line: &&String| line.starts_with("unknown field \"metadata.");
+        let first: Vec<String> = lines.iter().filter(of_metadata).cloned().collect();
+        if self.validation == FieldValidation::Strict && !first.is_empty() {
+            return self.judge_strictly(first, respond::JSON);
+        }
+        self.judge_strictly(lines, "")
     }
 }
 

@@ -106,11 +106,18 @@ fn kind(definition: &Json, version: &Value, before: &Served) -> Kind {
         is_virtual: false,
         custom: Some(Custom {
             schema,
+            generation: object::meta(definition, "generation").and_then(Value::as_u64).unwrap_or_default(),
             columns: list("additionalPrinterColumns"),
             selectable: selectable.iter().map(|field| text(field, "jsonPath").to_owned()).collect(),
             terminating: object::is_deleting(definition),
             deprecation: is_true(version, "deprecated").then(|| {
-                let usual = || format!("{group}/{version_name} {} is deprecated", name("kind"));
+                let usual = || {
+                    let kind = name("kind");
+                    let instead = successor(definition, version_name)
+                        .map(|other| format!("; use {group}/{other} {kind}"))
+                        .unwrap_or_default();
+                    format!("{group}/{version_name} {kind} is deprecated{instead}")
+                };
                 let own = version.get("deprecationWarning").and_then(Value::as_str);
                 own.map_or_else(usual, str::to_owned)
             }),
@@ -128,6 +135,14 @@ fn scale_paths(scale: &Value) -> ScalePaths {
         status: path("statusReplicasPath"),
         selector: (!selector.is_empty()).then_some(selector),
     }
+}
+
+/// The version to use instead of a deprecated one: the first of those that come before it and are not.
+fn successor<'a>(definition: &'a Json, deprecated: &str) -> Option<&'a str> {
+    let is_fit = |version: &&Value| is_true(version, "served") && !is_true(version, "deprecated");
+    let others = versions(definition).iter().filter(is_fit).map(|version| text(version, "name"));
+    let first = others.max_by_key(|name| version_priority(name))?;
+    (version_priority(first) > version_priority(deprecated)).then_some(first)
 }
 
 /// Sorts versions as Kubernetes does: v2 before v1, v1 before v1beta2, before v1alpha1, before others.

@@ -212,6 +212,8 @@ fn of_type(schema: &Value, path: &str, at: Level, causes: &mut Vec<Cause>) {
         }
         "" => causes.push(Cause::required(path, "must not be empty for specified object fields")),
         "null" => {
+            let known = ["array", "boolean", "integer", "number", "object", "string"].map(Value::from);
+            causes.push(Cause::unsupported(path.as_str(), &json!(found), &known));
             let why = "type cannot be set to null, use nullable as an alternative";
             causes.push(Cause::forbidden(path, why));
         }

@@ -69,14 +69,18 @@ fn keyed(items: Option<&Value>, keys: &[String], path: &str, causes: &mut Vec<Ca
     }
     let required = strings(items.get("required"));
     let mut seen = BTreeSet::new();
-    for (index, key) in keys.iter().enumerate() {
+    for key in keys {
         if !seen.insert(key) {
-            causes.push(Cause::duplicate(&format!("{keys_path}[{index}]"), &json!(key)));
+            causes.push(Cause::invalid(
+                keys_path.as_str(),
+                &json!(keys),
+                "must not contain duplicate entries",
+            ));
             continue;
         }
         let Some(field) = items.get("properties").and_then(|fields| fields.get(key)) else {
             let why = "entries must all be names of item properties";
-            causes.push(Cause::invalid(format!("{keys_path}[{index}]"), &json!(key), why));
+            causes.push(Cause::invalid(keys_path.as_str(), &json!(keys), why));
             continue;
         };
         let path = format!("{path}.items.properties[{key}]");

@@ -27,11 +27,68 @@ pub(crate) fn validate(definition: &Json, old: Option<&Json>) -> Vec<Cause> {
         Some(old) => immutable(definition, old, &mut causes),
         None => causes.extend(approval(definition)),
     }
-    for (index, version) in versions(definition).iter().enumerate() {
+    let all = versions(definition);
+    for (index, version) in all.iter().enumerate() {
         check_version(version, &format!("spec.versions[{index}]"), &mut causes);
+        if let Some(place) = place(all, "schema", index) {
+            let schema =
+                if place == "spec" { "spec.validation".to_owned() } else { format!("{place}.schema") };
+            check_schema(version, &schema, &mut causes);
+            // Those in another place than the schema are refused for that.
+            if self::place(all, "selectableFields", index).is_some_and(|of_fields| of_fields == place) {
+                selectable(version, &place, &mut causes);
+            }
+        }
+        if let Some(place) = place(all, "subresources", index) {
+            scale(version, &format!("{place}.subresources.scale"), &mut causes);
+        }
+        if let Some(place) = place(all, "additionalPrinterColumns", index) {
+            columns(version, &place, &mut causes);
+        }
     }
+    shared(definition, &mut causes);
     whole(definition, &mut causes);
     causes
+}
+
+/// A cluster keeps what all versions have in common in one place for them all, and wants the selectable fields to be in
+/// the same place as the schema that they are of.
+fn shared(definition: &Json, causes: &mut Vec<Cause>) {
+    let all = versions(definition);
+    let selects =
+        |version: &Value| version.get("selectableFields").is_some_and(|fields| fields != &json!([]));
+    match (
+        is_shared(all, "schema"),
+        all.iter().all(|one| !selects(one)) || is_shared(all, "selectableFields"),
+    ) {
+        (false, true) if all.iter().any(selects) => {
+            let why = "may only be set when validations.schema is included";
+            causes.push(Cause::invalid("spec.selectableFields", &json!(""), why));
+        }
+        (true, false) => {
+            let why = "may only be set when `version.schema.openAPIV3Schema` is not included";
+            for (index, _) in all.iter().enumerate().filter(|(_, version)| selects(version)) {
+                let field = format!("spec.versions[{index}].selectableFields");
+                causes.push(Cause::invalid(field, &json!(""), why));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether all versions have the same in a field.
+fn is_shared(all: &[Value], field: &str) -> bool {
+    all.windows(2).all(|pair| matches!(pair, [one, other] if one.get(field) == other.get(field)))
+}
+
+/// Where a cluster keeps what a version has in a field: in one place for all if they all have the same, where it is
+/// judged once.
+fn place(all: &[Value], field: &str, index: usize) -> Option<String> {
+    match (is_shared(all, field), index) {
+        (true, 0) => Some("spec".to_owned()),
+        (true, _) => None,
+        (false, index) => Some(format!("spec.versions[{index}]")),
+    }
 }
 
 fn names(definition: &Json, causes: &mut Vec<Cause>) {
@@ -204,19 +261,19 @@ fn check_version(version: &Value, path: &str, causes: &mut Vec<Cause>) {
         let why = "must be <= 256 characters long";
         causes.push(Cause::invalid(format!("{path}.deprecationWarning"), &json!(warning), why));
     }
-    let schema = version.get("schema").and_then(|schema| schema.get("openAPIV3Schema"));
-    match schema.filter(|schema| schema.is_object()) {
-        Some(schema) => {
-            structural::check(schema, &format!("{path}.schema.openAPIV3Schema"), causes);
-            selectable(version, schema, path, causes);
-        }
-        None => {
-            let path = format!("{path}.schema.openAPIV3Schema");
-            causes.push(Cause::required(path, "schemas are required"));
-        }
+    if schema_of(version).is_none() {
+        causes.push(Cause::required(format!("{path}.schema.openAPIV3Schema"), ""));
     }
-    scale(version, &format!("{path}.subresources.scale"), causes);
-    columns(version, path, causes);
+}
+
+fn schema_of(version: &Value) -> Option<&Value> {
+    version.get("schema").and_then(|schema| schema.get("openAPIV3Schema")).filter(|schema| schema.is_object())
+}
+
+fn check_schema(version: &Value, at: &str, causes: &mut Vec<Cause>) {
+    if let Some(schema) = schema_of(version) {
+        structural::check(schema, &format!("{at}.openAPIV3Schema"), causes);
+    }
 }
 
 fn scale(version: &Value, path: &str, causes: &mut Vec<Cause>) {
@@ -263,8 +320,9 @@ fn columns(version: &Value, path: &str, causes: &mut Vec<Cause>) {
     }
 }
 
-fn selectable(version: &Value, schema: &Value, path: &str, causes: &mut Vec<Cause>) {
-    let Some(fields) = version.get("selectableFields").and_then(Value::as_array) else { return };
+fn selectable(version: &Value, path: &str, causes: &mut Vec<Cause>) {
+    let fields = version.get("selectableFields").and_then(Value::as_array);
+    let (Some(fields), Some(schema)) = (fields, schema_of(version)) else { return };
     let path = format!("{path}.selectableFields");
     if fields.len() > MOST_SELECTABLE {
         let count = u64::try_from(fields.len()).unwrap_or(u64::MAX);

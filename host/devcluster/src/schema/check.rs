@@ -169,12 +169,15 @@ fn check_number(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Caus
     else {
         return;
     };
-    let mut refuse = |why: String| causes.push(Cause::invalid(path, value, &why));
     let format = text(schema, "format");
     if !formats::number_fits(format, value) {
         let of_type = text(schema, "type");
-        refuse(format!("Checked value must be of type {of_type} with format {format}"));
+        let message = format!(
+            "Invalid value: \"\": Checked value must be of type {of_type} with format {format} in {path}"
+        );
+        causes.push(Cause { reason: "FieldValueInvalid", field: String::new(), message });
     }
+    let mut refuse = |why: String| causes.push(Cause::invalid(path, value, &why));
     if let Some(minimum) = bound("minimum") {
         let exclusive = is_true(schema, "exclusiveMinimum");
         if number < minimum || (exclusive && number == minimum) {
@@ -277,7 +280,7 @@ pub(super) fn embedded(schema: &Value, value: &Value, path: &str, causes: &mut V
             if is_true(schema, "x-kubernetes-embedded-resource") {
                 for field in ["apiVersion", "kind"] {
                     if map.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
-                        causes.push(Cause::required(join(path, field), "must not be empty"));
+                        causes.push(Cause::required(join(path, field), ""));
                     }
                 }
                 for mut cause in crate::validate::embedded_metadata(map) {

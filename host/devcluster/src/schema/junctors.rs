@@ -53,9 +53,9 @@ impl Schema {
     }
 }
 
-/// What is wrong by the alternative that the least is wrong by, the first of them.
+/// What is wrong by the alternative that is told, the first.
 fn best(parts: Vec<Vec<Cause>>) -> Vec<Cause> {
-    parts.into_iter().min_by_key(Vec::len).unwrap_or_default()
+    parts.into_iter().next().unwrap_or_default()
 }
 
 /// Such a cause is of no field.

@@ -195,7 +195,7 @@ impl Part<'_> {
         if found.causes.iter().any(blocks) {
             let why = "some validation rules were not checked because the object was invalid; \
                        correct the existing errors to complete validation";
-            found.causes.push(Cause::invalid("", &Value::from("null"), why));
+            found.causes.push(Cause::invalid("", &Value::Null, why));
         } else {
             rules.validate(schema, value, old.as_ref(), path, found);
         }

@@ -177,10 +177,10 @@ impl Rules {
                 Ok(None) => {}
                 // What has not changed may stay as it is, even if a rule that came later forbids it.
                 Ok(Some(message)) if past.is_unchanged && !rule.is_transition => {
-                    let cause = rule.cause(path, of_type, &message);
+                    let cause = rule.cause(path, value, &message);
                     pass.found.warnings.push(format!("{}: {}", shown(&cause.field), cause.message));
                 }
-                Ok(Some(message)) => pass.found.causes.push(rule.cause(path, of_type, &message)),
+                Ok(Some(message)) => pass.found.causes.push(rule.cause(path, value, &message)),
                 Err(why) => pass.found.causes.push(Cause::invalid(path, &Value::from(of_type), &why)),
             }
         }
@@ -297,7 +297,9 @@ impl Rule {
         if self.message.is_empty() { self.text.trim() } else { &self.message }
     }
 
-    fn cause(&self, path: &str, of_type: &str, message: &str) -> Cause {
+    /// A value that is no scalar is not shown.
+    fn cause(&self, path: &str, value: &Value, message: &str) -> Cause {
+        let is_scalar = !value.is_object() && !value.is_array();
         let mut field = format!("{path}{}", self.field_path);
         if path.is_empty() {
             field = field.trim_start_matches('.').to_owned();
@@ -305,12 +307,14 @@ impl Rule {
         match self.reason.as_str() {
             "FieldValueRequired" => Cause::required(field, message),
             "FieldValueForbidden" => Cause::forbidden(field, message),
-            "FieldValueDuplicate" => Cause {
-                reason: "FieldValueDuplicate",
-                field,
-                message: format!("Duplicate value: {of_type:?}"),
-            },
-            _ => Cause::invalid(field, &Value::from(of_type), message),
+            "FieldValueDuplicate" if !is_scalar => {
+                Cause { reason: "FieldValueDuplicate", field, message: "Duplicate value".to_owned() }
+            }
+            "FieldValueDuplicate" => Cause::duplicate(&field, value),
+            _ if !is_scalar => {
+                Cause { reason: "FieldValueInvalid", field, message: format!("Invalid value: {message}") }
+            }
+            _ => Cause::invalid(field, value, message),
         }
     }
 }

@@ -9,7 +9,7 @@ const DEFINITION: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinition
 #[tokio::test]
 async fn a_definition_is_established_and_served_at_once() {
     let server = start().await;
-    let created = server.post(CRDS, widget_definition()).await.ok();
+    let created = server.define(widget_definition()).await;
     let conditions = created["status"]["conditions"].as_array().unwrap();
     for wanted in ["Established", "NamesAccepted"] {
         assert!(conditions.iter().any(|c| c["type"] == wanted && c["status"] == "True"), "{wanted}");
@@ -98,21 +98,26 @@ async fn a_definition_waits_for_objects_with_finalizers_and_takes_no_new_ones() 
     server
         .eventually(&path, "deletion begins", |a| a.body["metadata"]["deletionTimestamp"].is_string())
         .await;
-    let late =
-        server.post(WIDGETS, widget("x", json!({ "size": "s" }))).await.refused(405, "MethodNotAllowed");
-    assert_eq!(late["message"], "create not allowed while custom resource definition is terminating");
-    assert_eq!(late["details"], json!({ "group": "example.com", "kind": "widgets" }));
+    let late = server.post(WIDGETS, widget("x", json!({ "size": "s" }))).await.refused(403, "Forbidden");
+    let why = "create not allowed while custom resource definition is terminating";
+    assert_eq!(late["message"], format!("widgets.example.com \"x\" is forbidden: {why}"));
+    assert_eq!(late["details"], json!({ "group": "example.com", "kind": "widgets", "name": "x" }));
     server.merge(&path, json!({ "metadata": { "finalizers": [] } })).await.ok();
     server.eventually_gone(DEFINITION).await;
 }
 
 #[tokio::test]
-async fn a_definition_with_a_wrong_name_or_a_conversion_webhook_is_invalid() {
+async fn a_definition_with_a_wrong_name_is_invalid() {
     let server = start().await;
     let mut body = widget_definition();
     body["metadata"]["name"] = json!("other.example.com");
     let status = server.post(CRDS, body).await.refused(422, "Invalid");
     assert_eq!(status["details"]["causes"][0]["field"], "metadata.name");
+}
+
+#[tokio::test]
+async fn a_conversion_webhook_is_refused() {
+    let server = start().await;
     let mut body = widget_definition();
     body["spec"]["conversion"] = json!({ "strategy": "Webhook" });
     let status = server.post(CRDS, body).await.refused(422, "Invalid");

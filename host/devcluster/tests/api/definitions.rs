@@ -190,3 +190,22 @@ async fn conditions_of_others_stay_in_the_status_of_a_definition() {
     assert_eq!(types.len(), 3);
     assert!(types.contains(&"Reviewed"), "{types:?}");
 }
+
+#[tokio::test]
+async fn what_all_versions_share_is_judged_in_one_place() {
+    let server = start().await;
+    let mut only = with_field(&json!({ "type": "array" }));
+    only["spec"]["versions"].as_array_mut().unwrap().truncate(1);
+    let path = "spec.validation.openAPIV3Schema.properties[spec].properties[x].items";
+    let found = refusals(&server, only).await;
+    assert_eq!(found, [(path.to_owned(), "Required value: must be specified".to_owned())]);
+    let mut fields_alone = widget_definition();
+    fields_alone["spec"]["versions"][1]["selectableFields"] = json!([{ "jsonPath": ".spec.size" }]);
+    let why = "Invalid value: \"\": may only be set when validations.schema is included";
+    assert_eq!(refusals(&server, fields_alone).await, [("spec.selectableFields".to_owned(), why.to_owned())]);
+    let mut schema_alone = widget_definition();
+    schema_alone["spec"]["versions"][1]["schema"] = schema_alone["spec"]["versions"][0]["schema"].clone();
+    let why = "Invalid value: \"\": may only be set when `version.schema.openAPIV3Schema` is not included";
+    let expected = [("spec.versions[0].selectableFields".to_owned(), why.to_owned())];
+    assert_eq!(refusals(&server, schema_alone).await, expected);
+}

@@ -65,7 +65,8 @@ async fn integers_stay_in_the_range_of_their_format() {
     let server = with_field(json!({ "type": "integer", "format": "int32" })).await;
     server.post(WIDGETS, widget("good", json!({ "f": i32::MIN }))).await.ok();
     let cause = refusal(&server, json!(3_000_000_000_u32)).await;
-    assert_eq!(cause["field"], "spec.f");
+    let why = "Invalid value: \"\": Checked value must be of type integer with format int32 in spec.f";
+    assert_eq!((&cause["field"], &cause["message"]), (&json!("<nil>"), &json!(why)));
     let server = with_field(json!({ "type": "integer", "format": "int64" })).await;
     server.post(WIDGETS, widget("good", json!({ "f": i64::MIN }))).await.ok();
     refusal(&server, json!(u64::MAX)).await;
@@ -77,7 +78,7 @@ async fn refusals_have_the_texts_of_the_real_server() {
     let server = with_field(list).await;
     let cause = refusal(&server, json!(["a", "b"])).await;
     assert_eq!(cause["reason"], "FieldValueTooMany");
-    assert_eq!(cause["message"], "Too many: 2: must have at most 1 items");
+    assert_eq!(cause["message"], "Too many: 2: must have at most 1 item");
     let cause = refusal(&server, json!(["abc"])).await;
     assert_eq!(cause["reason"], "FieldValueTooLong");
     assert_eq!(cause["message"], "Too long: may not be more than 2 bytes");
@@ -106,10 +107,7 @@ async fn an_embedded_resource_needs_a_kind_and_a_version_and_proper_metadata() {
         (&json!("spec.f.apiVersion"), &json!("FieldValueRequired"))
     );
     let cause = refusal(&server, json!({ "apiVersion": "v1" })).await;
-    assert_eq!(
-        (&cause["field"], &cause["message"]),
-        (&json!("spec.f.kind"), &json!("Required value: must not be empty"))
-    );
+    assert_eq!((&cause["field"], &cause["message"]), (&json!("spec.f.kind"), &json!("Required value")));
     let unnamed = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "a/b" } });
     assert_eq!(refusal(&server, unnamed).await["field"], "spec.f.metadata.name");
 }

@@ -30,7 +30,7 @@ async fn any_name_that_is_taken_in_the_group_keeps_a_definition_from_being_serve
             "\"widget\" is already in use",
         ),
         (
-            json!({ "plural": "cs", "kind": "C", "shortNames": ["c", "wd"] }),
+            json!({ "plural": "cs", "kind": "C", "shortNames": ["x", "wd"] }),
             "ShortNamesConflict",
             "\"wd\" is already in use",
         ),
@@ -45,7 +45,7 @@ async fn any_name_that_is_taken_in_the_group_keeps_a_definition_from_being_serve
             "\"WidgetList\" is already in use",
         ),
     ] {
-        let created = server.post(CRDS, rival(names.clone())).await.ok();
+        let created = server.define(rival(names.clone())).await;
         let accepted = condition(&created, "NamesAccepted");
         let found = (&accepted["status"], &accepted["reason"], &accepted["message"]);
         assert_eq!(found, (&json!("False"), &json!(reason), &json!(message)), "{names}");
@@ -78,8 +78,8 @@ async fn what_was_served_once_stays_served_under_its_old_names() {
     server.post(CRDS, widget_definition()).await.ok();
     server.post(CRDS, rival(json!({ "plural": "gadgets", "kind": "Gadget" }))).await.ok();
     let path = format!("{CRDS}/gadgets.example.com");
-    let changed =
-        server.merge(&path, json!({ "spec": { "names": { "shortNames": ["wd", "g"] } } })).await.ok();
+    server.merge(&path, json!({ "spec": { "names": { "shortNames": ["wd", "g"] } } })).await.ok();
+    let changed = server.get(&path).await.ok();
     assert_eq!(condition(&changed, "NamesAccepted")["reason"], "ShortNamesConflict");
     assert_eq!(condition(&changed, "Established")["status"], "True");
     assert_eq!(changed["status"]["acceptedNames"]["shortNames"], json!(null));
@@ -95,7 +95,7 @@ async fn requests_of_a_deprecated_version_are_warned() {
     let old = "/apis/example.com/v1beta1/namespaces/default/widgets";
     let created = server.post(WIDGETS, widget("w", json!({ "size": "s" }))).await;
     assert!(created.warnings.is_empty());
-    let usual = ["299 - \"example.com/v1beta1 Widget is deprecated\""];
+    let usual = ["299 - \"example.com/v1beta1 Widget is deprecated; use example.com/v1 Widget\""];
     assert_eq!(server.get(old).await.warnings, usual);
     assert_eq!(server.get(&format!("{old}/w")).await.warnings, usual);
     assert_eq!(server.get(&format!("{old}/none")).await.warnings, usual);

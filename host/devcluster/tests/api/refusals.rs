@@ -72,7 +72,7 @@ async fn a_patch_that_adds_what_is_unknown_is_strictly_an_invalid_patch() {
 }
 
 #[tokio::test]
-async fn alternatives_that_do_not_fit_are_refused_with_what_is_wrong_with_the_best() {
+async fn alternatives_that_do_not_fit_are_refused_with_what_is_wrong_with_the_first() {
     let branches = json!([{ "required": ["a", "b"] }, { "required": ["c"] }]);
     let fields = json!({ "a": { "type": "string" }, "b": { "type": "string" }, "c": { "type": "string" } });
     let schema = |junctor: &str| json!({ "type": "object", "properties": fields, junctor: branches });
@@ -82,7 +82,7 @@ async fn alternatives_that_do_not_fit_are_refused_with_what_is_wrong_with_the_be
     let server = with_field(schema("oneOf")).await;
     let status = refused(&server, json!({})).await;
     let none = composite("validate one and only one schema (oneOf). Found none valid");
-    assert_eq!(causes(&status), [("<nil>", none.as_str()), ("spec.x.c", required)]);
+    assert_eq!(causes(&status), [("<nil>", none.as_str()), ("spec.x.a", required), ("spec.x.b", required)]);
     let status = refused(&server, json!({ "a": "1", "b": "1", "c": "1" })).await;
     let both = composite("validate one and only one schema (oneOf). Found 2 valid alternatives");
     assert_eq!(causes(&status), [("<nil>", both.as_str())]);
@@ -90,7 +90,7 @@ async fn alternatives_that_do_not_fit_are_refused_with_what_is_wrong_with_the_be
     let server = with_field(schema("anyOf")).await;
     let status = refused(&server, json!({})).await;
     let none = composite("validate at least one schema (anyOf)");
-    assert_eq!(causes(&status), [("<nil>", none.as_str()), ("spec.x.c", required)]);
+    assert_eq!(causes(&status), [("<nil>", none.as_str()), ("spec.x.a", required), ("spec.x.b", required)]);
 
     let server = with_field(schema("allOf")).await;
     let status = refused(&server, json!({ "a": "1", "b": "1" })).await;
@@ -121,14 +121,14 @@ async fn rules_that_fail_have_the_words_of_a_cluster() {
                 "x-kubernetes-validations": rules(json!({ "rule": "self > 1" })) } }),
             json!({ "k": 0 }),
             "spec.x[k]",
-            "Invalid value: \"integer\": failed rule: self > 1",
+            "Invalid value: 0: failed rule: self > 1",
         ),
         (
             json!({ "type": "object", "properties": { "max": { "type": "integer" } }, "x-kubernetes-validations":
                 rules(json!({ "rule": "self.max > 1", "reason": "FieldValueDuplicate", "message": "twice" })) }),
             json!({ "max": 0 }),
             "spec.x",
-            "Duplicate value: \"object\"",
+            "Duplicate value",
         ),
         (
             json!({ "x-kubernetes-int-or-string": true, "x-kubernetes-validations": rules(json!({ "rule": "self > 1" })) }),

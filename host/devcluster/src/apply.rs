@@ -12,7 +12,7 @@ use crate::kind::Kind;
 use crate::last_applied;
 use crate::managed::{self, Entry, Writer};
 use crate::merge::merge;
-use crate::object::{self, Json};
+use crate::object::Json;
 use crate::shape::Shape;
 
 /// Merges an applied configuration into the live object (or makes the object), managers included.
@@ -72,7 +72,7 @@ pub(crate) fn apply(
     if let Some(mine) =
         managers.iter_mut().find(|entry| entry.is_of(writer, true)).filter(|_| merged != before)
     {
-        mine.time = object::now();
+        mine.time = writer.time();
     }
 
     let Value::Object(mut merged) = merged else {

@@ -8,11 +8,17 @@ use serde_json::Value;
 use crate::error::ApiError;
 use crate::fields::Step;
 use crate::kind::Kind;
-use crate::object::{self, Json};
+use crate::object::Json;
 use crate::shape::{ListType, Shape};
 
-/// Refuses an applied object that does not fit its kind, or whose list items cannot be told apart.
-pub(crate) fn check(kind: &Kind, applied: &Json, shape: &Shape<'_>) -> Result<(), ApiError> {
+/// Refuses an applied object that does not fit its kind, or whose list items cannot be told apart. It is named as it
+/// named itself.
+pub(crate) fn check(
+    kind: &Kind,
+    (namespace, name): (&str, &str),
+    applied: &Json,
+    shape: &Shape<'_>,
+) -> Result<(), ApiError> {
     let mut problems = Vec::new();
     fields(applied, shape, "", &mut problems);
     let why = match problems.as_slice() {
@@ -20,7 +26,6 @@ pub(crate) fn check(kind: &Kind, applied: &Json, shape: &Shape<'_>) -> Result<()
         [only] => only.clone(),
         several => format!("errors:\n  {}", several.join("\n  ")),
     };
-    let (namespace, name) = (object::namespace(applied), object::name(applied));
     let (group, version) = (&kind.group, &kind.version);
     Err(ApiError::unclassified(format!(
         "failed to create typed patch object ({namespace}/{name}; {group}/{version}, Kind={}): {why}",
@@ -33,7 +38,11 @@ fn fields(map: &Json, shape: &Shape<'_>, path: &str, problems: &mut Vec<String>)
         let path = format!("{path}.{field}");
         match shape.declares(field) {
             true => visit(value, &shape.field(field), &path, problems),
-            false => problems.push(format!("{path}: field not declared in schema")),
+            false => {
+                problems.push(format!("{path}: field not declared in schema"));
+                // The real server looks no further in this map either.
+                return;
+            }
         }
     }
 }

@@ -97,7 +97,7 @@ impl Write {
                 let cause = Cause {
                     reason: "FieldValueInvalid",
                     field: "metadata.resourceVersion".to_owned(),
-                    message: "Invalid value: 0x0: must be specified for an update".to_owned(),
+                    message: "Invalid value: 0: must be specified for an update".to_owned(),
                 };
                 return Err(ApiError::invalid_resource(kind, name, &cause));
             }

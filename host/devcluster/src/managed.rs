@@ -2,6 +2,8 @@
 
 mod recorded;
 
+pub(crate) use self::recorded::differs_by_times_alone;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -50,6 +52,13 @@ pub(crate) struct Writer {
     pub(crate) subresource: String,
 }
 
+impl Writer {
+    /// The time of what is written now. The real server loses it for what is written as a Scale.
+    pub(crate) fn time(&self) -> String {
+        if self.subresource == "scale" { String::new() } else { object::now() }
+    }
+}
+
 impl Entry {
     pub(crate) fn new(writer: &Writer, is_apply: bool, kind: &Kind, set: FieldSet) -> Self {
         Self {
@@ -57,7 +66,7 @@ impl Entry {
             is_apply,
             api_version: kind.api_version(),
             subresource: writer.subresource.clone(),
-            time: object::now(),
+            time: writer.time(),
             set,
         }
     }
@@ -229,7 +238,7 @@ fn changed(kind: &Kind, mut managers: Vec<Entry>, difference: Difference, writer
         match managers.iter_mut().find(|entry| is_mine(entry)) {
             Some(mine) => {
                 mine.set.union(&changed);
-                mine.time = object::now();
+                mine.time = writer.time();
             }
             None => managers.push(Entry::new(writer, false, kind, changed)),
         }

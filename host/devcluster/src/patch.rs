@@ -69,19 +69,16 @@ impl Patch<'_> {
 
 /// What is applied says of which version and kind it is.
 fn check_type(kind: &Kind, applied: &Json) -> Result<(), ApiError> {
-    let (found, expected) = (object::text(applied, &["apiVersion"]), kind.api_version());
-    if found != expected {
-        return Err(ApiError::bad_request(format!(
-            "Incorrect version specified in apply patch. Specified patch version: {found}, expected: {expected}"
-        )));
+    let (version, found) = (object::text(applied, &["apiVersion"]), object::text(applied, &["kind"]));
+    if found.is_empty() {
+        let applied = Value::Object(applied.clone());
+        return Err(ApiError::bad_request(format!("Object 'Kind' is missing in '{applied}'")));
     }
-    match object::text(applied, &["kind"]) {
-        "" => {
-            let applied = Value::Object(applied.clone());
-            Err(ApiError::bad_request(format!("Object 'Kind' is missing in '{applied}'")))
-        }
-        _ => Ok(()),
+    if version == kind.api_version() && found == kind.kind {
+        return Ok(());
     }
+    let (group, version) = version.split_once('/').unwrap_or(("", version));
+    Err(ApiError::bad_request(format!("invalid object type: {group}/{version}, Kind={found}")))
 }
 
 /// A kind has patches of this media type.

@@ -18,7 +18,7 @@ use crate::object::{self, Json, Object};
 use crate::shape::Shape;
 use crate::store::{Key, Rejected};
 use crate::strict::StrictErrors;
-use crate::{access, apply, associative, defaults, depth, immutable, naming, transition, view};
+use crate::{access, apply, associative, defaults, depth, immutable, managed, naming, transition, view};
 
 pub(crate) use update::update;
 
@@ -87,7 +87,7 @@ impl Write {
             Rejected::Gone => ApiError::not_found(&self.kind, name),
             Rejected::Stale => ApiError::modified(&self.kind, name),
             Rejected::NotDefined => ApiError::no_such_path(),
-            Rejected::DefinitionTerminating => ApiError::definition_terminating(&self.kind),
+            Rejected::DefinitionTerminating => ApiError::definition_terminating(&self.kind, name),
             Rejected::NamespaceMissing => namespace_not_found(&self.key.namespace),
             Rejected::NamespaceTerminating => {
                 ApiError::namespace_terminating(&self.kind, name, &self.key.namespace)
@@ -128,7 +128,7 @@ fn create_decoded(
 ) -> Result<Written, ApiError> {
     write.check_identity(&mut json)?;
     if !object::meta_text(&json, "resourceVersion").is_empty() {
-        return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+        return Err(ApiError::unclassified("resourceVersion should not be set on objects to be created"));
     }
     Ok(create_checked(cluster, write, json, Managers::Record)?.warned(warnings))
 }
@@ -141,7 +141,7 @@ fn create_checked(
 ) -> Result<Written, ApiError> {
     let kind = &write.kind;
     if kind.custom.as_ref().is_some_and(|custom| custom.terminating) {
-        return Err(ApiError::definition_terminating(kind));
+        return Err(ApiError::definition_terminating(kind, object::name(&json)));
     }
     let prefix = object::meta_text(&json, "generateName").to_owned();
     let generates = object::name(&json).is_empty() && !prefix.is_empty();
@@ -251,12 +251,13 @@ pub(crate) fn apply(
     mut applied: Json,
     force: bool,
 ) -> Result<Written, ApiError> {
+    let place = (object::namespace(&applied).to_owned(), object::name(&applied).to_owned());
     write.check_identity(&mut applied)?;
     let managed = object::meta(&applied, "managedFields").and_then(Value::as_array);
     if managed.is_some_and(|list| !list.is_empty()) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
-    associative::check(&write.kind, &applied, &Shape::of(&write.kind))?;
+    associative::check(&write.kind, (&place.0, &place.1), &applied, &Shape::of(&write.kind))?;
     match write.kind.schema() {
         // Nothing unknown is left. A null may be, which reads as absent.
         Some(schema) => schema.prune(&mut applied, &mut StrictErrors::default()),
@@ -330,7 +331,7 @@ fn commit(
         let generation = object::meta(shown, "generation").and_then(Value::as_u64).unwrap_or_default();
         object::set(&mut new, &["metadata", "generation"], generation.saturating_add(1).into());
     }
-    if new == *shown {
+    if new == *shown || managed::differs_by_times_alone(shown, &new) {
         return Ok(Some(Written { object: current.clone(), created: false, warnings }));
     }
     depth::check(&new)?;

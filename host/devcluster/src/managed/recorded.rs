@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{MOST_UPDATERS, Writer};
 use crate::fields::{Difference, FieldSet};
-use crate::object;
+use crate::object::{self, Json};
 
 /// Whether an entry is of a writer that does not apply, in this version.
 fn is_of(entry: &Value, writer: &Writer, api_version: &str) -> bool {
@@ -54,10 +54,32 @@ pub(super) fn after(
     let kept = |entry: &Value| sent.next().filter(|sent| sent == entry).unwrap_or_else(|| entry.clone());
     let mut entries: Vec<Value> = recorded.iter().map(kept).collect();
     if is_new && let Some(mine) = mine.and_then(|index| entries.get_mut(index)?.as_object_mut()) {
-        mine.insert("time".to_owned(), object::now().into());
+        match writer.time() {
+            time if time.is_empty() => drop(mine.remove("time")),
+            time => drop(mine.insert("time".to_owned(), time.into())),
+        }
     }
     entries.sort_by(|a, b| order(a).cmp(&order(b)));
     Some(entries)
+}
+
+/// Whether nothing but the times of managers differs, which is no change.
+pub(crate) fn differs_by_times_alone(old: &Json, new: &Json) -> bool {
+    let managers = |json: &'_ Json| object::meta(json, "managedFields").and_then(Value::as_array).cloned();
+    let (Some(before), Some(after)) = (managers(old), managers(new)) else { return false };
+    let timeless = |mut entries: Vec<Value>| {
+        entries.iter_mut().filter_map(Value::as_object_mut).for_each(|entry| drop(entry.remove("time")));
+        entries
+    };
+    let rest = |json: &Json| {
+        let mut meta = json.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
+        meta.remove("managedFields");
+        meta
+    };
+    old.len() == new.len()
+        && old.iter().all(|(field, value)| field == "metadata" || new.get(field) == Some(value))
+        && rest(old) == rest(new)
+        && timeless(before) == timeless(after)
 }
 
 /// What entries are sorted by: see [`Entry::order`](super::Entry::order).

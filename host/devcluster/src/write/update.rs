@@ -18,10 +18,8 @@ pub(crate) fn update(
     let warnings = decoding::decode(write, &mut json, Source::Body)?;
     write.check_name(&json)?;
     write.check_identity(&mut json)?;
-    // One that expects a version expects an object, and no subresource is created.
-    let creates = write.kind.is_created_by_updates()
-        && write.writer.subresource.is_empty()
-        && object::meta_text(&json, "resourceVersion").is_empty();
+    // Whichever version it expects, though no subresource is created.
+    let creates = write.kind.is_created_by_updates() && write.writer.subresource.is_empty();
     let is_absent = || creates && cluster.store.get(&write.kind.storage, &write.key).is_none();
     let mut sent = Some(json);
     let mut body = || -> Result<Json, ApiError> {
@@ -35,7 +33,9 @@ pub(crate) fn update(
     for _ in 0..ATTEMPTS {
         if is_absent() {
             write.check_may_create(cluster)?;
-            match create_decoded(cluster, write, body()?, Vec::new()) {
+            let mut json = body()?;
+            object::edit_meta(&mut json, |meta| drop(meta.remove("resourceVersion")));
+            match create_decoded(cluster, write, json, Vec::new()) {
                 // Somebody else has made it meanwhile.
                 Err(error) if error.reason == "AlreadyExists" => continue,
                 result => return Ok(result?.warned(warnings)),

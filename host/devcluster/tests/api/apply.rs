@@ -36,8 +36,8 @@ async fn applying_the_same_again_keeps_the_version() {
 #[tokio::test]
 async fn apply_takes_yaml_and_needs_a_manager() {
     let server = start().await;
-    let path = format!("{CONFIG_MAPS}/y");
-    let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata: {a: \"1\"}\n";
+    let path = format!("{CONFIG_MAPS}/a");
+    let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: \"1\"}\n";
     let apply = [("content-type", "application/apply-patch+yaml")];
     server.send("PATCH", &path, &apply, yaml).await.refused(422, "Invalid");
     let answer = server.send("PATCH", &format!("{path}?fieldManager=m"), &apply, yaml).await;

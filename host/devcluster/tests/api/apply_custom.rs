@@ -77,11 +77,9 @@ async fn what_the_schema_does_not_have_cannot_be_applied() {
         }
     }
     body["spec"]["colour"] = json!("red");
-    body["spec"]["shape"] = json!("round");
     let answer = server.apply(&path, "m", body.clone()).await;
-    let both =
-        "errors:\n  .spec.colour: field not declared in schema\n  .spec.shape: field not declared in schema";
-    assert_eq!(answer.body["message"], format!("{prefix}{both}"));
+    let why = ".spec.colour: field not declared in schema";
+    assert_eq!(answer.body["message"], format!("{prefix}{why}"));
     body["spec"] = json!({ "size": "s", "free": { "any": { "thing": [1] } } });
     server.apply(&path, "m", body).await.ok();
 }

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{CONFIG_MAPS, DEPLOYMENTS, Server, config_map, deployment, start};
+use crate::support::{
+    CONFIG_MAPS, CRDS, DEPLOYMENTS, Server, WIDGETS, config_map, deployment, start, widget, widget_definition,
+};
 
 fn managers(object: &Value) -> Vec<String> {
     let entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
@@ -57,7 +59,11 @@ async fn the_time_of_who_applies_is_that_of_the_last_change() {
         ["managedFields"]
         .clone();
     entries[0]["time"] = json!("2020-01-01T00:00:00Z");
-    let patch = json!([{ "op": "replace", "path": "/metadata/managedFields", "value": entries }]);
+    let mut patch = json!([{ "op": "replace", "path": "/metadata/managedFields", "value": entries }]);
+    let unchanged = server.patch(&path, "json-patch+json", patch.clone()).await.ok();
+    assert_ne!(unchanged["metadata"]["managedFields"], entries, "times alone are no change");
+    let label = json!({ "op": "add", "path": "/metadata/labels", "value": { "a": "b" } });
+    patch.as_array_mut().unwrap().push(label);
     server.patch(&path, "json-patch+json", patch).await.ok();
     for (value, is_kept) in [("1", true), ("2", false)] {
         let applied = server.apply(&path, "m", config_map("a", json!({ "k": value }))).await.ok();
@@ -123,17 +129,16 @@ async fn an_applied_list_may_not_name_a_key_twice_or_not_at_all() {
     assert_eq!(answer.code, 500, "{}", answer.body);
     assert_eq!(
         answer.body["message"],
-        "failed to create typed patch object (default/web; apps/v1, Kind=Deployment): \
+        "failed to create typed patch object (/web; apps/v1, Kind=Deployment): \
          .spec.template.spec.containers: duplicate entries for key [name=\"app\"]"
     );
-    let mut nameless = deployment("web");
-    nameless["spec"]["template"]["spec"]["containers"] = json!([{ "image": "a" }]);
-    let answer = server.apply(&path, "m", nameless).await;
+    server.post(CRDS, widget_definition()).await.ok();
+    let nameless = widget("w", json!({ "size": "s", "parts": [{ "weight": 1 }] }));
+    let answer = server.apply(&format!("{WIDGETS}/w"), "m", nameless).await;
     let message = answer.body["message"].as_str().unwrap();
-    assert!(message.ends_with(
-        ".spec.template.spec.containers: element 0: associative list with keys has an element that omits \
-         key field \"name\" (and doesn't have default value)"
-    ));
+    let why = ".spec.parts: element 0: associative list with keys has an element that omits key field \"id\" (and \
+               doesn't have default value)";
+    assert!(message.ends_with(why), "{message}");
 }
 
 #[tokio::test]
@@ -149,10 +154,10 @@ async fn applying_a_scale_owns_the_replicas() {
     // A cluster's controllers have their part in the status.
     let mut appliers = managers(&live);
     appliers.retain(|manager| manager.ends_with("Apply"));
-    assert_eq!(appliers, ["owner Apply", "scaler Apply"]);
+    assert_eq!(appliers, ["scaler Apply", "owner Apply"], "what is written as a Scale has no time");
     let entries = live["metadata"]["managedFields"].as_array().unwrap();
     let mine = entries.iter().find(|entry| entry["manager"] == "scaler").unwrap();
-    assert_eq!(mine["subresource"], "scale");
+    assert_eq!((&mine["subresource"], mine.get("time")), (&json!("scale"), None));
     assert_eq!(mine["fieldsV1"], json!({ "f:spec": { "f:replicas": {} } }));
     server.apply(&path, "owner", deployment("web")).await.refused(409, "Conflict");
 }

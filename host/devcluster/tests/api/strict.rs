@@ -116,8 +116,11 @@ async fn what_is_applied_says_what_it_is() {
     let mut body = whole.clone();
     body["apiVersion"] = json!("v2");
     let refusal = server.apply(&path, "me", body).await.refused(400, "BadRequest");
-    let why = "Incorrect version specified in apply patch. Specified patch version: v2, expected: v1";
-    assert_eq!(refusal["message"], why);
+    assert_eq!(refusal["message"], "invalid object type: /v2, Kind=ConfigMap");
+    let mut body = whole.clone();
+    body["kind"] = json!("Secret");
+    let refusal = server.apply(&path, "me", body).await.refused(400, "BadRequest");
+    assert_eq!(refusal["message"], "invalid object type: /v1, Kind=Secret");
     server.get(&path).await.refused(404, "NotFound");
     server.apply(&path, "me", whole).await.ok();
 }

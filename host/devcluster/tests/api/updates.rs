@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{CONFIG_MAPS, CRDS, PODS, WIDGETS, config_map, pod, start, widget, widget_definition};
 
-const NO_VERSION: &str = "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update";
+const NO_VERSION: &str = "metadata.resourceVersion: Invalid value: 0: must be specified for an update";
 
 #[tokio::test]
 async fn a_custom_resource_a_definition_and_a_lease_are_not_replaced_without_their_version() {
@@ -110,11 +110,10 @@ async fn some_kinds_are_created_by_an_update() {
         (&format!("{rbac}/clusterrolebindings"), json!({ "roleRef": role_ref("ClusterRole") })),
     ] {
         let mut body = rest;
-        body["metadata"] = json!({ "name": "new" });
-        let path = format!("{list}/new");
-        if list.ends_with("services") {
-            server.put(&format!("{path}/status"), body.clone()).await.refused(404, "NotFound");
-        }
+        // What is of the whole cluster has a name that no other test gives.
+        let name = if list.contains("/namespaces/") { "new" } else { "new.example.com" };
+        body["metadata"] = json!({ "name": name });
+        let path = format!("{list}/{name}");
         assert_eq!(server.put(&path, body).await.code, 201, "{list}");
         server.get(&path).await.ok();
         // Some are for the whole cluster, which others may use as well.

@@ -23,6 +23,9 @@ pub(crate) fn problems(old: &Json, new: &Json) -> Vec<Cause> {
     }
     let (before, after) = (object::items(old, TERMS), object::items(new, TERMS));
     let path = format!("spec.{}", TERMS.join("."));
+    if !before.is_empty() && after.is_empty() {
+        causes.push(Cause::required(path.as_str(), "must have at least one node selector term"));
+    }
     if !before.is_empty() && before.len() != after.len() {
         let why = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
         causes.push(Cause::invalid(path, &Value::from(after.to_vec()), why));

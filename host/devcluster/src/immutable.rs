@@ -9,7 +9,7 @@ use crate::gated;
 use crate::kind::Kind;
 use crate::object::{self, Json};
 use crate::strict::StrictErrors;
-use crate::types;
+use crate::{qos, types};
 
 const POD: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
                    `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to \
@@ -27,6 +27,9 @@ const APART: &[&str] = &["approval", "binding", "ephemeralcontainers", "finalize
 
 /// Refuses a new state that differs from the old one where it must not.
 pub(crate) fn check(kind: &Kind, subresource: &str, old: &Json, new: &Json) -> Result<(), ApiError> {
+    if subresource == "resize" {
+        return refuse(kind, new, &resized(old, new));
+    }
     if APART.contains(&subresource) {
         return Ok(());
     }
@@ -37,10 +40,50 @@ pub(crate) fn check(kind: &Kind, subresource: &str, old: &Json, new: &Json) -> R
         types::decode(of_type, &mut settled, StrictErrors::new(false), false);
         causes = problems(kind, &settled, new);
     }
+    refuse(kind, new, &causes)
+}
+
+fn refuse(kind: &Kind, new: &Json, causes: &[Cause]) -> Result<(), ApiError> {
     match causes.is_empty() {
         true => Ok(()),
-        false => Err(ApiError::invalid(kind, object::name(new), &causes)),
+        false => Err(ApiError::invalid(kind, object::name(new), causes)),
     }
+}
+
+/// A Pod that is resized keeps its containers and its class, and changes nothing but its processors and its memory.
+fn resized(old: &Json, new: &Json) -> Vec<Cause> {
+    let (before, after) = (qos::class(old), qos::class(new));
+    let mut causes = Vec::new();
+    if before != after {
+        let why = "Pod QOS Class may not change as a result of resizing";
+        causes.push(Cause::invalid("spec", &json!(before), why));
+    }
+    let (old, new) = (spec(old), spec(new));
+    for field in ["containers", "initContainers"] {
+        let (before, after) = (list(&old, field), list(&new, field));
+        if before.len() != after.len() {
+            let why = "containers may not be added or removed on resize";
+            causes.push(Cause::forbidden(format!("spec.{field}"), why));
+        } else if before.iter().zip(after).any(|(before, after)| unsizable(before) != unsizable(after)) {
+            causes.push(Cause::forbidden("spec", "only cpu and memory resources are mutable"));
+        }
+    }
+    causes
+}
+
+/// A container without what a resize may change.
+fn unsizable(container: &Value) -> Value {
+    let mut rest = container.clone();
+    for resources in ["requests", "limits"] {
+        if let Some(all) = rest.pointer_mut(&format!("/resources/{resources}")).and_then(Value::as_object_mut)
+        {
+            all.retain(|resource, _| !matches!(resource.as_str(), "cpu" | "memory"));
+        }
+    }
+    if let Some(resources) = rest.get_mut("resources").and_then(Value::as_object_mut) {
+        resources.retain(|_, part| part.as_object().is_none_or(|part| !part.is_empty()));
+    }
+    rest
 }
 
 fn problems(kind: &Kind, old: &Json, new: &Json) -> Vec<Cause> {
@@ -65,12 +108,7 @@ fn problems(kind: &Kind, old: &Json, new: &Json) -> Vec<Cause> {
         }
         ("apps", "StatefulSet") => causes.extend(stateful_set(old, new)),
         ("storage.k8s.io", "StorageClass") => {
-            same(&[&["volumeBindingMode"]]);
-            for field in ["parameters", "provisioner", "reclaimPolicy"] {
-                if old.get(field) != new.get(field) {
-                    causes.push(Cause::forbidden(field, &format!("updates to {field} are forbidden.")));
-                }
-            }
+            same(&[&["parameters"], &["provisioner"], &["reclaimPolicy"], &["volumeBindingMode"]]);
         }
         ("scheduling.k8s.io", "PriorityClass") => {
             // One that an earlier server stored may say nothing of it.
@@ -185,11 +223,11 @@ fn claim(old: &Json, new: &Json) -> Option<Cause> {
 fn completions(old: &Json, new: &Json) -> Option<Cause> {
     let number = |json: &Json, field: &str| object::at(json, &["spec", field]).cloned().unwrap_or_default();
     let (before, after) = (number(old, "completions"), number(new, "completions"));
-    let in_tandem = |json: &Json| number(json, "completions") == number(json, "parallelism");
+    let is_in_tandem = after == number(new, "parallelism");
     let is_indexed = object::text(new, &["spec", "completionMode"]) == "Indexed";
     let why = match (before == after, is_indexed) {
         (true, _) => return None,
-        (false, true) if in_tandem(old) && in_tandem(new) => return None,
+        (false, true) if is_in_tandem => return None,
         (false, true) => "can only be modified in tandem with spec.parallelism",
         (false, false) => IMMUTABLE,
     };

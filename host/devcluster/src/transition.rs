@@ -86,13 +86,18 @@ fn with_status(kind: &Kind, current: &Json, mut new: Json) -> Json {
     new
 }
 
-/// Of the new state of a Pod, the resources of the containers that it has, and how they are changed.
+/// Of the new state of a Pod, the resources of its containers, and how they are changed; and which it has.
 fn resized(current: &Json, new: Json) -> Json {
     let mut confined = current.clone();
     for field in ["containers", "initContainers"] {
         let wanted = object::at(&new, &["spec", field]).and_then(Value::as_array).into_iter().flatten();
         let wanted: BTreeMap<&str, &Value> =
             wanted.filter_map(|container| Some((container.get("name")?.as_str()?, container))).collect();
+        if wanted.len() != object::items(current, &["spec", field]).len() {
+            // It is refused as it is.
+            object::set(&mut confined, &["spec", field], Value::from(object::items(&new, &["spec", field])));
+            continue;
+        }
         let containers = confined.get_mut("spec").and_then(|spec| spec.get_mut(field));
         for container in containers.and_then(Value::as_array_mut).into_iter().flatten() {
             let name = container.get("name").and_then(Value::as_str);

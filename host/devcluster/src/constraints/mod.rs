@@ -3,6 +3,7 @@
 //!
 //! What an update leaves as it was is not judged again, as neither is the rest of an object whose status is written.
 
+mod event;
 mod pod;
 mod service;
 mod workload;
@@ -28,6 +29,7 @@ pub(crate) fn validate(kind: &Kind, json: &Json, old: Option<&Json>) -> Result<(
         ("batch", "Job") => workload::job(json.get("spec"), "spec", &mut causes),
         ("batch", "CronJob") => workload::cron_job(json, &mut causes),
         ("autoscaling", "HorizontalPodAutoscaler") => workload::autoscaler(json, &mut causes),
+        ("" | "events.k8s.io", "Event") if old.is_none() => event::created(kind, json, &mut causes),
         ("", "Pod") => pod::spec(json.get("spec"), "spec", &[], &mut causes),
         ("", "Service") => service::validate(json, &mut causes),
         ("", "PersistentVolumeClaim") => claim(json, &mut causes),

@@ -6,6 +6,7 @@ use super::{items, not_negative, pod, unchanged};
 use crate::error::Cause;
 use crate::kind::Kind;
 use crate::object::{self, Json};
+use crate::selector::LabelSelector;
 use crate::validate;
 
 /// Deployments, ReplicaSets, StatefulSets and DaemonSets.
@@ -21,7 +22,10 @@ pub(super) fn replicated(kind: &Kind, json: &Json, old: Option<&Json>, causes: &
     let empty = Value::Object(Json::new());
     let template = spec.get("template").unwrap_or(&empty);
     match spec.get("selector") {
-        None => causes.push(Cause::required("spec.selector", "")),
+        None => {
+            causes.push(Cause::required("spec.selector", ""));
+            mismatch(template, causes);
+        }
         Some(selector) => selects(kind, selector, template, causes),
     }
     let claims = items(spec, "volumeClaimTemplates").iter();
@@ -44,13 +48,17 @@ fn selects(kind: &Kind, selector: &Value, template: &Value, causes: &mut Vec<Cau
         causes.push(Cause::invalid("spec.selector", selector, &why));
         return;
     }
-    let labels = template.get("metadata").and_then(|meta| meta.get("labels"));
-    let has = |(key, value): (&String, &Value)| labels.and_then(|labels| labels.get(key)) == Some(value);
-    if !wanted.into_iter().flatten().all(has) {
-        let why = "`selector` does not match template `labels`";
-        let found = labels.unwrap_or(&Value::Null);
-        causes.push(Cause::invalid("spec.template.metadata.labels", found, why));
+    let template_meta = template.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
+    let labelled = Json::from_iter([("metadata".to_owned(), Value::Object(template_meta))]);
+    if !selector.as_object().is_some_and(|selector| LabelSelector::of(selector).matches(&labelled)) {
+        mismatch(template, causes);
     }
+}
+
+fn mismatch(template: &Value, causes: &mut Vec<Cause>) {
+    let labels = template.get("metadata").and_then(|meta| meta.get("labels")).unwrap_or(&Value::Null);
+    let why = "`selector` does not match template `labels`";
+    causes.push(Cause::invalid("spec.template.metadata.labels", labels, why));
 }
 
 fn check_template(template: &Value, path: &str, claims: &[&str], causes: &mut Vec<Cause>) {
@@ -91,6 +99,17 @@ pub(super) fn cron_job(json: &Json, causes: &mut Vec<Cause>) {
 }
 
 pub(super) fn autoscaler(json: &Json, causes: &mut Vec<Cause>) {
+    let target = |field: &str| object::text(json, &["spec", "scaleTargetRef", field]).to_owned();
+    for field in ["kind", "name"] {
+        if target(field).is_empty() {
+            causes.push(Cause::required(format!("spec.scaleTargetRef.{field}"), ""));
+        }
+    }
+    let version = target("apiVersion");
+    if !version.contains('/') && target("kind") != "ReplicationController" {
+        let why = "apiVersion must specify API group";
+        causes.push(Cause::invalid("spec.scaleTargetRef.apiVersion", &Value::from(version), why));
+    }
     let most = object::at(json, &["spec", "maxReplicas"]).and_then(Value::as_i64).unwrap_or_default();
     let least = object::at(json, &["spec", "minReplicas"]).and_then(Value::as_i64).unwrap_or(1);
     if most < 1 {

@@ -23,7 +23,10 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json) {
                 object::set(meta, &["labels", "kubernetes.io/metadata.name"], name.into());
             });
         }
-        ("", "Pod") => object::edit(json, "spec", pod::spec),
+        ("", "Pod") => object::edit(json, "spec", |spec| {
+            pod::spec(spec);
+            pod::requests(spec);
+        }),
         ("", "Service") => object::edit(json, "spec", service),
         ("", "Secret") => secret(json),
         ("", "PersistentVolumeClaim" | "PersistentVolume") => object::edit(json, "spec", |spec| {

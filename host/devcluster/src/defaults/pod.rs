@@ -21,6 +21,13 @@ pub(super) fn spec(spec: &mut Json) {
     maps(spec, "volumes").for_each(volume);
 }
 
+/// Whoever has a limit and no request asks for as much. A template leaves that to its Pods.
+pub(super) fn requests(spec: &mut Json) {
+    for list in ["containers", "initContainers"] {
+        maps(spec, list).for_each(|container| object::edit(container, "resources", requested));
+    }
+}
+
 fn container(container: &mut Json) {
     let image = object::text(container, &["image"]);
     let is_latest = !image.contains('@')
@@ -40,7 +47,6 @@ fn container(container: &mut Json) {
             object::edit(container, field, probe);
         }
     }
-    object::edit(container, "resources", requests);
 }
 
 /// What refers to a field of the Pod, or to a resource of a container.
@@ -66,8 +72,7 @@ fn probe(probe: &mut Json) {
     }
 }
 
-/// Whoever has a limit and no request asks for as much.
-fn requests(resources: &mut Json) {
+fn requested(resources: &mut Json) {
     let limits = resources.get("limits").and_then(Value::as_object).cloned().unwrap_or_default();
     if !limits.is_empty() {
         object::edit(resources, "requests", |requests| {

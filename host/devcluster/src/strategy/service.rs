@@ -117,7 +117,8 @@ fn drop_unused(json: &mut Json, old: &Json) {
         if is_same("clusterIP") && is_same("clusterIPs") {
             unused.extend(["clusterIP", "clusterIPs"]);
         }
-        unused.extend(["ipFamilies", "ipFamilyPolicy"].iter().filter(|field| is_same(field)));
+        let inside = ["internalTrafficPolicy", "ipFamilies", "ipFamilyPolicy"];
+        unused.extend(inside.iter().filter(|field| is_same(field)));
     }
     for (was_needed, field) in [
         (before.health_port && !after.health_port, "healthCheckNodePort"),

@@ -16,7 +16,7 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ("", "Namespace", "Status|Age"),
     ("", "ConfigMap", "Data:integer|Age"),
     ("", "Secret", "Type|Data:integer|Age"),
-    ("", "ServiceAccount", "Secrets:integer|Age"),
+    ("", "ServiceAccount", "Age"),
     ("", "Endpoints", "Endpoints|Age"),
     (
         "",
@@ -36,7 +36,7 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ("", "ResourceQuota", "Request|Limit|Age"),
     ("", "Event", EVENT),
     ("events.k8s.io", "Event", EVENT),
-    ("apps", "Deployment", "Ready|Up-to-date:integer|Available:integer|Age|Containers*|Images*|Selector*"),
+    ("apps", "Deployment", "Ready|Up-to-date|Available|Age|Containers*|Images*|Selector*"),
     ("apps", "ReplicaSet", "Desired:integer|Current:integer|Ready:integer|Age|Containers*|Images*|Selector*"),
     ("apps", "StatefulSet", "Ready|Age|Containers*|Images*"),
     (

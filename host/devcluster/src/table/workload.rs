@@ -128,8 +128,8 @@ pub(super) fn autoscaler(json: &Json, age: Value) -> Vec<Value> {
         json!(format!("{}/{}", target("kind"), target("name"))),
         json!(metrics(json)),
         json!(minimum.map_or_else(|| "<unset>".to_owned(), |minimum| minimum.to_string())),
-        json!(number(json, &["spec", "maxReplicas"]).to_string()),
-        json!(number(json, &["status", "currentReplicas"]).to_string()),
+        json!(number(json, &["spec", "maxReplicas"])),
+        json!(number(json, &["status", "currentReplicas"])),
         age,
     ]
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{CONFIG_MAPS, DEPLOYMENTS, PODS, Server, config_map, deployment, pod, start};
+use crate::support::{CONFIG_MAPS, DEPLOYMENTS, PODS, Server, config_map, deployment, event, pod, start};
 
 async fn invalid(server: &Server, path: &str, body: Value, message: &str) {
     assert_eq!(server.post(path, body).await.refused(422, "Invalid")["message"], message);
@@ -32,7 +32,9 @@ async fn a_selector_is_there_selects_something_and_matches_the_template() {
     );
     invalid(&server, DEPLOYMENTS, other, &message).await;
     let none = with(deployment("x"), "/spec/selector", Value::Null);
-    invalid(&server, DEPLOYMENTS, none, &format!("{start}selector: Required value")).await;
+    let message = "Deployment.apps \"x\" is invalid: [spec.selector: Required value, spec.template.metadata.labels: \
+                   Invalid value: {\"app\":\"x\"}: `selector` does not match template `labels`]";
+    invalid(&server, DEPLOYMENTS, none, message).await;
     let empty = with(deployment("x"), "/spec/selector", json!({}));
     let message = format!("{start}selector: Invalid value: {{}}: empty selector is invalid for deployment");
     invalid(&server, DEPLOYMENTS, empty, &message).await;
@@ -148,4 +150,36 @@ async fn an_update_is_judged_by_what_it_changes() {
     assert_eq!(server.merge(&path, change).await.refused(422, "Invalid")["message"], message);
     let labels = json!({ "metadata": { "labels": { "a": "b" } } });
     server.merge(&path, labels).await.ok();
+}
+
+#[tokio::test]
+async fn events_say_where_when_and_by_whom() {
+    let server = start().await;
+    let events = "/apis/events.k8s.io/v1/namespaces/default/events";
+    let fields = async |path: &str, body: Value| -> Vec<String> {
+        let status = server.post(path, body).await.refused(422, "Invalid");
+        let causes = status["details"]["causes"].as_array().unwrap().clone();
+        causes.iter().map(|cause| cause["field"].as_str().unwrap().to_owned()).collect()
+    };
+    let elsewhere = json!({ "kind": "Pod", "name": "p", "namespace": "elsewhere" });
+    let bare = json!({ "metadata": { "name": "e" }, "regarding": elsewhere, "note": "n" });
+    assert_eq!(fields(events, bare).await, ["involvedObject.namespace", "eventTime", "type"]);
+    let mut anonymous = event("e", "", "n");
+    for field in ["action", "reportingInstance"] {
+        anonymous.as_object_mut().unwrap().remove(field);
+    }
+    assert_eq!(fields(events, anonymous).await, ["reportingInstance", "action", "reason"]);
+    let old = json!({ "metadata": { "name": "e" }, "involvedObject": elsewhere, "message": "n" });
+    assert_eq!(fields("/api/v1/namespaces/default/events", old).await, ["involvedObject.namespace"]);
+}
+
+#[tokio::test]
+async fn an_autoscaler_has_a_target_of_a_group() {
+    let server = start().await;
+    let path = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers";
+    let rest = json!({ "spec": { "maxReplicas": 2, "scaleTargetRef": { "kind": "", "name": "" } } });
+    let message = "HorizontalPodAutoscaler.autoscaling \"x\" is invalid: [spec.scaleTargetRef.kind: Required value, \
+                   spec.scaleTargetRef.name: Required value, spec.scaleTargetRef.apiVersion: Invalid value: \"\": \
+                   apiVersion must specify API group]";
+    invalid(&server, path, object("autoscaling/v2", "HorizontalPodAutoscaler", rest), message).await;
 }

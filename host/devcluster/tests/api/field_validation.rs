@@ -244,14 +244,18 @@ async fn a_strategic_patch_that_leaves_a_wrong_type_is_shown_as_the_server_reads
 async fn an_applied_field_that_is_not_declared_is_refused_in_every_mode() {
     let server = start().await;
     let applied = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" },
-        "spec": { "foo": 1, "template": { "spec": { "containers": [{ "name": "app", "imag": "x" }] } } } });
+        "spec": { "template": { "spec": { "foo": 1 }, "bar": 2 } } });
     for mode in ["Ignore", "Warn", "Strict"] {
         let path = format!("{DEPLOYMENTS}/web?fieldValidation={mode}");
         let refusal = server.apply(&path, "me", applied.clone()).await.refused(500, "");
-        let message = "failed to create typed patch object (default/web; apps/v1, Kind=Deployment): errors:\n  \
-                       .spec.foo: field not declared in schema\n  \
-                       .spec.template.spec.containers[name=\"app\"].imag: field not declared in schema";
-        assert_eq!(refusal["message"], message);
+        // In a map nothing is looked for behind what is not declared, and a cluster looks in any order.
+        let message = refusal["message"].as_str().unwrap();
+        let start = "failed to create typed patch object (/web; apps/v1, Kind=Deployment): ";
+        let found = message.strip_prefix(start).unwrap_or_else(|| panic!("{message}"));
+        let [inner, outer] = [".spec.template.spec.foo", ".spec.template.bar"]
+            .map(|at| format!("{at}: field not declared in schema"));
+        let both = format!("errors:\n  {inner}\n  {outer}");
+        assert!([outer.as_str(), both.as_str()].contains(&found), "{message}");
     }
 }
 
@@ -261,7 +265,7 @@ async fn an_applied_value_of_another_type_is_refused_with_its_path() {
     let applied = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" },
         "spec": { "replicas": "three" } });
     let refusal = server.apply(&format!("{DEPLOYMENTS}/web"), "me", applied).await.refused(500, "");
-    let message = "failed to create typed patch object (default/web; apps/v1, Kind=Deployment): \
+    let message = "failed to create typed patch object (/web; apps/v1, Kind=Deployment): \
                    .spec.replicas: expected numeric (int or float), got string";
     assert_eq!(refusal["message"], message);
     let mut applied = pod("p");
@@ -284,7 +288,8 @@ async fn a_status_is_held_to_its_type() {
     let mut web = answer.ok();
     assert!(web["status"].get("replicsa").is_none());
     web["status"] = json!({ "conditions": [{ "type": "Ready", "status": true }] });
-    let why = "json: cannot unmarshal bool into Go struct field DeploymentCondition.status.conditions.status \
-               of type string";
-    assert_eq!(server.put(&path, web).await.refused(400, "BadRequest")["message"], unfit("Deployment", why));
+    // A cluster has a type of its own for it: `v1.ConditionStatus`.
+    let why = "json: cannot unmarshal bool into Go struct field DeploymentCondition.status.conditions.status of type ";
+    let refusal = server.put(&path, web).await.refused(400, "BadRequest");
+    assert!(refusal["message"].as_str().unwrap().starts_with(&unfit("Deployment", why)), "{refusal}");
 }

@@ -33,7 +33,7 @@ async fn of_a_pod_little_but_the_images_changes() {
     assert!(message.starts_with("Forbidden: pod updates may not change fields other than"), "{message}");
     refusal(&server, &path, json!({ "spec": { "tolerations": [] } })).await;
     refusal(&server, &path, json!({ "spec": { "nodeName": "n1" } })).await;
-    let binding = json!({ "target": { "kind": "Node", "name": "n1" } });
+    let binding = json!({ "metadata": { "name": "p" }, "target": { "kind": "Node", "name": "n1" } });
     server.post(&format!("{path}/binding"), binding).await.ok();
 }
 
@@ -51,7 +51,9 @@ async fn the_address_of_a_service_stays() {
 #[tokio::test]
 async fn a_bound_claim_may_grow_and_nothing_else() {
     let server = start().await;
-    let claim = json!({ "metadata": { "name": "c" }, "spec": { "accessModes": ["ReadWriteOnce"],
+    let class = json!({ "metadata": { "name": "grows.example.com" }, "provisioner": "p", "allowVolumeExpansion": true });
+    make(&server, "/apis/storage.k8s.io/v1/storageclasses", class).await;
+    let claim = json!({ "metadata": { "name": "c" }, "spec": { "storageClassName": "grows.example.com", "accessModes": ["ReadWriteOnce"],
         "resources": { "requests": { "storage": "1Gi" } } } });
     let path = make(&server, &format!("{CORE}/persistentvolumeclaims"), claim).await;
     let size = |size: &str| json!({ "spec": { "resources": { "requests": { "storage": size } } } });
@@ -105,7 +107,7 @@ async fn classes_keep_what_others_rely_on() {
     let (field, message) = refusal(&server, &path, json!({ "provisioner": "b" })).await;
     assert_eq!(
         (field.as_str(), message.as_str()),
-        ("provisioner", "Forbidden: updates to provisioner are forbidden.")
+        ("provisioner", "Invalid value: \"b\": field is immutable")
     );
     let class = json!({ "metadata": { "name": "high.example.com" }, "value": 10 });
     let path = make(&server, "/apis/scheduling.k8s.io/v1/priorityclasses", class).await;

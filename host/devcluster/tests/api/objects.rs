@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{CONFIG_MAPS, DEPLOYMENTS, LEASES, PODS, config_map, deployment, lease, pod, start};
+use crate::support::{
+    CONFIG_MAPS, DEPLOYMENTS, LEASES, PODS, config_map, deployment, event, lease, pod, start,
+};
 
 #[tokio::test]
 async fn a_created_object_gets_the_servers_metadata() {
@@ -82,9 +84,19 @@ async fn a_body_of_another_kind_or_namespace_is_a_bad_request() {
 #[tokio::test]
 async fn yaml_bodies_are_understood() {
     let server = start().await;
-    let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: y\ndata:\n  a: \"1\"\n";
-    let answer = server.send("POST", CONFIG_MAPS, &[("content-type", "application/yaml")], yaml).await;
-    assert_eq!(answer.ok()["data"], json!({ "a": "1" }));
+    let send = async |yaml: &str| {
+        server.send("POST", CONFIG_MAPS, &[("content-type", "application/yaml")], yaml).await
+    };
+    let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  a: \"1\"\n";
+    assert_eq!(send(yaml).await.ok()["data"], json!({ "a": "1" }));
+    // As YAML 1.1 has it, these are booleans.
+    for word in ["y", "Yes", "on", "NO", "off"] {
+        let status =
+            send(&yaml.replace("name: a", &format!("name: {word}"))).await.refused(400, "BadRequest");
+        let why = "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal bool into Go \
+                   struct field ObjectMeta.metadata.name of type string";
+        assert_eq!(status["message"], why, "{word}");
+    }
 }
 
 #[tokio::test]
@@ -193,6 +205,9 @@ async fn the_selector_of_a_scale_has_labels_and_expressions() {
         { "key": "tier", "operator": "NotIn", "values": ["db", "cache"] }, { "key": "zone", "operator": "Exists" },
         { "key": "beta", "operator": "DoesNotExist" },
     ]);
+    let status = server.post(DEPLOYMENTS, body.clone()).await.refused(422, "Invalid");
+    assert_eq!(status["details"]["causes"][0]["field"], "spec.template.metadata.labels", "it has no zone");
+    body["spec"]["template"]["metadata"]["labels"]["zone"] = json!("x");
     server.post(DEPLOYMENTS, body).await.ok();
     let scale = server.get(&format!("{DEPLOYMENTS}/web/scale")).await.ok();
     assert_eq!(scale["status"]["selector"], "app=web,!beta,tier notin (cache,db),zone");
@@ -287,14 +302,19 @@ async fn deletecollection_takes_what_the_selector_matches() {
 async fn evicting_a_pod_deletes_it_and_binding_sets_its_node() {
     let server = start().await;
     server.post(PODS, pod("p")).await.ok();
-    let binding = json!({ "target": { "kind": "Node", "name": "n1" } });
+    for subresource in ["binding", "eviction"] {
+        let nameless = server.post(&format!("{PODS}/p/{subresource}"), json!({})).await;
+        let message = nameless.refused(400, "BadRequest")["message"].as_str().unwrap().to_lowercase();
+        assert_eq!(message, format!("name in url does not match name in {subresource} object"));
+    }
+    let binding = json!({ "metadata": { "name": "p" }, "target": { "kind": "Node", "name": "n1" } });
     server.post(&format!("{PODS}/p/binding"), binding.clone()).await.ok();
     assert_eq!(server.get(&format!("{PODS}/p")).await.ok()["spec"]["nodeName"], "n1");
     server.post(&format!("{PODS}/p/binding"), binding).await.refused(409, "Conflict");
-    server.post(&format!("{PODS}/p/eviction"), json!({})).await.ok();
+    server.post(&format!("{PODS}/p/eviction"), json!({ "metadata": { "name": "p" } })).await.ok();
     let pending = server.get(&format!("{PODS}/p")).await.ok();
     assert_eq!(pending["metadata"]["deletionGracePeriodSeconds"], 30);
-    let now = json!({ "deleteOptions": { "gracePeriodSeconds": 0 } });
+    let now = json!({ "metadata": { "name": "p" }, "deleteOptions": { "gracePeriodSeconds": 0 } });
     server.post(&format!("{PODS}/p/eviction"), now).await.ok();
     server.get(&format!("{PODS}/p")).await.refused(404, "NotFound");
 }
@@ -315,15 +335,16 @@ async fn methods_and_media_types_that_fit_nothing_are_refused() {
 #[tokio::test]
 async fn the_two_event_apis_show_the_same_events() {
     let server = start().await;
-    let event = json!({ "metadata": { "name": "e" }, "reason": "Tested", "message": "hello", "type": "Normal",
+    let first = json!({ "metadata": { "name": "e" }, "reason": "Tested", "message": "hello", "type": "Normal",
         "involvedObject": { "kind": "Pod", "name": "p", "namespace": "default" } });
-    server.post("/api/v1/namespaces/default/events", event).await.ok();
+    server.post("/api/v1/namespaces/default/events", first).await.ok();
     let seen = server.get("/apis/events.k8s.io/v1/namespaces/default/events/e").await.ok();
     assert_eq!(seen["apiVersion"], "events.k8s.io/v1");
     assert_eq!((&seen["note"], &seen["regarding"]["name"]), (&json!("hello"), &json!("p")));
-    let event =
-        json!({ "metadata": { "name": "f" }, "note": "new", "regarding": { "kind": "Pod", "name": "p" } });
-    server.post("/apis/events.k8s.io/v1/namespaces/default/events", event).await.ok();
+    let events = "/apis/events.k8s.io/v1/namespaces/default/events";
+    let mut later = event("f", "Tested", "new");
+    later["regarding"]["name"] = json!("p");
+    server.post(events, later).await.ok();
     let path = "/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Dp";
     let list = server.get(path).await.ok();
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
@@ -356,9 +377,8 @@ async fn a_lease_is_replaced_only_by_who_knows_its_version() {
             "metadata": {"name": "l", "resourceVersion": version}, "spec": {"holderIdentity": holder}})
     };
     let path = format!("{LEASES}/l");
-    server.put(&path, lease("a", "7")).await.refused(404, "NotFound");
-    let first = server.put(&path, lease("a", "")).await;
-    assert_eq!(first.code, 201, "an update creates a Lease");
+    let first = server.put(&path, lease("a", "7")).await;
+    assert_eq!(first.code, 201, "an update creates a Lease, whichever version it expects");
     let first = first.ok();
     server.post(LEASES, lease("b", "")).await.refused(409, "AlreadyExists");
     let version = first["metadata"]["resourceVersion"].as_str().unwrap();

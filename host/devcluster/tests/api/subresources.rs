@@ -25,17 +25,42 @@ async fn ephemeral_containers_come_by_their_subresource_and_bring_nothing_else()
 #[tokio::test]
 async fn a_resize_changes_the_resources_of_containers_and_nothing_else() {
     let server = start().await;
-    server.post(PODS, pod("p")).await.ok();
+    let path = format!("{PODS}/p/resize");
+    let mut asking = pod("p");
+    asking["spec"]["containers"][0]["resources"] = json!({ "requests": { "cpu": "1" } });
+    server.post(PODS, asking).await.ok();
     let resources = json!({ "requests": { "cpu": "2" } });
-    let policy = json!([{ "resourceName": "cpu", "restartPolicy": "NotRequired" }]);
     let patch = json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "nodeName": "n", "containers": [
-        { "name": "app", "image": "nginx:9", "resources": resources, "resizePolicy": policy },
-        { "name": "more", "image": "more", "resources": resources }] } });
-    let patched = server.patch(&format!("{PODS}/p/resize"), STRATEGIC, patch).await.ok();
-    let containers = patched["spec"]["containers"].as_array().unwrap();
-    assert_eq!((containers.len(), &containers[0]["image"]), (1, &json!("nginx:1")));
-    assert_eq!((&containers[0]["resources"], &containers[0]["resizePolicy"]), (&resources, &policy));
+        { "name": "app", "image": "nginx:9", "resources": resources }] } });
+    let patched = server.patch(&path, STRATEGIC, patch).await.ok();
+    let container = &patched["spec"]["containers"][0];
+    assert_eq!((&container["image"], &container["resources"]), (&json!("nginx:1"), &resources));
     assert_eq!((patched["spec"].get("nodeName"), patched["metadata"].get("labels")), (None, None));
+    let limits =
+        json!({ "requests": { "cpu": "2", "memory": "1Gi" }, "limits": { "cpu": "2", "memory": "1Gi" } });
+    let policy = json!([{ "resourceName": "cpu", "restartPolicy": "NotRequired" }]);
+    for (container, field, message) in [
+        (
+            json!({ "name": "more", "image": "more", "resources": resources }),
+            "spec.containers",
+            "Forbidden: containers may not be added or removed on resize",
+        ),
+        (
+            json!({ "name": "app", "resources": limits }),
+            "spec",
+            "Invalid value: \"Burstable\": Pod QOS Class may not change as a result of resizing",
+        ),
+        (
+            json!({ "name": "app", "resizePolicy": policy }),
+            "spec",
+            "Forbidden: only cpu and memory resources are mutable",
+        ),
+    ] {
+        let patch = json!({ "spec": { "containers": [container] } });
+        let status = server.patch(&path, STRATEGIC, patch).await.refused(422, "Invalid");
+        let cause = &status["details"]["causes"][0];
+        assert_eq!((&cause["field"], &cause["message"]), (&json!(field), &json!(message)));
+    }
 }
 
 #[tokio::test]

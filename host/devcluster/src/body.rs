@@ -37,9 +37,9 @@ fn yaml(bytes: &[u8]) -> Result<Value, ApiError> {
     }
     let text = std::str::from_utf8(bytes)
         .map_err(|error| ApiError::bad_request(format!("the body is not UTF-8: {error}")))?;
-    // YAML 1.2: `y` and `on` are text, and only `true` and `false` are booleans. Of fields that come twice the last counts.
+    // As YAML 1.1 has it, `y` and `on` are booleans, too. Of fields that come twice the last counts.
     let options = serde_saphyr::options! {
-        strict_booleans: true,
+        strict_booleans: false,
         duplicate_keys: DuplicateKeyPolicy::LastWins,
     };
     serde_saphyr::from_str_with_options(text, options)

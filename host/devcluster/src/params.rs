@@ -1,5 +1,6 @@
 //! Query parameters, checked and typed.
 
+use std::num::{IntErrorKind, ParseIntError};
 use std::time::Duration;
 
 use http::{HeaderMap, Uri, header::USER_AGENT};
@@ -40,21 +41,19 @@ impl Params {
     }
 
     fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
-        match self.get(name) {
-            "" => Ok(None),
-            text => {
-                let invalid =
-                    |_| ApiError::bad_request(format!("invalid value {text:?} of {name}: expected a number"));
-                text.parse().map(Some).map_err(invalid)
-            }
-        }
+        // Less than nothing is nothing.
+        Ok(self.integer(name)?.map(|number| u64::try_from(number).unwrap_or(0)))
     }
 
     fn integer(&self, name: &str) -> Result<Option<i64>, ApiError> {
         match self.get(name) {
             "" => Ok(None),
-            text => text.parse().map(Some).map_err(|_| {
-                ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+            text => text.parse().map(Some).map_err(|error: ParseIntError| {
+                let why = match error.kind() {
+                    IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+                    _ => "invalid syntax",
+                };
+                ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: {why}"))
             }),
         }
     }

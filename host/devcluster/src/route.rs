@@ -83,11 +83,11 @@ pub(crate) fn parse(path: &str, served: &Served) -> Option<Route> {
     }
 }
 
-/// Whether a path is within a group and version that the server has of itself, whose answers are all objects.
+/// Whether a path is within `/api`, or a group and version that the server has of itself, whose answers are all objects.
 pub(crate) fn is_builtin(path: &str, served: &Served) -> bool {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let (group, version) = match segments.as_slice() {
-        ["api", version, _, ..] => ("", *version),
+        ["api", _, _, ..] => return true,
         ["apis", group, version, _, ..] => (*group, *version),
         _ => return false,
     };

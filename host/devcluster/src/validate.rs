@@ -15,10 +15,13 @@ pub(crate) const LABEL: &str = "a lowercase RFC 1123 label must consist of lower
 const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end \
                          with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for \
                          validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-const TWO_SLASHES: &str = "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and \
+const TWO_SLASHES: &str = "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and \
                            end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used \
                            for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain \
                            prefix and '/' (e.g. 'example.com/MyName')";
+const PREFIX: &str = "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' \
+                      or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for \
+                      validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or \
                            '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  \
                            or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
@@ -98,10 +101,11 @@ fn owner_references(json: &Json, causes: &mut Vec<Cause>) {
     let mut controller: Option<String> = None;
     for owner in owners {
         let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
-        for (field, what) in [("apiVersion", "version"), ("kind", "kind"), ("name", "name"), ("uid", "uid")] {
+        for field in ["apiVersion", "kind", "name", "uid"] {
             if text(field).is_empty() {
-                let why = format!("{what} must not be empty");
-                causes.push(Cause::invalid(format!("metadata.ownerReferences.{field}"), &json!(""), &why));
+                let why =
+                    if field == "apiVersion" { "version must not be empty" } else { "must not be empty" };
+                causes.push(Cause::invalid(format!("metadata.ownerReferences.{field}"), &json!(""), why));
             }
         }
         if !owner.get("controller").and_then(Value::as_bool).unwrap_or(false) {
@@ -166,23 +170,27 @@ pub(crate) fn label_key_problem(key: &str) -> Option<&'static str> {
         return Some(TWO_SLASHES);
     }
     if prefix.is_some_and(|prefix| !is_subdomain(prefix)) {
-        return Some("prefix part must be a lowercase RFC 1123 subdomain");
+        return Some(PREFIX);
     }
-    match !name.is_empty() && is_word(name) {
-        true => None,
-        false => Some(QUALIFIED),
+    match name.len() {
+        0 => Some("name part must be non-empty"),
+        64.. => Some("name part must be no more than 63 bytes"),
+        _ if is_word(name) => None,
+        _ => Some(QUALIFIED),
     }
 }
 
 /// What is wrong with the value of a label, if anything.
 pub(crate) fn label_value_problem(value: &str) -> Option<&'static str> {
-    (!is_word(value)).then_some(LABEL_VALUE)
+    match value.len() {
+        64.. => Some("must be no more than 63 bytes"),
+        _ => (!is_word(value)).then_some(LABEL_VALUE),
+    }
 }
 
 fn is_word(text: &str) -> bool {
     let edge = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
-    text.len() <= 63
-        && edge(text.chars().next())
+    edge(text.chars().next())
         && edge(text.chars().last())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }

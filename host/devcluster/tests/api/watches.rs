@@ -147,11 +147,14 @@ async fn a_watch_ends_after_the_time_that_it_asked_for() {
 }
 
 #[tokio::test]
-async fn a_timeout_beyond_any_clock_is_no_harm() {
+async fn a_timeout_of_centuries_is_no_harm_and_one_beyond_any_number_is_refused() {
     let server = start().await;
     server.lease("a").await;
-    let mut watch = server.watch(&format!("{LEASES}?watch=true&timeoutSeconds={}", u64::MAX)).await;
+    let mut watch = server.watch(&format!("{LEASES}?watch=true&timeoutSeconds={}", 9_000_000_000_u64)).await;
     watch.expect("ADDED", "a").await;
+    let status = server.get(&format!("{LEASES}?watch=true&timeoutSeconds={}", u64::MAX)).await;
+    let why = "strconv.ParseInt: parsing \"18446744073709551615\": value out of range";
+    assert_eq!(status.refused(400, "BadRequest")["message"], why);
 }
 
 #[tokio::test]

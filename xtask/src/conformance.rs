@@ -17,9 +17,9 @@ use crate::{process, test, tools};
 
 const PACKAGE: &str = "wheelhouse-devcluster";
 /// Names the kubeconfig of another server, for the tests.
-const VARIABLE: &str = "WHEELHOUSE_TEST_KUBECONFIG";
+pub(crate) const VARIABLE: &str = "WHEELHOUSE_TEST_KUBECONFIG";
 /// Tells the tests that the other server is a kube-apiserver without controllers.
-const ALONE: &str = "WHEELHOUSE_TEST_WITHOUT_CONTROLLERS";
+pub(crate) const ALONE: &str = "WHEELHOUSE_TEST_WITHOUT_CONTROLLERS";
 const LIST: &str = "host/devcluster/tests/foreign/embedded-only.json";
 
 /// Which tests.
@@ -42,11 +42,11 @@ impl Suite {
         }
     }
 
-    /// The test binary.
-    fn binary(self) -> &'static str {
+    /// The test binaries.
+    fn binaries(self) -> &'static [&'static str] {
         match self {
-            Self::Conformance => "api",
-            Self::EndToEnd => "kubectl",
+            Self::Conformance => &["api", "access"],
+            Self::EndToEnd => &["kubectl"],
         }
     }
 
@@ -88,8 +88,8 @@ impl Target {
         }
     }
 
-    fn lists(&self, suite: Suite) -> Vec<String> {
-        let binary = suite.binary();
+    /// The lists of what of a binary does not run there.
+    fn lists(&self, binary: &str) -> Vec<String> {
         match self {
             Self::Embedded => Vec::new(),
             Self::Named(_) => vec![binary.to_owned()],
@@ -106,17 +106,26 @@ pub(crate) fn run(workspace: &Workspace, suite: Suite, real: bool, args: &[Strin
     let nextest = tools::nextest(workspace);
     let name = suite.name();
     println!("{name}: build the tests …");
-    let ignored = listed(workspace, suite, &["--ignored"])?;
-    if !ignored.is_empty() {
-        bail!("ignored tests: {}; make them run or delete them", ignored.join(", "));
-    }
-    let cases = listed(workspace, suite, &[])?;
-    if cases.is_empty() {
-        bail!("the test binary {:?} lists no tests", suite.binary());
+    let mut cases = Vec::new();
+    for binary in suite.binaries() {
+        let ignored = listed(workspace, binary, &["--ignored"])?;
+        if !ignored.is_empty() {
+            bail!("ignored tests: {}; make them run or delete them", ignored.join(", "));
+        }
+        let of_binary = listed(workspace, binary, &[])?;
+        if of_binary.is_empty() {
+            bail!("the test binary {binary:?} lists no tests");
+        }
+        cases.push((*binary, of_binary));
     }
     let target = Target::find(workspace, real)?;
-    let reasons = reasons(&fs::read_to_string(workspace.root.join(LIST))?, &target.lists(suite))?;
-    let plan = Plan::new(&cases, &reasons);
+    let json = fs::read_to_string(workspace.root.join(LIST))?;
+    let mut listed = Vec::new();
+    for (binary, cases) in &cases {
+        listed.push((*binary, cases, reasons(&json, &target.lists(binary))?));
+    }
+    let mut plan = Plan::default();
+    listed.iter().for_each(|(binary, cases, reasons)| plan.add(binary, cases, reasons));
     plan.print(name, target.kubeconfig());
     let mut command = command(workspace, suite, nextest);
     if let Some(kubeconfig) = target.kubeconfig() {
@@ -127,8 +136,8 @@ pub(crate) fn run(workspace: &Workspace, suite: Suite, real: bool, args: &[Strin
     }
     process::run(command.args(args))?;
     match args.is_empty() {
-        true => println!("{name}: ok, {} cases ran: {}", cases.len(), plan.summary(target.kubeconfig())),
-        false => println!("{name}: ok; a partial run ({}) of {} cases", args.join(" "), cases.len()),
+        true => println!("{name}: ok, {} cases ran: {}", plan.count(), plan.summary(target.kubeconfig())),
+        false => println!("{name}: ok; a partial run ({}) of {} cases", args.join(" "), plan.count()),
     }
     Ok(())
 }
@@ -139,7 +148,8 @@ fn command(workspace: &Workspace, suite: Suite, nextest: bool) -> Command {
         true => command.args(["nextest", "run", "--no-fail-fast", "--no-tests=fail"]),
         false => command.args(["test", "--no-fail-fast"]),
     };
-    command.args(["--package", PACKAGE, "--test", suite.binary()]);
+    command.args(["--package", PACKAGE]);
+    suite.binaries().iter().for_each(|binary| drop(command.args(["--test", binary])));
     if !nextest {
         command.arg("--");
     }
@@ -147,9 +157,9 @@ fn command(workspace: &Workspace, suite: Suite, nextest: bool) -> Command {
 }
 
 /// The names of the tests, by the test binary itself.
-fn listed(workspace: &Workspace, suite: Suite, more: &[&str]) -> Result<Vec<String>> {
+fn listed(workspace: &Workspace, binary: &str, more: &[&str]) -> Result<Vec<String>> {
     let mut list = test::cargo(workspace);
-    list.args(["test", "--quiet", "--package", PACKAGE, "--test", suite.binary(), "--", "--list"]).args(more);
+    list.args(["test", "--quiet", "--package", PACKAGE, "--test", binary, "--", "--list"]).args(more);
     let said = process::output_with_progress(&mut list)?;
     Ok(said.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
 }
@@ -166,23 +176,27 @@ fn reasons(json: &str, lists: &[String]) -> Result<BTreeMap<String, String>> {
 }
 
 /// Which cases run where.
+#[derive(Default)]
 struct Plan<'a> {
     elsewhere: usize,
-    /// By reason.
-    embedded: BTreeMap<&'a str, Vec<&'a str>>,
+    /// By reason, each with its binary before its name.
+    embedded: BTreeMap<&'a str, Vec<String>>,
 }
 
 impl<'a> Plan<'a> {
-    fn new(cases: &'a [String], reasons: &'a BTreeMap<String, String>) -> Self {
-        let mut plan = Self { elsewhere: 0, embedded: BTreeMap::new() };
+    /// The cases of a binary.
+    fn add(&mut self, binary: &str, cases: &[String], reasons: &'a BTreeMap<String, String>) {
         for case in cases {
             let module = case.split("::").next().unwrap_or_default();
             match reasons.get(case).or_else(|| reasons.get(module)) {
-                Some(reason) => plan.embedded.entry(reason).or_default().push(case),
-                None => plan.elsewhere += 1,
+                Some(reason) => self.embedded.entry(reason).or_default().push(format!("{binary} {case}")),
+                None => self.elsewhere += 1,
             }
         }
-        plan
+    }
+
+    fn count(&self) -> usize {
+        self.elsewhere + self.embedded.values().map(Vec::len).sum::<usize>()
     }
 
     fn print(&self, name: &str, kubeconfig: Option<&Path>) {
@@ -223,9 +237,10 @@ mod tests {
                 .into();
         let both = ["api".to_owned(), "api-without-controllers".to_owned()];
         let reasons = reasons(JSON, &both).unwrap();
-        let plan = Plan::new(&cases, &reasons);
-        assert_eq!(plan.elsewhere, 1);
-        assert_eq!(plan.embedded["on demand"], ["faults::one", "faults::two"]);
+        let mut plan = Plan::default();
+        plan.add("api", &cases, &reasons);
+        assert_eq!((plan.elsewhere, plan.count()), (1, 5));
+        assert_eq!(plan.embedded["on demand"], ["api faults::one", "api faults::two"]);
         let summary = plan.summary(Some(Path::new("/k")));
         assert!(summary.starts_with("1 against the server of /k, 4 against the embedded one"), "{summary}");
     }

@@ -4,6 +4,7 @@
 //! again is worth no more than a deleted test. Tests find the built plugins by
 //! `WHEELHOUSE_PLUGINS_DIR` and the registry by `WHEELHOUSE_DOCKER_REGISTRY`, and never find the user's own cluster.
 
+use std::env;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use serde_json::Value;
 use crate::setup::Choice;
 use crate::tools::DOCKER_REGISTRY;
 use crate::workspace::Workspace;
-use crate::{guest, process, setup, tools};
+use crate::{conformance, guest, process, setup, tools};
 
 /// Where tests find the plugins, as `NAME.wasm`: an absolute path.
 const PLUGINS_DIR: &str = "WHEELHOUSE_PLUGINS_DIR";
@@ -25,6 +26,12 @@ pub(crate) fn run(workspace: &Workspace, choice: Choice, args: &[String]) -> Res
     let registry = tools::docker_registry(workspace)?;
     let nextest = tools::nextest(workspace);
 
+    if env::var_os(conformance::VARIABLE).is_some() {
+        println!(
+            "test: {} is for `--conformance` and `--e2e` alone: all tests start servers of their own now",
+            conformance::VARIABLE
+        );
+    }
     let mut report = Report::default();
     report.step("build the plugins", || {
         guest::build(workspace, &toolchain, &guest::Build::default()).map(drop)
@@ -73,6 +80,8 @@ pub(crate) fn cargo(workspace: &Workspace) -> Command {
     // A test that would take the cluster of whoever runs it must find none.
     command.env("KUBECONFIG", workspace.target.join("tests-have-no-cluster.kubeconfig"));
     command.env_remove("KUBERNETES_SERVICE_HOST").env_remove("KUBERNETES_SERVICE_PORT");
+    // Whoever runs the suites against another server says so: see `conformance`.
+    command.env_remove(conformance::VARIABLE).env_remove(conformance::ALONE);
     command
 }
 

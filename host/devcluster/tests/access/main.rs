@@ -10,6 +10,8 @@
 
 #[path = "../support/answer.rs"]
 mod answer;
+#[path = "../foreign/embedded_only.rs"]
+mod embedded_only;
 mod support;
 
 mod authentication;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use wheelhouse_devcluster::{Access, DevCluster, DevClusterConfig, TokenUser};
 
 pub(crate) use crate::answer::Answer;
+use crate::embedded_only;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
@@ -48,6 +49,8 @@ impl Server {
     }
 
     pub(crate) async fn start(config: DevClusterConfig) -> Self {
+        let listed = "a test that needs the embedded server is to be listed in embedded-only.json";
+        assert!(embedded_only::kubeconfig("access").is_none(), "{listed}");
         let cluster = DevCluster::start(config).await.unwrap();
         let kubeconfig: serde_json::Value = yaml(&cluster.kubeconfig());
         let mut config = config_of(&cluster.kubeconfig()).await;
@@ -205,4 +208,9 @@ pub(crate) fn config_map(name: &str) -> Value {
 pub(crate) fn pod(name: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
         "spec": { "containers": [{ "name": "app", "image": "nginx:1" }] } })
+}
+
+#[test]
+fn what_runs_against_the_embedded_server_alone_is_there_and_has_a_reason() {
+    embedded_only::check("access");
 }

@@ -53,9 +53,12 @@ async fn api_resources_and_can_i_answer() {
 #[tokio::test]
 async fn get_prints_events_and_wide_tables_as_people_know_them() {
     let kubectl = Kubectl::start().await;
-    let event = "---\n{apiVersion: v1, kind: Event, metadata: {name: e}, type: Normal, reason: Tested, message: hello, \
-                 involvedObject: {kind: Pod, name: p, namespace: default}}";
-    kubectl.with("create -f -", event).await;
+    let event = format!(
+        "---\n{{apiVersion: v1, kind: Event, metadata: {{name: e}}, type: Normal, reason: Tested, message: hello, \
+         involvedObject: {{kind: Pod, name: p, namespace: {}}}}}",
+        kubectl.namespace()
+    );
+    kubectl.with("create -f -", &event).await;
     let table = kubectl.run("get events").await;
     let words: Vec<&str> = table.split_whitespace().collect();
     assert_eq!(words[..6], ["LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"], "{table}");

@@ -76,6 +76,10 @@ impl Kubectl {
 
     /// What only the embedded server can be asked for.
     pub(crate) async fn start_with(config: DevClusterConfig) -> Self {
+        assert!(
+            embedded_only::kubeconfig("kubectl").is_none(),
+            "a test that needs the embedded server is to be listed in embedded-only.json"
+        );
         let cluster = DevCluster::start(config).await.unwrap();
         let home = TempDir::new().unwrap();
         std::fs::write(home.path().join("kubeconfig"), cluster.kubeconfig()).unwrap();

@@ -85,7 +85,16 @@ fn keyless(item: &Value, list: &ListType) -> String {
     let ListType::Map(keys) = list else { return String::new() };
     let is_missing = |field: &str| item.get(field).is_none_or(Value::is_null);
     let missing = keys.iter().find(|(field, default)| default.is_none() && is_missing(field));
+    let has_none = keys.iter().all(|(field, default)| default.is_none() && is_missing(field));
     match (item.is_object(), missing) {
+        (true, Some(_)) if has_none => {
+            let all: Vec<String> = keys.iter().map(|(field, _)| format!("{field:?}")).collect();
+            format!(
+                "associative list with keys has an element that omits all key fields [{}] (and doesn't have default \
+                 values for any key fields)",
+                all.join(" ")
+            )
+        }
         (true, Some((field, _))) => format!(
             "associative list with keys has an element that omits key field {field:?} (and doesn't have default \
              value)"

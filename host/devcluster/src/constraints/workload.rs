@@ -99,7 +99,15 @@ pub(super) fn cron_job(json: &Json, causes: &mut Vec<Cause>) {
 }
 
 pub(super) fn autoscaler(json: &Json, causes: &mut Vec<Cause>) {
-    let target = |field: &str| object::text(json, &["spec", "scaleTargetRef", field]).to_owned();
+    let most = object::at(json, &["spec", "maxReplicas"]).and_then(Value::as_i64).unwrap_or_default();
+    let least = object::at(json, &["spec", "minReplicas"]).and_then(Value::as_i64).unwrap_or(1);
+    if most < 1 {
+        causes.push(Cause::invalid("spec.maxReplicas", &Value::from(most), "must be greater than 0"));
+    } else if most < least {
+        let why = "must be greater than or equal to `minReplicas`";
+        causes.push(Cause::invalid("spec.maxReplicas", &Value::from(most), why));
+    }
+    let target = |field: &str| object::text(json, &["spec", "scaleTargetRef", field]);
     for field in ["kind", "name"] {
         if target(field).is_empty() {
             causes.push(Cause::required(format!("spec.scaleTargetRef.{field}"), ""));
@@ -109,18 +117,5 @@ pub(super) fn autoscaler(json: &Json, causes: &mut Vec<Cause>) {
     if !version.contains('/') && target("kind") != "ReplicationController" {
         let why = "apiVersion must specify API group";
         causes.push(Cause::invalid("spec.scaleTargetRef.apiVersion", &Value::from(version), why));
-    }
-    let most = object::at(json, &["spec", "maxReplicas"]).and_then(Value::as_i64).unwrap_or_default();
-    let least = object::at(json, &["spec", "minReplicas"]).and_then(Value::as_i64).unwrap_or(1);
-    if most < 1 {
-        causes.push(Cause::invalid("spec.maxReplicas", &Value::from(most), "must be greater than 0"));
-    } else if most < least {
-        let why = "must be greater than or equal to `minReplicas`";
-        causes.push(Cause::invalid("spec.maxReplicas", &Value::from(most), why));
-    }
-    for field in ["kind", "name"] {
-        if object::text(json, &["spec", "scaleTargetRef", field]).is_empty() {
-            causes.push(Cause::required(format!("spec.scaleTargetRef.{field}"), ""));
-        }
     }
 }

@@ -39,7 +39,9 @@ async fn an_object_that_breaks_the_schema_is_invalid_with_a_cause_per_field() {
     let status = status.refused(422, "Invalid");
     assert_eq!(status["details"]["kind"], "Widget");
     let causes = status["details"]["causes"].as_array().unwrap();
-    let fields: Vec<_> = causes.iter().map(|cause| cause["field"].as_str().unwrap()).collect();
+    let mut fields: Vec<_> = causes.iter().map(|cause| cause["field"].as_str().unwrap()).collect();
+    // A cluster judges the fields of a map in any order.
+    fields[..2].sort_unstable();
     assert_eq!(fields, ["spec.replicas", "spec.size", ".spec.replicas"]);
     let status = server.post(WIDGETS, widget("w", json!({}))).await.refused(422, "Invalid");
     assert_eq!(status["details"]["causes"][0]["reason"], "FieldValueRequired");

@@ -136,8 +136,8 @@ async fn an_applied_list_may_not_name_a_key_twice_or_not_at_all() {
     let nameless = widget("w", json!({ "size": "s", "parts": [{ "weight": 1 }] }));
     let answer = server.apply(&format!("{WIDGETS}/w"), "m", nameless).await;
     let message = answer.body["message"].as_str().unwrap();
-    let why = ".spec.parts: element 0: associative list with keys has an element that omits key field \"id\" (and \
-               doesn't have default value)";
+    let why = ".spec.parts: element 0: associative list with keys has an element that omits all key fields [\"id\"] \
+               (and doesn't have default values for any key fields)";
     assert!(message.ends_with(why), "{message}");
 }
 

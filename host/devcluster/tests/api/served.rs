@@ -27,7 +27,7 @@ pub(crate) async fn settled(client: &kube::Client, name: &str, marker: &str) {
             let (_, list) = get(client, &path).await;
             let listed = list["resources"].as_array().into_iter().flatten().any(|one| one["name"] == plural);
             let (code, _) = get(client, &format!("{path}/{plural}?limit=1")).await;
-            listed == is_served && (code != 404) == is_served
+            listed == is_served && code == if is_served { 200 } else { 404 }
         })
         .await;
     }

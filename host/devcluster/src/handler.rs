@@ -265,8 +265,7 @@ impl<'a> Call<'a> {
         let json = body::decode_object(bytes, &self.media_type())?;
         let write = self.write("CreateOptions")?;
         let of_kinds = [("binding", "Binding"), ("eviction", "Eviction")];
-        if let Some((_, kind)) =
-            of_kinds.iter().find(|(subresource, _)| *subresource == self.target.subresource)
+        if let Some((_, kind)) = of_kinds.iter().find(|(path, _)| *path == self.target.subresource)
             && object::name(&json) != self.name()
         {
             let why = format!("name in URL does not match name in {kind} object");

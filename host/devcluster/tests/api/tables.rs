@@ -215,7 +215,7 @@ async fn the_cells_of_other_kinds_are_as_kubectl_prints_them() {
         ),
         (
             "/api/v1/persistentvolumes",
-            json!({ "spec": { "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteMany", "ReadWriteOnce"],
+            json!({ "spec": { "capacity": { "storage": "1Gi" }, "hostPath": { "path": "/x" }, "accessModes": ["ReadWriteMany", "ReadWriteOnce"],
                 "persistentVolumeReclaimPolicy": "Retain" } }),
             json!([
                 "x.example.com",

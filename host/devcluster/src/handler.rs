@@ -264,13 +264,7 @@ impl<'a> Call<'a> {
     fn create_subresource(&self, bytes: &[u8]) -> Result<Response, ApiError> {
         let json = body::decode_object(bytes, &self.media_type())?;
         let write = self.write("CreateOptions")?;
-        let of_kinds = [("binding", "Binding"), ("eviction", "Eviction")];
-        if let Some((_, kind)) = of_kinds.iter().find(|(path, _)| *path == self.target.subresource)
-            && object::name(&json) != self.name()
-        {
-            let why = format!("name in URL does not match name in {kind} object");
-            return Err(ApiError::bad_request(why));
-        }
+        write.check_subject(&json)?;
         match self.target.subresource.as_str() {
             "token" => {
                 let doubled = self.doubled(&write, bytes, &json)?;

@@ -78,6 +78,19 @@ impl Write {
         Ok(())
     }
 
+    /// What is to become of a Pod names it.
+    pub(crate) fn check_subject(&self, json: &Json) -> Result<(), ApiError> {
+        let kind = match self.writer.subresource.as_str() {
+            "binding" => "Binding",
+            "eviction" => "Eviction",
+            _ => return Ok(()),
+        };
+        match object::name(json) == self.key.name {
+            true => Ok(()),
+            false => Err(ApiError::bad_request(format!("name in URL does not match name in {kind} object"))),
+        }
+    }
+
     /// A new state of an existing object names it.
     pub(crate) fn check_name(&self, json: &Json) -> Result<(), ApiError> {
         match object::name(json).is_empty() {

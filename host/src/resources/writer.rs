@@ -189,8 +189,7 @@ fn last_words(plugins: &Plugins, id: &PluginId, uid: &str) -> Option<(Rest, Plug
     if lock(&plugins.inner.slots).contains_key(id) {
         return None;
     }
-    let generation =
-        resource(plugins, id, uid).filter(|object| is_deleted(object)).map(|object| generation(&object));
+    let generation = resource(plugins, id, uid).filter(is_deleted).map(|object| generation(&object));
     Some((pen(plugins, None)?, ended(generation?, &now())))
 }
 

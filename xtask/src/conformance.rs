@@ -149,7 +149,9 @@ fn command(workspace: &Workspace, suite: Suite, nextest: bool) -> Command {
         false => command.args(["test", "--no-fail-fast"]),
     };
     command.args(["--package", PACKAGE]);
-    suite.binaries().iter().for_each(|binary| drop(command.args(["--test", binary])));
+    for binary in suite.binaries() {
+        command.args(["--test", binary]);
+    }
     if !nextest {
         command.arg("--");
     }

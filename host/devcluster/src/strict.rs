@@ -89,8 +89,7 @@ impl Write {
                 let lines = doubled.join(NEXT_LINE);
                 format!("error strict decoding YAML: error converting YAML to JSON: {YAML_ERRORS}{lines}")
             }
-            // The fields of custom resources are known later than it is decoded, but for its metadata.
-            _ if self.kind.is_custom() && !media_type.is_empty() => {
+            _ if self.kind.is_custom() => {
                 let (kind, version) = (&self.kind.kind, &self.kind.version);
                 let lines = doubled.join(", ");
                 format!(
@@ -107,13 +106,7 @@ impl Write {
 
     /// What a client is told of fields that are unknown.
     pub(crate) fn judge_unknown(&self, unknown: StrictErrors) -> Result<Vec<String>, ApiError> {
-        let lines = unknown.into_lines();
-        let of_metadata = |line: &&String| line.starts_with("unknown field \"metadata.");
-        let first: Vec<String> = lines.iter().filter(of_metadata).cloned().collect();
-        if self.validation == FieldValidation::Strict && !first.is_empty() {
-            return self.judge_strictly(first, respond::JSON);
-        }
-        self.judge_strictly(lines, "")
+        self.judge_strictly(unknown.into_lines(), respond::JSON)
     }
 }
 

@@ -28,7 +28,8 @@ async fn defaults_are_filled_in_and_unknown_fields_pruned_with_a_warning() {
     assert_eq!(answer.warnings, ["299 - \"unknown field \\\"spec.colour\\\"\""]);
     let strict = server.post(&format!("{WIDGETS}?fieldValidation=Strict"), widget("x", spec)).await;
     let status = strict.refused(400, "BadRequest");
-    assert_eq!(status["message"], "strict decoding error: unknown field \"spec.colour\"");
+    let why = "strict decoding error: unknown field \"spec.colour\"";
+    assert_eq!(status["message"], format!("Widget in version \"v1\" cannot be handled as a Widget: {why}"));
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ pub(crate) async fn settled(client: &kube::Client, name: &str, marker: &str) {
         until(&format!("{path} {plural}"), async || {
             let (_, list) = get(client, &path).await;
             let listed = list["resources"].as_array().into_iter().flatten().any(|one| one["name"] == plural);
-            let (code, _) = get(client, &format!("{path}/{plural}?limit=1")).await;
+            let (code, _) = get(client, &format!("{path}/{plural}")).await;
             listed == is_served && code == if is_served { 200 } else { 404 }
         })
         .await;

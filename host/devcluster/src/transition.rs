@@ -162,6 +162,14 @@ pub(crate) fn check_finalizers(kind: &Kind, current: &Json, new: &Json) -> Resul
     Err(ApiError::invalid(kind, object::name(current), &[cause]))
 }
 
+/// Whether a change counts as a new generation. Those of a Deployment's annotations do, too, but by its status.
+pub(crate) fn counts(kind: &Kind, subresource: &str, old: &Json, new: &Json) -> bool {
+    let annotated = subresource.is_empty()
+        && kind.is("apps", "deployments")
+        && object::meta(old, "annotations") != object::meta(new, "annotations");
+    annotated || spec_changed(kind, old, new)
+}
+
 /// Whether anything differs but metadata, and status where that is no part of the specification.
 pub(crate) fn spec_changed(kind: &Kind, old: &Json, new: &Json) -> bool {
     let counts_status = kind.is_custom() && !kind.has_status;

@@ -327,7 +327,7 @@ fn commit(
     let turn = write.turn(cluster);
     let warnings = write.admit(cluster, &mut new, Some(shown), managers)?;
     immutable::check(kind, &write.writer.subresource, shown, &new)?;
-    if kind.has_generation && transition::spec_changed(kind, shown, &new) {
+    if kind.has_generation && transition::counts(kind, &write.writer.subresource, shown, &new) {
         let generation = object::meta(shown, "generation").and_then(Value::as_u64).unwrap_or_default();
         object::set(&mut new, &["metadata", "generation"], generation.saturating_add(1).into());
     }

@@ -137,4 +137,8 @@ fn claim(json: &Json, causes: &mut Vec<Cause>) {
     if object::at(json, &["spec", "resources", "requests", "storage"]).is_none() {
         causes.push(Cause::required("spec.resources[storage]", ""));
     }
+    let size = object::at(json, &["spec", "resources", "requests", "storage"]);
+    if let Some(size) = size.filter(|size| *size == "0") {
+        causes.push(Cause::invalid("spec.resources[storage]", size, "must be greater than zero"));
+    }
 }

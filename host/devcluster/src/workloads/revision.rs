@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::act::Subject;
+use super::act::{self, CONTROLLER, Subject};
 use crate::object::{self, Json, Object};
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -65,7 +65,8 @@ pub(super) fn annotate(set: &mut Json, deployment: &Json, revision: i64, (desire
 /// Says in the Deployment which revision is its current one.
 pub(super) fn publish(deployment: &Subject<'_>, revision: i64) {
     if of(deployment.json) != revision {
-        deployment.edit(|json| {
+        // With the status, as a cluster does, so that it is no new generation.
+        act::change(deployment.cluster, deployment.place, deployment.uid(), (CONTROLLER, "status"), |json| {
             object::edit_meta(json, |meta| {
                 object::set(meta, &["annotations", REVISION], json!(revision.to_string()));
             });

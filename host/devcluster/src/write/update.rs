@@ -47,8 +47,8 @@ pub(crate) fn update(
             Ok((json, Vec::new()))
         });
         match changed {
-            // Somebody else has deleted it meanwhile.
-            Err(error) if error.reason == "NotFound" && is_absent() => {}
+            // Somebody else has deleted it meanwhile, and may have made it again.
+            Err(error) if error.reason == "NotFound" && creates => {}
             result => return Ok(result?.warned(warnings)),
         }
     }

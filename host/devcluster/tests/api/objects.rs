@@ -137,7 +137,7 @@ async fn immutable_metadata_survives_an_update_and_another_uid_conflicts() {
 }
 
 #[tokio::test]
-async fn generation_counts_spec_changes_only() {
+async fn generation_counts_changes_of_the_specification_and_of_a_deployments_annotations() {
     let server = start().await;
     let generation = |object: &Value| object["metadata"]["generation"].as_i64().unwrap();
     let created = server.post(DEPLOYMENTS, deployment("web")).await.ok();
@@ -150,6 +150,11 @@ async fn generation_counts_spec_changes_only() {
     let reported = server.merge(&format!("{path}/status"), json!({ "status": { "replicas": 5 } })).await.ok();
     assert_eq!(generation(&reported), 2);
     assert_eq!(reported["status"]["replicas"], 5);
+    let annotations = json!({ "metadata": { "annotations": { "a": "b" } } });
+    let annotated = server.merge(&format!("{path}/status"), annotations).await.ok();
+    assert_eq!(generation(&annotated), 2);
+    let annotations = json!({ "metadata": { "annotations": { "a": "c" } } });
+    assert_eq!(generation(&server.merge(&path, annotations).await.ok()), 3);
 }
 
 #[tokio::test]

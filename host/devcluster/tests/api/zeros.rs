@@ -13,11 +13,27 @@ fn object(api: &str, kind: &str, spec: Value) -> Value {
 
 /// Puts another object with a label in the place of the first, and answers with what it is then.
 async fn relabel(server: &Server, list: &str, first: Value, mut second: Value) -> Value {
-    server.post(list, first).await.ok();
+    let first = server.post(list, first).await.ok();
+    keep_admitted(&first, &mut second);
     second["metadata"]["labels"] = json!({ "a": "b" });
     let written = server.put(&format!("{list}/x"), second).await.ok();
     assert_eq!(written["metadata"]["labels"], json!({ "a": "b" }));
     written
+}
+
+/// What a cluster's admission has added to a Pod, and nobody may take away.
+fn keep_admitted(first: &Value, second: &mut Value) {
+    if first["kind"] != "Pod" {
+        return;
+    }
+    for field in ["volumes", "serviceAccount", "serviceAccountName", "tolerations"] {
+        if let (None, Some(value)) = (second["spec"].get(field), first["spec"].get(field)) {
+            second["spec"][field] = value.clone();
+        }
+    }
+    if let Some(mounts) = first["spec"]["containers"][0].get("volumeMounts") {
+        second["spec"]["containers"][0]["volumeMounts"] = mounts.clone();
+    }
 }
 
 fn container(rest: Value) -> Value {
@@ -133,11 +149,15 @@ async fn a_zero_that_says_something_stays() {
         { "name": "e", "emptyDir": {} }]);
     assert_eq!(pod["volumes"], volumes);
     let claim = json!({ "accessModes": ["ReadWriteOnce"], "storageClassName": "",
-        "resources": { "requests": { "storage": "0" } } });
+        "resources": { "requests": { "storage": "1Gi" } } });
     let claim = object("v1", "PersistentVolumeClaim", claim);
     let claim = server.post(&format!("{CORE}/persistentvolumeclaims"), claim).await.ok();
     assert_eq!(claim["spec"]["storageClassName"], "");
-    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "0");
+    let none = json!({ "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "0" } } });
+    let none = object("v1", "PersistentVolumeClaim", none);
+    let status = server.post(&format!("{CORE}/persistentvolumeclaims"), none).await.refused(422, "Invalid");
+    let why = "Invalid value: \"0\": must be greater than zero";
+    assert_eq!(status["details"]["causes"][0]["message"], why);
 }
 
 #[tokio::test]

@@ -94,6 +94,7 @@ async fn a_host_that_may_not_record_events_says_so_once_and_goes_on() {
     host.until_running("hello.wasm").await;
     let lost = "wheelhouse_host_events_total{result=\"lost\"}";
     eventually("both are lost", || async { (host.metric(lost) >= 2.0).then_some(()) }).await;
+    host.logged("Events of the host itself are lost").await;
     let log = host.log();
     assert_eq!(log.matches("Events of the host itself are lost").count(), 1, "{log}");
 }

@@ -109,6 +109,11 @@ impl Grants {
         Ok(Terms { grant: granted.grant(), limits, written: true })
     }
 
+    /// Whether another plugin may reconcile what a file's reconciles.
+    pub(crate) fn shares_kind(&self, file: &Path) -> bool {
+        self.by_file.get(&file_name(file)).is_some_and(|granted| granted.allow_shared_kind)
+    }
+
     /// Whether a file's plugin may call itself that: it is the field manager of all that it writes.
     ///
     /// # Errors

@@ -27,12 +27,13 @@ pub(crate) use self::orders::{Order, What};
 use self::preparing::{News, Preparing};
 use self::proving::Trial;
 
-use crate::grants::{Grants, Terms};
+use crate::claims::Claims;
+use crate::grants::Grants;
 use crate::history::{History, State};
-use crate::leader::Driven;
+use crate::leader::{Driven, Election};
 use crate::plugin_id::PluginId;
 use crate::plugins::Plugins;
-use crate::preparation::{Content, From, Mark, Preparation, Recipe};
+use crate::preparation::{Content, From, Mark, Preparation, Problem, Ready, Recipe, Unready};
 use crate::source::{Told, Wanted};
 
 /// How often a revision on probation is looked at.
@@ -55,6 +56,8 @@ pub(crate) struct Loader {
     orders: mpsc::Receiver<Order>,
     /// The last that it has heard of are upheld.
     grants: watch::Receiver<Arc<Grants>>,
+    /// Likewise.
+    claims: watch::Receiver<Claims>,
     /// What its source wants, if it is there.
     content: Option<Content>,
     /// The resource that it is of.
@@ -74,12 +77,12 @@ pub(crate) struct Loader {
     recalled: bool,
     /// What its source wants, if it cannot be loaded.
     failed: Option<Failed>,
+    /// Why its source has nothing to want, if that is so.
+    lacks: Option<Problem>,
     /// Since when the way back that was begun last has had to wait for the cluster, or for a grant.
     stuck: Option<Instant>,
     /// What ran last has been tried under these terms.
     renewed: Option<Renewed>,
-    /// Those that the preparation under way, or the last one, began with.
-    under: Result<Terms, String>,
     /// What is on record of it.
     told: Told,
     paused: bool,
@@ -96,7 +99,7 @@ impl Loader {
         orders: mpsc::Receiver<Order>,
     ) -> Self {
         let shared = Shared::new(&plugins.runtime().limits, plugins.inner.election.fence());
-        let grants = plugins.inner.grants.clone();
+        let (grants, claims) = (plugins.inner.grants.clone(), plugins.inner.claims.subscribe());
         let history = History::new(plugins.inner.settings.revision_history_limit);
         Self {
             plugins,
@@ -106,6 +109,7 @@ impl Loader {
             door,
             orders,
             grants,
+            claims,
             content: None,
             uid: None,
             driven: None,
@@ -117,9 +121,9 @@ impl Loader {
             tolerated: None,
             recalled: false,
             failed: None,
+            lacks: None,
             stuck: None,
             renewed: None,
-            under: Err(String::new()),
             told: Told::default(),
             paused: false,
             said: true,
@@ -141,18 +145,19 @@ impl Loader {
                 },
                 Some(order) = self.orders.recv() => self.obey(order).await,
                 Ok(()) = self.grants.changed() => drop(self.grants_changed().await),
+                Ok(()) = self.claims.changed() => self.claims_changed().await,
                 news = self.preparing.news() => match news {
                     News::Waits => {
                         if self.goes_back() {
                             self.stuck.get_or_insert_with(Instant::now);
                         }
-                        if matches!(self.preparing.under_way(), Some(From::Again(..))) {
-                            self.renewed = Some(self.tried());
+                        if let Some(From::Again(recipe, _)) = self.preparing.under_way() {
+                            let terms = self.plugins.terms(&self.id, recipe.compiled.digest());
+                            self.renewed = Some(Renewed { terms, at: Instant::now() });
                         }
                         self.go_on(ELSEWHERE).await;
                     }
-                    News::Ended(from, Some(ready)) => self.take_over(from, *ready).await,
-                    News::Ended(from, None) => self.came_to_nothing(from).await,
+                    News::Ended(from, ended) => self.ended(from, ended).await,
                 },
                 _ = look.tick(), if self.looks() => {
                     if self.trial.is_some() || !self.proved {
@@ -168,6 +173,18 @@ impl Loader {
         self.stop().await;
     }
 
+    /// A preparation has come to its end; none if it said nothing.
+    async fn ended(&mut self, from: From, ended: Option<Result<Box<Ready>, Unready>>) {
+        match ended {
+            Some(Ok(ready)) => self.take_over(from, *ready).await,
+            Some(Err(why)) => self.came_to_nothing(from, why).await,
+            None => {
+                let terms = Box::new(self.plugins.terms(&self.id, &from.digest()));
+                self.came_to_nothing(from, Unready { problem: Problem::unknown(), terms }).await;
+            }
+        }
+    }
+
     /// Whether there is something to look at.
     fn looks(&self) -> bool {
         self.trial.is_some() || !self.proved || self.stuck.is_some() || self.renewed.is_some()
@@ -180,7 +197,6 @@ impl Loader {
     }
 
     fn prepare(&mut self, from: From) {
-        self.under = self.plugins.terms(&self.id, &from.digest());
         if matches!(from, From::Back(..) | From::Good(_)) {
             self.stuck = None;
         }
@@ -214,9 +230,12 @@ impl Loader {
 
     /// Whether this host has it run, and nobody knows better.
     fn leads(&self) -> bool {
-        match &self.driven {
-            Some(driven) => driven.candidate.standing().leads,
-            None => self.plugins.inner.election.is_off(),
+        match (&self.plugins.inner.election, &self.driven) {
+            (Election::Off, _) => true,
+            (Election::PerHost(candidate), _) => candidate.standing().leads,
+            (Election::PerPlugin(_), driven) => {
+                driven.as_ref().is_some_and(|driven| driven.candidate.standing().leads)
+            }
         }
     }
 

@@ -57,7 +57,7 @@ pub(crate) struct Inner {
     /// When what runs has had its grace, once the host ends.
     end: OnceLock<Instant>,
     pub(crate) slots: Mutex<BTreeMap<PluginId, Slot>>,
-    pub(crate) claims: Mutex<Claims>,
+    pub(crate) claims: watch::Sender<Claims>,
     pub(crate) grants: watch::Receiver<Arc<Grants>>,
     pub(crate) election: Election,
     /// Where the last good components are kept.
@@ -88,7 +88,7 @@ impl Plugins {
         election: Election,
         store: Option<Arc<ComponentStore>>,
     ) -> Self {
-        let (slots, claims) = (Mutex::default(), Mutex::default());
+        let (slots, claims) = (Mutex::default(), watch::Sender::default());
         let (ready, changed) = (watch::Sender::new(false), watch::Sender::new(()));
         let (granting, voice) = (Mutex::default(), Voice::new(runtime.client.clone()));
         let end = OnceLock::new();
@@ -276,13 +276,12 @@ impl Plugins {
 
     /// From now on a plugin has these terms.
     pub(crate) fn take_terms(&self, id: &PluginId, ordered: &Arc<Ordered>) {
-        self.voice().is_on(id, &ordered.uid);
         self.update(id, |slot| {
-            if slot.ordered.as_ref().is_some_and(|before| before.uid != ordered.uid) {
-                // What there is to tell is of another resource yet.
-                slot.generation = None;
+            let before = slot.ordered.as_ref().filter(|before| before.uid == ordered.uid);
+            // Whose task is behind does not bring back what has had an end.
+            if before.is_none_or(|before| before.generation <= ordered.generation) {
+                slot.ordered = Some(Arc::clone(ordered));
             }
-            slot.ordered = Some(Arc::clone(ordered));
         });
     }
 
@@ -308,22 +307,28 @@ impl Plugins {
         lock(&self.inner.slots).get(id).and_then(|slot| slot.problem.clone())
     }
 
-    /// Whether a plugin of a resource may have its name and its kind by now. Files have that looked at when
-    /// they are loaded.
+    /// Whether a plugin may have its name and its kind by now.
     ///
     /// # Errors
     /// Who has it.
     pub(crate) fn check_claim(&self, id: &PluginId, spec: &Spec) -> Result<(), Problem> {
-        let PluginId::Resource { .. } = id else { return Ok(()) };
-        let claim = Claim::new(id, spec, self.shares_kind(id));
-        lock(&self.inner.claims).check(&spec.name, &claim)
+        let claim = self.claim_of(id, spec);
+        self.inner.claims.borrow().check(&spec.name, &claim)
     }
 
-    /// Whether another plugin may reconcile the same: what files do is for who has put them there.
+    /// What a plugin wants to itself.
+    pub(crate) fn claim_of(&self, id: &PluginId, spec: &Spec) -> Claim {
+        let ordered = lock(&self.inner.slots).get(id).and_then(|slot| slot.ordered.clone());
+        Claim::new(id, spec, ordered.as_deref(), self.shares_kind(id))
+    }
+
+    /// Whether another plugin may reconcile the same, as its grant or its resource says.
     pub(crate) fn shares_kind(&self, id: &PluginId) -> bool {
+        if let Some(file) = id.file() {
+            return self.inner.grants.borrow().shares_kind(file);
+        }
         let slots = lock(&self.inner.slots);
-        let ordered = slots.get(id).and_then(|slot| slot.ordered.as_ref());
-        id.file().is_some() || ordered.is_some_and(|ordered| ordered.shares_kind)
+        slots.get(id).and_then(|slot| slot.ordered.as_ref()).is_some_and(|ordered| ordered.shares_kind)
     }
 
     /// Hears of each change of what there is to tell of a plugin.

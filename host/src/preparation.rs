@@ -133,6 +133,13 @@ pub(crate) struct Ready {
     pub(crate) recipe: Recipe,
 }
 
+/// Why a revision never will be.
+pub(crate) struct Unready {
+    pub(crate) problem: Problem,
+    /// Those that it was tried with.
+    pub(crate) terms: Box<Result<Terms, String>>,
+}
+
 /// The reason of a revision that did worse than the one before, or that its operator did not want.
 pub(crate) const ROLLED_BACK: &str = "RolledBack";
 
@@ -154,6 +161,11 @@ impl Problem {
         let message =
             "it was rolled back, and is not tried again until its component or its configuration changes";
         Self::lasting(Step::Run, ROLLED_BACK, message)
+    }
+
+    /// It waits for a grant.
+    pub(crate) fn not_granted(message: String) -> Self {
+        Self { waits: true, ..Self::lasting(Step::Grant, "NotGranted", message) }
     }
 
     /// Of who ended without a word.
@@ -181,29 +193,28 @@ pub(crate) struct Preparation {
 }
 
 impl Preparation {
-    /// None if it cannot be loaded; that is noted.
-    pub(crate) async fn run(mut self, from: From) -> Option<Ready> {
+    /// Until it is ready.
+    ///
+    /// # Errors
+    /// Why it cannot be loaded.
+    pub(crate) async fn run(mut self, from: From) -> Result<Ready, Unready> {
         let recipe = match from {
             From::Again(recipe, _) | From::Back(recipe, ..) => recipe,
-            From::Wanted(content) | From::Good(content) => match self.recipe(content).await {
-                Ok(recipe) => recipe,
-                Err(problem) => {
-                    self.report(&problem);
-                    return None;
-                }
-            },
+            From::Wanted(content) | From::Good(content) => {
+                let terms = Box::new(self.terms(&content.component.digest().to_string()));
+                self.recipe(content).await.map_err(|problem| Unready { problem, terms })?
+            }
         };
         loop {
             // What comes from here on is not missed.
             self.grants.mark_unchanged();
-            let problem = match self.attempt(&recipe).await {
-                Ok(prepared) => return Some(Ready { prepared, recipe }),
-                Err(problem) => problem,
+            let terms = self.terms(recipe.compiled.digest());
+            let problem = match self.attempt(&recipe, terms.clone()).await {
+                Ok(prepared) => return Ok(Ready { prepared, recipe }),
+                Err(problem) if problem.waits => problem,
+                Err(problem) => return Err(Unready { problem, terms: Box::new(terms) }),
             };
-            self.report(&problem);
-            if !problem.waits {
-                return None;
-            }
+            self.plugins.report(&self.id, &problem);
             self.waits.send_if_modified(|waits| !std::mem::replace(waits, true));
             tokio::select! {
                 () = tokio::time::sleep(RETRY) => {}
@@ -243,10 +254,9 @@ impl Preparation {
         Ok(Recipe { compiled, config: config.into() })
     }
 
-    async fn attempt(&self, recipe: &Recipe) -> Result<Prepared, Problem> {
+    async fn attempt(&self, recipe: &Recipe, terms: Result<Terms, String>) -> Result<Prepared, Problem> {
         let Recipe { compiled, config } = recipe;
-        let not_granted = |message| Problem { step: Step::Grant, reason: "NotGranted", message, waits: true };
-        let limits = self.terms(compiled.digest()).map_err(not_granted)?.limits;
+        let Terms { limits, .. } = terms.map_err(Problem::not_granted)?;
         let runtime = self.plugins.runtime();
         self.plugins.begin(&self.id, Step::Describe);
         let spec = runtime.describe(compiled, config, &limits, &self.shared).await;
@@ -259,12 +269,15 @@ impl Preparation {
         }
         let spec = self.named(spec.map_err(|error| self.problem(error))?)?;
         self.plugins.begin(&self.id, Step::Grant);
+        // Nothing of it is what runs yet, which may be granted nothing any more.
+        let terms = self.plugins.terms_under(&self.id, &spec.name, compiled.digest());
+        let Terms { limits, grant, .. } = terms.map_err(Problem::not_granted)?;
+        let gate = runtime.gate(&spec, grant).map_err(|error| self.problem(error.into()))?;
+        // Who is granted nothing of a kind does not hear who has it.
         self.plugins.check_claim(&self.id, &spec)?;
-        let granted = self.plugins.grant(&self.id, &spec.name, compiled.digest(), &self.shared.granted);
-        let (Terms { limits, .. }, _) = granted.map_err(not_granted)?;
         self.shared.usage.resize(&limits);
         self.plugins.begin(&self.id, Step::Sync);
-        let prepared = runtime.prepare(compiled, spec, config, &limits, &self.shared).await;
+        let prepared = runtime.prepare(compiled, spec, config, &limits, &self.shared, &gate).await;
         prepared.map_err(|error| self.problem(error))
     }
 
@@ -276,21 +289,22 @@ impl Preparation {
     }
 
     fn problem(&self, error: PrepareError) -> Problem {
-        let (step, reason) = match &error {
-            PrepareError::Describe(DescribeError::Config { .. }) => (Step::Describe, "ConfigRejected"),
-            PrepareError::Describe(_) | PrepareError::Tick { .. } => (Step::Describe, "DescribeFailed"),
-            PrepareError::NotGranted { .. } | PrepareError::Watch { .. } => (Step::Grant, "NotGranted"),
-            PrepareError::Kind { .. } => (Step::Sync, "KindUnavailable"),
-            PrepareError::Sync { .. } => (Step::Sync, "SyncTimeout"),
-        };
-        let advice = match &error {
-            PrepareError::NotGranted { .. } => format!("; {}", self.plugins.advice(&self.id)),
-            _ => String::new(),
-        };
-        Problem { step, reason, message: format!("{error}{advice}"), waits: error.waits() }
+        problem(&self.plugins, &self.id, &error)
     }
+}
 
-    fn report(&self, problem: &Problem) {
-        self.plugins.report(&self.id, problem);
-    }
+/// Why what is made ready for a plugin is not, for people.
+pub(crate) fn problem(plugins: &Plugins, id: &PluginId, error: &PrepareError) -> Problem {
+    let (step, reason) = match error {
+        PrepareError::Describe(DescribeError::Config { .. }) => (Step::Describe, "ConfigRejected"),
+        PrepareError::Describe(_) | PrepareError::Tick { .. } => (Step::Describe, "DescribeFailed"),
+        PrepareError::NotGranted(_) | PrepareError::Watch { .. } => (Step::Grant, "NotGranted"),
+        PrepareError::Kind { .. } => (Step::Sync, "KindUnavailable"),
+        PrepareError::Sync { .. } => (Step::Sync, "SyncTimeout"),
+    };
+    let advice = match error {
+        PrepareError::NotGranted(_) => format!("; {}", plugins.advice(id)),
+        _ => String::new(),
+    };
+    Problem { step, reason, message: format!("{error}{advice}"), waits: error.waits() }
 }

@@ -74,6 +74,8 @@ pub(crate) struct Told {
 pub(crate) struct Ordered {
     /// The resource's.
     pub(crate) uid: String,
+    /// When it was, as the API server writes times.
+    pub(crate) created: String,
     /// Of its spec.
     pub(crate) generation: i64,
     /// What it is granted, if anything is said.

@@ -42,14 +42,22 @@ impl Plugins {
         granted: &Granted,
     ) -> Result<(Terms, bool), String> {
         let _one_at_a_time = lock(&self.inner.granting);
+        let terms = self.terms_under(id, plugin, digest)?;
+        let changed = granted.set(terms.grant.clone());
+        Ok((terms, changed))
+    }
+
+    /// What a component with this digest may do by now, if it may call itself so.
+    ///
+    /// # Errors
+    /// If it may not have that name, or its grant is for another content.
+    pub(crate) fn terms_under(&self, id: &PluginId, plugin: &str, digest: &str) -> Result<Terms, String> {
         let grants = Arc::clone(&self.inner.grants.borrow());
         match id.file() {
             Some(file) => grants.check_name(file, plugin)?,
             None => grants.check_free(plugin)?,
         }
-        let terms = self.terms_of(&grants, id, digest)?;
-        let changed = granted.set(terms.grant.clone());
-        Ok((terms, changed))
+        self.terms_of(&grants, id, digest)
     }
 
     /// What a component with this digest may do by now.

@@ -72,7 +72,8 @@ impl<'a> Hosted<'a> {
         let config = config.to_string();
         let spec = self.runtime.describe(self.compiled, &config, &self.limits, &self.shared).await?;
         self.shared.granted.set(Grant::all_but_guarded());
-        Ok(self.runtime.prepare(self.compiled, spec, &config, &self.limits, &self.shared).await?)
+        let gate = self.runtime.gate(&spec, Grant::all_but_guarded())?;
+        Ok(self.runtime.prepare(self.compiled, spec, &config, &self.limits, &self.shared, &gate).await?)
     }
 
     /// Another revision takes over. It reconciles all there is, unless the next one is to find the queue full.

@@ -6,7 +6,17 @@ use wheelhouse_cache::CacheError;
 use wheelhouse_core::gate::Permission;
 use wheelhouse_core::grant::Rule;
 use wheelhouse_core::{ApiError, Key, Kind, Scope};
-use wheelhouse_sandbox::DescribeError;
+use wheelhouse_sandbox::{CallError, DescribeError};
+
+/// What a plugin's sources need, and is not granted.
+#[derive(Debug, thiserror::Error)]
+#[error("plugin {plugin} is not granted what its sources need; the rules that are missing: {}", lines(.missing))]
+pub struct NotGranted {
+    /// The plugin.
+    pub plugin: String,
+    /// The permissions.
+    pub missing: Vec<Permission>,
+}
 
 /// Why code does not become a revision.
 #[derive(Debug, thiserror::Error)]
@@ -15,13 +25,8 @@ pub enum PrepareError {
     #[error(transparent)]
     Describe(#[from] DescribeError),
     /// What it has to be granted before it can be started.
-    #[error("plugin {plugin} is not granted what its sources need; the rules that are missing: {}", lines(.missing))]
-    NotGranted {
-        /// The plugin.
-        plugin: String,
-        /// The permissions.
-        missing: Vec<Permission>,
-    },
+    #[error(transparent)]
+    NotGranted(#[from] NotGranted),
     /// A watch that would be wider than what is granted, though each source is.
     #[error("plugin {plugin} needs a watch of {kind}, {scope}, which is wider than it may be: {source}")]
     Watch {
@@ -77,9 +82,13 @@ pub enum PrepareError {
 
 impl PrepareError {
     /// Whether the same component may succeed later without a change of its own: when the cluster, or
-    /// what is granted, has changed.
+    /// what is granted, has changed, or the host has more room.
     pub fn waits(&self) -> bool {
-        matches!(self, Self::Kind { .. } | Self::Sync { .. } | Self::NotGranted { .. } | Self::Watch { .. })
+        match self {
+            Self::Kind { .. } | Self::Sync { .. } | Self::NotGranted(_) | Self::Watch { .. } => true,
+            Self::Describe(error) => matches!(error, DescribeError::Call(CallError::Instance(_))),
+            Self::Tick { .. } => false,
+        }
     }
 }
 
@@ -89,4 +98,21 @@ fn lines(permissions: &[Permission]) -> String {
         Rule::of(permission).map_or_else(|| permission.to_string(), |rule| rule.to_string())
     };
     permissions.iter().map(line).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use wheelhouse_core::limits::Limit;
+
+    use super::*;
+
+    #[test]
+    fn a_host_without_room_is_no_fault_of_the_component() {
+        let describe = |error| PrepareError::Describe(DescribeError::Call(error));
+        assert!(describe(CallError::Instance("no room".to_owned())).waits());
+        let after = Duration::from_secs(1);
+        assert!(!describe(CallError::Cpu { limit: Limit::CpuPerSecond, after }).waits());
+    }
 }

@@ -33,7 +33,7 @@ mod turn;
 mod worker;
 
 pub use controller::{Controller, PluginStatus, Replaced};
-pub use error::PrepareError;
+pub use error::{NotGranted, PrepareError};
 pub use metrics::{PluginMetrics, STUBBORN};
 pub use prepare::{Prepared, Runtime, Shared};
 pub use probation::{Probation, Verdict};

@@ -15,10 +15,10 @@ use wheelhouse_core::request::Watch;
 use wheelhouse_core::series::OwnMetrics;
 use wheelhouse_core::spec::{FieldIndex, IndexSource};
 use wheelhouse_core::usage::Usage;
-use wheelhouse_core::{Fence, Fields, Gate, Granted, Kind, Object, Permitted, Scope, Spec};
+use wheelhouse_core::{Fence, Fields, Gate, Grant, Granted, Kind, Object, Permitted, Scope, Spec};
 use wheelhouse_sandbox::{Compiled, Revision, RevisionSetup, Sandbox};
 
-use crate::error::PrepareError;
+use crate::error::{NotGranted, PrepareError};
 use crate::patience::{Patience, Slowness};
 use crate::report::{Failed, Reports};
 use crate::ticks::{self, Schedule};
@@ -94,6 +94,13 @@ pub(crate) fn ungranted_sources(gate: &Gate, spec: &Spec) -> Vec<Permission> {
     gate.lacks(sources.iter().map(|(permission, name)| (permission, name.unwrap_or_default())))
 }
 
+fn enough(gate: &Gate, spec: &Spec) -> Result<(), NotGranted> {
+    match ungranted_sources(gate, spec) {
+        missing if missing.is_empty() => Ok(()),
+        missing => Err(NotGranted { plugin: spec.name.clone(), missing }),
+    }
+}
+
 /// A revision, ready to take over.
 pub struct Prepared {
     pub(crate) revision: Arc<Revision>,
@@ -122,6 +129,14 @@ impl Prepared {
     pub fn digest(&self) -> &str {
         self.revision.digest()
     }
+
+    /// Whether its plugin is granted what its sources need, by now.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn is_granted(&self) -> Result<(), NotGranted> {
+        enough(&self.gate, self.spec())
+    }
 }
 
 impl Runtime {
@@ -139,8 +154,18 @@ impl Runtime {
         Ok(Arc::new(compiled.describe_within(config, limits, &shared.usage).await?))
     }
 
-    /// Watches what a component needs, as far as it is granted, and waits until that has synced. `shared`
-    /// is the plugin's, and its other revisions' too.
+    /// The gate of what is prepared for a plugin, if that is granted what its sources need.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn gate(&self, spec: &Spec, grant: Grant) -> Result<Gate, NotGranted> {
+        let gate = Gate::new(&spec.name, spec.all_permissions(), Arc::new(Granted::new(grant)));
+        enough(&gate, spec)?;
+        Ok(gate)
+    }
+
+    /// Watches what a component needs, as far as `gate` permits that, and waits until that has synced. `shared`
+    /// is the plugin's, and its other revisions' too: what is granted to those is left as it is.
     ///
     /// # Errors
     /// The first step that fails; nothing of it stays.
@@ -151,13 +176,8 @@ impl Runtime {
         config: &str,
         limits: &Limits,
         shared: &Shared,
+        gate: &Gate,
     ) -> Result<Prepared, PrepareError> {
-        let gate = Arc::new(Gate::new(&spec.name, spec.all_permissions(), Arc::clone(&shared.granted)));
-        let missing = ungranted_sources(&gate, &spec);
-        if !missing.is_empty() {
-            return Err(PrepareError::NotGranted { plugin: spec.name.clone(), missing });
-        }
-
         let mut informers = HashMap::new();
         let mut namespaced = false;
         let mut namespaced_kinds = Vec::new();
@@ -212,6 +232,7 @@ impl Runtime {
             ClientConfig::default(),
         );
         let client = Arc::new(client.recording(&shared.events));
+        let gate = Arc::new(Gate::new(&spec.name, spec.all_permissions(), Arc::clone(&shared.granted)));
         let revision = Arc::new(compiled.start(RevisionSetup {
             spec: Arc::clone(&spec),
             config: config.into(),

@@ -26,6 +26,9 @@ pub struct PluginGrant {
     /// What the plugin may use instead of the host's limits.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub limits: Map<String, Value>,
+    /// Whether another plugin may reconcile the same kind in the same namespaces.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_shared_kind: bool,
 }
 
 /// A grant that makes no sense.
@@ -126,7 +129,7 @@ mod tests {
                 {"verbs": ["get", "patch"], "kinds": ["v1/Pod"], "subresources": ["", "status", "*"],
                  "namespaces": ["a", "b"], "names": ["x", "system:y"]},
             ],
-            "limits": {"memory": "128Mi"},
+            "limits": {"memory": "128Mi"}, "allowSharedKind": true,
         });
         let grant = read(text.clone()).unwrap();
         assert_eq!(serde_json::to_value(&grant).unwrap(), text);

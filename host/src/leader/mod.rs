@@ -62,11 +62,6 @@ impl Election {
         }
     }
 
-    /// Whether there is none.
-    pub(crate) fn is_off(&self) -> bool {
-        matches!(self, Self::Off)
-    }
-
     /// What a plugin's writes have to pass.
     pub(crate) fn fence(&self) -> Fence {
         match self {

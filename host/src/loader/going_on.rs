@@ -9,7 +9,7 @@ use super::{ELSEWHERE, Loader};
 use crate::grants::Terms;
 use crate::history::State;
 use crate::plugins::{Phase, Slot, lock};
-use crate::preparation::{Back, Content, From, Mark, Problem, ROLLED_BACK, Step};
+use crate::preparation::{Back, Content, From, Mark, Problem, ROLLED_BACK, Step, Unready};
 
 /// What cannot be loaded.
 pub(super) struct Failed {
@@ -240,12 +240,12 @@ impl Loader {
 
     /// What was to be prepared cannot be. If that was a way back, there may be another, or what its source wants is
     /// next.
-    pub(super) async fn came_to_nothing(&mut self, from: From) {
+    pub(super) async fn came_to_nothing(&mut self, from: From, Unready { problem, terms }: Unready) {
+        self.plugins.report(&self.id, &problem);
         match from {
             From::Wanted(content) => {
-                let problem = self.plugins.problem(&self.id).unwrap_or_else(Problem::unknown);
-                self.plugins.report(&self.id, &problem);
-                self.failed = Some(self.failing(content.mark(), problem));
+                let limits = terms.ok().map(|terms| terms.limits);
+                self.failed = Some(Failed { mark: content.mark(), problem, limits });
                 if !self.is_up_to_date() {
                     // It may have had to wait, and made room for this.
                     self.renewed = None;
@@ -253,7 +253,7 @@ impl Loader {
                 self.go_on(ELSEWHERE).await;
             }
             From::Again(..) => {
-                self.renewed = Some(self.tried());
+                self.renewed = Some(Renewed { terms: *terms, at: Instant::now() });
                 self.go_on(ELSEWHERE).await;
             }
             From::Back(_, number, _) => {
@@ -275,20 +275,13 @@ impl Loader {
         self.act(self.next(), ELSEWHERE);
     }
 
-    pub(super) fn tried(&self) -> Renewed {
-        Renewed { terms: self.under.clone(), at: Instant::now() }
-    }
-
-    pub(super) fn failing(&self, mark: Mark, problem: Problem) -> Failed {
-        let limits = self.under.as_ref().ok().map(|terms| terms.limits.clone());
-        Failed { mark, problem, limits }
-    }
-
-    /// What its source wants cannot be loaded, as was told, whatever has become of what runs meanwhile.
+    /// What its source wants cannot be loaded, or is not there, as was told, whatever has become of what runs meanwhile.
     pub(super) fn still_failed(&self) {
-        let Some(Failed { problem, .. }) = &self.failed else { return };
+        let failed = self.failed.as_ref().map(|failed| &failed.problem);
+        let Some(problem) = failed.or(self.lacks.as_ref()) else { return };
+        let phase = if problem.waits { Phase::Waiting } else { Phase::Failed };
         self.plugins.update(&self.id, |slot| {
-            (slot.phase, slot.step, slot.problem) = (Phase::Failed, problem.step, Some(problem.clone()));
+            (slot.phase, slot.step, slot.problem) = (phase, problem.step, Some(problem.clone()));
         });
     }
 

@@ -1,37 +1,73 @@
 //! What a plugin is granted, and the name and the kind that it has to itself.
 
+use wheelhouse_controller::Prepared;
 use wheelhouse_core::Spec;
 use wheelhouse_core::gate::Permission;
 
 use super::next::Next;
 use super::{ELSEWHERE, Loader};
-use crate::claims::Claim;
-use crate::plugins::lock;
-use crate::preparation::Problem;
+use crate::preparation::{Problem, problem};
 
 impl Loader {
-    /// Takes the name and the kind, unless they are another's.
-    pub(super) fn claim(&mut self, spec: &Spec) -> Result<(), Problem> {
-        let claim = Claim::new(&self.id, spec, self.plugins.shares_kind(&self.id));
-        lock(&self.plugins.inner.claims).check(&spec.name, &claim)?;
-        self.take_claim(spec);
+    /// Grants a revision that is ready what it is granted by now, just before it runs.
+    pub(super) fn admit(&self, prepared: &Prepared) -> Result<(), Problem> {
+        let (name, granted) = (&prepared.spec().name, &self.shared.granted);
+        let terms = self.plugins.grant(&self.id, name, prepared.digest(), granted);
+        terms.map_err(Problem::not_granted)?;
+        prepared.is_granted().map_err(|error| problem(&self.plugins, &self.id, &error.into()))
+    }
+
+    /// Takes the name and the kind, unless they are another's, and says who has the kind as well.
+    pub(super) fn claim(&self, spec: &Spec) -> Result<(), Problem> {
+        let claim = self.plugins.claim_of(&self.id, spec);
+        let mut taken = Ok(Vec::new());
+        self.plugins.inner.claims.send_if_modified(|claims| {
+            taken = claims.take(&spec.name, claim);
+            taken.is_ok()
+        });
+        self.tell_who_shares(spec, &taken?);
         Ok(())
     }
 
-    /// Takes them, and says who has them as well.
-    pub(super) fn take_claim(&mut self, spec: &Spec) {
-        let claim = Claim::new(&self.id, spec, self.plugins.shares_kind(&self.id));
-        let mut claims = lock(&self.plugins.inner.claims);
+    /// Takes them for what runs already, which gives way after that if they are another's by now.
+    pub(super) fn claim_again(&self, spec: &Spec) {
+        let claim = self.plugins.claim_of(&self.id, spec);
+        let mut sharing = Vec::new();
+        self.plugins.inner.claims.send_modify(|claims| sharing = claims.put(&spec.name, claim));
+        self.tell_who_shares(spec, &sharing);
+    }
+
+    fn tell_who_shares(&self, spec: &Spec, sharing: &[String]) {
         let (plugin, kind) = (spec.name.as_str(), &spec.reconciles.kind);
-        for (other, _) in claims.meeting(&claim) {
+        for other in sharing {
             tracing::warn!(plugin, other, %kind, "two plugins reconcile the same kind in the same namespaces");
             self.plugins.voice().shares(&self.id, plugin, other, &kind.to_string());
         }
-        claims.take(plugin, claim);
     }
 
-    pub(super) fn release(&mut self) {
-        lock(&self.plugins.inner.claims).release(&self.id);
+    pub(super) fn release(&self) {
+        self.plugins.inner.claims.send_if_modified(|claims| claims.release(&self.id));
+    }
+
+    /// Another plugin may have the kind by now, which is then that one's alone.
+    pub(super) async fn claims_changed(&mut self) {
+        if self.gives_way().await {
+            self.go_on(ELSEWHERE).await;
+        }
+    }
+
+    /// Stops what runs if its kind is another's by now, until that lets go of it; whether it is.
+    async fn gives_way(&mut self) -> bool {
+        let shares = self.plugins.shares_kind(&self.id);
+        self.plugins.inner.claims.send_if_modified(|claims| claims.share(&self.id, shares));
+        let Some(controller) = self.controller() else { return false };
+        let upheld = self.plugins.inner.claims.borrow().uphold(&self.id);
+        let Err(Problem { message, .. }) = upheld else { return false };
+        let plugin = controller.spec().name.clone();
+        tracing::warn!(plugin, "it is stopped until it has its kind to itself again: {message}");
+        self.halt().await;
+        self.renewed = None;
+        true
     }
 
     /// Once for each load: what is declared and will be denied.
@@ -68,10 +104,13 @@ impl Loader {
         self.go_on(ELSEWHERE).await
     }
 
-    /// Stops what runs if it is granted too little for it, until it is granted that again.
+    /// Stops what runs if it is granted too little for it, until it is granted that again; and if its kind is another's.
     pub(super) async fn uphold(&mut self) {
+        if self.gives_way().await {
+            return;
+        }
         let Some(controller) = self.controller() else { return };
-        let problem = match self.plugins.uphold(&self.id, &controller) {
+        let why = match self.plugins.uphold(&self.id, &controller) {
             Ok(terms) => {
                 self.shared.usage.resize(&terms.limits);
                 let missing = controller.ungranted_sources();
@@ -83,7 +122,7 @@ impl Loader {
             Err(error) => error,
         };
         let plugin = controller.spec().name.clone();
-        tracing::warn!(plugin, "it is stopped until it is granted again what it needs: {problem}");
+        tracing::warn!(plugin, "it is stopped until it is granted again what it needs: {why}");
         self.halt().await;
     }
 }

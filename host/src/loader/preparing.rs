@@ -5,7 +5,7 @@ use std::future::pending;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::preparation::{From, Preparation, Ready};
+use crate::preparation::{From, Preparation, Ready, Unready};
 
 /// A preparation under way, which ends when this is dropped.
 #[derive(Default)]
@@ -17,13 +17,13 @@ pub(super) struct Preparing {
 pub(super) enum News {
     /// It waits for the cluster, or for a grant.
     Waits,
-    /// What it was of, and what has come of that.
-    Ended(From, Option<Box<Ready>>),
+    /// What it was of, and what has come of that; none if it ended without a word.
+    Ended(From, Option<Result<Box<Ready>, Unready>>),
 }
 
 struct UnderWay {
     from: From,
-    task: JoinHandle<Option<Ready>>,
+    task: JoinHandle<Result<Ready, Unready>>,
     /// Whether it waits for the cluster, or for a grant.
     waits: watch::Receiver<bool>,
 }
@@ -64,7 +64,7 @@ impl Preparing {
             Ok(()) = waits.changed() => return News::Waits,
         };
         match self.under_way.take() {
-            Some(UnderWay { from, .. }) => News::Ended(from, ended.ok().flatten().map(Box::new)),
+            Some(UnderWay { from, .. }) => News::Ended(from, ended.ok().map(|ended| ended.map(Box::new))),
             None => pending().await,
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use wheelhouse_controller::{Controller, Prepared, Probation, Record, Verdict};
+use wheelhouse_core::Grant;
 
 use super::Loader;
 use crate::history::State;
@@ -127,10 +128,14 @@ impl Loader {
             ),
             waits: false,
         };
+        // What it may not have any more, it does not have for a moment.
+        let granted = self.plugins.grant(&self.id, &plugin, prepared.digest(), &self.shared.granted);
+        if granted.is_err() {
+            self.shared.granted.set(Grant::nothing());
+        }
         self.replace(controller, prepared).await;
         self.note(recipe, Some(number), State::Active);
-        // Whoever has come to what it had before shares it.
-        self.take_claim(&controller.spec());
+        self.claim_again(&controller.spec());
         self.prove().await;
         self.plugins.voice().rolled_back(&self.id, &plugin, failed, number, reason);
         self.plugins.update(&self.id, |slot| {

@@ -9,9 +9,8 @@ use wheelhouse_core::Spec;
 use super::Loader;
 use super::next::Next;
 use super::proving::{Before, Trial};
-use crate::claims::Claim;
 use crate::history::{Entry, State};
-use crate::plugins::{Phase, lock};
+use crate::plugins::Phase;
 use crate::preparation::{Back, From, ROLLED_BACK, Ready, Recipe, Step};
 
 /// How a revision comes to take over.
@@ -33,6 +32,9 @@ impl Loader {
     /// Switches to a revision that is ready.
     pub(super) async fn take_over(&mut self, from: From, ready: Ready) {
         let Ready { prepared, recipe } = ready;
+        if let Err(problem) = self.admit(&prepared) {
+            return self.refused(&problem, from);
+        }
         let spec = Arc::clone(prepared.spec());
         let same =
             |old: &Arc<Controller>| old.reconciled() == spec.reconciles.kind && old.spec().name == spec.name;
@@ -40,16 +42,14 @@ impl Loader {
         let old = self.controller().filter(same);
         let mut reconciled_before = None;
         if old.is_none() {
-            let claim = Claim::new(&self.id, &spec, self.plugins.shares_kind(&self.id));
-            let free = lock(&self.plugins.inner.claims).check(&spec.name, &claim);
-            if let Err(problem) = free {
-                return self.claim_refused(problem, from);
+            if let Err(problem) = self.plugins.check_claim(&self.id, &spec) {
+                return self.refused(&problem, from);
             }
             // Another kind or name is another plugin: the old one ends first, and has what it has until then.
             reconciled_before = self.make_way(&spec).await;
         }
         if let Err(problem) = self.claim(&spec) {
-            return self.claim_refused(problem, from);
+            return self.refused(&problem, from);
         }
         let comes = self.comes(&from, &recipe);
         self.stuck.take_if(|_| comes != Comes::Again);
@@ -90,7 +90,12 @@ impl Loader {
             }
             From::Again(..) | From::Good(_) => {}
         }
-        let state = if self.trial.is_some() { State::OnProbation } else { State::Active };
+        let state = match (&failed, comes) {
+            // Other terms make it no better.
+            (Some((_, why)), Comes::Again) => State::RolledBack(why.clone()),
+            _ if self.trial.is_some() => State::OnProbation,
+            _ => State::Active,
+        };
         let (proved, had_problem) = (self.proved, self.plugins.problem(&self.id).is_some());
         self.note(recipe, again, state);
         match comes {

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use super::next::Next;
 use super::{ELSEWHERE, Loader};
-use crate::claims::Claim;
 use crate::history::{History, State};
-use crate::plugins::{Phase, lock};
+use crate::plugins::Phase;
 use crate::preparation::{Content, From, Mark, Problem, Step};
 use crate::source::{Component, Ordered, Told, Wanted};
 
@@ -66,6 +65,7 @@ impl Loader {
                     return;
                 }
                 (self.content, self.failed, self.renewed) = (Some(content.clone()), None, None);
+                self.lacks = None;
                 if self.tolerated != Some(content.mark()) {
                     self.tolerated = None;
                 }
@@ -78,10 +78,12 @@ impl Loader {
             }
             Component::Coming => {
                 begun(Step::Fetch);
+                self.lacks = None;
                 self.wants_nothing().await;
             }
             Component::Missing(problem) => {
                 begun(Step::Fetch);
+                self.lacks = Some(problem.clone());
                 self.wants_nothing().await;
                 self.plugins.report(&self.id, &problem);
             }
@@ -155,15 +157,11 @@ impl Loader {
     /// What its resource says beside what is to run.
     async fn take_order(&mut self, ordered: &Arc<Ordered>) {
         self.plugins.take_terms(&self.id, ordered);
+        self.plugins.voice().is_on(&self.id, &ordered.uid);
         self.history.keep(ordered.keep.unwrap_or(self.plugins.inner.settings.revision_history_limit));
         self.publish();
         if ordered.paused != self.paused {
             let _ = self.pause(ordered.paused).await;
-        }
-        if let Some(controller) = self.controller() {
-            let spec = controller.spec();
-            let claim = Claim::new(&self.id, &spec, ordered.shares_kind);
-            lock(&self.plugins.inner.claims).take(&spec.name, claim);
         }
     }
 
@@ -175,21 +173,15 @@ impl Loader {
         self.history = History::new(self.plugins.inner.settings.revision_history_limit);
         (self.rejected, self.tolerated, self.failed, self.told) = (None, None, None, Told::default());
         (self.content, self.uid, self.stuck, self.renewed) = (None, None, None, None);
+        self.lacks = None;
         (self.paused, self.recalled) = (false, false);
         self.plugins.forget(&self.id);
     }
 
-    /// Another plugin has what this one needs to itself.
-    pub(super) fn claim_refused(&mut self, problem: Problem, from: From) {
-        // A file is not tried again before it is another one.
-        let waits = problem.waits && self.id.file().is_none();
-        let problem = Problem { waits, ..problem };
-        self.plugins.report(&self.id, &problem);
-        if waits {
-            self.prepare(from);
-        } else if let From::Wanted(content) = from {
-            self.failed = Some(self.failing(content.mark(), problem));
-        }
+    /// What is ready may not run, by now: it is tried again.
+    pub(super) fn refused(&mut self, problem: &Problem, from: From) {
+        self.plugins.report(&self.id, problem);
+        self.prepare(from);
     }
 
     pub(super) async fn pause(&mut self, paused: bool) -> Result<String, String> {

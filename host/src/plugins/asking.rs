@@ -32,14 +32,14 @@ impl Plugins {
 
     /// The names of those that are loaded.
     pub(crate) fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = lock(&self.inner.claims).all().map(|(name, _)| name.clone()).collect();
+        let mut names: Vec<String> = self.inner.claims.borrow().all().map(|(name, _)| name.clone()).collect();
         names.sort_unstable();
         names
     }
 
     /// The revisions of the plugin with this name, the newest first; none if there is no such plugin.
     pub(crate) fn revisions(&self, name: &str) -> Option<Vec<RevisionReport>> {
-        let id = lock(&self.inner.claims).holder(name).cloned()?;
+        let id = self.inner.claims.borrow().holder(name).cloned()?;
         lock(&self.inner.slots).get(&id).map(|slot| slot.revisions.clone())
     }
 
@@ -48,7 +48,7 @@ impl Plugins {
     /// # Errors
     /// Why it cannot.
     pub(crate) async fn order(&self, name: &str, what: What) -> Option<Result<String, String>> {
-        let id = lock(&self.inner.claims).holder(name).cloned()?;
+        let id = self.inner.claims.borrow().holder(name).cloned()?;
         if let (PluginId::Resource { .. }, What::Pause | What::Resume) = (&id, what) {
             return Some(Err(paused_in_spec(&id, what == What::Pause)));
         }
@@ -85,7 +85,7 @@ impl Plugins {
     /// Of every plugin, whatever has become of it.
     pub(crate) fn accounts(&self) -> Vec<Account> {
         let names: HashMap<PluginId, String> =
-            lock(&self.inner.claims).all().map(|(name, id)| (id.clone(), name.clone())).collect();
+            self.inner.claims.borrow().all().map(|(name, id)| (id.clone(), name.clone())).collect();
         let account = |(id, slot): (&PluginId, &Slot)| {
             Some(Account {
                 name: names.get(id).cloned().unwrap_or_else(|| id.short()),

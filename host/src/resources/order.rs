@@ -95,15 +95,15 @@ pub(super) fn generation(object: &Object) -> i64 {
 
 /// Reads one. `before` is what it wanted until now: its terms stay where the new ones make no sense.
 pub(crate) fn read(id: &PluginId, object: &Object, before: Option<&Ordered>) -> Order {
-    let uid = object.uid().to_owned();
-    let generation = generation(object);
-    let told = told(object);
+    let (uid, created) = (object.uid().to_owned(), created(object));
+    let (generation, told) = (generation(object), told(object));
     let spec = object.value().get("spec").map(|spec| spec.to_value()).unwrap_or_default();
     match parse(id, spec) {
         Ok((spec, pull)) => {
             let PluginSpec { config, limits, grant, paused, .. } = spec;
             let ordered = Ordered {
                 uid,
+                created,
                 generation,
                 grant: grant.map(|grant| Grant::new(grant.rules)),
                 limits,
@@ -117,9 +117,17 @@ pub(crate) fn read(id: &PluginId, object: &Object, before: Option<&Ordered>) -> 
         }
         Err(problem) => {
             let terms = before.cloned().unwrap_or_default();
-            Order { ordered: Arc::new(Ordered { uid, generation, told, ..terms }), wanted: Err(problem) }
+            Order {
+                ordered: Arc::new(Ordered { uid, created, generation, told, ..terms }),
+                wanted: Err(problem),
+            }
         }
     }
+}
+
+fn created(object: &Object) -> String {
+    let created = object.value().at(&["metadata", "creationTimestamp"]);
+    created.and_then(|created| created.as_str()).unwrap_or_default().to_owned()
 }
 
 /// What its status says.

@@ -66,6 +66,8 @@ impl Written {
 fn pages(plugins: &Plugins) -> Vec<Page> {
     let page = |(id, slot): (&PluginId, &Slot)| {
         let (uid, generation) = (slot.ordered.as_ref()?.uid.clone(), slot.generation?);
+        // Else what there is to tell is of another resource by that name yet.
+        slot.uid.as_ref().filter(|of| **of == uid)?;
         let pen = pen(plugins, slot.candidate.as_ref())?;
         let (phase, running, _) = slot.state();
         let paused = slot.ordered.as_ref().is_some_and(|ordered| ordered.paused);

@@ -13,7 +13,7 @@ use crate::support::{Host, eventually, plugin, wheelhouse, with};
 
 const DEFINITIONS: &str = "apiextensions.k8s.io/v1/CustomResourceDefinition";
 
-fn runs(report: &Value) -> bool {
+pub(crate) fn runs(report: &Value) -> bool {
     report["plugin"].is_object()
 }
 
@@ -98,7 +98,7 @@ async fn what_was_stopped_comes_back_with_its_grant_though_what_was_rolled_back_
     until(&host, "", "echo", "Ready", "False", "RolledBack").await;
 }
 
-fn put(file: &Path, text: &str) {
+pub(crate) fn put(file: &Path, text: &str) {
     let part = file.with_extension("part");
     fs::write(&part, text).unwrap();
     fs::rename(part, file).unwrap();
@@ -116,7 +116,7 @@ async fn with_grant(config: &Value, rules: &Value) -> (Host, tempfile::TempDir) 
     (host, grants)
 }
 
-fn grant(grants: &tempfile::TempDir, rules: &Value, limits: Value) {
+pub(crate) fn grant(grants: &tempfile::TempDir, rules: &Value, limits: Value) {
     let grant = json!({"plugin": "echo", "component": "echo.wasm", "rules": rules, "limits": limits});
     put(&grants.path().join("echo.yaml"), &grant.to_string());
 }

@@ -27,7 +27,7 @@ fn push_with(docker: Option<&Path>, reference: &str, bytes: &[u8]) -> String {
     pinned.strip_prefix("pushed ").unwrap().to_owned()
 }
 
-fn push(reference: &str, bytes: &[u8]) -> String {
+pub(crate) fn push(reference: &str, bytes: &[u8]) -> String {
     push_with(None, reference, bytes)
 }
 

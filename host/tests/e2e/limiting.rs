@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::plugin_resources::{friend, until_greeted};
-use crate::support::{Host, eventually, plugin, wheelhouse, with};
+use crate::support::{Host, eventually, grant_of, plugin, with};
 
 /// A host with the hostile plugin, granted what it declares, with these limits.
 async fn limited(limits: &str) -> (Host, tempfile::TempDir) {
@@ -16,9 +16,9 @@ async fn limited(limits: &str) -> (Host, tempfile::TempDir) {
 /// Likewise, before the plugin comes.
 async fn without(limits: &str) -> (Host, tempfile::TempDir) {
     let grants = tempfile::tempdir().unwrap();
-    for (name, more) in [("hostile", format!("limits: {limits}\n")), ("hello", String::new())] {
-        let output = wheelhouse().arg("inspect").arg(plugin(name)).arg("--grant").output().unwrap();
-        let grant = String::from_utf8(output.stdout).unwrap() + &more;
+    let limits = format!("limits: {limits}\nallowSharedKind: true\n");
+    for (name, more) in [("hostile", limits), ("hello", String::new())] {
+        let grant = grant_of(&plugin(name)) + &more;
         std::fs::write(grants.path().join(name).with_extension("yaml"), grant).unwrap();
     }
     let flags = ["--grants", grants.path().to_str().unwrap()];

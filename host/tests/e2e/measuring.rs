@@ -54,7 +54,7 @@ fn documented() -> BTreeMap<String, (Described, bool)> {
 
 #[tokio::test]
 async fn the_documentation_has_every_metric_with_its_type_and_labels() {
-    let host = Host::start(&["hello", "node-census", "hostile"]).await;
+    let host = Host::start_sharing(&["hello", "node-census", "hostile"], &[]).await;
     for plugin in ["hello", "node-census", "hostile"] {
         host.until_running(&format!("{plugin}.wasm")).await;
     }

@@ -143,7 +143,7 @@ async fn the_census_follows_pods_that_come_move_and_go() {
 
 #[tokio::test]
 async fn trap_32_a_plugin_that_traps_fails_alone_and_is_tried_again() {
-    let host = Host::start(&["hostile", "hello"]).await;
+    let host = Host::start_sharing(&["hostile", "hello"], &[]).await;
     host.until_running("hostile.wasm").await;
     host.until_running("hello.wasm").await;
     host.create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "panic", "namespace": "default"}})).await;

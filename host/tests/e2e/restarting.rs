@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::plugin_resources::*;
 use crate::support::{Host, Process, address, eventually, wheelhouse, with};
 
-const PLUGINS: usize = 50;
+pub(crate) const PLUGINS: usize = 50;
 
 /// A folder of so many plugins, of which some are the same component, and a grant for each.
 fn folder(grants: &Path) -> tempfile::TempDir {

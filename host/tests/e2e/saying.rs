@@ -114,7 +114,7 @@ async fn what_a_plugin_counts_is_in_the_metrics_and_outlives_its_revision() {
 
 #[tokio::test]
 async fn hostile_floods_of_events_and_series_are_held_to_their_limits() {
-    let host = Host::start(&["hostile", "hello"]).await;
+    let host = Host::start_sharing(&["hostile", "hello"], &[]).await;
     host.until_running("hostile.wasm").await;
     host.until_running("hello.wasm").await;
     host.create(config_map("metric-odd-value")).await;

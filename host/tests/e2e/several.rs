@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::support::{Host, Process, address, api, eventually, plugin, wheelhouse, with};
+use crate::support::{Host, Process, address, api, eventually, grant_of, plugin, wheelhouse, with};
 
 /// An API server, and what the hosts beside it have in common.
 pub(crate) struct Cluster {
@@ -52,10 +52,9 @@ impl Cluster {
         let grants = files.path().join("grants");
         std::fs::create_dir(&grants).unwrap();
         for name in ["witness", "hello"] {
-            let output = wheelhouse().arg("inspect").arg(plugin(name)).arg("--grant").output().unwrap();
-            assert!(output.status.success(), "{output:?}");
-            let grant = String::from_utf8(output.stdout).unwrap();
-            let limits = "limits: {apiRequestsPerSecond: 1000, apiRequestsBurst: 1000}\n";
+            let grant = grant_of(&plugin(name));
+            let limits =
+                "limits: {apiRequestsPerSecond: 1000, apiRequestsBurst: 1000}\nallowSharedKind: true\n";
             std::fs::write(grants.join(name).with_extension("yaml"), grant + limits).unwrap();
         }
         let cluster = Self { server, files, at, client };

@@ -33,7 +33,7 @@ async fn hostile_a_plugin_of_a_namespace_reaches_nothing_of_another() {
     ] {
         let mut of = namespaced(json!({"name": name, "reconciles": reconciles}));
         of["component"]["configMap"]["name"] = json!("echo");
-        of["allowSharedKind"] = json!(true);
+        // What another has of it is not for it to know.
         order(&host, "team-a", name, of).await;
         let denied = until(&host, "team-a", name, "Granted", "False", "NotGranted").await;
         assert_eq!(denied.data["status"].get("revision"), None);
@@ -92,7 +92,7 @@ async fn two_plugins_reconcile_the_same_kind_only_where_one_of_them_allows_it() 
     let taken = until(&host, "", "second", "Granted", "False", "KindTaken").await;
     let text = message(&taken, "Granted");
     assert!(text.contains("v1/ConfigMap is reconciled by the plugin first of ClusterPlugin/first"), "{text}");
-    assert!(text.contains("spec.allowSharedKind"), "{text}");
+    assert!(text.contains("or the spec of a resource"), "{text}");
     until_event(&host, "PluginWaiting", "v1/ConfigMap is reconciled by the plugin first").await;
     // Another that calls itself so waits for the name.
     order(&host, "", "namesake", named("first")).await;
@@ -256,7 +256,7 @@ async fn hostile_a_grant_of_a_resource_is_nothing_to_what_runs_yet_of_another_un
     of["config"]["takesMs"] = json!(60_000);
     of["grant"] = json!({"rules": [{"verbs": ["get", "list", "watch"], "kinds": ["v1/ConfigMap"], "namespaces": ["default"]}]});
     order(&host, "", "echo", of.clone()).await;
-    until_ready(&host, "", "echo").await;
+    let old = until_ready(&host, "", "echo").await.metadata.uid;
     host.create(json!({"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "one", "namespace": "default", "labels": {"echo": ""}}}))
         .await;
@@ -276,6 +276,9 @@ async fn hostile_a_grant_of_a_resource_is_nothing_to_what_runs_yet_of_another_un
     change(&host, "", "echo", json!({"revisionHistoryLimit": 3})).await;
     host.logged("stopped plugin=\"echo\"").await;
     let log = host.log();
+    let events = host.api("events.k8s.io/v1/Event", "default").list(&Default::default()).await.unwrap();
+    let cut_off = events.items.iter().find(|event| event.data["reason"] == "PluginGraceExceeded").unwrap();
+    assert_eq!(cut_off.data["regarding"]["uid"], json!(old), "it is said of the old one");
     let (before, _) = log.split_once("stopped plugin=\"echo\"").unwrap();
     assert!(before.contains("did not end within the grace"), "its task was not busy: {log}");
     assert!(!before.contains("its grant has changed"), "{log}");

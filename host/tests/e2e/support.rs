@@ -131,6 +131,13 @@ pub(crate) fn with(plugins: &[&str]) -> tempfile::TempDir {
     folder
 }
 
+/// What `inspect --grant` prints of a file.
+pub(crate) fn grant_of(file: &Path) -> String {
+    let output = wheelhouse().arg("inspect").arg(file).arg("--grant").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 pub(crate) fn address(rest: String) -> String {
     rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect()
 }
@@ -160,6 +167,16 @@ impl Host {
     /// Likewise, with further flags.
     pub(crate) async fn start_with(plugins: &[&str], flags: &[&str]) -> Self {
         Self::start_in(with(plugins), flags).await
+    }
+
+    /// Likewise, with plugins that may reconcile the same kind, and are granted what they declare.
+    pub(crate) async fn start_sharing(plugins: &[&str], flags: &[&str]) -> Self {
+        let folder = with(plugins);
+        let grants = folder.path().join("grants.yaml");
+        let all: Vec<String> = plugins.iter().map(|name| grant_of(&plugin(name))).collect();
+        std::fs::write(&grants, all.join("allowSharedKind: true\n---\n") + "allowSharedKind: true\n")
+            .unwrap();
+        Self::start_in(folder, &[&["--grants", grants.to_str().unwrap()], flags].concat()).await
     }
 
     /// Likewise, with a plugin folder that is there.

@@ -111,7 +111,7 @@ fn config_map(name: &str) -> serde_json::Value {
 async fn a_reconcile_is_a_trace_with_its_reads_and_writes_and_without_contents() {
     let collector = Collector::start().await;
     let endpoint = format!("http://{}", collector.address);
-    let mut host = Host::start_with(&["hello", "hostile"], &["--otlp-endpoint", &endpoint]).await;
+    let mut host = Host::start_sharing(&["hello", "hostile"], &["--otlp-endpoint", &endpoint]).await;
     host.until_running("hello.wasm").await;
     host.until_running("hostile.wasm").await;
     for name in ["friend", "get-live", "panic-with-contents"] {

@@ -6,6 +6,8 @@
 //! the one who has written it, and only as long as the resource, and where its component is, are the same. It
 //! appears whole, and one whose component is not the one that it names is removed. What was not used for the longest
 //! time makes room for what is new. Hosts of several clusters may share a folder.
+//!
+//! Beside them is what each resource said last: while a cluster is down, it is what there is to make ready.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
@@ -24,6 +26,9 @@ use crate::plugin_id::PluginId;
 const ENTRY: &str = ".component";
 /// And that of what says which was good.
 const GOOD: &str = ".good";
+/// And that of what the resource said last, which is smaller than this.
+const RESOURCE: &str = ".resource";
+const RESOURCE_BYTES: u64 = 4 << 20;
 /// Components of one resource that are kept beside those of its former revisions: the one that runs, and one that
 /// comes.
 const MORE: usize = 2;
@@ -74,6 +79,14 @@ struct Good {
     /// The component's digest.
     component: String,
     config: String,
+}
+
+/// What a resource said last.
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    /// Of which cluster it is.
+    cluster: String,
+    resource: serde_json::Value,
 }
 
 fn digest(text: &str) -> String {
@@ -281,13 +294,46 @@ impl ComponentStore {
     /// Forgets one.
     pub(crate) fn remove(&self, name: &str) {
         let _one_at_a_time = self.lock();
-        for path in self.all(name).into_iter().chain([self.pointer_path(name)]) {
+        let beside = [self.pointer_path(name), self.resource_path(name)];
+        for path in self.all(name).into_iter().chain(beside) {
             let _ = fs::remove_file(path);
         }
     }
 
+    /// Keeps what a resource of a cluster says by now.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn remember(&self, name: &str, cluster: &str, resource: &serde_json::Value) -> io::Result<()> {
+        let (cluster, resource) = (cluster.to_owned(), resource.clone());
+        let text = serde_json::to_vec(&Remembered { cluster, resource })?;
+        let _one_at_a_time = self.lock();
+        let path = self.resource_path(name);
+        if fs::read(&path).is_ok_and(|before| before == text) {
+            return Ok(());
+        }
+        self.write(&path, |file| file.write_all(&text))
+    }
+
+    /// What the resources of a cluster said last.
+    pub(crate) fn remembered(&self, cluster: &str) -> Vec<serde_json::Value> {
+        let read = |entry: fs::DirEntry| {
+            let is_one = entry.file_name().to_string_lossy().ends_with(RESOURCE);
+            if !is_one || entry.metadata().ok()?.len() > RESOURCE_BYTES {
+                return None;
+            }
+            serde_json::from_slice::<Remembered>(&fs::read(entry.path()).ok()?).ok()
+        };
+        let all = fs::read_dir(&self.folder).into_iter().flatten().flatten().filter_map(read);
+        all.filter(|of| of.cluster == cluster).map(|of| of.resource).collect()
+    }
+
     fn pointer_path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{}{GOOD}", digest(name)))
+    }
+
+    fn resource_path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{}{RESOURCE}", digest(name)))
     }
 
     fn path(&self, name: &str, component: &str) -> PathBuf {

@@ -75,6 +75,8 @@ pub(crate) struct Loader {
     tolerated: Option<Mark>,
     /// What its source wants is what it wanted when a host looked last, and may be another by now.
     recalled: bool,
+    /// Its resource is as a host saw it last, and may be another by now.
+    unconfirmed: bool,
     /// What its source wants, if it cannot be loaded.
     failed: Option<Failed>,
     /// Why its source has nothing to want, if that is so.
@@ -120,6 +122,7 @@ impl Loader {
             rejected: None,
             tolerated: None,
             recalled: false,
+            unconfirmed: false,
             failed: None,
             lacks: None,
             stuck: None,

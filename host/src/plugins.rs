@@ -255,13 +255,21 @@ impl Plugins {
         if told {
             return;
         }
-        self.voice().does_not_load(id, *waits, message);
+        if !self.is_unconfirmed(id) {
+            self.voice().does_not_load(id, *waits, message);
+        }
         let (plugin, keeps) = (id, if runs { "; the revision that runs stays" } else { "" });
         if *waits {
             tracing::warn!(%plugin, reason, "cannot be loaded yet, and is tried again: {message}{keeps}");
         } else {
             tracing::error!(%plugin, reason, "cannot be loaded: {message}{keeps}");
         }
+    }
+
+    /// Whether the cluster has not said yet what the plugin's resource wants by now.
+    pub(crate) fn is_unconfirmed(&self, id: &PluginId) -> bool {
+        let slots = lock(&self.inner.slots);
+        slots.get(id).and_then(|slot| slot.ordered.as_ref()).is_some_and(|ordered| ordered.unconfirmed)
     }
 
     /// Notes which step of what a plugin's source wants is under way. Who tries again what has failed says
@@ -279,7 +287,7 @@ impl Plugins {
         self.update(id, |slot| {
             let before = slot.ordered.as_ref().filter(|before| before.uid == ordered.uid);
             // Whose task is behind does not bring back what has had an end.
-            if before.is_none_or(|before| before.generation <= ordered.generation) {
+            if before.is_none_or(|before| before.unconfirmed || before.generation <= ordered.generation) {
                 slot.ordered = Some(Arc::clone(ordered));
             }
         });

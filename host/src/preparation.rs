@@ -1,6 +1,7 @@
 //! From what is wanted to a revision that is ready to take over, beside whatever runs: again and again, as
 //! long as only the cluster, or a grant, is in the way.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -143,6 +144,9 @@ pub(crate) struct Unready {
 /// The reason of a revision that did worse than the one before, or that its operator did not want.
 pub(crate) const ROLLED_BACK: &str = "RolledBack";
 
+/// The reason of what is made ready before the cluster has said that it is still wanted.
+const UNCONFIRMED: &str = "Unconfirmed";
+
 /// Why there is no revision yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -161,6 +165,12 @@ impl Problem {
         let message =
             "it was rolled back, and is not tried again until its component or its configuration changes";
         Self::lasting(Step::Run, ROLLED_BACK, message)
+    }
+
+    /// Nobody has said yet that it is still wanted.
+    pub(crate) fn unconfirmed() -> Self {
+        let message = "it is ready as far as it can be without the cluster, and runs once that has said that its resource still wants it";
+        Self { waits: true, ..Self::lasting(Step::Grant, UNCONFIRMED, message) }
     }
 
     /// It waits for a grant.
@@ -216,8 +226,15 @@ impl Preparation {
             };
             self.plugins.report(&self.id, &problem);
             self.waits.send_if_modified(|waits| !std::mem::replace(waits, true));
+            let again = async {
+                match problem.reason {
+                    // It is begun anew once it is known better.
+                    UNCONFIRMED => pending().await,
+                    _ => tokio::time::sleep(RETRY).await,
+                }
+            };
             tokio::select! {
-                () = tokio::time::sleep(RETRY) => {}
+                () = again => {}
                 Ok(()) = self.grants.changed() => {}
             }
         }
@@ -268,6 +285,9 @@ impl Preparation {
             tracing::error!(plugin = %self.id, revision, backtrace, "describe() trapped: {reason}");
         }
         let spec = self.named(spec.map_err(|error| self.problem(error))?)?;
+        if self.plugins.is_unconfirmed(&self.id) {
+            return Err(Problem::unconfirmed());
+        }
         self.plugins.begin(&self.id, Step::Grant);
         // Nothing of it is what runs yet, which may be granted nothing any more.
         let terms = self.plugins.terms_under(&self.id, &spec.name, compiled.digest());

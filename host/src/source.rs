@@ -90,4 +90,7 @@ pub(crate) struct Ordered {
     pub(crate) told: Told,
     /// Whether another plugin may reconcile the same kind in the same place.
     pub(crate) shares_kind: bool,
+    /// It is what the host before saw last, and the cluster has not said whether it is still so: what is wanted is made
+    /// ready as far as nobody else sees that, and does not run.
+    pub(crate) unconfirmed: bool,
 }

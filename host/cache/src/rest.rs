@@ -109,6 +109,11 @@ impl Rest {
         Self { connection, requests: Arc::default(), fence: Fence::open() }
     }
 
+    /// Which one it is: its host and port, as they are configured.
+    pub fn server(&self) -> Arc<str> {
+        Arc::clone(&self.connection.now().host)
+    }
+
     /// How many requests were sent; clones share them.
     pub fn requests(&self) -> &Requests {
         &self.requests

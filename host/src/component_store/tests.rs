@@ -37,6 +37,23 @@ fn what_was_kept_is_there_again_for_its_owner_alone() {
 }
 
 #[test]
+fn what_resources_said_last_is_there_for_their_cluster_until_they_are_gone() {
+    let (_parent, store) = store();
+    let said = |text: &str| serde_json::json!({"spec": text});
+    store.remember("a", "one", &said("first")).unwrap();
+    store.remember("a", "one", &said("second")).unwrap();
+    store.remember("b", "two", &said("of another cluster")).unwrap();
+    fs::write(store.resource_path("c"), "{\"cluster\": \"one\"").unwrap();
+    let again = ComponentStore::open(&store.folder).unwrap();
+    assert_eq!(again.remembered("one"), [said("second")]);
+    assert_eq!(again.remembered("two"), [said("of another cluster")]);
+    let mode = fs::metadata(store.resource_path("a")).unwrap().mode();
+    assert_eq!(mode & OTHERS, 0, "it may say what is nobody else's business");
+    again.remove("a");
+    assert_eq!(again.remembered("one"), [] as [serde_json::Value; 0]);
+}
+
+#[test]
 fn what_was_good_last_counts_until_another_one_has_proved_itself() {
     let (_parent, store) = store();
     let digest = |kept: &Kept| ComponentDigest::of(&kept.component).to_string();

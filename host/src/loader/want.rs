@@ -29,6 +29,10 @@ impl Loader {
             self.forget().await;
         }
         self.uid = uid.clone();
+        let unconfirmed = ordered.as_ref().is_some_and(|ordered| ordered.unconfirmed);
+        if std::mem::replace(&mut self.unconfirmed, unconfirmed) && !unconfirmed {
+            self.forget_the_guess();
+        }
         let (usage, door) = (Arc::clone(&self.shared.usage), self.door.clone());
         self.plugins.update(&self.id, |slot| {
             (slot.uid, slot.usage, slot.orders, slot.artifact) = (uid, Some(usage), Some(door), artifact);
@@ -41,7 +45,9 @@ impl Loader {
         }
         self.is_stale(stale);
         let recalled = matches!(component, Component::Recalled(_));
-        let generation = ordered.map(|ordered| ordered.generation);
+        let is_resource = ordered.is_some();
+        // There is nothing to tell the cluster of what it has not said yet.
+        let generation = ordered.filter(|_| !unconfirmed).map(|ordered| ordered.generation);
         let begun = |step| {
             self.plugins.update(&self.id, |slot| {
                 (slot.phase, slot.problem, slot.step) = (Phase::Loading, None, step);
@@ -54,7 +60,7 @@ impl Loader {
                 // A file that has changed and changed back meanwhile is looked at all the same.
                 let same = self.content.as_ref().is_some_and(|before| before.is(&content));
                 let was_recalled = std::mem::replace(&mut self.recalled, recalled);
-                if same && generation.is_some() {
+                if same && is_resource {
                     let mark = Some(content.mark());
                     if was_recalled && !recalled && self.current_mark() == mark && self.rejected != mark {
                         // It is what its source has, and not what was rolled back.
@@ -88,6 +94,13 @@ impl Loader {
                 self.plugins.report(&self.id, &problem);
             }
         }
+    }
+
+    /// The cluster says by now what its resource wants: nothing that was done for what it wanted before counts.
+    fn forget_the_guess(&mut self) {
+        self.preparing.stop();
+        (self.content, self.failed, self.renewed, self.stuck) = (None, None, None, None);
+        (self.rejected, self.tolerated) = (None, None);
     }
 
     /// Why it is not known whether what its source has is still what it had, or that it is known.
@@ -157,6 +170,9 @@ impl Loader {
     /// What its resource says beside what is to run.
     async fn take_order(&mut self, ordered: &Arc<Ordered>) {
         self.plugins.take_terms(&self.id, ordered);
+        if ordered.unconfirmed {
+            return;
+        }
         self.plugins.voice().is_on(&self.id, &ordered.uid);
         self.history.keep(ordered.keep.unwrap_or(self.plugins.inner.settings.revision_history_limit));
         self.publish();
@@ -174,7 +190,7 @@ impl Loader {
         (self.rejected, self.tolerated, self.failed, self.told) = (None, None, None, Told::default());
         (self.content, self.uid, self.stuck, self.renewed) = (None, None, None, None);
         self.lacks = None;
-        (self.paused, self.recalled) = (false, false);
+        (self.paused, self.recalled, self.unconfirmed) = (false, false, false);
         self.plugins.forget(&self.id);
     }
 

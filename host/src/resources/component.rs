@@ -13,9 +13,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use wheelhouse_artifacts::Resolved;
 use wheelhouse_cache::{Failure, Rest, rest::encode};
+use wheelhouse_core::Object;
 
 use super::artifact::{self, Artifacts};
-use super::order::{Key, Place, Pull};
+use super::memory;
+use super::order::{Key, Order, Place, Pull};
 use crate::binary::{Binary, Form};
 use crate::component_store::{ComponentStore, Kept, name_of};
 use crate::plugin_id::PluginId;
@@ -178,12 +180,14 @@ impl Fetcher {
 
     /// What was fetched last from there for this very resource, before this host began.
     pub(crate) async fn recall(&self, id: &PluginId, uid: &str, pull: &Pull) -> Option<Looked> {
-        let Place::Artifact { location, .. } = &pull.place else { return None };
         let (store, name, owner) = (self.fetching.store.clone()?, name_of(id, uid), owner(pull));
         let pinned = pull.digest;
         let kept = tokio::task::spawn_blocking(move || store.get(&name, &owner, pinned)).await.ok()??;
         let Kept { component, resolved } = kept;
-        let artifact = Some(artifact::artifact(location, &resolved));
+        let artifact = match &pull.place {
+            Place::Artifact { location, .. } => Some(artifact::artifact(location, &resolved)),
+            Place::ConfigMap(_) | Place::Secret(_) => None,
+        };
         let component = check(pull, component);
         Some(Looked { version: Version::Resolved(resolved), artifact, component })
     }
@@ -208,6 +212,25 @@ impl Fetcher {
         if let Ok(Err(error)) = put {
             tracing::warn!(plugin = %id, "its component cannot be kept for the next start: {error}");
         }
+    }
+
+    /// Keeps what a resource says for the next start.
+    pub(crate) async fn remember(&self, id: &PluginId, order: &Order) {
+        let Some(store) = self.fetching.store.clone() else { return };
+        let (cluster, name) = (self.rest.server(), name_of(id, &order.ordered.uid));
+        let said = memory::essence(&order.object);
+        let put = tokio::task::spawn_blocking(move || store.remember(&name, &cluster, &said)).await;
+        if let Ok(Err(error)) = put {
+            tracing::warn!(plugin = %id, "what its resource says cannot be kept for the next start: {error}");
+        }
+    }
+
+    /// The resources of this cluster, as a host has seen them last.
+    pub(crate) async fn remembered(&self) -> Vec<(PluginId, Object)> {
+        let Some(store) = self.fetching.store.clone() else { return Vec::new() };
+        let cluster = self.rest.server();
+        let all = tokio::task::spawn_blocking(move || store.remembered(&cluster)).await.unwrap_or_default();
+        all.iter().filter_map(memory::read).collect()
     }
 
     /// Its resource is gone.

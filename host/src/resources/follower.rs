@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use super::component::{Fetcher, Looked, News, Unfetched, Version};
-use super::order::{Order, Pull};
+use super::component::{Fetcher, Looked, News, Unfetched, Version, problem};
+use super::order::{Order, Place, Pull};
 use crate::binary::Binary;
 use crate::plugin_id::PluginId;
 use crate::preparation::Problem;
@@ -66,6 +66,16 @@ impl Follower {
         let mut seen: Option<Seen> = None;
         loop {
             let order = Arc::clone(&self.orders.borrow_and_update());
+            if order.ordered.unconfirmed {
+                seen = self.guess(&order).await;
+                if self.orders.changed().await.is_err() {
+                    return;
+                }
+                // What is in the cluster can be looked at by then.
+                seen.take_if(|seen| !matches!(seen.pull.place, Place::Artifact { .. }));
+                continue;
+            }
+            self.fetcher.remember(&self.id, &order).await;
             let goes_on = match &order.wanted {
                 Err(problem) => {
                     self.tell(&order, Component::Missing(problem.clone()), None, None).await
@@ -74,7 +84,7 @@ impl Follower {
                 Ok((pull, _)) => {
                     // Without a component, what is wrong with it is to be told anew.
                     seen = seen.take().filter(|seen| seen.serves(pull));
-                    if seen.is_none() {
+                    if seen.is_none() && matches!(pull.place, Place::Artifact { .. }) {
                         seen = self.recall(&order, pull).await;
                     }
                     if let Some(seen) = &mut seen {
@@ -88,6 +98,22 @@ impl Follower {
                 return;
             }
         }
+    }
+
+    /// Tells what was good last, as nothing is fetched for what may not be wanted any more.
+    async fn guess(&self, order: &Order) -> Option<Seen> {
+        let (seen, problem) = match &order.wanted {
+            Err(problem) => (None, problem.clone()),
+            Ok((pull, _)) => {
+                let message = format!("{} cannot be looked at before the cluster can be reached", pull.place);
+                (self.recall(order, pull).await, problem("Unreachable", message))
+            }
+        };
+        match &seen {
+            Some(_) => self.tell_of(order, seen.as_ref()).await,
+            None => self.tell(order, Component::Missing(problem), None, None).await,
+        };
+        seen
     }
 
     /// What was good last, before this host began.

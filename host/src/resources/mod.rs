@@ -8,12 +8,15 @@
 //!   component is;
 //! - of a Secret nothing is kept but the component that is in it;
 //! - what was fetched from a registry counts as long as nobody answers there, and after a restart, too;
+//! - while a cluster cannot be reached, what its resources wanted last is made ready, and runs once the cluster has said
+//!   that it is still so;
 //! - a cluster without the definitions is no error, and one that gets them later is noticed.
 
 mod artifact;
 mod component;
 mod crd;
 mod follower;
+mod memory;
 mod order;
 mod source;
 mod status;

@@ -19,6 +19,8 @@ use crate::source::{Ordered, Told};
 /// What a resource wants, as of a generation.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
+    /// The resource.
+    pub(crate) object: Object,
     pub(crate) ordered: Arc<Ordered>,
     /// Where the component is, and its configuration; or what is wrong with the spec.
     pub(crate) wanted: Result<(Pull, String), Problem>,
@@ -110,19 +112,28 @@ pub(crate) fn read(id: &PluginId, object: &Object, before: Option<&Ordered>) -> 
                 paused,
                 keep: spec.revision_history_limit.and_then(|limit| usize::try_from(limit).ok()),
                 shares_kind: spec.allow_shared_kind,
+                unconfirmed: false,
                 told,
             };
             let wanted = Ok((pull, Value::Object(config).to_string()));
-            Order { ordered: Arc::new(ordered), wanted }
+            Order { object: object.clone(), ordered: Arc::new(ordered), wanted }
         }
         Err(problem) => {
             let terms = before.cloned().unwrap_or_default();
             Order {
+                object: object.clone(),
                 ordered: Arc::new(Ordered { uid, created, generation, told, ..terms }),
                 wanted: Err(problem),
             }
         }
     }
+}
+
+/// Reads one that the host before saw last.
+pub(super) fn guess(id: &PluginId, object: &Object) -> Order {
+    let mut order = read(id, object, None);
+    Arc::make_mut(&mut order.ordered).unconfirmed = true;
+    order
 }
 
 fn created(object: &Object) -> String {

@@ -20,6 +20,9 @@ use crate::source::{Change, Component, Source};
 /// How long the first list may take before the host goes on without it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// And before what the resources said last is made ready meanwhile.
+const SOON: Duration = Duration::from_millis(200);
+
 /// The resources of a cluster.
 pub(crate) struct Resources {
     informers: InformerFactory,
@@ -35,7 +38,8 @@ impl Resources {
 
 impl Source for Resources {
     fn tell(self: Box<Self>, changes: mpsc::Sender<Change>) -> BoxFuture<'static, ()> {
-        let followers = Followers { fetcher: self.fetcher, changes, known: HashMap::new() };
+        let (known, remembered) = (HashMap::new(), Vec::new());
+        let followers = Followers { fetcher: self.fetcher, changes, known, remembered };
         Box::pin(followers.follow(self.informers))
     }
 }
@@ -56,6 +60,17 @@ struct Followers {
     fetcher: Fetcher,
     changes: mpsc::Sender<Change>,
     known: HashMap<PluginId, Known>,
+    /// The resources, by their UIDs, that the cluster had when a host saw it last, and has not told of since.
+    remembered: Vec<(PluginId, String)>,
+}
+
+/// Whether the cluster serves both kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    Served,
+    Absent,
+    /// It does not answer.
+    Unknown,
 }
 
 /// The kind of a plugin's resource: in a namespace, or not.
@@ -67,13 +82,14 @@ impl Followers {
     /// Until nobody listens.
     async fn follow(mut self, informers: InformerFactory) {
         let kinds = [kind(false), kind(true)];
-        let absent = absent(&informers, &kinds).await;
+        let Some(presence) = self.remember(presence(&informers, &kinds)).await else { return };
         let [cluster, namespaced] = &kinds;
         let mut cluster = informers.informer_when_served(cluster).await.subscribe();
         let mut namespaced = informers.informer_when_served(namespaced).await.subscribe();
-        let initial = initial(absent, [&cluster, &namespaced]);
-        tokio::pin!(initial);
-        let mut told = false;
+        let initial = initial(presence, [&cluster, &namespaced]);
+        let (of_cluster, of_namespaces) = (listed(&cluster), listed(&namespaced));
+        tokio::pin!(initial, of_cluster, of_namespaces);
+        let (mut told, mut of_cluster_told, mut of_namespaces_told) = (false, false, false);
         loop {
             let goes_on = tokio::select! {
                 // What was there at first is told of before that it was all.
@@ -81,6 +97,14 @@ impl Followers {
                 () = self.changes.closed() => break,
                 delta = cluster.next() => self.take(delta).await,
                 delta = namespaced.next() => self.take(delta).await,
+                all = &mut of_cluster, if !of_cluster_told => {
+                    of_cluster_told = true;
+                    !all || self.is_listed(false).await
+                }
+                all = &mut of_namespaces, if !of_namespaces_told => {
+                    of_namespaces_told = true;
+                    !all || self.is_listed(true).await
+                }
                 () = &mut initial, if !told => {
                     told = true;
                     self.changes.send(Change::InitialDone).await.is_ok()
@@ -90,6 +114,54 @@ impl Followers {
                 break;
             }
         }
+    }
+
+    /// Has what the resources said last made ready if the cluster does not answer soon. What it answers, in the end;
+    /// none if nobody listens.
+    async fn remember(&mut self, presence: impl Future<Output = Presence>) -> Option<Presence> {
+        tokio::pin!(presence);
+        let soon = tokio::time::timeout(SOON, &mut presence).await;
+        let all = self.fetcher.remembered().await;
+        self.remembered = all.iter().map(|(id, object)| (id.clone(), object.uid().to_owned())).collect();
+        if matches!(soon, Err(_) | Ok(Presence::Unknown)) {
+            if !all.is_empty() {
+                tracing::info!(
+                    "{} plugins of resources are made ready as they were when this cluster was seen last: what is still so runs once it is there",
+                    all.len()
+                );
+            }
+            for (id, object) in all {
+                let order = Arc::new(order::guess(&id, &object));
+                if !self.begin(id, order).await {
+                    return None;
+                }
+            }
+        }
+        Some(match soon {
+            Ok(presence) => presence,
+            Err(_) => presence.await,
+        })
+    }
+
+    /// All of a kind has been told of: what was remembered beyond that is gone. Whether anybody listens.
+    async fn is_listed(&mut self, namespaced: bool) -> bool {
+        let of_kind = |id: &PluginId| id.namespace().is_some() == namespaced;
+        let remembered: Vec<_> = self.remembered.extract_if(.., |(id, _)| of_kind(id)).collect();
+        for (id, uid) in remembered {
+            let ordered = self.known.get(&id).map(|known| Arc::clone(&known.orders.borrow().ordered));
+            let goes_on = match ordered {
+                Some(ordered) if ordered.unconfirmed => self.is_gone(id).await,
+                Some(ordered) if ordered.uid == uid => true,
+                _ => {
+                    self.fetcher.forget(&id, &uid);
+                    true
+                }
+            };
+            if !goes_on {
+                return false;
+            }
+        }
+        true
     }
 
     /// Whether anybody listens.
@@ -114,6 +186,7 @@ impl Followers {
             before => before,
         };
         let (generation, told) = (order::generation(object), order::told(object));
+        let before = before.filter(|before| !before.unconfirmed);
         if before.as_ref().is_some_and(|before| before.generation == generation && before.told == told) {
             return true;
         }
@@ -122,6 +195,11 @@ impl Followers {
             known.orders.send_replace(order);
             return true;
         }
+        self.begin(id, order).await
+    }
+
+    /// Whether anybody listens.
+    async fn begin(&mut self, id: PluginId, order: Arc<Order>) -> bool {
         // All that are there at first are known of before any of them is fetched.
         let change = follower::change(&id, &order, Component::Coming, None);
         if self.changes.send(change).await.is_err() {
@@ -151,29 +229,39 @@ pub(super) fn is_deleted(object: &Object) -> bool {
     object.value().at(&["metadata", "deletionTimestamp"]).is_some_and(|at| !at.is_null())
 }
 
-/// Whether the cluster does not serve both kinds yet, which is said.
-async fn absent(informers: &InformerFactory, kinds: &[Kind]) -> bool {
+/// Whether the cluster serves both kinds. That it does not yet is said.
+async fn presence(informers: &InformerFactory, kinds: &[Kind]) -> Presence {
     for kind in kinds {
-        if let Err(CacheError::UnknownKind { .. }) = informers.resources().resolve(kind).await {
-            tracing::info!(
-                "the cluster has no {kind} yet: `wheelhouse crds | kubectl apply -f -` installs it, and this host will notice"
-            );
-            return true;
+        match informers.resources().resolve(kind).await {
+            Ok(_) => {}
+            Err(CacheError::UnknownKind { .. }) => {
+                tracing::info!(
+                    "the cluster has no {kind} yet: `wheelhouse crds | kubectl apply -f -` installs it, and this host will notice"
+                );
+                return Presence::Absent;
+            }
+            Err(_) => return Presence::Unknown,
         }
     }
-    false
+    Presence::Served
+}
+
+/// Whether all that was there at first has been told of.
+fn listed(subscription: &Subscription) -> impl Future<Output = bool> + use<> {
+    let mut progress = subscription.progress();
+    async move { progress.wait_initial_done().await }
 }
 
 /// Waits for what is there at first, if there can be anything, and not for ever.
-fn initial(absent: bool, subscriptions: [&Subscription; 2]) -> impl Future<Output = ()> + use<> {
-    let mut progress = subscriptions.map(Subscription::progress);
+fn initial(presence: Presence, subscriptions: [&Subscription; 2]) -> impl Future<Output = ()> + use<> {
+    let all = subscriptions.map(listed);
     async move {
-        if absent {
+        if presence == Presence::Absent {
             return;
         }
         let all = async {
-            for one in &mut progress {
-                one.wait_initial_done().await;
+            for one in all {
+                one.await;
             }
         };
         if tokio::time::timeout(PATIENCE, all).await.is_err() {

@@ -31,6 +31,7 @@ mod pull_secrets;
 mod pulling;
 mod putting_right;
 mod reconciling;
+mod remembering;
 mod resourcing;
 mod restarting;
 mod revising;

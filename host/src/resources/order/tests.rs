@@ -29,7 +29,7 @@ fn problem(id: &PluginId, spec: Value) -> (&'static str, String) {
 fn a_spec_says_what_is_to_run_and_on_which_terms() {
     let digest = format!("sha256:{}", "0".repeat(64));
     let rule = json!({"verbs": ["get"], "kinds": ["v1/Pod"], "namespaces": ["*"]});
-    let Order { ordered, wanted } = order(
+    let Order { ordered, wanted, .. } = order(
         &cluster(),
         json!({
             "component": {"configMap": {"namespace": "a", "name": "m", "key": "k"}, "digest": digest},
@@ -50,7 +50,7 @@ fn a_spec_says_what_is_to_run_and_on_which_terms() {
     assert_eq!((ordered.paused, ordered.keep, ordered.shares_kind), (true, Some(7), true));
     assert_eq!(ordered.limits["memory"], "32Mi");
 
-    let Order { ordered, wanted } = order(&cluster(), json!({"component": {"oci": "example.com/p:1"}}));
+    let Order { ordered, wanted, .. } = order(&cluster(), json!({"component": {"oci": "example.com/p:1"}}));
     assert_eq!(wanted.unwrap().1, "{}");
     assert_eq!((ordered.grant.as_ref(), ordered.paused, ordered.keep), (None, false, None));
 }

@@ -1,5 +1,7 @@
 //! Lists: selectors, paging from one consistent snapshot, and the forms that a list can take.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -99,15 +101,14 @@ pub(crate) fn render<'a>(
     let mut text = head.into_bytes();
     text.pop();
     text.extend_from_slice(b",\"items\":[");
-    let objects: Vec<Bytes> = objects.map(|object| object_bytes(kind, object, form)).collect();
-    text.reserve(
-        objects.iter().fold(2, |size: usize, object| size.saturating_add(object.len()).saturating_add(1)),
-    );
-    for (index, object) in objects.iter().enumerate() {
+    let items: Vec<Bytes> = objects.map(|object| item_bytes(kind, object, form)).collect();
+    text.reserve(items.iter().fold(2, |size: usize, item| size.saturating_add(item.len()).saturating_add(2)));
+    for (index, item) in items.iter().enumerate() {
         if index > 0 {
             text.push(b',');
         }
-        text.extend_from_slice(object);
+        text.push(b'{');
+        text.extend_from_slice(item);
     }
     text.extend_from_slice(b"]}");
     Bytes::from(text)
@@ -117,9 +118,23 @@ pub(crate) fn render<'a>(
 pub(crate) fn object_bytes(kind: &Kind, object: &Object, form: Form) -> Bytes {
     match (form, view::present(kind, object)) {
         (Form::Metadata, json) => metadata_only(&json),
-        (_, std::borrow::Cow::Borrowed(_)) => object.bytes(),
-        (_, std::borrow::Cow::Owned(json)) => object::to_bytes(&json),
+        (_, Cow::Borrowed(_)) => object.bytes(),
+        (_, Cow::Owned(json)) => object::to_bytes(&json),
     }
+}
+
+/// One item of a list, without the brace that opens it. What it is, the list says for all items of a built-in kind.
+fn item_bytes(kind: &Kind, object: &Object, form: Form) -> Bytes {
+    let is_typed = form != Form::Full || kind.is_custom();
+    let bytes = match (is_typed, view::present(kind, object)) {
+        (true, _) => object_bytes(kind, object, form),
+        (false, Cow::Borrowed(_)) => return object.untyped_bytes(),
+        (false, Cow::Owned(mut json)) => {
+            json.retain(|field, _| !object::is_type(field));
+            object::to_bytes(&json)
+        }
+    };
+    bytes.slice(bytes.len().min(1)..)
 }
 
 /// The `PartialObjectMetadata` of an object, serialised.

@@ -26,7 +26,10 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json) {
         ("", "Pod") => object::edit(json, "spec", |spec| {
             pod::spec(spec);
             pod::requests(spec);
+            default(spec, "enableServiceLinks", json!(true));
         }),
+        ("", "PodTemplate") => template(json),
+        ("", "Node") => node(json),
         ("", "Service") => object::edit(json, "spec", service),
         ("", "Secret") => secret(json),
         ("", "PersistentVolumeClaim" | "PersistentVolume") => object::edit(json, "spec", |spec| {
@@ -66,6 +69,20 @@ pub(crate) fn default(map: &mut Json, field: &str, value: Value) {
     let is_unset = |value: &Value| value.as_object().is_some_and(Json::is_empty);
     if map.get(field).is_none_or(is_unset) {
         map.insert(field.to_owned(), value);
+    }
+}
+
+/// Networks are said in two ways, and Pods may have all that there is.
+fn node(json: &mut Json) {
+    let network = object::at(json, &["spec", "podCIDR"]).cloned();
+    let networks = object::items(json, &["spec", "podCIDRs"]);
+    match (network, networks.first().cloned()) {
+        (Some(network), None) => object::set(json, &["spec", "podCIDRs"], json!([network])),
+        (None, Some(first)) => object::set(json, &["spec", "podCIDR"], first),
+        _ => {}
+    }
+    if let Some(capacity) = object::at(json, &["status", "capacity"]).cloned() {
+        object::edit(json, "status", |status| default(status, "allocatable", capacity));
     }
 }
 

@@ -45,6 +45,7 @@ mod managers;
 mod metadata;
 mod names;
 mod namespaces;
+mod nodes;
 mod objects;
 mod patches;
 mod persistence;

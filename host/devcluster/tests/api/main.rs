@@ -50,6 +50,7 @@ mod objects;
 mod patches;
 mod persistence;
 mod ratcheting;
+mod references;
 mod refusals;
 mod scales;
 mod scheduling;

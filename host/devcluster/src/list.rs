@@ -1,6 +1,7 @@
 //! Lists: selectors, paging from one consistent snapshot, and the forms that a list can take.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -30,6 +31,12 @@ pub(crate) struct ListRequest {
     pub(crate) include: Include,
 }
 
+/// The objects that a list request is answered with, and the metadata of the list.
+pub(crate) struct Page {
+    pub(crate) objects: Vec<Arc<Object>>,
+    pub(crate) metadata: Value,
+}
+
 /// Answers a list request in a form.
 pub(crate) fn list(
     cluster: &Cluster,
@@ -37,6 +44,12 @@ pub(crate) fn list(
     request: &ListRequest,
     form: Form,
 ) -> Result<Bytes, ApiError> {
+    let Page { objects, metadata } = page(cluster, kind, request)?;
+    Ok(render(kind, objects.iter().map(|object| &**object), &metadata, form, request.include))
+}
+
+/// The page that a list request asks for.
+pub(crate) fn page(cluster: &Cluster, kind: &Kind, request: &ListRequest) -> Result<Page, ApiError> {
     check_match(request)?;
     let start = match request.continue_token.as_str() {
         "" => None,
@@ -78,7 +91,7 @@ pub(crate) fn list(
             }
         }
     }
-    Ok(render(kind, objects.iter().map(|object| &**object), &metadata, form, request.include))
+    Ok(Page { objects, metadata })
 }
 
 /// A list of these objects, in a form.

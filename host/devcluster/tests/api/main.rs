@@ -28,6 +28,7 @@ mod controllers;
 mod custom_resources;
 mod defaults;
 mod definitions;
+mod delete_options;
 mod deletes;
 mod discovery;
 mod faults;

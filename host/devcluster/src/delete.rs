@@ -15,7 +15,7 @@ use crate::kind::Kind;
 use crate::object::{self, Json, Object};
 use crate::store::{Key, Rejected};
 use crate::{collector, crd};
-pub(crate) use options::{DeleteOptions, policy};
+pub(crate) use options::{DeleteOptions, json_type, policy};
 
 const ATTEMPTS: usize = 32;
 /// The namespaces that no cluster can do without.

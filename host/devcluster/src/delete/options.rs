@@ -97,7 +97,7 @@ fn check_types(body: &Json) -> Result<(), ApiError> {
 }
 
 /// What Go's JSON decoder calls a value.
-fn json_type(value: &Value) -> &'static str {
+pub(crate) fn json_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

@@ -39,6 +39,7 @@ mod garbage;
 mod hostile;
 mod hostile_bodies;
 mod immutable;
+mod json_patches;
 mod kube_client;
 mod list_options;
 mod lists;

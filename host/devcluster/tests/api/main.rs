@@ -16,6 +16,7 @@ mod foreign;
 mod support;
 
 mod admission;
+mod amounts;
 mod answers;
 mod apply;
 mod apply_custom;

@@ -46,6 +46,7 @@ mod list_options;
 mod lists;
 mod managers;
 mod metadata;
+mod more_defaults;
 mod names;
 mod namespaces;
 mod nodes;

@@ -66,6 +66,7 @@ mod stored_shapes;
 mod strict;
 mod structural;
 mod subresources;
+mod table_kinds;
 mod tables;
 mod updates;
 mod verbs;

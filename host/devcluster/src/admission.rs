@@ -14,7 +14,7 @@ use crate::error::ApiError;
 use crate::object::{self, Json};
 use crate::schema::Covers;
 use crate::write::{Managers, Write};
-use crate::{access, constraints, crd, defaults, managed, scale, strategy, validate};
+use crate::{access, constraints, crd, defaults, managed, owners, scale, strategy, validate};
 pub(crate) use priority_class::{POLICY, prepare};
 
 impl Write {
@@ -37,12 +37,15 @@ impl Write {
     ) -> Result<Vec<String>, ApiError> {
         let (state, place) = (&cluster.access, (&*self.kind, &self.key));
         access::check_write(state, &cluster.store, self.author.as_deref(), place, json, old)?;
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = owners::deduplicate(json, owners::CHANGED).into_iter().collect();
+        if self.kind.is_custom() {
+            warnings.extend(validate::finalizer_warnings(json, old));
+        }
         let schema = self.kind.schema();
         if let Some(schema) = schema {
             let mut unknown = self.strict_errors();
             schema.prune(json, &mut unknown);
-            warnings = self.judge_unknown(unknown)?;
+            warnings.append(&mut self.judge_unknown(unknown)?);
             schema.default(json);
         } else if !self.kind.is_custom() {
             defaults::fill(&self.kind, json);

@@ -4,6 +4,8 @@
 //! applied before and no longer applies goes unless somebody else owns it; what nobody mentioned stays.
 //! Follows the rules of the API reference ("Server-Side Apply").
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::error::{ApiError, Cause};
@@ -96,13 +98,23 @@ fn conflict(entry: &Entry, field: String) -> Cause {
 }
 
 fn conflict_error(conflicts: &[Cause]) -> ApiError {
-    let lines: Vec<String> =
-        conflicts.iter().map(|cause| format!("{}: {}", cause.message, cause.field)).collect();
-    let message = match lines.as_slice() {
-        [only] => format!("Apply failed with 1 conflict: {only}"),
-        several => format!("Apply failed with {} conflicts: {}", several.len(), several.join("\n")),
+    let message = match conflicts {
+        [only] => format!("Apply failed with 1 conflict: {}: {}", only.message, only.field),
+        several => {
+            format!("Apply failed with {} conflicts: {}", several.len(), by_manager(several).join("\n"))
+        }
     };
     ApiError::apply_conflict(message, conflicts)
+}
+
+/// Each manager with its fields, one a line.
+fn by_manager(conflicts: &[Cause]) -> Vec<String> {
+    let mut fields: BTreeMap<&str, String> = BTreeMap::new();
+    for conflict in conflicts {
+        let who = conflict.message.strip_prefix("conflict ").unwrap_or(&conflict.message);
+        fields.entry(who).or_default().push_str(&format!("\n- {}", conflict.field));
+    }
+    fields.into_iter().map(|(who, fields)| format!("conflicts {who}:{fields}")).collect()
 }
 
 /// Removes what the manager had applied, `last`, and nobody, itself included, holds on to: `kept`. What a field, an item

@@ -11,6 +11,7 @@ use crate::error::{ApiError, Cause};
 use crate::go;
 use crate::kind::Kind;
 use crate::object::Json;
+use crate::owners;
 use crate::strict::StrictErrors;
 use crate::types::{self, Findings, Mismatch};
 use crate::write::{FieldValidation, Write};
@@ -48,7 +49,9 @@ impl Source<'_> {
 /// Holds an object to its kind's type; answers with warnings.
 pub(crate) fn decode(write: &Write, json: &mut Json, source: Source<'_>) -> Result<Vec<String>, ApiError> {
     let findings = find(write, json, write.strict_errors(), source);
-    judge(write, findings, source, json)
+    let mut warnings = judge(write, findings, source, json)?;
+    warnings.extend(owners::deduplicate(json, ""));
+    Ok(warnings)
 }
 
 /// As [`decode`], for what `change` makes of the current state. What is wrong with that is nobody's fault: it was

@@ -3,16 +3,19 @@
 //! Only a Pod has a grace period, and only once it is bound to a node. As no kubelet ends it, it stays
 //! until it is deleted again with a grace period of 0.
 
+mod options;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-use crate::error::{ApiError, Cause};
+use crate::error::ApiError;
 use crate::kind::Kind;
 use crate::object::{self, Json, Object};
 use crate::store::{Key, Rejected};
-use crate::{collector, crd, params};
+use crate::{collector, crd};
+pub(crate) use options::{DeleteOptions, json_type, policy};
 
 const ATTEMPTS: usize = 32;
 /// The namespaces that no cluster can do without.
@@ -30,70 +33,12 @@ pub(crate) enum Propagation {
     Orphan,
 }
 
-#[derive(Debug, Clone, Default)]
-pub(crate) struct DeleteOptions {
-    pub(crate) uid: Option<String>,
-    pub(crate) resource_version: Option<String>,
-    /// Seconds that a Pod may take to end.
-    pub(crate) grace: Option<i64>,
-    pub(crate) propagation: Option<Propagation>,
-    pub(crate) dry_run: bool,
-}
-
 /// What is left of a deleted object.
 #[derive(Debug)]
 pub(crate) enum Deleted {
     Gone(Arc<Object>),
     /// It waits for its finalizers.
     Pending(Arc<Object>),
-}
-
-impl DeleteOptions {
-    /// Reads a `DeleteOptions` body.
-    pub(crate) fn parse(body: &Json) -> Result<Self, ApiError> {
-        let precondition = |field: &str| match object::text(body, &["preconditions", field]) {
-            "" => None,
-            text => Some(text.to_owned()),
-        };
-        let mut options = Self {
-            uid: precondition("uid"),
-            resource_version: precondition("resourceVersion"),
-            ..Self::default()
-        };
-        options.grace = body.get("gracePeriodSeconds").and_then(Value::as_i64);
-        let orphan = body.get("orphanDependents").and_then(Value::as_bool);
-        let mut causes = Vec::new();
-        let given = body.get("dryRun").and_then(Value::as_array).into_iter().flatten();
-        let dry_run: Vec<&str> = given.filter_map(Value::as_str).collect();
-        options.dry_run = !dry_run.is_empty();
-        match policy(object::text(body, &["propagationPolicy"]), orphan) {
-            Ok(propagation) => options.propagation = propagation,
-            Err(cause) => causes.push(cause),
-        }
-        causes.extend(params::dry_run_problem(&dry_run));
-        match causes.is_empty() {
-            true => Ok(options),
-            false => Err(ApiError::invalid_options("DeleteOptions", &causes)),
-        }
-    }
-}
-
-/// The policy that a client asks for in one of the two ways to say it.
-pub(crate) fn policy(text: &str, orphan: Option<bool>) -> Result<Option<Propagation>, Cause> {
-    if !text.is_empty() && orphan.is_some() {
-        let why = "orphanDependents and deletionPropagation cannot be both set";
-        return Err(Cause::invalid("propagationPolicy", &text.into(), why));
-    }
-    match (text, orphan) {
-        ("Background", _) | ("", Some(false)) => Ok(Some(Propagation::Background)),
-        ("Foreground", _) => Ok(Some(Propagation::Foreground)),
-        ("Orphan", _) | ("", Some(true)) => Ok(Some(Propagation::Orphan)),
-        ("", None) => Ok(None),
-        (other, _) => {
-            let supported = ["Foreground", "Background", "Orphan", "nil"].map(Value::from);
-            Err(Cause::unsupported("propagationPolicy", &other.into(), &supported))
-        }
-    }
 }
 
 /// What a client is told that leaves the policy open where this is likely to surprise.
@@ -152,15 +97,16 @@ fn check_preconditions(
 ) -> Result<(), ApiError> {
     let version = current.version.to_string();
     let checks = [
-        ("UID", options.uid.as_deref(), object::uid(&current.json)),
-        ("ResourceVersion", options.resource_version.as_deref(), version.as_str()),
+        ("UID", options.uid.as_deref(), object::uid(&current.json), "deleted and then recreated"),
+        ("ResourceVersion", options.resource_version.as_deref(), version.as_str(), "modified"),
     ];
-    for (what, wanted, found) in checks {
+    for (what, wanted, found, event) in checks {
         if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
             let why = format!(
-                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+                "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). The object \
+                 might have been {event}"
             );
-            return Err(ApiError::conflict(kind, &key.name, &why));
+            return Err(ApiError::precondition(kind, &key.name, &why));
         }
     }
     Ok(())

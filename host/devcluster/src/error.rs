@@ -117,6 +117,17 @@ impl ApiError {
         Self::new(409, "Conflict", message).about(kind, name)
     }
 
+    /// A deletion was asked for of another object, or another version of it; this is told of by its kind.
+    pub(crate) fn precondition(kind: &Kind, name: &str, why: &str) -> Self {
+        let message = match kind.group.as_str() {
+            "" => format!("Operation cannot be fulfilled on {} \"{name}\": {why}", kind.kind),
+            group => format!("Operation cannot be fulfilled on {}.{group} \"{name}\": {why}", kind.kind),
+        };
+        let mut error = Self::new(409, "Conflict", message);
+        error.details = Some(with_group(json!({ "name": name, "kind": kind.kind }), kind));
+        error
+    }
+
     pub(crate) fn modified(kind: &Kind, name: &str) -> Self {
         let why =
             "the object has been modified; please apply your changes to the latest version and try again";

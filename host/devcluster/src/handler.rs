@@ -19,7 +19,7 @@ use crate::object::{self, Json, Object};
 use crate::params::Params;
 use crate::patch::Patch;
 use crate::route::{self, Route, Target};
-use crate::store::{Extent, Key};
+use crate::store::Key;
 use crate::write::{self, Write};
 use crate::{
     access, body, crd, discovery, documents, duplicates, gzip, list, patch, respond, scale, view, watch,
@@ -361,15 +361,10 @@ impl<'a> Call<'a> {
     fn delete_collection(&self, bytes: &[u8]) -> Result<Response, ApiError> {
         let kind = &self.target.kind;
         let options = self.delete_options(bytes)?;
-        let selector = self.params.selector(kind, None)?;
-        let namespace = Some(self.target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-        let snapshot = self
-            .cluster
-            .store
-            .snapshot(&kind.storage, Extent { namespace, ..Extent::default() })
-            .map_err(|compacted| ApiError::expired(0, compacted.0))?;
+        let list::Page { objects, metadata } =
+            list::page(self.cluster, kind, &self.params.list(&self.target)?)?;
         let mut deleted = Vec::new();
-        for object in snapshot.objects.iter().filter(|object| selector.matches(&view::shaped(kind, object))) {
+        for object in objects {
             match delete::delete(self.cluster, kind, &Key::of(&object.json), &options) {
                 Ok(Deleted::Gone(object) | Deleted::Pending(object)) => deleted.push(object),
                 // Somebody else was faster.
@@ -377,7 +372,6 @@ impl<'a> Call<'a> {
                 Err(error) => return Err(error),
             }
         }
-        let metadata = json!({ "resourceVersion": self.cluster.store.version().to_string() });
         let objects = deleted.iter().map(|object| &**object);
         Ok(respond::list_bytes(list::render(kind, objects, &metadata, Form::Full, self.params.include()?)))
     }

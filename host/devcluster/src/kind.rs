@@ -97,6 +97,11 @@ impl Kind {
         !self.is_custom() && CREATED_ON_UPDATE.contains(&(self.group.as_str(), self.plural.as_str()))
     }
 
+    /// Whether who creates an object says what its status is.
+    pub(crate) fn is_created_with_status(&self) -> bool {
+        !self.has_status || self.is("", "nodes")
+    }
+
     pub(crate) fn schema(&self) -> Option<&Schema> {
         self.custom.as_ref()?.schema.as_deref()
     }

@@ -53,6 +53,7 @@ mod object;
 mod object_selector;
 mod openapi;
 mod operations;
+mod owners;
 mod params;
 mod patch;
 mod protobuf;

@@ -1,5 +1,8 @@
 //! Lists: selectors, paging from one consistent snapshot, and the forms that a list can take.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -28,6 +31,12 @@ pub(crate) struct ListRequest {
     pub(crate) include: Include,
 }
 
+/// The objects that a list request is answered with, and the metadata of the list.
+pub(crate) struct Page {
+    pub(crate) objects: Vec<Arc<Object>>,
+    pub(crate) metadata: Value,
+}
+
 /// Answers a list request in a form.
 pub(crate) fn list(
     cluster: &Cluster,
@@ -35,6 +44,12 @@ pub(crate) fn list(
     request: &ListRequest,
     form: Form,
 ) -> Result<Bytes, ApiError> {
+    let Page { objects, metadata } = page(cluster, kind, request)?;
+    Ok(render(kind, objects.iter().map(|object| &**object), &metadata, form, request.include))
+}
+
+/// The page that a list request asks for.
+pub(crate) fn page(cluster: &Cluster, kind: &Kind, request: &ListRequest) -> Result<Page, ApiError> {
     check_match(request)?;
     let start = match request.continue_token.as_str() {
         "" => None,
@@ -76,7 +91,7 @@ pub(crate) fn list(
             }
         }
     }
-    Ok(render(kind, objects.iter().map(|object| &**object), &metadata, form, request.include))
+    Ok(Page { objects, metadata })
 }
 
 /// A list of these objects, in a form.
@@ -99,15 +114,14 @@ pub(crate) fn render<'a>(
     let mut text = head.into_bytes();
     text.pop();
     text.extend_from_slice(b",\"items\":[");
-    let objects: Vec<Bytes> = objects.map(|object| object_bytes(kind, object, form)).collect();
-    text.reserve(
-        objects.iter().fold(2, |size: usize, object| size.saturating_add(object.len()).saturating_add(1)),
-    );
-    for (index, object) in objects.iter().enumerate() {
+    let items: Vec<Bytes> = objects.map(|object| item_bytes(kind, object, form)).collect();
+    text.reserve(items.iter().fold(2, |size: usize, item| size.saturating_add(item.len()).saturating_add(2)));
+    for (index, item) in items.iter().enumerate() {
         if index > 0 {
             text.push(b',');
         }
-        text.extend_from_slice(object);
+        text.push(b'{');
+        text.extend_from_slice(item);
     }
     text.extend_from_slice(b"]}");
     Bytes::from(text)
@@ -117,9 +131,23 @@ pub(crate) fn render<'a>(
 pub(crate) fn object_bytes(kind: &Kind, object: &Object, form: Form) -> Bytes {
     match (form, view::present(kind, object)) {
         (Form::Metadata, json) => metadata_only(&json),
-        (_, std::borrow::Cow::Borrowed(_)) => object.bytes(),
-        (_, std::borrow::Cow::Owned(json)) => object::to_bytes(&json),
+        (_, Cow::Borrowed(_)) => object.bytes(),
+        (_, Cow::Owned(json)) => object::to_bytes(&json),
     }
+}
+
+/// One item of a list, without the brace that opens it. What it is, the list says for all items of a built-in kind.
+fn item_bytes(kind: &Kind, object: &Object, form: Form) -> Bytes {
+    let is_typed = form != Form::Full || kind.is_custom();
+    let bytes = match (is_typed, view::present(kind, object)) {
+        (true, _) => object_bytes(kind, object, form),
+        (false, Cow::Borrowed(_)) => return object.untyped_bytes(),
+        (false, Cow::Owned(mut json)) => {
+            json.retain(|field, _| !object::is_type(field));
+            object::to_bytes(&json)
+        }
+    };
+    bytes.slice(bytes.len().min(1)..)
 }
 
 /// The `PartialObjectMetadata` of an object, serialised.

@@ -204,7 +204,11 @@ fn has_recorded(old: &Json, new: &Json, writer: &Writer) -> bool {
 pub(crate) fn record(kind: &Kind, old: Option<&Json>, new: &mut Json, writer: &Writer) {
     let nothing = Json::new();
     let before = old.unwrap_or(&nothing);
+    // Who creates an object does not own a status that it has from the beginning.
+    let is_made = old.is_none() && kind.has_status;
+    let status = is_made.then(|| new.remove("status")).flatten();
     let difference = difference(kind, before, new);
+    new.extend(status.map(|status| ("status".to_owned(), status)));
     let managers = if has_recorded(before, new, writer) {
         let sent = object::remove(new, MANAGED_FIELDS);
         let recorded = object::items(before, MANAGED_FIELDS);

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use serde::Serializer;
 use serde_json::{Map, Value};
 
 use crate::schema::Schema;
@@ -21,7 +22,7 @@ pub(crate) struct Object {
     /// The resource version as a number.
     pub(crate) version: u64,
     weight: usize,
-    bytes: OnceLock<Bytes>,
+    serialised: OnceLock<Serialised>,
     /// The schema that was last found to leave the object as it is; 0 for none.
     settled: AtomicU64,
 }
@@ -29,7 +30,7 @@ pub(crate) struct Object {
 impl Object {
     pub(crate) fn new(json: Json, version: u64) -> Self {
         let weight = json.iter().map(|(key, value)| key.len().saturating_add(weight(value))).sum();
-        Self { json, version, weight, bytes: OnceLock::new(), settled: AtomicU64::new(0) }
+        Self { json, version, weight, serialised: OnceLock::new(), settled: AtomicU64::new(0) }
     }
 
     /// Whether the schema leaves the object as it is: looked at once per schema.
@@ -51,8 +52,57 @@ impl Object {
 
     /// The object as stored, serialised.
     pub(crate) fn bytes(&self) -> Bytes {
-        self.bytes.get_or_init(|| to_bytes(&self.json)).clone()
+        self.serialised().bytes.clone()
     }
+
+    /// Likewise, without its type and without the brace that opens it.
+    pub(crate) fn untyped_bytes(&self) -> Bytes {
+        let Serialised { bytes, untyped } = self.serialised();
+        bytes.slice(*untyped..)
+    }
+
+    fn serialised(&self) -> &Serialised {
+        self.serialised.get_or_init(|| Serialised::of(&self.json))
+    }
+}
+
+/// An object in JSON: its type comes first, so that what is left without it is the end.
+#[derive(Debug)]
+struct Serialised {
+    bytes: Bytes,
+    /// Where the fields after the type begin.
+    untyped: usize,
+}
+
+impl Serialised {
+    fn of(json: &Json) -> Self {
+        let of_type = |(field, _): &(&String, &Value)| is_type(field);
+        let mut text = Vec::with_capacity(USUAL);
+        let mut write = |is_wanted: &dyn Fn(&(&String, &Value)) -> bool| {
+            let written = serde_json::Serializer::new(&mut text).collect_map(json.iter().filter(is_wanted));
+            written.map(|()| text.len())
+        };
+        match (write(&of_type), write(&|field| !of_type(field))) {
+            // Of `{"a":1}{"b":2}` one object is made.
+            (Ok(end), Ok(all)) if end > EMPTY && all.saturating_sub(end) > EMPTY => {
+                let end = end.saturating_sub(1);
+                text.remove(end);
+                if let Some(brace) = text.get_mut(end) {
+                    *brace = b',';
+                }
+                Self { bytes: Bytes::from(text), untyped: end.saturating_add(1) }
+            }
+            _ => Self { bytes: to_bytes(json), untyped: 1 },
+        }
+    }
+}
+
+/// How long an object without any field is.
+const EMPTY: usize = "{}".len();
+
+/// Whether a field says what kind of object it is in.
+pub(crate) fn is_type(field: &str) -> bool {
+    matches!(field, "apiVersion" | "kind")
 }
 
 /// How large most objects are at most.

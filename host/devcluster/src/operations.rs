@@ -2,12 +2,15 @@
 //!
 //! The first two bounds are kube-apiserver's; see [`depth`] for the last one.
 
-use json_patch::PatchOperation;
 use json_patch::jsonptr::PointerBuf;
+use json_patch::{
+    AddOperation, CopyOperation, MoveOperation, PatchOperation, RemoveOperation, ReplaceOperation,
+    TestOperation,
+};
 use serde_json::Value;
 
-use crate::depth;
 use crate::error::ApiError;
+use crate::{delete, depth};
 
 const MOST_OPERATIONS: usize = 10_000;
 /// How many bytes all copies of a patch may make together.
@@ -15,19 +18,31 @@ const MOST_COPIED: usize = 3 * 1024 * 1024;
 /// How deep a value may seem to be while it is patched.
 const DEEPEST_BETWEEN: usize = 10 * depth::MOST;
 
-/// The operations of a JSON patch.
+/// The operations of a JSON patch, as they were sent: what is wrong with one is told once it is its turn.
 #[derive(Debug)]
-pub(crate) struct Operations(json_patch::Patch);
+pub(crate) struct Operations(Vec<Sent>);
+
+/// What a client said of one operation.
+#[derive(Debug, Default)]
+struct Sent {
+    op: String,
+    path: Option<String>,
+    from: Option<String>,
+    value: Value,
+}
 
 impl Operations {
     pub(crate) fn parse(body: Value) -> Result<Self, ApiError> {
-        let patch: json_patch::Patch = serde_json::from_value(body)
-            .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
-        match patch.0.len() {
+        let sent = match body {
+            Value::Null => Vec::new(),
+            Value::Array(sent) => sent,
+            other => return Err(undecoded(&other, "value of type []handlers.jsonPatchOp")),
+        };
+        match sent.len() {
             count if count > MOST_OPERATIONS => Err(ApiError::too_large(&format!(
                 "The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {count}"
             ))),
-            _ => Ok(Self(patch)),
+            _ => Ok(Self(sent.into_iter().map(Sent::parse).collect::<Result<_, _>>()?)),
         }
     }
 
@@ -36,8 +51,9 @@ impl Operations {
         let mut copied = 0_usize;
         // As deep as the value may be by now.
         let mut deepest = depth::of(value);
-        for operation in &self.0.0 {
-            if let PatchOperation::Copy(copy) = operation {
+        for sent in &self.0 {
+            let operation = sent.operation(value).ok_or_else(ApiError::unprocessable)?;
+            if let PatchOperation::Copy(copy) = &operation {
                 let source = copy.from.resolve(value).map_err(|_| ApiError::unprocessable())?;
                 let size = serde_json::to_vec(source).map_or(0, |bytes| bytes.len());
                 copied = copied.saturating_add(size);
@@ -46,12 +62,12 @@ impl Operations {
                 }
                 deepest = deepest.max(below(&copy.path, depth::of(source)));
             }
-            if is_passed(operation, value) {
+            if is_passed(&operation, value) {
                 continue;
             }
-            json_patch::patch(value, std::slice::from_ref(operation))
+            json_patch::patch(value, std::slice::from_ref(&operation))
                 .map_err(|_| ApiError::unprocessable())?;
-            deepest = deepest.max(reach(operation, deepest));
+            deepest = deepest.max(reach(&operation, deepest));
             // To measure takes as long as the value is large, and so is put off for as long as nothing can overflow.
             if deepest > DEEPEST_BETWEEN {
                 deepest = measured(value)?;
@@ -62,6 +78,65 @@ impl Operations {
         }
         Ok(())
     }
+}
+
+impl Sent {
+    fn parse(sent: Value) -> Result<Self, ApiError> {
+        let mut sent = match sent {
+            Value::Null => return Ok(Self::default()),
+            Value::Object(sent) => sent,
+            other => return Err(undecoded(&other, "value of type handlers.jsonPatchOp")),
+        };
+        let mut text = |field: &str| match sent.remove(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => {
+                Err(undecoded(&other, &format!("struct field jsonPatchOp.{field} of type string")))
+            }
+        };
+        let (op, from, path) = (text("op")?.unwrap_or_default(), text("from")?, text("path")?);
+        Ok(Self { op, path, from, value: sent.remove("value").unwrap_or_default() })
+    }
+
+    /// What is to be done with a value as it is by now; `None` for what cannot be.
+    fn operation(&self, current: &Value) -> Option<PatchOperation> {
+        let path = pointer(self.path.as_deref()?)?;
+        let (value, from) = (self.value.clone(), || pointer(self.from.as_deref()?));
+        Some(match self.op.as_str() {
+            "add" if path.is_root() => return None,
+            "add" => PatchOperation::Add(AddOperation { path, value }),
+            // What a map does not have yet is added.
+            "replace" if is_missing_member(&path, current) => {
+                PatchOperation::Add(AddOperation { path, value })
+            }
+            "replace" => PatchOperation::Replace(ReplaceOperation { path, value }),
+            "remove" => PatchOperation::Remove(RemoveOperation { path }),
+            "move" => PatchOperation::Move(MoveOperation { from: from()?, path }),
+            // What a map does not have is nothing, of which there can be another.
+            "copy" if is_missing_member(&from()?, current) => {
+                PatchOperation::Add(AddOperation { path, value: Value::Null })
+            }
+            "copy" => PatchOperation::Copy(CopyOperation { from: from()?, path }),
+            "test" => PatchOperation::Test(TestOperation { path, value }),
+            _ => return None,
+        })
+    }
+}
+
+/// A path begins at its first slash, as in the real server.
+fn pointer(path: &str) -> Option<PointerBuf> {
+    let start = if path.is_empty() { 0 } else { path.find('/')? };
+    PointerBuf::parse(path.get(start..)?).ok()
+}
+
+fn is_missing_member(path: &PointerBuf, current: &Value) -> bool {
+    let parent = path.parent().and_then(|parent| parent.resolve(current).ok());
+    parent.is_some_and(Value::is_object) && path.resolve(current).is_err()
+}
+
+fn undecoded(found: &Value, expected: &str) -> ApiError {
+    let found = delete::json_type(found);
+    ApiError::bad_request(format!("error decoding patch: json: cannot unmarshal {found} into Go {expected}"))
 }
 
 /// What is not there passes a test for null, as in the real server: clients that add the first item of a list make sure

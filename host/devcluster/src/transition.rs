@@ -164,6 +164,10 @@ pub(crate) fn check_finalizers(kind: &Kind, current: &Json, new: &Json) -> Resul
 
 /// Whether a change counts as a new generation. Those of a Deployment's annotations do, too, but by its status.
 pub(crate) fn counts(kind: &Kind, subresource: &str, old: &Json, new: &Json) -> bool {
+    // A Pod is the same on whichever node it is.
+    if subresource == "binding" {
+        return false;
+    }
     let annotated = subresource.is_empty()
         && kind.is("apps", "deployments")
         && object::meta(old, "annotations") != object::meta(new, "annotations");

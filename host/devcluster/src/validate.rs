@@ -1,10 +1,13 @@
 //! The rules for names, labels and the rest of the metadata, with the causes that a client is told.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::error::Cause;
 use crate::kind::Kind;
 use crate::object::{self, Json};
+use crate::{collector, emptying};
 
 pub(crate) const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or \
                          '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for \
@@ -41,11 +44,7 @@ pub(crate) fn metadata(kind: &Kind, json: &Json) -> Vec<Cause> {
     }
     labels(json, &mut causes);
     annotations(json, &mut causes);
-    for finalizer in object::finalizers(json) {
-        if let Some(problem) = label_key_problem(finalizer) {
-            causes.push(Cause::invalid("metadata.finalizers", &json!(finalizer), problem));
-        }
-    }
+    finalizers(kind, json, &mut causes);
     owner_references(json, &mut causes);
     causes
 }
@@ -96,6 +95,48 @@ fn annotations(json: &Json, causes: &mut Vec<Cause>) {
     }
 }
 
+/// The finalizers that need no domain.
+const STANDARD: &[&str] = &[emptying::FINALIZER, collector::FOREGROUND, collector::ORPHAN];
+
+fn finalizers(kind: &Kind, json: &Json, causes: &mut Vec<Cause>) {
+    let all: Vec<&str> = object::finalizers(json).collect();
+    for finalizer in &all {
+        if let Some(problem) = label_key_problem(finalizer) {
+            causes.push(Cause::invalid("metadata.finalizers", &json!(finalizer), problem));
+        }
+    }
+    if all.contains(&collector::FOREGROUND) && all.contains(&collector::ORPHAN) {
+        let why = "finalizer orphan and foregroundDeletion cannot be both set";
+        causes.push(Cause::invalid("metadata.finalizers", &json!(all), why));
+    }
+    // Whoever defines kinds, and their kinds, may have others.
+    let is_free =
+        kind.is_custom() || matches!(&*kind.group, "apiextensions.k8s.io" | "apiregistration.k8s.io");
+    for (index, finalizer) in all.iter().enumerate().filter(|_| !is_free) {
+        if !finalizer.contains('/') && !STANDARD.contains(finalizer) {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            causes.push(Cause::invalid(format!("metadata.finalizers[{index}]"), &json!(finalizer), why));
+        }
+    }
+}
+
+/// What is to be told of the finalizers of a custom resource that it did not have before.
+pub(crate) fn finalizer_warnings(json: &Json, old: Option<&Json>) -> Vec<String> {
+    let had =
+        |finalizer: &str| old.is_some_and(|old| object::finalizers(old).any(|other| other == finalizer));
+    let is_loose =
+        |finalizer: &&str| !finalizer.contains('/') && !STANDARD.contains(finalizer) && !had(finalizer);
+    let warning = |finalizer: &str| {
+        let path = if finalizer.contains('.') { " including a path (/)" } else { "" };
+        format!(
+            "metadata.finalizers: {finalizer:?}: prefer a domain-qualified finalizer name{path} to avoid accidental \
+             conflicts with other finalizer writers"
+        )
+    };
+    let loose: BTreeSet<&str> = object::finalizers(json).filter(is_loose).collect();
+    loose.into_iter().map(warning).collect()
+}
+
 fn owner_references(json: &Json, causes: &mut Vec<Cause>) {
     let owners = object::meta(json, "ownerReferences").and_then(Value::as_array).into_iter().flatten();
     let mut controller: Option<String> = None;
@@ -107,6 +148,10 @@ fn owner_references(json: &Json, causes: &mut Vec<Cause>) {
                     if field == "apiVersion" { "version must not be empty" } else { "must not be empty" };
                 causes.push(Cause::invalid(format!("metadata.ownerReferences.{field}"), &json!(""), why));
             }
+        }
+        if text("apiVersion") == "v1" && text("kind") == "Event" {
+            let why = "/v1, Kind=Event is disallowed from being an owner";
+            causes.push(Cause::invalid("metadata.ownerReferences", owner, why));
         }
         if !owner.get("controller").and_then(Value::as_bool).unwrap_or(false) {
             continue;

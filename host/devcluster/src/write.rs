@@ -167,7 +167,7 @@ fn create_once(
     managers: Managers,
 ) -> Result<Written, ApiError> {
     let kind = &write.kind;
-    if kind.has_status {
+    if !kind.is_created_with_status() {
         json.remove("status");
     }
     object::edit_meta(&mut json, |meta| {

@@ -3,8 +3,12 @@
 //!
 //! What an update leaves as it was is not judged again, as neither is the rest of an object whose status is written.
 
+mod data;
+mod deployment;
 mod event;
 mod pod;
+mod resources;
+mod schedule;
 mod service;
 mod workload;
 
@@ -33,7 +37,7 @@ pub(crate) fn validate(kind: &Kind, json: &Json, old: Option<&Json>) -> Result<(
         ("", "Pod") => pod::spec(json.get("spec"), "spec", &[], &mut causes),
         ("", "Service") => service::validate(json, &mut causes),
         ("", "PersistentVolumeClaim") => claim(json, &mut causes),
-        ("", "ConfigMap" | "Secret") => data(kind, json, old, &mut causes),
+        ("", "ConfigMap" | "Secret") => data::validate(kind, json, old, &mut causes),
         ("rbac.authorization.k8s.io", _) => {
             causes.extend(shape::problems(kind, json));
             if old.is_some_and(|old| old.get("roleRef") != json.get("roleRef")) {
@@ -97,35 +101,6 @@ fn port_number(value: &Value, field: &str, path: &str, causes: &mut Vec<Cause>) 
     if number.as_i64().is_some_and(|number| !(1..=LARGEST_PORT).contains(&number)) {
         let why = format!("must be between 1 and {LARGEST_PORT}, inclusive");
         causes.push(Cause::invalid(format!("{path}.{field}"), number, &why));
-    }
-}
-
-/// The keys of a ConfigMap or a Secret become files.
-fn data(kind: &Kind, json: &Json, old: Option<&Json>, causes: &mut Vec<Cause>) {
-    const KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  \
-                       or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
-    let fits = |key: &str| {
-        !key.is_empty()
-            && key != "."
-            && !key.starts_with("..")
-            && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-    };
-    for field in ["binaryData", "data"] {
-        for key in json.get(field).and_then(Value::as_object).into_iter().flat_map(Json::keys) {
-            if !fits(key) {
-                causes.push(Cause::invalid(format!("{field}[{key}]"), &Value::from(key.as_str()), KEY));
-            }
-        }
-    }
-    if old.is_some_and(|old| old.get("immutable") == Some(&Value::Bool(true))) {
-        for field in ["data", "binaryData", "immutable"] {
-            if old.and_then(|old| old.get(field)) != json.get(field) {
-                causes.push(Cause::forbidden(field, "field is immutable when `immutable` is set"));
-            }
-        }
-    }
-    if kind.kind == "Secret" {
-        unchanged(json, old, &["type"], causes);
     }
 }
 

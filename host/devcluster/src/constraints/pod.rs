@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{items, not_negative, one_of, port_number, text};
+use super::{items, not_negative, one_of, port_number, resources, text};
 use crate::error::Cause;
 use crate::validate;
 
@@ -14,15 +14,17 @@ pub(super) fn spec(spec: Option<&Value>, path: &str, claims: &[&str], causes: &m
         causes.push(Cause::required(format!("{path}.containers"), ""));
         return;
     };
-    let mut volumes = names(items(spec, "volumes"), &format!("{path}.volumes"), causes);
+    let mut volumes = HashSet::new();
+    names(items(spec, "volumes"), &format!("{path}.volumes"), &mut volumes, causes);
     volumes.extend(claims);
     let list = items(spec, "containers");
     if list.is_empty() {
         causes.push(Cause::required(format!("{path}.containers"), ""));
     }
+    let mut taken = HashSet::new();
     for field in ["containers", "initContainers"] {
         let path = format!("{path}.{field}");
-        names(items(spec, field), &path, causes);
+        names(items(spec, field), &path, &mut taken, causes);
         for (index, container) in items(spec, field).iter().enumerate() {
             check_container(container, &format!("{path}[{index}]"), &volumes, causes);
         }
@@ -33,9 +35,8 @@ pub(super) fn spec(spec: Option<&Value>, path: &str, claims: &[&str], causes: &m
     one_of(spec, "dnsPolicy", path, &dns, causes);
 }
 
-/// The names of a list's items, each of which is a label of DNS and there once.
-fn names<'a>(list: &'a [Value], path: &str, causes: &mut Vec<Cause>) -> HashSet<&'a str> {
-    let mut seen = HashSet::new();
+/// Adds the names of a list's items, each of which is a label of DNS and there once, to those that are taken.
+fn names<'a>(list: &'a [Value], path: &str, seen: &mut HashSet<&'a str>, causes: &mut Vec<Cause>) {
     for (index, item) in list.iter().enumerate() {
         let (name, at) = (text(item, "name"), format!("{path}[{index}].name"));
         if name.is_empty() {
@@ -47,7 +48,6 @@ fn names<'a>(list: &'a [Value], path: &str, causes: &mut Vec<Cause>) -> HashSet<
         }
         seen.insert(name);
     }
-    seen
 }
 
 fn check_container(container: &Value, path: &str, volumes: &HashSet<&str>, causes: &mut Vec<Cause>) {
@@ -72,6 +72,7 @@ fn check_container(container: &Value, path: &str, volumes: &HashSet<&str>, cause
             causes.push(Cause::invalid(format!("{path}.env[{index}].valueFrom"), &Value::from(""), why));
         }
     }
+    let mut places = HashSet::new();
     for (index, mount) in items(container, "volumeMounts").iter().enumerate() {
         let (name, path) = (text(mount, "name"), format!("{path}.volumeMounts[{index}]"));
         if name.is_empty() {
@@ -79,8 +80,12 @@ fn check_container(container: &Value, path: &str, volumes: &HashSet<&str>, cause
         } else if !volumes.contains(name) {
             causes.push(Cause::not_found(format!("{path}.name"), &Value::from(name)));
         }
-        if text(mount, "mountPath").is_empty() {
+        let place = text(mount, "mountPath");
+        if place.is_empty() {
             causes.push(Cause::required(format!("{path}.mountPath"), ""));
+        } else if !places.insert(place) {
+            causes.push(Cause::invalid(format!("{path}.mountPath"), &Value::from(place), "must be unique"));
         }
     }
+    resources::check(container, path, causes);
 }

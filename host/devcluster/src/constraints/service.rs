@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use super::{items, one_of, port_number, text};
 use crate::error::Cause;
-use crate::object::Json;
+use crate::object::{self, Json};
+
+/// For how many seconds at most a client keeps to one Pod: a day.
+const LONGEST_AFFINITY: i64 = 86_400;
 
 pub(super) fn validate(json: &Json, causes: &mut Vec<Cause>) {
     let empty = Value::Object(Json::new());
@@ -27,7 +30,13 @@ pub(super) fn validate(json: &Json, causes: &mut Vec<Cause>) {
     if ports.is_empty() && !is_external && text(spec, "clusterIP") != "None" {
         causes.push(Cause::required("spec.ports", ""));
     }
-    let (mut seen, mut seen_outside) = (HashSet::new(), HashSet::new());
+    if let Some(seconds) = object::at(json, &["spec", "sessionAffinityConfig", "clientIP", "timeoutSeconds"])
+        && !seconds.as_i64().is_some_and(|seconds| (1..=LONGEST_AFFINITY).contains(&seconds))
+    {
+        let path = "spec.sessionAffinityConfig.clientIP.timeoutSeconds";
+        causes.push(Cause::invalid(path, seconds, "must be greater than 0 and less than 86400"));
+    }
+    let (mut seen, mut seen_outside, mut taken) = (HashSet::new(), HashSet::new(), HashSet::new());
     for (index, port) in ports.iter().enumerate() {
         let (name, path) = (text(port, "name"), format!("spec.ports[{index}]"));
         if name.is_empty() && ports.len() > 1 {
@@ -58,5 +67,21 @@ pub(super) fn validate(json: &Json, causes: &mut Vec<Cause>) {
         if port.get("targetPort").is_some_and(Value::is_number) {
             port_number(port, "targetPort", &path, causes);
         }
+        let (number, protocol) = (port.get("port").and_then(Value::as_i64), text(port, "protocol"));
+        if let Some(number) = number.filter(|_| !taken.insert((number, protocol))) {
+            causes.push(taken_port(&path, number, protocol));
+        }
+    }
+}
+
+/// Two ports of one number, which Go's struct tells of.
+fn taken_port(path: &str, number: i64, protocol: &str) -> Cause {
+    let port = format!(
+        "{{\"Name\":\"\",\"Protocol\":{protocol:?},\"AppProtocol\":null,\"Port\":{number},\"TargetPort\":0,\"NodePort\":0}}"
+    );
+    Cause {
+        reason: "FieldValueDuplicate",
+        field: path.to_owned(),
+        message: format!("Duplicate value: {port}"),
     }
 }

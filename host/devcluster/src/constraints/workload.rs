@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{items, not_negative, pod, unchanged};
+use super::{deployment, items, not_negative, pod, schedule, unchanged};
 use crate::error::Cause;
 use crate::kind::Kind;
 use crate::object::{self, Json};
@@ -12,6 +12,9 @@ use crate::validate;
 /// Deployments, ReplicaSets, StatefulSets and DaemonSets.
 pub(super) fn replicated(kind: &Kind, json: &Json, old: Option<&Json>, causes: &mut Vec<Cause>) {
     if kind.kind == "ControllerRevision" {
+        if !json.contains_key("data") {
+            causes.push(Cause::required("data", "data is mandatory"));
+        }
         return;
     }
     let Some(spec) = json.get("spec") else {
@@ -19,6 +22,9 @@ pub(super) fn replicated(kind: &Kind, json: &Json, old: Option<&Json>, causes: &
         return;
     };
     not_negative(spec, "replicas", "spec", causes);
+    if kind.kind == "Deployment" {
+        deployment::validate(spec, causes);
+    }
     let empty = Value::Object(Json::new());
     let template = spec.get("template").unwrap_or(&empty);
     match spec.get("selector") {
@@ -92,8 +98,11 @@ pub(super) fn job(spec: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
 }
 
 pub(super) fn cron_job(json: &Json, causes: &mut Vec<Cause>) {
-    if object::text(json, &["spec", "schedule"]).is_empty() {
+    let schedule = object::text(json, &["spec", "schedule"]);
+    if schedule.is_empty() {
         causes.push(Cause::required("spec.schedule", ""));
+    } else if let Some(problem) = schedule::problem(schedule) {
+        causes.push(Cause::invalid("spec.schedule", &Value::from(schedule), &problem));
     }
     job(object::at(json, &["spec", "jobTemplate", "spec"]), "spec.jobTemplate.spec", causes);
 }

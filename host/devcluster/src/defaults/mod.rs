@@ -3,6 +3,8 @@
 //! Not all defaults of the real server: those that another object or a client's logic depends on.
 
 mod pod;
+mod registration;
+mod scaling;
 mod workload;
 
 use base64::Engine;
@@ -13,6 +15,9 @@ use crate::access::shape;
 use crate::admission;
 use crate::kind::Kind;
 use crate::object::{self, Json};
+
+/// For how many seconds a client keeps to one Pod: three hours.
+const AFFINITY: u16 = 10_800;
 
 /// Fills in what the real server would.
 pub(crate) fn fill(kind: &Kind, json: &mut Json) {
@@ -26,7 +31,9 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json) {
         ("", "Pod") => object::edit(json, "spec", |spec| {
             pod::spec(spec);
             pod::requests(spec);
+            default(spec, "enableServiceLinks", json!(true));
         }),
+        ("", "Node") => node(json),
         ("", "Service") => object::edit(json, "spec", service),
         ("", "Secret") => secret(json),
         ("", "PersistentVolumeClaim" | "PersistentVolume") => object::edit(json, "spec", |spec| {
@@ -37,15 +44,40 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json) {
         }),
         ("apps", "Deployment") => object::edit(json, "spec", workload::deployment),
         ("apps", "StatefulSet") => object::edit(json, "spec", workload::stateful_set),
-        ("apps", "ReplicaSet") | ("", "ReplicationController") => object::edit(json, "spec", |spec| {
-            default(spec, "replicas", json!(1));
-            template(spec);
-        }),
+        ("apps", "ReplicaSet") | ("", "ReplicationController") => {
+            object::edit(json, "spec", |spec| {
+                default(spec, "replicas", json!(1));
+                template(spec);
+            });
+            if kind.kind == "ReplicationController" {
+                workload::labels(json);
+                workload::selector(json);
+            }
+        }
+        ("", "PodTemplate") => template(json),
+        ("", "LimitRange") => object::edit(json, "spec", scaling::limit_range),
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => {
+            registration::webhooks(json, true)
+        }
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => {
+            registration::webhooks(json, false)
+        }
+        ("admissionregistration.k8s.io", _) => {
+            registration::policy(json, kind.kind == "ValidatingAdmissionPolicyBinding");
+        }
+        ("apiregistration.k8s.io", _) => object::edit(json, "spec", registration::service),
+        ("storage.k8s.io", "CSIDriver") => object::edit(json, "spec", registration::driver),
         ("apps", "DaemonSet") => object::edit(json, "spec", workload::daemon_set),
-        ("batch", "Job") => object::edit(json, "spec", workload::job),
+        ("batch", "Job") => {
+            object::edit(json, "spec", |spec| {
+                workload::job(spec);
+                default(spec, "manualSelector", json!(false));
+            });
+            workload::labels(json);
+        }
         ("batch", "CronJob") => object::edit(json, "spec", workload::cron_job),
         ("autoscaling", "HorizontalPodAutoscaler") => {
-            object::edit(json, "spec", |spec| default(spec, "minReplicas", json!(1)));
+            object::edit(json, "spec", |spec| scaling::autoscaler(spec, &kind.version));
         }
         ("networking.k8s.io", "NetworkPolicy") => object::edit(json, "spec", network_policy),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => shape::fill_binding(json),
@@ -66,6 +98,20 @@ pub(crate) fn default(map: &mut Json, field: &str, value: Value) {
     let is_unset = |value: &Value| value.as_object().is_some_and(Json::is_empty);
     if map.get(field).is_none_or(is_unset) {
         map.insert(field.to_owned(), value);
+    }
+}
+
+/// Networks are said in two ways, and Pods may have all that there is.
+fn node(json: &mut Json) {
+    let network = object::at(json, &["spec", "podCIDR"]).cloned();
+    let networks = object::items(json, &["spec", "podCIDRs"]);
+    match (network, networks.first().cloned()) {
+        (Some(network), None) => object::set(json, &["spec", "podCIDRs"], json!([network])),
+        (None, Some(first)) => object::set(json, &["spec", "podCIDR"], first),
+        _ => {}
+    }
+    if let Some(capacity) = object::at(json, &["status", "capacity"]).cloned() {
+        object::edit(json, "status", |status| default(status, "allocatable", capacity));
     }
 }
 
@@ -99,6 +145,13 @@ fn network_policy(spec: &mut Json) {
 fn service(spec: &mut Json) {
     default(spec, "type", json!("ClusterIP"));
     default(spec, "sessionAffinity", json!("None"));
+    match object::text(spec, &["sessionAffinity"]) {
+        "ClientIP" => object::edit(spec, "sessionAffinityConfig", |config| {
+            object::edit(config, "clientIP", |client| default(client, "timeoutSeconds", json!(AFFINITY)));
+        }),
+        "None" => drop(spec.remove("sessionAffinityConfig")),
+        _ => {}
+    }
     let service_type = object::text(spec, &["type"]).to_owned();
     let is_outside = matches!(service_type.as_str(), "LoadBalancer" | "NodePort");
     if service_type != "ExternalName" {

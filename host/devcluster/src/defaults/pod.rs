@@ -42,6 +42,15 @@ fn container(container: &mut Json) {
             object::edit(variable, "valueFrom", references);
         }
     }
+    if container.contains_key("lifecycle") {
+        object::edit(container, "lifecycle", |lifecycle| {
+            for hook in ["postStart", "preStop"] {
+                if lifecycle.contains_key(hook) {
+                    object::edit(lifecycle, hook, http_get);
+                }
+            }
+        });
+    }
     for field in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if container.contains_key(field) {
             object::edit(container, field, probe);
@@ -64,8 +73,16 @@ fn probe(probe: &mut Json) {
     default(probe, "periodSeconds", json!(10));
     default(probe, "successThreshold", json!(1));
     default(probe, "failureThreshold", json!(3));
-    if probe.contains_key("httpGet") {
-        object::edit(probe, "httpGet", |get| {
+    if probe.contains_key("grpc") {
+        object::edit(probe, "grpc", |grpc| default(grpc, "service", json!("")));
+    }
+    http_get(probe);
+}
+
+/// What is asked for over HTTP, in a probe or when a container begins or ends.
+fn http_get(handler: &mut Json) {
+    if handler.contains_key("httpGet") {
+        object::edit(handler, "httpGet", |get| {
             default(get, "path", json!("/"));
             default(get, "scheme", json!("HTTP"));
         });

@@ -1,9 +1,11 @@
 //! The defaults of the kinds that make Pods: of their specifications, each.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{default, maps, template};
 use crate::object::{self, Json};
+
+const TEMPLATE_LABELS: &[&str] = &["spec", "template", "metadata", "labels"];
 
 pub(super) fn deployment(spec: &mut Json) {
     default(spec, "replicas", json!(1));
@@ -42,7 +44,7 @@ pub(super) fn daemon_set(spec: &mut Json) {
 }
 
 /// Updates roll, unless they are said to go otherwise.
-fn rolling(strategy: &mut Json, pace: &[(&str, serde_json::Value)]) {
+fn rolling(strategy: &mut Json, pace: &[(&str, Value)]) {
     default(strategy, "type", json!("RollingUpdate"));
     if object::text(strategy, &["type"]) == "RollingUpdate" {
         object::edit(strategy, "rollingUpdate", |rolling| {
@@ -52,7 +54,8 @@ fn rolling(strategy: &mut Json, pace: &[(&str, serde_json::Value)]) {
 }
 
 pub(super) fn job(spec: &mut Json) {
-    default(spec, "backoffLimit", json!(6));
+    let limit = if spec.contains_key("backoffLimitPerIndex") { i32::MAX } else { 6 };
+    default(spec, "backoffLimit", json!(limit));
     default(spec, "completionMode", json!("NonIndexed"));
     default(spec, "suspend", json!(false));
     if !spec.contains_key("completions") && !spec.contains_key("parallelism") {
@@ -62,6 +65,23 @@ pub(super) fn job(spec: &mut Json) {
     let replaced = if spec.contains_key("podFailurePolicy") { "Failed" } else { "TerminatingOrFailed" };
     default(spec, "podReplacementPolicy", json!(replaced));
     template(spec);
+}
+
+/// Who has no labels has those of its Pods.
+pub(super) fn labels(json: &mut Json) {
+    let own = object::at(json, &["metadata", "labels"]).and_then(Value::as_object);
+    if own.is_none_or(Json::is_empty)
+        && let Some(labels) = object::at(json, TEMPLATE_LABELS).cloned()
+    {
+        object::set(json, &["metadata", "labels"], labels);
+    }
+}
+
+/// Who says nothing of its Pods means those with their labels.
+pub(super) fn selector(json: &mut Json) {
+    if let Some(labels) = object::at(json, TEMPLATE_LABELS).cloned() {
+        object::edit(json, "spec", |spec| default(spec, "selector", labels));
+    }
 }
 
 pub(super) fn cron_job(spec: &mut Json) {

@@ -60,6 +60,10 @@ fn select_own_pods(json: &mut Json) {
     if object::at(json, &["spec", "manualSelector"]) == Some(&Value::Bool(true)) {
         return;
     }
+    // Those that it has from its template it shares with it.
+    let template = &["spec", "template", "metadata", "labels"];
+    let own = object::at(json, &["metadata", "labels"]);
+    let shares = own == object::at(json, template) || own.is_none();
     let (uid, name) = (object::uid(json).to_owned(), object::name(json).to_owned());
     let label = "batch.kubernetes.io/controller-uid";
     object::set(json, &["spec", "selector", "matchLabels", label], uid.clone().into());
@@ -70,5 +74,8 @@ fn select_own_pods(json: &mut Json) {
         ("job-name", &name),
     ] {
         object::set(json, &["spec", "template", "metadata", "labels", label], value.clone().into());
+    }
+    if let Some(labels) = object::at(json, template).filter(|_| shares).cloned() {
+        object::set(json, &["metadata", "labels"], labels);
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::text::{age_of, containers, field, human, items, labels, number, or_none, selector, text_or};
-use super::{network, pod, storage, workload};
+use super::{event, network, pod, setup, storage, workload};
 use crate::kind::Kind;
 use crate::object::{self, Json};
 
@@ -15,7 +15,7 @@ pub(super) fn row(kind: &Kind, json: &Json) -> Vec<Value> {
     let text = |path: &[&str]| json!(object::text(json, path));
     let cells = match (kind.group.as_str(), kind.kind.as_str()) {
         _ if kind.is_custom() => vec![age],
-        ("" | "events.k8s.io", "Event") => return event(json),
+        ("" | "events.k8s.io", "Event") => return event::cells(json),
         ("storage.k8s.io", "StorageClass") => return storage::class(json, age),
         ("", "Pod") => pod::cells(json, age),
         ("", "PodTemplate") => {
@@ -27,7 +27,6 @@ pub(super) fn row(kind: &Kind, json: &Json) -> Vec<Value> {
         ("", "Namespace") => vec![text_or(json, &["status", "phase"], "<none>"), age],
         ("", "ConfigMap") => vec![json!(count(json, "data").saturating_add(count(json, "binaryData"))), age],
         ("", "Secret") => vec![text(&["type"]), json!(count(json, "data")), age],
-        ("", "ServiceAccount") => vec![json!(items(json, &["secrets"]).len()), age],
         ("", "Endpoints") => network::endpoints(json, age),
         ("", "ReplicationController") => workload::replica_set(json, age, true),
         ("", "PersistentVolume") => storage::volume(json, age),
@@ -46,7 +45,9 @@ pub(super) fn row(kind: &Kind, json: &Json) -> Vec<Value> {
         ("networking.k8s.io", "NetworkPolicy") => vec![selector(at(&["spec", "podSelector"])), age],
         ("discovery.k8s.io", "EndpointSlice") => network::endpoint_slice(json, age),
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole")
-        | ("apiextensions.k8s.io", "CustomResourceDefinition") => vec![json!(created)],
+        | ("apiextensions.k8s.io", "CustomResourceDefinition")
+        | ("", "LimitRange")
+        | ("storage.k8s.io", "CSIStorageCapacity") => vec![json!(created)],
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => binding(json, age),
         ("certificates.k8s.io", "CertificateSigningRequest") => signing_request(json, age),
         ("scheduling.k8s.io", "PriorityClass") => vec![
@@ -57,9 +58,29 @@ pub(super) fn row(kind: &Kind, json: &Json) -> Vec<Value> {
         ],
         ("node.k8s.io", "RuntimeClass") => vec![text(&["handler"]), age],
         ("coordination.k8s.io", "Lease") => vec![text(&["spec", "holderIdentity"]), age],
+        ("apps", "ControllerRevision") => setup::controller_revision(json, age),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => setup::policy(json, age),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => {
+            setup::policy_binding(json, age)
+        }
+        ("admissionregistration.k8s.io", _) => setup::webhooks(json, age),
+        ("apiregistration.k8s.io", "APIService") => setup::api_service(json, age),
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => setup::flow_schema(json, age),
+        ("flowcontrol.apiserver.k8s.io", _) => setup::priority_level(json, age),
+        ("storage.k8s.io", "CSIDriver") => storage::driver(json, age),
+        ("storage.k8s.io", "CSINode") => vec![json!(items(json, &["spec", "drivers"]).len()), age],
+        ("storage.k8s.io", "VolumeAttachment") => storage::attachment(json, age),
+        ("storage.k8s.io", "VolumeAttributesClass") => vec![text(&["driverName"]), age],
+        ("networking.k8s.io", "ServiceCIDR") => vec![json!(joined(json, &["spec", "cidrs"])), age],
         _ => vec![age],
     };
     std::iter::once(json!(object::name(json))).chain(cells).collect()
+}
+
+/// The texts of a list.
+pub(super) fn joined(json: &Json, path: &[&str]) -> String {
+    let texts: Vec<&str> = items(json, path).iter().filter_map(Value::as_str).collect();
+    texts.join(",")
 }
 
 fn count(json: &Json, field: &str) -> usize {
@@ -160,41 +181,4 @@ fn node_roles(json: &Json) -> String {
     let roles = labels.into_iter().flat_map(|labels| labels.keys());
     let roles: Vec<&str> = roles.filter_map(|key| key.strip_prefix("node-role.kubernetes.io/")).collect();
     or_none(&roles.join(",")).to_owned()
-}
-
-fn event(json: &Json) -> Vec<Value> {
-    let first = |paths: &[&[&str]]| {
-        paths
-            .iter()
-            .map(|path| object::text(json, path))
-            .find(|text| !text.is_empty())
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let about = |field: &str| first(&[&["involvedObject", field], &["regarding", field]]);
-    let seen = first(&[
-        &["lastTimestamp"],
-        &["deprecatedLastTimestamp"],
-        &["eventTime"],
-        &["metadata", "creationTimestamp"],
-    ]);
-    let source = |field: &str| first(&[&["source", field], &["deprecatedSource", field]]);
-    let reporter = first(&[&["reportingComponent"], &["reportingController"]]);
-    let component = if source("component").is_empty() { reporter } else { source("component") };
-    let from: Vec<String> = [component, source("host")].into_iter().filter(|text| !text.is_empty()).collect();
-    let begun = first(&[&["firstTimestamp"], &["deprecatedFirstTimestamp"], &["eventTime"]]);
-    let counts: [&[&str]; 3] = [&["series", "count"], &["count"], &["deprecatedCount"]];
-    let count = counts.iter().map(|path| number(json, path)).find(|count| *count > 0);
-    vec![
-        json!(age_of(&seen)),
-        json!(first(&[&["type"]])),
-        json!(first(&[&["reason"]])),
-        json!(format!("{}/{}", about("kind").to_lowercase(), about("name"))),
-        json!(about("fieldPath")),
-        json!(from.join(", ")),
-        json!(first(&[&["message"], &["note"]])),
-        json!(age_of(if begun.is_empty() { &seen } else { &begun })),
-        json!(count.unwrap_or(1)),
-        json!(object::name(json)),
-    ]
 }

@@ -14,9 +14,9 @@ const COLUMNS: &[(&str, &str, &str)] = &[
         "Status|Roles|Age|Version|Internal-IP*|External-IP*|OS-Image*|Kernel-Version*|Container-Runtime*",
     ),
     ("", "Namespace", "Status|Age"),
-    ("", "ConfigMap", "Data:integer|Age"),
-    ("", "Secret", "Type|Data:integer|Age"),
-    ("", "ServiceAccount", "Age"),
+    ("", "ConfigMap", "Data|Age"),
+    ("", "Secret", "Type|Data|Age"),
+    ("", "LimitRange", "Created At:date"),
     ("", "Endpoints", "Endpoints|Age"),
     (
         "",
@@ -36,6 +36,7 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ("", "ResourceQuota", "Request|Limit|Age"),
     ("", "Event", EVENT),
     ("events.k8s.io", "Event", EVENT),
+    ("apps", "ControllerRevision", "Controller|Revision|Age"),
     ("apps", "Deployment", "Ready|Up-to-date|Available|Age|Containers*|Images*|Selector*"),
     ("apps", "ReplicaSet", "Desired:integer|Current:integer|Ready:integer|Age|Containers*|Images*|Selector*"),
     ("apps", "StatefulSet", "Ready|Age|Containers*|Images*"),
@@ -52,19 +53,45 @@ const COLUMNS: &[(&str, &str, &str)] = &[
         "Schedule|Timezone|Suspend:boolean|Active:integer|Last Schedule|Age|Containers*|Images*|Selector*",
     ),
     ("autoscaling", "HorizontalPodAutoscaler", "Reference|Targets|MinPods|MaxPods|Replicas|Age"),
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration", "Webhooks:integer|Age"),
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", "Webhooks:integer|Age"),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy", "Validations:integer|ParamKind|Age"),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding", "PolicyName|ParamRef|Age"),
+    ("apiregistration.k8s.io", "APIService", "Service|Available|Age"),
+    (
+        "flowcontrol.apiserver.k8s.io",
+        "FlowSchema",
+        "PriorityLevel|MatchingPrecedence|DistinguisherMethod|Age|MissingPL",
+    ),
+    (
+        "flowcontrol.apiserver.k8s.io",
+        "PriorityLevelConfiguration",
+        "Type|NominalConcurrencyShares|Queues|HandSize|QueueLengthLimit|Age",
+    ),
+    ("networking.k8s.io", "ServiceCIDR", "CIDRs|Age"),
     ("networking.k8s.io", "Ingress", "Class|Hosts|Address|Ports|Age"),
     ("networking.k8s.io", "IngressClass", "Controller|Parameters|Age"),
     ("networking.k8s.io", "NetworkPolicy", "Pod-Selector|Age"),
     ("discovery.k8s.io", "EndpointSlice", "AddressType|Ports|Endpoints|Age"),
     ("policy", "PodDisruptionBudget", "Min Available|Max Unavailable|Allowed Disruptions:integer|Age"),
-    ("rbac.authorization.k8s.io", "Role", "Created At"),
-    ("rbac.authorization.k8s.io", "ClusterRole", "Created At"),
+    ("rbac.authorization.k8s.io", "Role", "Created At:date"),
+    ("rbac.authorization.k8s.io", "ClusterRole", "Created At:date"),
     ("rbac.authorization.k8s.io", "RoleBinding", "Role|Age|Users*|Groups*|ServiceAccounts*"),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding", "Role|Age|Users*|Groups*|ServiceAccounts*"),
     (
         "storage.k8s.io",
+        "CSIDriver",
+        "AttachRequired:boolean|PodInfoOnMount:boolean|StorageCapacity:boolean|TokenRequests|\
+         RequiresRepublish:boolean|Modes|Age",
+    ),
+    ("storage.k8s.io", "CSINode", "Drivers:integer|Age"),
+    ("storage.k8s.io", "CSIStorageCapacity", "Created At:date"),
+    ("storage.k8s.io", "VolumeAttachment", "Attacher|PV|Node|Attached:boolean|Age"),
+    ("storage.k8s.io", "VolumeAttributesClass", "DriverName|Age"),
+    (
+        "storage.k8s.io",
         "StorageClass",
-        "Provisioner|ReclaimPolicy|VolumeBindingMode|AllowVolumeExpansion:boolean|Age",
+        "Provisioner|ReclaimPolicy|VolumeBindingMode|AllowVolumeExpansion|Age",
     ),
     (
         "certificates.k8s.io",
@@ -74,11 +101,10 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ("scheduling.k8s.io", "PriorityClass", "Value:integer|Global-Default:boolean|Age|PreemptionPolicy"),
     ("node.k8s.io", "RuntimeClass", "Handler|Age"),
     ("coordination.k8s.io", "Lease", "Holder|Age"),
-    ("apiextensions.k8s.io", "CustomResourceDefinition", "Created At"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition", "Created At:date"),
 ];
 
-const EVENT: &str =
-    "Last Seen|Type|Reason|Object|Subobject*|Source*|Message|First Seen*|Count:integer*|Name*";
+const EVENT: &str = "Last Seen|Type|Reason|Object|Subobject*|Source*|Message|First Seen*|Count*|Name*";
 
 /// The columns of a kind; name and age where nothing else is known.
 pub(super) fn of(kind: &Kind) -> Vec<Column> {

@@ -2,9 +2,11 @@
 
 mod builtin;
 mod columns;
+mod event;
 mod json_path;
 mod network;
 mod pod;
+mod setup;
 mod storage;
 mod text;
 mod workload;
@@ -103,10 +105,17 @@ fn cells(kind: &Kind, json: &Json) -> Vec<Value> {
 fn custom_cell(column: &Value, root: &Value) -> Value {
     let path = column.get("jsonPath").and_then(Value::as_str).unwrap_or_default();
     let Some(value) = json_path::find(root, path) else { return Value::Null };
-    match (column.get("type").and_then(Value::as_str), value) {
-        (Some("date"), Value::String(stamp)) => text::age_of(stamp).into(),
-        (Some("string"), Value::String(_)) | (Some("integer" | "number" | "boolean"), _) => value.clone(),
-        (_, Value::String(text)) => text.clone().into(),
-        (_, other) => other.to_string().into(),
+    match (column.get("type").and_then(Value::as_str).unwrap_or_default(), value) {
+        ("integer", Value::Number(number)) => text::whole(number),
+        ("number", Value::Number(number)) => json!(text::shortest(number)),
+        ("boolean", Value::Bool(_)) => value.clone(),
+        ("date", Value::String(stamp)) if stamp.parse::<jiff::Timestamp>().is_err() => json!("<invalid>"),
+        ("date", Value::String(stamp)) => json!(text::age_of(stamp)),
+        // A value of another type is none.
+        ("integer" | "number" | "boolean" | "date", _) => Value::Null,
+        (_, Value::String(text)) => json!(text),
+        (_, Value::Number(number)) => json!(text::shortest(number).to_string()),
+        (_, Value::Null) => json!("<no value>"),
+        (_, other) => json!(other.to_string()),
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::builtin::joined;
 use super::text::{items, text_or};
 use crate::object::{self, Json};
 
@@ -81,6 +82,39 @@ pub(super) fn class(json: &Json, age: Value) -> Vec<Value> {
         text_or(json, &["reclaimPolicy"], "Delete"),
         text_or(json, &["volumeBindingMode"], "Immediate"),
         json!(object::at(json, &["allowVolumeExpansion"]) == Some(&Value::Bool(true))),
+        age,
+    ]
+}
+
+/// A CSI driver: what it needs, and for which volumes it is.
+pub(super) fn driver(json: &Json, age: Value) -> Vec<Value> {
+    let is = |field: &str| json!(object::at(json, &["spec", field]) == Some(&Value::Bool(true)));
+    let audiences: Vec<&str> = object::items(json, &["spec", "tokenRequests"])
+        .iter()
+        .map(|request| object::field(request, "audience"))
+        .collect();
+    let has_tokens = object::at(json, &["spec", "tokenRequests"]).is_some();
+    let modes = joined(json, &["spec", "volumeLifecycleModes"]);
+    let or_unset = |text: String, is_set: bool| if is_set { json!(text) } else { json!("<unset>") };
+    vec![
+        is("attachRequired"),
+        is("podInfoOnMount"),
+        is("storageCapacity"),
+        or_unset(audiences.join(","), has_tokens),
+        is("requiresRepublish"),
+        or_unset(modes.clone(), !modes.is_empty()),
+        age,
+    ]
+}
+
+/// Where a volume is attached.
+pub(super) fn attachment(json: &Json, age: Value) -> Vec<Value> {
+    let text = |path: &[&str]| json!(object::text(json, path));
+    vec![
+        text(&["spec", "attacher"]),
+        text(&["spec", "source", "persistentVolumeName"]),
+        text(&["spec", "nodeName"]),
+        json!(object::at(json, &["status", "attached"]) == Some(&Value::Bool(true))),
         age,
     ]
 }

@@ -1,6 +1,6 @@
 //! How cells are written: ages, labels, selectors, lists of names.
 
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 
 use crate::object::{self, Json};
 use crate::selector::LabelSelector;
@@ -21,6 +21,26 @@ pub(super) fn text_or(json: &Json, path: &[&str], absent: &str) -> Value {
 
 pub(super) fn number(json: &Json, path: &[&str]) -> i64 {
     object::at(json, path).and_then(Value::as_i64).unwrap_or(0)
+}
+
+/// A number without its fraction.
+pub(super) fn whole(number: &Number) -> Value {
+    match (number.as_i64(), number.as_f64()) {
+        (Some(whole), _) => json!(whole),
+        (None, Some(number)) => {
+            format!("{:.0}", number.trunc()).parse::<i64>().map_or(Value::Null, Value::from)
+        }
+        (None, None) => Value::Null,
+    }
+}
+
+/// A number as Go writes it: without a fraction of nothing.
+pub(super) fn shortest(number: &Number) -> Number {
+    match number.as_f64() {
+        Some(float) if number.is_f64() && float.fract() == 0.0 => whole(number).as_i64().map(Number::from),
+        _ => None,
+    }
+    .unwrap_or_else(|| number.clone())
 }
 
 /// A map as `a=b,c=d`.

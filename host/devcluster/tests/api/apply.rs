@@ -159,3 +159,24 @@ async fn owner_references_and_labels_of_two_managers_add_up() {
     assert_eq!(both["metadata"]["labels"], json!({ "one": "1", "two": "2" }));
     assert_eq!(both["metadata"]["ownerReferences"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn several_conflicts_are_told_manager_by_manager() {
+    let server = start().await;
+    let path = format!("{CONFIG_MAPS}/a");
+    server.apply(&path, "m1", config_map("a", json!({ "x": "1", "y": "1" }))).await.ok();
+    let one = server.apply(&path, "m3", config_map("a", json!({ "x": "2" }))).await.refused(409, "Conflict");
+    assert_eq!(one["message"], "Apply failed with 1 conflict: conflict with \"m1\": .data.x");
+    let two = server.apply(&path, "m3", config_map("a", json!({ "x": "2", "y": "2" }))).await;
+    let message = "Apply failed with 2 conflicts: conflicts with \"m1\":\n- .data.x\n- .data.y";
+    assert_eq!(two.refused(409, "Conflict")["message"], message);
+    server.apply(&path, "m2", config_map("a", json!({ "x": "1", "z": "1" }))).await.ok();
+    server.merge(&format!("{path}?fieldManager=u1"), json!({ "data": { "w": "1" } })).await.ok();
+    let wanted = config_map("a", json!({ "w": "9", "x": "9", "y": "9", "z": "9" }));
+    let five = server.apply(&path, "m3", wanted).await.refused(409, "Conflict");
+    let message = "Apply failed with 5 conflicts: conflicts with \"m1\":\n- .data.x\n- .data.y\nconflicts with \
+                   \"m2\":\n- .data.x\n- .data.z\nconflicts with \"u1\" using v1:\n- .data.w";
+    assert_eq!(five["message"], message);
+    let causes = five["details"]["causes"].as_array().unwrap();
+    assert_eq!((causes.len(), &causes[1]["message"]), (5, &json!("conflict with \"m1\"")));
+}

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use wheelhouse_devcluster::DevClusterConfig;
 
 use crate::support::{
-    CONFIG_MAPS, CRDS, DEPLOYMENTS, LEASES, PODS, Server, WIDGETS, config_map, deployment, lease, pod, start,
-    start_with, widget, widget_definition,
+    CONFIG_MAPS, CRDS, DEPLOYMENTS, LEASES, PODS, Server, WIDGETS, config_map, deployment, event, lease, pod,
+    start, start_with, widget, widget_definition,
 };
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
@@ -182,4 +182,40 @@ async fn a_table_has_the_columns_of_a_definition() {
     let cells = table["rows"][0]["cells"].as_array().unwrap();
     assert_eq!(cells[..3], [json!("w"), json!("m"), json!("True")]);
     assert!(cells[3].as_str().unwrap().ends_with('s'));
+}
+
+#[tokio::test]
+async fn the_items_of_a_built_in_kind_leave_it_to_the_list_to_say_what_they_are() {
+    let server = start().await;
+    server.define(widget_definition()).await;
+    server.config_map("a", json!({ "k": "v" })).await;
+    server.post(WIDGETS, widget("a", json!({ "size": "s" }))).await.ok();
+    let events = "/apis/events.k8s.io/v1/namespaces/default/events";
+    server.post(events, event("a", "Test", "a note")).await.ok();
+    let of_type = |value: &Value| (value["apiVersion"].clone(), value["kind"].clone());
+    let one = |path: &str| format!("{path}?fieldSelector=metadata.name=a");
+    for path in [CONFIG_MAPS, events] {
+        let list = server.get(&one(path)).await.ok();
+        assert_eq!(of_type(&list["items"][0]), (Value::Null, Value::Null), "{path}");
+        assert_eq!(list["items"][0]["metadata"]["name"], "a");
+    }
+    let widgets = server.get(&one(WIDGETS)).await.ok();
+    assert_eq!(of_type(&widgets["items"][0]), (json!("example.com/v1"), json!("Widget")));
+    // What stands alone, or is of another kind than the list says, has its type.
+    let object = (json!("v1"), json!("ConfigMap"));
+    assert_eq!(of_type(&server.get(&format!("{CONFIG_MAPS}/a")).await.ok()), object);
+    let table = server.get_as(&format!("{}&includeObject=Object", one(CONFIG_MAPS)), TABLE).await.ok();
+    assert_eq!(of_type(&table["rows"][0]["object"]), object);
+    let metadata = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+    let partial = server.get_as(&one(CONFIG_MAPS), metadata).await.ok();
+    assert_eq!(partial["items"][0]["kind"], "PartialObjectMetadata");
+    let mut watch = server.watch(&format!("{}&watch=1", one(CONFIG_MAPS))).await;
+    assert_eq!(of_type(&watch.next().await.unwrap()["object"]), object);
+    let yaml = server.get_as(&one(CONFIG_MAPS), "application/yaml").await.body;
+    assert!(!yaml.as_str().unwrap().contains("kind: ConfigMap\n"), "{yaml}");
+    let deleted = server.delete(&one(CONFIG_MAPS)).await.ok();
+    assert_eq!(
+        (of_type(&deleted["items"][0]), deleted["items"][0]["data"]["k"].clone()),
+        ((Value::Null, Value::Null), json!("v"))
+    );
 }

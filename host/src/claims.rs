@@ -75,6 +75,8 @@ impl Claim {
 struct Held {
     claim: Claim,
     since: u64,
+    /// Nothing of it runs: its kind is free, and its name is not.
+    rests: bool,
 }
 
 impl Held {
@@ -132,7 +134,8 @@ impl Claims {
 
     /// Others that reconcile some of the same, with their names.
     fn meeting(&self, claim: &Claim) -> impl Iterator<Item = (&String, &Held)> {
-        self.held.iter().filter(|(_, other)| other.claim.id != claim.id && other.claim.meets(claim))
+        let others = self.held.iter().filter(|(_, other)| other.claim.id != claim.id && !other.rests);
+        others.filter(|(_, other)| other.claim.meets(claim))
     }
 
     /// From now on the plugin has this, and nothing that it had before. The names of those that share its kind.
@@ -151,7 +154,7 @@ impl Claims {
         self.made += 1;
         let before = self.held.values().find(|own| own.claim.covers(&claim)).map(|own| own.since);
         self.release(&claim.id);
-        self.held.insert(name.to_owned(), Held { claim, since: before.unwrap_or(self.made) });
+        self.held.insert(name.to_owned(), Held { claim, since: before.unwrap_or(self.made), rests: false });
         sharing
     }
 
@@ -168,6 +171,12 @@ impl Claims {
     pub(crate) fn uphold(&self, id: &PluginId) -> Result<(), Problem> {
         let own = self.held.iter().find(|(_, held)| held.claim.id == *id);
         own.map_or(Ok(()), |(name, held)| self.check(name, &held.claim))
+    }
+
+    /// It keeps its name alone until it runs again; whether it had more.
+    pub(crate) fn rest(&mut self, id: &PluginId) -> bool {
+        let own = self.held.values_mut().find(|held| held.claim.id == *id);
+        own.is_some_and(|own| !std::mem::replace(&mut own.rests, true))
     }
 
     /// It has nothing any more; whether it had anything.
@@ -267,6 +276,19 @@ mod tests {
             claims.release(&more.id);
             assert_eq!(upheld(&claims, less), None);
         }
+    }
+
+    #[test]
+    fn what_does_not_run_keeps_nobody_from_its_kind() {
+        let mut claims = Claims::default();
+        let (elder, younger) = (claim("a", &["x"], false), claim("b", &["x"], false));
+        claims.take("a", elder.clone()).unwrap();
+        assert_eq!(reason(&claims, "b", &younger), Some("KindTaken"));
+        assert!(claims.rest(&elder.id) && !claims.rest(&elder.id));
+        assert_eq!(claims.take("b", younger.clone()), Ok(Vec::new()));
+        assert_eq!(reason(&claims, "a", &younger), Some("NameTaken"), "it has its name");
+        claims.take("a", elder.clone()).unwrap();
+        assert_eq!((upheld(&claims, &elder), upheld(&claims, &younger)), (None, Some("KindTaken")));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //!
 //! Beside them is what each resource said last: while a cluster is down, it is what there is to make ready.
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -29,6 +30,8 @@ const GOOD: &str = ".good";
 /// And that of what the resource said last, which is smaller than this.
 const RESOURCE: &str = ".resource";
 const RESOURCE_BYTES: u64 = 4 << 20;
+/// After so long, no host knows of it.
+const FORGOTTEN: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Components of one resource that are kept beside those of its former revisions: the one that runs, and one that
 /// comes.
 const MORE: usize = 2;
@@ -45,8 +48,8 @@ const OTHERS: u32 = 0o077;
 pub(crate) struct ComponentStore {
     folder: PathBuf,
     room: u64,
-    /// Held while files come and go.
-    order: Mutex<()>,
+    /// What was removed, and does not come back. Held while files come and go.
+    removed: Mutex<HashSet<String>>,
 }
 
 /// By what the components of a resource are kept: no other cluster's has the same.
@@ -106,17 +109,19 @@ impl ComponentStore {
                 "it is to be a folder that nobody else may use: run chmod 700, or name another",
             ));
         }
-        let store = Self { folder: folder.to_owned(), room: ROOM, order: Mutex::default() };
+        let store = Self { folder: folder.to_owned(), room: ROOM, removed: Mutex::default() };
         store.sweep();
         Ok(store)
     }
 
-    /// Removes what nobody writes any more.
+    /// Removes what nobody writes, or knows of, any more.
     fn sweep(&self) {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
-            let is_part = entry.file_name().to_string_lossy().ends_with(PART);
-            if is_part && age().is_some_and(|age| age > ABANDONED) {
+            let file = entry.file_name();
+            let is = |end: &str| file.to_string_lossy().ends_with(end);
+            let most = if is(PART) { Some(ABANDONED) } else { is(RESOURCE).then_some(FORGOTTEN) };
+            if most.is_some_and(|most| age().is_some_and(|age| age > most)) {
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -165,8 +170,8 @@ impl ComponentStore {
         Ok(all)
     }
 
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.removed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn touch(path: &Path) {
@@ -205,7 +210,10 @@ impl ComponentStore {
             manifest: resolved.manifest.map(|manifest| manifest.to_string()),
             etag: resolved.etag.clone(),
         };
-        let _one_at_a_time = self.lock();
+        let removed = self.lock();
+        if removed.contains(name) {
+            return Ok(());
+        }
         let path = self.path(name, &header.component);
         self.write(&path, |file| {
             serde_json::to_writer(&mut *file, &header)?;
@@ -235,9 +243,9 @@ impl ComponentStore {
 
     /// This component, with this configuration, has proved itself. What is not kept leaves what was good before.
     pub(crate) fn prove(&self, name: &str, component: &str, config: &str) {
-        let _one_at_a_time = self.lock();
+        let removed = self.lock();
         let path = self.path(name, component);
-        if !path.exists() {
+        if removed.contains(name) || !path.exists() {
             return;
         }
         Self::touch(&path);
@@ -291,9 +299,10 @@ impl ComponentStore {
         names.then_some(pointer)
     }
 
-    /// Forgets one.
+    /// Forgets one. Whoever is about to keep something of it is too late.
     pub(crate) fn remove(&self, name: &str) {
-        let _one_at_a_time = self.lock();
+        let mut removed = self.lock();
+        removed.insert(name.to_owned());
         let beside = [self.pointer_path(name), self.resource_path(name)];
         for path in self.all(name).into_iter().chain(beside) {
             let _ = fs::remove_file(path);
@@ -307,9 +316,13 @@ impl ComponentStore {
     pub(crate) fn remember(&self, name: &str, cluster: &str, resource: &serde_json::Value) -> io::Result<()> {
         let (cluster, resource) = (cluster.to_owned(), resource.clone());
         let text = serde_json::to_vec(&Remembered { cluster, resource })?;
-        let _one_at_a_time = self.lock();
+        let removed = self.lock();
         let path = self.resource_path(name);
+        if removed.contains(name) {
+            return Ok(());
+        }
         if fs::read(&path).is_ok_and(|before| before == text) {
+            Self::touch(&path);
             return Ok(());
         }
         self.write(&path, |file| file.write_all(&text))

@@ -51,6 +51,14 @@ fn what_resources_said_last_is_there_for_their_cluster_until_they_are_gone() {
     assert_eq!(mode & OTHERS, 0, "it may say what is nobody else's business");
     again.remove("a");
     assert_eq!(again.remembered("one"), [] as [serde_json::Value; 0]);
+    // Who was about to write is too late.
+    again.remember("a", "one", &said("third")).unwrap();
+    again.put("a", "owner", &kept(b"one"), 1).unwrap();
+    assert_eq!(again.remembered("one"), [] as [serde_json::Value; 0]);
+    assert_eq!(again.get("a", "owner", None), None);
+    let path = again.resource_path("b");
+    File::open(&path).unwrap().set_modified(SystemTime::now() - FORGOTTEN * 2).unwrap();
+    assert_eq!(ComponentStore::open(&again.folder).unwrap().remembered("two"), [] as [serde_json::Value; 0]);
 }
 
 #[test]

@@ -65,9 +65,15 @@ impl Loader {
         let Err(Problem { message, .. }) = upheld else { return false };
         let plugin = controller.spec().name.clone();
         tracing::warn!(plugin, "it is stopped until it has its kind to itself again: {message}");
-        self.halt().await;
+        self.rest().await;
         self.renewed = None;
         true
+    }
+
+    /// Stops what runs, which keeps its kind from nobody then.
+    async fn rest(&mut self) {
+        self.halt().await;
+        self.plugins.inner.claims.send_if_modified(|claims| claims.rest(&self.id));
     }
 
     /// Once for each load: what is declared and will be denied.
@@ -123,7 +129,7 @@ impl Loader {
         };
         let plugin = controller.spec().name.clone();
         tracing::warn!(plugin, "it is stopped until it is granted again what it needs: {why}");
-        self.halt().await;
+        self.rest().await;
     }
 }
 

@@ -47,6 +47,10 @@ impl Loader {
             }
             // Another kind or name is another plugin: the old one ends first, and has what it has until then.
             reconciled_before = self.make_way(&spec).await;
+            // Which may have taken a while.
+            if let Err(problem) = self.admit(&prepared) {
+                return self.refused(&problem, from);
+            }
         }
         if let Err(problem) = self.claim(&spec) {
             return self.refused(&problem, from);

@@ -185,7 +185,10 @@ impl Loader {
     async fn forget(&mut self) {
         self.stop().await;
         self.release();
-        self.plugins.voice().removed(&self.id, self.uid.as_deref());
+        // Of what the cluster has not said to be there, it is not said to be gone.
+        if !self.unconfirmed && (self.uid.is_some() || self.id.file().is_some()) {
+            self.plugins.voice().removed(&self.id, self.uid.as_deref());
+        }
         self.history = History::new(self.plugins.inner.settings.revision_history_limit);
         (self.rejected, self.tolerated, self.failed, self.told) = (None, None, None, Told::default());
         (self.content, self.uid, self.stuck, self.renewed) = (None, None, None, None);

@@ -67,18 +67,16 @@ impl Follower {
         loop {
             let order = Arc::clone(&self.orders.borrow_and_update());
             if order.ordered.unconfirmed {
-                seen = self.guess(&order).await;
+                self.guess(&order).await;
                 if self.orders.changed().await.is_err() {
                     return;
                 }
-                // What is in the cluster can be looked at by then.
-                seen.take_if(|seen| !matches!(seen.pull.place, Place::Artifact { .. }));
                 continue;
             }
-            self.fetcher.remember(&self.id, &order).await;
             let goes_on = match &order.wanted {
                 Err(problem) => {
                     self.tell(&order, Component::Missing(problem.clone()), None, None).await
+                        && self.remembers(&order).await
                         && self.orders.changed().await.is_ok()
                 }
                 Ok((pull, _)) => {
@@ -91,7 +89,9 @@ impl Follower {
                         // Where nobody looks any more, that is over.
                         seen.stale = seen.stale.take().filter(|_| self.fetcher.again(pull).is_some());
                     }
-                    self.tell_of(&order, seen.as_ref()).await && self.follow(&order, pull, &mut seen).await
+                    self.tell_of(&order, seen.as_ref()).await
+                        && self.remembers(&order).await
+                        && self.follow(&order, pull, &mut seen).await
                 }
             };
             if !goes_on {
@@ -100,8 +100,14 @@ impl Follower {
         }
     }
 
+    /// Keeps what the resource says for the next start: once it is told, as a disk may be slow.
+    async fn remembers(&self, order: &Order) -> bool {
+        self.fetcher.remember(&self.id, order).await;
+        true
+    }
+
     /// Tells what was good last, as nothing is fetched for what may not be wanted any more.
-    async fn guess(&self, order: &Order) -> Option<Seen> {
+    async fn guess(&self, order: &Order) {
         let (seen, problem) = match &order.wanted {
             Err(problem) => (None, problem.clone()),
             Ok((pull, _)) => {
@@ -113,7 +119,6 @@ impl Follower {
             Some(_) => self.tell_of(order, seen.as_ref()).await,
             None => self.tell(order, Component::Missing(problem), None, None).await,
         };
-        seen
     }
 
     /// What was good last, before this host began.

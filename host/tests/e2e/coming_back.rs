@@ -17,7 +17,7 @@ pub(crate) fn runs(report: &Value) -> bool {
     report["plugin"].is_object()
 }
 
-fn rollback(host: &Host, revision: &str) {
+pub(crate) fn rollback(host: &Host, revision: &str) {
     let mut command = wheelhouse();
     command.args(["rollback", "echo", revision, "--admin-addr", host.admin_addr()]);
     let output = command.output().unwrap();

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::coming_back::{going_back, grant, put, runs};
+use crate::coming_back::{going_back, grant, put, rollback, runs};
 use crate::plugin_resources::*;
 use crate::restarting::apply;
 use crate::rolling_back::*;
@@ -117,4 +117,63 @@ async fn hostile_what_is_granted_nothing_any_more_has_nothing_of_what_the_next_o
     host.until_running("echo.wasm").await;
     let denials = "wheelhouse_gate_denials_total{controller=\"echo\",verb=\"patch\",kind=\"v1/Service\"}";
     assert_eq!(host.metric(denials), 1.0, "what was at work when it lost its grant: {}", host.log());
+}
+
+#[tokio::test]
+async fn what_was_stopped_and_waits_for_its_kind_runs_once_it_has_that_whatever_failed_meanwhile() {
+    let host = host_with_echo().await;
+    namespace(&host, "team-a").await;
+    component(&host, "team-a", "component", &wasm("echo")).await;
+    order(&host, "team-a", "tenant", namespaced(echo_of("team-a"))).await;
+    let ready = until_ready(&host, "team-a", "tenant").await;
+    let mut config = echo_of("team-a");
+    config["name"] = json!("operator");
+    order(&host, "", "operator", spec("echo", config)).await;
+    until(&host, "team-a", "tenant", "Granted", "False", "KindTaken").await;
+    change(&host, "team-a", "tenant", json!({"config": {"failurez": 1}})).await;
+    // That nothing runs is for another reason, which is what is said.
+    host.logged("the plugin rejects its configuration").await;
+    until(&host, "team-a", "tenant", "Granted", "False", "KindTaken").await;
+    delete(&host, CLUSTER, "", "operator").await;
+    host.until("Plugin/team-a/tenant", "running again", runs).await;
+    let fails = until(&host, "team-a", "tenant", "Described", "False", "ConfigRejected").await;
+    assert_eq!(fails.data["status"]["configDigest"], ready.data["status"]["configDigest"]);
+}
+
+#[tokio::test]
+async fn what_is_gone_back_to_has_the_limits_that_there_are_by_now() {
+    let host = Host::run(with_nothing(), &["--leader-election=false"]).await;
+    apply(&host).await;
+    let good = config_digest(&host).await;
+    change(&host, "", "echo", json!({"config": fuse()})).await;
+    until_on_probation(&host).await;
+    let bad = until_other_config(&host, &good).await;
+    change(&host, "", "echo", json!({"limits": {"memory": "48Mi"}})).await;
+    let number = |expected: u64| {
+        let is_it = move |host: &Host| revisions(host)[0].0 == expected;
+        let host = &host;
+        eventually("another revision", move || async move { is_it(host).then_some(()) })
+    };
+    number(3).await;
+    spark(&host).await;
+    until_back_to(&host, &good, &bad).await;
+    // The fourth had its old ones, and is taken over by itself under the new ones.
+    number(5).await;
+    until_back_to(&host, &good, &bad).await;
+    assert_eq!(revisions(&host)[0].1, "active", "{}", host.log());
+}
+
+#[tokio::test]
+async fn a_rollback_of_what_is_stopped_is_told_of_under_a_lease_too() {
+    let host = Host::leading(&[]).await;
+    apply(&host).await;
+    let granted = get(&host, "", "echo").await.data["spec"]["grant"].clone();
+    change(&host, "", "echo", json!({"config": {"resyncSeconds": 3600}})).await;
+    until_ready(&host, "", "echo").await;
+    change(&host, "", "echo", json!({"grant": {"rules": []}})).await;
+    host.until("ClusterPlugin/echo", "stopped", |report| !runs(report)).await;
+    rollback(&host, "1");
+    change(&host, "", "echo", json!({"grant": granted})).await;
+    until_event(&host, "PluginRolledBack", "by its operator").await;
+    until(&host, "", "echo", "RolledBack", "True", "RolledBack").await;
 }

@@ -133,4 +133,7 @@ async fn fifty_plugins_run_from_what_was_fetched_last_while_the_registry_is_down
     assert_eq!(again.log().matches("loaded from the compile cache").count(), PLUGINS, "{}", again.log());
     let stale = until(&again, "", "echo-7", "Fetched", "True", "Unreachable").await;
     assert!(message(&stale, "Fetched").contains("what was fetched before still counts"), "{stale:?}");
+    // Another spec makes it no newer.
+    change(&again, "", "echo-7", json!({"revisionHistoryLimit": 5})).await;
+    until(&again, "", "echo-7", "Fetched", "True", "Unreachable").await;
 }

@@ -70,6 +70,13 @@ async fn a_plugin_of_a_namespace_gives_way_to_one_of_the_cluster_until_that_is_g
     assert!(message(&taken, "Granted").contains("by the plugin operator of ClusterPlugin/operator"));
     until_taken(&host, "Plugin/team-a/tenant").await;
 
+    // Not to one that does not run, either.
+    change(&host, "", "operator", json!({"grant": {"rules": []}})).await;
+    until_ready(&host, "team-a", "tenant").await;
+    until(&host, "", "operator", "Granted", "False", "NotGranted").await;
+    change(&host, "", "operator", json!({"grant": null})).await;
+    until_ready(&host, "", "operator").await;
+    until_taken(&host, "Plugin/team-a/tenant").await;
     change(&host, "", "operator", json!({"allowSharedKind": true})).await;
     until_ready(&host, "team-a", "tenant").await;
     change(&host, "", "operator", json!({"allowSharedKind": false})).await;

@@ -46,6 +46,8 @@ pub(crate) struct Kubectl {
     namespace: String,
     /// What `edit` and `diff` run.
     programs: Vec<(&'static str, String)>,
+    /// Words for what is the test's alone in another cluster.
+    own: Vec<&'static str>,
 }
 
 pub(crate) struct Output {
@@ -68,7 +70,7 @@ impl Kubectl {
         let flat = flatten.arg("--kubeconfig").arg(file).args(["config", "view", "--raw", "--flatten"]);
         std::fs::write(kubeconfig, flat.output().unwrap().stdout).unwrap();
         let namespace = format!("wh{}", &uuid::Uuid::new_v4().simple().to_string()[..10]);
-        let kubectl = Self { home, cluster: None, namespace: default, programs };
+        let kubectl = Self { home, cluster: None, namespace: default, programs, own: Vec::new() };
         kubectl.run(&format!("create namespace {namespace}")).await;
         kubectl.run_with(&format!("config set-context --current --namespace={namespace}"), "").await;
         Self { namespace, ..kubectl }
@@ -83,7 +85,13 @@ impl Kubectl {
         let cluster = DevCluster::start(config).await.unwrap();
         let home = TempDir::new().unwrap();
         std::fs::write(home.path().join("kubeconfig"), cluster.kubeconfig()).unwrap();
-        Self { home, cluster: Some(cluster), namespace: "default".to_owned(), programs: Vec::new() }
+        Self {
+            home,
+            cluster: Some(cluster),
+            namespace: "default".to_owned(),
+            programs: Vec::new(),
+            own: Vec::new(),
+        }
     }
 
     /// The kubeconfig of a user of the embedded server.
@@ -108,7 +116,7 @@ impl Kubectl {
     /// Writes a file, whose path is returned.
     pub(crate) fn file(&self, name: &str, text: &str) -> String {
         let path = self.home.path().join(name);
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(&path, self.outward(text)).unwrap();
         path.display().to_string()
     }
 
@@ -126,7 +134,7 @@ impl Kubectl {
             .env("KUBECONFIG", home.join("kubeconfig"))
             .envs(self.programs.iter().map(|(variable, path)| (variable, path)))
             .arg(format!("--cache-dir={}", home.join("cache").display()))
-            .args(line.split_whitespace())
+            .args(self.outward(line).split_whitespace())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -147,12 +155,52 @@ impl Kubectl {
     pub(crate) async fn run_with(&self, line: &str, input: &str) -> Output {
         let mut child = self.spawn(line);
         let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(input.as_bytes()).await.unwrap();
+        stdin.write_all(self.outward(input).as_bytes()).await.unwrap();
         drop(stdin);
         let output =
             tokio::time::timeout(DEADLINE, child.wait_with_output()).await.expect("kubectl in time").unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        let (stdout, stderr) = (self.inward(&output.stdout), self.inward(&output.stderr));
+        Output { code: output.status.code(), stdout, stderr }
+    }
+
+    /// Runs a command again until it succeeds.
+    pub(crate) async fn eventually(&self, line: &str) {
+        let started = tokio::time::Instant::now();
+        loop {
+            let output = self.run_with(line, "").await;
+            if output.code == Some(0) {
+                return;
+            }
+            assert!(started.elapsed() < DEADLINE, "kubectl {line}: {}", output.stderr);
+        }
+    }
+
+    /// From now on, these words mean something that is the test's alone: definitions are of the whole cluster.
+    pub(crate) fn has_own(&mut self, words: &[&'static str]) {
+        self.own = words.to_vec();
+    }
+
+    /// How another cluster is spoken to by a test that thinks itself alone: each has an API group of its own.
+    fn outward(&self, text: &str) -> String {
+        if self.cluster.is_some() {
+            return text.to_owned();
+        }
+        let text = text.replace("example.com", &format!("{}.example.com", self.namespace));
+        self.own.iter().fold(text, |text, word| text.replace(word, &format!("{word}{}", self.mark())))
+    }
+
+    /// What kubectl printed, as the test expects it.
+    pub(crate) fn inward(&self, bytes: &[u8]) -> String {
+        let text = std::str::from_utf8(bytes).unwrap();
+        if self.cluster.is_some() {
+            return text.to_owned();
+        }
+        text.replace(&format!("{}.example.com", self.namespace), "example.com").replace(&self.mark(), "")
+    }
+
+    /// What is in no other word, and no part of the namespace's name.
+    fn mark(&self) -> String {
+        format!("x{}", self.namespace.get(2..8).unwrap_or_default())
     }
 
     /// Runs what must succeed without a word on stderr.
@@ -181,7 +229,19 @@ impl Kubectl {
     pub(crate) async fn done(self) {
         match self.cluster {
             Some(cluster) => cluster.shutdown().await,
-            None => drop(self.run(&format!("delete namespace {} --wait=false", self.namespace)).await),
+            None => {
+                self.run(&format!("delete namespace {} --wait=false", self.namespace)).await;
+                let definitions = self.run("get customresourcedefinitions -o name").await;
+                // Its own, as they are shown to it. Others are of groups within that one.
+                let is_own = |name: &&str| {
+                    name.split_once('/').is_some_and(|(_, name)| {
+                        name.split_once('.').is_some_and(|(_, group)| group == "example.com")
+                    })
+                };
+                for name in definitions.lines().filter(is_own) {
+                    self.run_with(&format!("delete {name} --wait=false"), "").await;
+                }
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -9,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use wheelhouse_devcluster::{DevCluster, DevClusterConfig};
 
-use crate::embedded_only;
+use crate::{embedded_only, kubectl_version};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -58,6 +59,7 @@ pub(crate) struct Output {
 
 impl Kubectl {
     pub(crate) async fn start() -> Self {
+        has_kubectl();
         let Some(file) = embedded_only::kubeconfig("kubectl") else {
             let config = DevClusterConfig { workloads: true, ..DevClusterConfig::default() };
             return Self::start_with(config).await;
@@ -78,6 +80,7 @@ impl Kubectl {
 
     /// What only the embedded server can be asked for.
     pub(crate) async fn start_with(config: DevClusterConfig) -> Self {
+        has_kubectl();
         assert!(
             embedded_only::kubeconfig("kubectl").is_none(),
             "a test that needs the embedded server is to be listed in embedded-only.json"
@@ -143,13 +146,7 @@ impl Kubectl {
     }
 
     pub(crate) fn spawn(&self, line: &str) -> Child {
-        match self.command(line).spawn() {
-            Ok(child) => child,
-            Err(error) => panic!(
-                "cannot run kubectl ({error}): these tests need kubectl 1.32 or newer on the PATH, see \
-                 https://kubernetes.io/docs/tasks/tools/#kubectl"
-            ),
-        }
+        self.command(line).spawn().unwrap()
     }
 
     pub(crate) async fn run_with(&self, line: &str, input: &str) -> Output {
@@ -243,6 +240,18 @@ impl Kubectl {
                 }
             }
         }
+    }
+}
+
+/// Fails if there is no `kubectl`, or one that is too old, with what to do.
+fn has_kubectl() {
+    static SUPPORTED: LazyLock<Result<(), String>> = LazyLock::new(|| {
+        let asked = std::process::Command::new("kubectl").args(["version", "--client"]).output();
+        let said = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        kubectl_version::supported(&said.unwrap_or_default()).map(drop)
+    });
+    if let Err(wrong) = &*SUPPORTED {
+        panic!("these tests need kubectl: {wrong}");
     }
 }
 

@@ -65,17 +65,25 @@ impl Server {
             sandbox.spoken_of(path).await;
             sandbox.spoken_of(&String::from_utf8_lossy(&body)).await;
         }
-        let mut request = http::Request::builder().method(method).uri(self.outward(path));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
         // What is no text names nothing.
         if let Ok(text) = std::str::from_utf8(&body) {
             body = self.outward(text).into_bytes();
         }
-        let request = request.body(Body::from(body)).unwrap();
-        let response = tokio::time::timeout(DEADLINE, self.client.send(request)).await.unwrap().unwrap();
-        let answer = Answer::read(response, |text| self.inward(text)).await;
+        let started = tokio::time::Instant::now();
+        let answer = loop {
+            let mut request = http::Request::builder().method(method).uri(self.outward(path));
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let request = request.body(Body::from(body.clone())).unwrap();
+            let response = tokio::time::timeout(DEADLINE, self.client.send(request)).await.unwrap().unwrap();
+            let answer = Answer::read(response, |text| self.inward(text)).await;
+            // So a cluster asks to come again while it makes the storage of a kind anew.
+            let is_asked_again = answer.body["message"] == "storage is (re)initializing";
+            if !is_asked_again || started.elapsed() > DEADLINE {
+                break answer;
+            }
+        };
         if let Some(sandbox) = &self.sandbox
             && method != "GET"
             && path.starts_with(CRDS)

@@ -12,8 +12,9 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::real_server::RealServer;
+use crate::second_server::SecondServer;
 use crate::workspace::Workspace;
-use crate::{process, test, tools};
+use crate::{host_build, process, test, tools};
 
 const PACKAGE: &str = "wheelhouse-devcluster";
 /// Names the kubeconfig of another server, for the tests.
@@ -31,12 +32,12 @@ pub(crate) enum Suite {
 
 impl Suite {
     /// The one that the flags ask for, if they ask for one.
-    pub(crate) fn of(conformance: bool, end_to_end: bool, real: bool) -> Result<Option<Self>> {
+    pub(crate) fn of(conformance: bool, end_to_end: bool, against: Against) -> Result<Option<Self>> {
         match (conformance, end_to_end) {
             (true, _) => Ok(Some(Self::Conformance)),
             (_, true) => Ok(Some(Self::EndToEnd)),
-            _ if real => bail!(
-                "`--real` goes with `--conformance` or `--e2e`: the other tests start their own servers"
+            _ if against != Against::Named => bail!(
+                "`--real` and `--second` go with `--conformance` or `--e2e`: the other tests start their own servers"
             ),
             _ => Ok(None),
         }
@@ -58,17 +59,52 @@ impl Suite {
     }
 }
 
+/// Which server the tests are asked to run against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Against {
+    /// That of the kubeconfig that the environment names, or the embedded one within each test.
+    Named,
+    /// A kube-apiserver that is started for it.
+    Real,
+    /// The embedded one in a process of its own.
+    Second,
+}
+
+impl Against {
+    pub(crate) fn of(real: bool, second: bool) -> Self {
+        match (real, second) {
+            (true, _) => Self::Real,
+            (_, true) => Self::Second,
+            _ => Self::Named,
+        }
+    }
+
+    /// What is built: with the host, all that is, since its dependencies would have other features without the rest.
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Second => &["--workspace"],
+            Self::Named | Self::Real => &["--package", PACKAGE],
+        }
+    }
+}
+
 /// The server that the tests are to run against.
 enum Target {
     Embedded,
     Named(PathBuf),
     Real(RealServer),
+    Second(SecondServer),
 }
 
 impl Target {
-    fn find(workspace: &Workspace, real: bool) -> Result<Self> {
-        if real {
-            return RealServer::start(&workspace.target.join("real-server")).map(Self::Real);
+    fn find(workspace: &Workspace, against: Against) -> Result<Self> {
+        match against {
+            Against::Real => return RealServer::start(&workspace.target.join("real-server")).map(Self::Real),
+            Against::Second => {
+                let host = host_build::run(workspace)?;
+                return SecondServer::start(&host, &workspace.target.join("second-server")).map(Self::Second);
+            }
+            Against::Named => {}
         }
         match env::var_os(VARIABLE) {
             None => Ok(Self::Embedded),
@@ -85,6 +121,7 @@ impl Target {
             Self::Embedded => None,
             Self::Named(file) => Some(file),
             Self::Real(server) => Some(server.kubeconfig()),
+            Self::Second(server) => Some(server.kubeconfig()),
         }
     }
 
@@ -92,15 +129,22 @@ impl Target {
     fn lists(&self, binary: &str) -> Vec<String> {
         match self {
             Self::Embedded => Vec::new(),
-            Self::Named(_) => vec![binary.to_owned()],
-            Self::Real(_) => vec![binary.to_owned(), format!("{binary}-without-controllers")],
+            Self::Real(_) if self.is_alone() => {
+                vec![binary.to_owned(), format!("{binary}-without-controllers")]
+            }
+            Self::Named(_) | Self::Real(_) | Self::Second(_) => vec![binary.to_owned()],
         }
+    }
+
+    /// Whether it is an API server without controllers. A cluster that is named has its own.
+    fn is_alone(&self) -> bool {
+        matches!(self, Self::Real(server) if !server.has_controllers())
     }
 }
 
 /// Runs a suite; of it what `args` select, if there are any.
-pub(crate) fn run(workspace: &Workspace, suite: Suite, real: bool, args: &[String]) -> Result<()> {
-    if suite == Suite::EndToEnd || real {
+pub(crate) fn run(workspace: &Workspace, suite: Suite, against: Against, args: &[String]) -> Result<()> {
+    if suite == Suite::EndToEnd || against == Against::Real {
         tools::kubectl()?;
     }
     let nextest = tools::nextest(workspace);
@@ -108,17 +152,17 @@ pub(crate) fn run(workspace: &Workspace, suite: Suite, real: bool, args: &[Strin
     println!("{name}: build the tests …");
     let mut cases = Vec::new();
     for binary in suite.binaries() {
-        let ignored = listed(workspace, binary, &["--ignored"])?;
+        let ignored = listed(workspace, against, binary, &["--ignored"])?;
         if !ignored.is_empty() {
             bail!("ignored tests: {}; make them run or delete them", ignored.join(", "));
         }
-        let of_binary = listed(workspace, binary, &[])?;
+        let of_binary = listed(workspace, against, binary, &[])?;
         if of_binary.is_empty() {
             bail!("the test binary {binary:?} lists no tests");
         }
         cases.push((*binary, of_binary));
     }
-    let target = Target::find(workspace, real)?;
+    let target = Target::find(workspace, against)?;
     let json = fs::read_to_string(workspace.root.join(LIST))?;
     let mut listed = Vec::new();
     for (binary, cases) in &cases {
@@ -127,11 +171,11 @@ pub(crate) fn run(workspace: &Workspace, suite: Suite, real: bool, args: &[Strin
     let mut plan = Plan::default();
     listed.iter().for_each(|(binary, cases, reasons)| plan.add(binary, cases, reasons));
     plan.print(name, target.kubeconfig());
-    let mut command = command(workspace, suite, nextest);
+    let mut command = command(workspace, suite, against, nextest);
     if let Some(kubeconfig) = target.kubeconfig() {
         command.env(VARIABLE, kubeconfig);
     }
-    if real {
+    if target.is_alone() {
         command.env(ALONE, "1");
     }
     process::run(command.args(args))?;
@@ -142,13 +186,13 @@ pub(crate) fn run(workspace: &Workspace, suite: Suite, real: bool, args: &[Strin
     Ok(())
 }
 
-fn command(workspace: &Workspace, suite: Suite, nextest: bool) -> Command {
+fn command(workspace: &Workspace, suite: Suite, against: Against, nextest: bool) -> Command {
     let mut command = test::cargo(workspace);
     match nextest {
         true => command.args(["nextest", "run", "--no-fail-fast", "--no-tests=fail"]),
         false => command.args(["test", "--no-fail-fast"]),
     };
-    command.args(["--package", PACKAGE]);
+    command.args(against.packages());
     for binary in suite.binaries() {
         command.args(["--test", binary]);
     }
@@ -159,9 +203,10 @@ fn command(workspace: &Workspace, suite: Suite, nextest: bool) -> Command {
 }
 
 /// The names of the tests, by the test binary itself.
-fn listed(workspace: &Workspace, binary: &str, more: &[&str]) -> Result<Vec<String>> {
+fn listed(workspace: &Workspace, against: Against, binary: &str, more: &[&str]) -> Result<Vec<String>> {
     let mut list = test::cargo(workspace);
-    list.args(["test", "--quiet", "--package", PACKAGE, "--test", binary, "--", "--list"]).args(more);
+    list.args(["test", "--quiet"]).args(against.packages());
+    list.args(["--test", binary, "--", "--list"]).args(more);
     let said = process::output_with_progress(&mut list)?;
     Ok(said.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
 }
@@ -255,9 +300,10 @@ mod tests {
     }
 
     #[test]
-    fn a_real_server_needs_a_suite() {
-        assert!(Suite::of(false, false, true).is_err());
-        assert_eq!(Suite::of(false, true, true).unwrap(), Some(Suite::EndToEnd));
-        assert_eq!(Suite::of(false, false, false).unwrap(), None);
+    fn a_server_that_is_started_needs_a_suite() {
+        assert!(Suite::of(false, false, Against::of(true, false)).is_err());
+        assert!(Suite::of(false, false, Against::of(false, true)).is_err());
+        assert_eq!(Suite::of(false, true, Against::Real).unwrap(), Some(Suite::EndToEnd));
+        assert_eq!(Suite::of(false, false, Against::of(false, false)).unwrap(), None);
     }
 }

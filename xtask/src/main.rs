@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "a command-line tool's progress and results go to its terminal")]
 
 mod bench;
+mod children;
 mod conformance;
 mod debian;
 mod demo;
@@ -13,6 +14,7 @@ mod guest;
 mod host_build;
 mod process;
 mod real_server;
+mod second_server;
 mod setup;
 mod test;
 mod tools;
@@ -80,12 +82,15 @@ struct Test {
     /// Only what `kubectl` does, against the same.
     #[arg(long)]
     e2e: bool,
-    /// Starts the kube-apiserver and the etcd that are in the folder KUBEBUILDER_ASSETS, runs against them, and ends
-    /// them.
-    #[arg(long)]
+    /// Starts the kube-apiserver and the etcd that are in the folder KUBEBUILDER_ASSETS, and the
+    /// kube-controller-manager if there is one, runs against them, and ends them.
+    #[arg(long, conflicts_with = "second")]
     real: bool,
+    /// Starts the embedded server as a process of its own, runs against that as against any cluster, and ends it.
+    #[arg(long)]
+    second: bool,
     /// For `cargo nextest run` (or `cargo test`), such as a test's name. With any, the run is a
-    /// partial one: documentation tests are left out.
+    /// partial one: documentation tests, and those against a second server, are left out.
     #[arg(last = true)]
     args: Vec<String>,
 }
@@ -129,10 +134,13 @@ fn run(cli: Cli) -> Result<()> {
             println!("wheelhouse: {}", host_build::run(&workspace)?.display());
             Ok(())
         }
-        Command::Test(args) => match conformance::Suite::of(args.conformance, args.e2e, args.real)? {
-            Some(suite) => conformance::run(&workspace, suite, args.real, &args.args),
-            None => test::run(&workspace, cli.guest_toolchain, &args.args),
-        },
+        Command::Test(args) => {
+            let against = conformance::Against::of(args.real, args.second);
+            match conformance::Suite::of(args.conformance, args.e2e, against)? {
+                Some(suite) => conformance::run(&workspace, suite, against, &args.args),
+                None => test::run(&workspace, cli.guest_toolchain, &args.args),
+            }
+        }
         Command::Demo(args) => demo::run(&workspace, cli.guest_toolchain, &args),
         Command::Bench(args) => bench::run(&workspace, cli.guest_toolchain, &args.args),
     }

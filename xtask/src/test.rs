@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every test of the workspace, after the set-up that they need.
 //!
+//! Those of the embedded API server run a second time, against one in a process of its own: see `conformance`.
+//!
 //! A test that is skipped is a failure of the run, and is named: an `#[ignore]` that nobody sees
 //! again is worth no more than a deleted test. Tests find the built plugins by
 //! `WHEELHOUSE_PLUGINS_DIR` and the registry by `WHEELHOUSE_DOCKER_REGISTRY`, and never find the user's own cluster.
@@ -50,8 +52,13 @@ pub(crate) fn run(workspace: &Workspace, choice: Choice, args: &[String]) -> Res
             process::run(cargo(workspace).args(["test", "--workspace", "--doc"]))
         });
         failed.extend(documentation.err());
+        // What is said of other servers holds for one in another process, at least.
+        let second = report.step("conformance", || {
+            conformance::run(workspace, conformance::Suite::Conformance, conformance::Against::Second, &[])
+        });
+        failed.extend(second.err());
     } else {
-        println!("test: a partial run ({}); documentation tests were left out", args.join(" "));
+        println!("test: a partial run ({}); what comes after them was left out", args.join(" "));
     }
 
     report.print();

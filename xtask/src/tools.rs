@@ -10,7 +10,11 @@ use crate::debian;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// Makes sure that there is a `kubectl`: it is installed by hand, as the README says.
+/// What the end-to-end tests ask of it themselves, for those who run them without `cargo xtask`.
+#[path = "../../host/devcluster/tests/support/kubectl_version.rs"]
+mod kubectl_version;
+
+/// Makes sure that there is a `kubectl` that is new enough: it is installed by hand, as the README says.
 pub(crate) fn kubectl() -> Result<()> {
     let said = process::output(Command::new("kubectl").args(["version", "--client"])).map_err(|failed| {
         anyhow!(
@@ -18,9 +22,8 @@ pub(crate) fn kubectl() -> Result<()> {
              (https://kubernetes.io/docs/tasks/tools/), put it on PATH, and run this again"
         )
     })?;
-    let version =
-        said.lines().find_map(|line| line.strip_prefix("Client Version:")).unwrap_or("of unknown version");
-    println!("setup: kubectl {}", version.trim());
+    let version = kubectl_version::supported(&said).map_err(|wrong| anyhow!(wrong))?;
+    println!("setup: kubectl {version}");
     Ok(())
 }
 

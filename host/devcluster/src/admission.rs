@@ -86,7 +86,7 @@ impl Write {
             crd::set_status(json, &cluster.store.list_all(crd::STORAGE));
         }
         constraints::validate(&self.kind, json, old)?;
-        strategy::allocate(&cluster.store, &self.kind, json, old)?;
+        strategy::allocate(&cluster.store, &self.kind, json, old, self.dry_run)?;
         Ok(warnings)
     }
 }

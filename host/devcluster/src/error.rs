@@ -241,13 +241,6 @@ impl ApiError {
         Self::new(401, "Unauthorized", "Unauthorized")
     }
 
-    /// A binding to a role that is not there; who may not `bind` it cannot make one.
-    pub(crate) fn role_not_found(kind: &str, name: &str, message: &str) -> Self {
-        let mut error = Self::new(404, "NotFound", message);
-        error.details = Some(json!({ "name": name, "group": "rbac.authorization.k8s.io", "kind": kind }));
-        error
-    }
-
     /// A create in a namespace that is going away; clients look for the cause.
     pub(crate) fn namespace_terminating(kind: &Kind, name: &str, namespace: &str) -> Self {
         let why =

@@ -1,6 +1,7 @@
 //! Whether a body is of the kind, name and namespace that its address says, and what it says of itself is of any use;
 //! and which state it replaces.
 
+use crate::builtin;
 use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json};
@@ -34,19 +35,20 @@ impl Write {
                     json.insert(field.to_owned(), expected.into());
                 }
                 found if found == expected => {}
-                found if field == "apiVersion" => {
-                    return Err(ApiError::bad_request(format!(
-                        "the API version in the data ({found}) does not match the expected API version ({expected})"
-                    )));
+                _ if !self.kind.is_custom() => {
+                    let given = |field: &str, expected: &str| match object::text(json, &[field]) {
+                        "" => expected.to_owned(),
+                        given => given.to_owned(),
+                    };
+                    let (api_version, kind) = (given("apiVersion", &api_version), given("kind", kind));
+                    return Err(ApiError::bad_request(of_another_kind(&self.kind, &api_version, &kind)));
                 }
-                found if self.kind.is_custom() => {
-                    let cause = Cause::invalid("kind", &found.into(), &format!("must be {expected}"));
-                    return Err(ApiError::invalid(&self.kind, object::name(json), &[cause]));
+                found if field == "apiVersion" => {
+                    return Err(ApiError::bad_request(other_version(found, expected)));
                 }
                 found => {
-                    return Err(ApiError::bad_request(format!(
-                        "the {field} in the data ({found}) does not match the expected {field} ({expected})"
-                    )));
+                    let cause = Cause::invalid("kind", &found.into(), &format!("must be {expected}"));
+                    return Err(ApiError::invalid(&self.kind, object::name(json), &[cause]));
                 }
             }
         }
@@ -94,12 +96,17 @@ impl Write {
     /// A new state of an existing object names it.
     pub(crate) fn check_name(&self, json: &Json) -> Result<(), ApiError> {
         match object::name(json).is_empty() {
-            true => Err(ApiError::bad_request(format!(
-                "the name of the object ({} based on URL) was undeterminable: name must be provided",
-                self.key.name
-            ))),
+            true => Err(self.unnamed()),
             false => Ok(()),
         }
+    }
+
+    /// Of a body without a name that needs one.
+    pub(crate) fn unnamed(&self) -> ApiError {
+        ApiError::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            self.key.name
+        ))
     }
 
     /// A new state is of the object that the client saw, at the version that it saw.
@@ -137,6 +144,38 @@ impl Write {
         let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {expected}");
         Err(ApiError::conflict(&self.kind, &self.key.name, &why))
     }
+}
+
+fn other_version(found: &str, expected: &str) -> String {
+    format!("the API version in the data ({found}) does not match the expected API version ({expected})")
+}
+
+/// What a cluster says of a body of another kind than the built-in one that is expected: it reads it as what it says it
+/// is, if there is that, and cannot make the other one of it.
+fn of_another_kind(expected: &Kind, api_version: &str, kind: &str) -> String {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let is_known = || {
+        let known = builtin::kinds();
+        known.iter().any(|known| known.kind == kind && known.api_version() == api_version)
+    };
+    if kind == expected.kind && group == expected.group && !group.is_empty() {
+        return other_version(api_version, &expected.api_version());
+    }
+    let wanted = &expected.kind;
+    let why = match is_known() {
+        true => {
+            let package = match expected.group.split('.').next() {
+                None | Some("") => "core",
+                Some(package) => package,
+            };
+            format!("converting ({version}.{kind}) to ({package}.{wanted}): unknown conversion")
+        }
+        false => format!(
+            "no kind {kind:?} is registered for version {api_version:?} in scheme \
+             \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\""
+        ),
+    };
+    format!("{kind} in version {version:?} cannot be handled as a {wanted}: {why}")
 }
 
 /// Whether an object may be replaced by who does not say which version of it.

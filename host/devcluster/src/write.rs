@@ -291,6 +291,9 @@ pub(crate) fn apply(
                 return Err(write.not_found());
             }
             write.check_may_create(cluster)?;
+            if place.1.is_empty() {
+                return Err(write.unnamed());
+            }
             let mut new = apply::apply(&write.kind, None, &applied, &write.writer, force)?;
             decoding::decode(write, &mut new, Source::Applied)?;
             match create_checked(cluster, write, new, Managers::Recorded) {

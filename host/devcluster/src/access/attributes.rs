@@ -114,7 +114,8 @@ fn place(group: &str, rest: &[&str]) -> Option<ResourceAttributes> {
 /// The verb of a request, as method and path tell it; of a method that no resource knows there is none, which only `*` allows.
 fn verb(method: &Method, is_collection: bool, is_watch: bool) -> &'static str {
     match (method.as_str(), is_collection) {
-        ("GET" | "HEAD", _) if is_watch => "watch",
+        // Whatever it would do to it: nothing but a watch is served there.
+        _ if is_watch => "watch",
         ("GET" | "HEAD", true) => "list",
         ("GET" | "HEAD", false) => "get",
         ("POST", _) => "create",
@@ -164,9 +165,9 @@ mod tests {
     }
 
     #[test]
-    fn the_old_form_of_a_watch_makes_no_other_verb_a_watch() {
-        assert_eq!(of("DELETE", "/api/v1/watch/pods"), "deletecollection |pods||");
-        assert_eq!(of("POST", "/api/v1/watch/namespaces/a/pods?watch=true"), "create |pods|a|");
+    fn the_old_form_of_a_watch_is_one_by_any_method() {
+        assert_eq!(of("DELETE", "/api/v1/watch/pods"), "watch |pods||");
+        assert_eq!(of("POST", "/api/v1/watch/namespaces/a/pods?watch=true"), "watch |pods|a|");
     }
 
     #[test]

@@ -86,8 +86,8 @@ impl Check<'_> {
             return Ok(());
         }
         let rules = self.state.roles.get(self.store).rules(json, &self.key.namespace);
-        let missing = |why: String| ApiError::role_not_found(&kind.to_lowercase(), name, &why);
-        self.has_all(&rules.map_err(missing)?)
+        // As a cluster says it: of the role's name and the binding's resource.
+        self.has_all(&rules.map_err(|_| ApiError::not_found(self.kind, name))?)
     }
 
     fn may(&self, verb: &str, plural: &str, namespace: &str, name: &str) -> bool {

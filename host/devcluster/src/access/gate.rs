@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
-use http::header::X_CONTENT_TYPE_OPTIONS;
+use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
@@ -73,5 +73,7 @@ fn issuer_document(cluster: &Cluster, parts: &Parts) -> Option<Response> {
         ("GET", "/openid/v1/jwks") => ("application/jwk-set+json", cluster.access.signer.key_set()),
         _ => return None,
     };
-    Some(respond::bytes(StatusCode::OK, media_type, document.to_string()))
+    let mut response = respond::bytes(StatusCode::OK, media_type, document.to_string());
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    Some(response)
 }

@@ -186,13 +186,7 @@ fn check_subject(subject: &Value, path: &str, namespaced: bool, causes: &mut Vec
             }
             ""
         }
-        "User" | "Group" => {
-            if text("name").is_empty() {
-                let why = format!("{} name cannot be empty", text("kind").to_lowercase());
-                causes.push(Cause::invalid(at("name"), &"".into(), &why));
-            }
-            GROUP
-        }
+        "User" | "Group" => GROUP,
         other => {
             let supported = ["ServiceAccount", "User", "Group"].map(Value::from);
             causes.push(Cause::unsupported(at("kind"), &other.into(), &supported));

@@ -81,6 +81,9 @@ pub(crate) fn request(
     object::set(&mut request, &["metadata", "creationTimestamp"], object::now().into());
     object::set(&mut request, &["spec", "audiences"], json!(wanted.audiences));
     object::set(&mut request, &["spec", "expirationSeconds"], seconds.into());
+    if object::at(&request, &["spec", "boundObjectRef"]).is_none() {
+        object::set(&mut request, &["spec", "boundObjectRef"], Value::Null);
+    }
     let expires = object::seconds_from_now(seconds);
     request.insert("status".to_owned(), json!({ "token": token, "expirationTimestamp": expires }));
     Ok((request, warnings))

@@ -110,11 +110,20 @@ pub(super) fn cron_job(json: &Json, causes: &mut Vec<Cause>) {
 pub(super) fn autoscaler(json: &Json, causes: &mut Vec<Cause>) {
     let most = object::at(json, &["spec", "maxReplicas"]).and_then(Value::as_i64).unwrap_or_default();
     let least = object::at(json, &["spec", "minReplicas"]).and_then(Value::as_i64).unwrap_or(1);
-    if most < 1 {
-        causes.push(Cause::invalid("spec.maxReplicas", &Value::from(most), "must be greater than 0"));
-    } else if most < least {
-        let why = "must be greater than or equal to `minReplicas`";
-        causes.push(Cause::invalid("spec.maxReplicas", &Value::from(most), why));
+    let too_low = |field: &str, value: i64, than: &str| {
+        let why = format!("must be greater than or equal to {than}");
+        Cause::invalid(field, &Value::from(value), &why)
+    };
+    if least < 1 {
+        causes.push(too_low("spec.minReplicas", least, "1"));
+    }
+    match most {
+        0 => causes.push(Cause::required("spec.maxReplicas", "must be set and greater than 0")),
+        ..0 => causes.push(too_low("spec.maxReplicas", most, "1")),
+        _ => {}
+    }
+    if most < least {
+        causes.push(too_low("spec.maxReplicas", most, "`minReplicas`"));
     }
     let target = |field: &str| object::text(json, &["spec", "scaleTargetRef", field]);
     for field in ["kind", "name"] {
@@ -126,5 +135,10 @@ pub(super) fn autoscaler(json: &Json, causes: &mut Vec<Cause>) {
     if !version.contains('/') && target("kind") != "ReplicationController" {
         let why = "apiVersion must specify API group";
         causes.push(Cause::invalid("spec.scaleTargetRef.apiVersion", &Value::from(version), why));
+    }
+    let is_of_others = |metric: &Value| matches!(metric["type"].as_str(), Some("Object" | "External"));
+    if least == 0 && !object::items(json, &["spec", "metrics"]).iter().any(is_of_others) {
+        let why = "must specify at least one Object or External metric to support scaling to zero replicas";
+        causes.push(Cause::forbidden("spec.metrics", why));
     }
 }

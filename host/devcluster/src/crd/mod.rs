@@ -74,6 +74,13 @@ pub(crate) fn unserved_kind(definition: &Json, before: &Served) -> Option<Kind> 
     Some(kind(definition, stored, before))
 }
 
+/// Counts the specifications that a definition has had. That it is being deleted counts as a generation, and changes
+/// nothing of its objects: who watches them is still to see them go.
+fn specifications(definition: &Json) -> u64 {
+    let generation = object::meta(definition, "generation").and_then(Value::as_u64).unwrap_or_default();
+    generation.saturating_sub(object::is_deleting(definition).into())
+}
+
 fn kind(definition: &Json, version: &Value, before: &Served) -> Kind {
     let name = |field: &str| object::text(definition, &["status", "acceptedNames", field]).to_owned();
     let names = |field: &str| strings(object::at(definition, &["status", "acceptedNames", field]));
@@ -106,7 +113,7 @@ fn kind(definition: &Json, version: &Value, before: &Served) -> Kind {
         is_virtual: false,
         custom: Some(Custom {
             schema,
-            generation: object::meta(definition, "generation").and_then(Value::as_u64).unwrap_or_default(),
+            generation: specifications(definition),
             columns: list("additionalPrinterColumns"),
             selectable: selectable.iter().map(|field| text(field, "jsonPath").to_owned()).collect(),
             terminating: object::is_deleting(definition),
@@ -176,7 +183,26 @@ fn strings(value: Option<&Value>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::version_priority;
+    use serde_json::json;
+
+    use super::{kinds, version_priority};
+    use crate::registry::Registry;
+
+    #[test]
+    fn the_objects_of_a_definition_that_goes_look_as_they_did() {
+        let shown = |generation: u64, more: serde_json::Value| {
+            let mut definition = json!({ "metadata": { "name": "as.example.com", "generation": generation },
+                "spec": { "group": "example.com", "versions": [{ "name": "v1", "served": true }] },
+                "status": { "acceptedNames": { "plural": "as", "kind": "A" },
+                    "conditions": [{ "type": "Established", "status": "True" }] } });
+            definition["metadata"]["deletionTimestamp"] = more;
+            kinds(definition.as_object().unwrap(), &Registry::new().served()).remove(0)
+        };
+        let (there, going) = (shown(1, json!(null)), shown(2, json!("2024-01-01T00:00:00Z")));
+        assert!(going.shows_as(&there));
+        assert!(!shown(3, json!("2024-01-01T00:00:00Z")).shows_as(&there));
+        assert!(!shown(2, json!(null)).shows_as(&there));
+    }
 
     #[test]
     fn stable_versions_come_before_beta_before_alpha_before_others() {

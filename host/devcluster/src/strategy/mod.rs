@@ -48,9 +48,10 @@ pub(crate) fn allocate(
     kind: &Kind,
     json: &mut Json,
     old: Option<&Json>,
+    is_dry: bool,
 ) -> Result<(), ApiError> {
     match kind.is("", "services") {
-        true => service::allocate(store, kind, json, old),
+        true => service::allocate(store, kind, json, old, is_dry),
         false => Ok(()),
     }
 }

@@ -50,8 +50,9 @@ pub(super) fn allocate(
     kind: &Kind,
     json: &mut Json,
     old: Option<&Json>,
+    is_dry: bool,
 ) -> Result<(), ApiError> {
-    addresses::allocate(store, kind, json, old)?;
+    addresses::allocate(store, kind, json, old, is_dry)?;
     node_ports::allocate(store, kind, json, old)
 }
 

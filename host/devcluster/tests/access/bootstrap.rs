@@ -88,30 +88,30 @@ async fn a_role_is_made_from_those_that_it_selects() {
     let server = as_jane_with("view").await;
     let (admin, jane) = (server.admin(), server.jane());
     let widgets = "/apis/example.com/v1/namespaces/default/widgets";
-    let extra = json!({ "metadata": { "name": "widgets-view",
+    let extra = json!({ "metadata": { "name": "widgets-view.example.com",
         "labels": { "rbac.authorization.k8s.io/aggregate-to-view": "true" } },
         "rules": [rule(&["list"], "example.com", &["widgets"])] });
     jane.get(widgets).await.forbidden();
     admin.post(&format!("{RBAC}/clusterroles"), extra).await.ok();
     // It goes from view into edit and admin, too.
     for role in ["view", "edit", "admin"] {
-        let has = |answer: &Answer| answer.body["rules"].to_string().contains("widgets");
+        let has = |answer: &Answer| answer.body["rules"].to_string().contains("\"example.com\"");
         admin.eventually(&format!("{RBAC}/clusterroles/{role}"), has).await;
     }
     assert_eq!(jane.get(widgets).await.code, 404);
-    admin.delete(&format!("{RBAC}/clusterroles/widgets-view")).await.ok();
+    admin.delete(&format!("{RBAC}/clusterroles/widgets-view.example.com")).await.ok();
     jane.eventually(widgets, |answer| answer.code == 403).await;
 
-    let role = json!({ "metadata": { "name": "made", "labels": {} }, "rules": [], "aggregationRule": {
-        "clusterRoleSelectors": [{ "matchExpressions": [{ "key": "part", "operator": "In", "values": ["a"] }] }] } });
+    let role = json!({ "metadata": { "name": "made.example.com", "labels": {} }, "rules": [], "aggregationRule": {
+        "clusterRoleSelectors": [{ "matchExpressions": [{ "key": "part", "operator": "In", "values": ["a.example.com"] }] }] } });
     admin.post(&format!("{RBAC}/clusterroles"), role).await.ok();
     let rules = json!([rule(&["get"], "", &["pods"])]);
     let part =
         |label: &str| json!({ "metadata": { "name": label, "labels": { "part": label } }, "rules": rules });
-    for label in ["a", "b"] {
+    for label in ["a.example.com", "b.example.com"] {
         admin.post(&format!("{RBAC}/clusterroles"), part(label)).await.ok();
     }
-    let made = format!("{RBAC}/clusterroles/made");
+    let made = format!("{RBAC}/clusterroles/made.example.com");
     admin.eventually(&made, |answer| answer.body["rules"] == rules).await;
     // What somebody writes into it by hand does not stay.
     admin.merge(&made, json!({ "rules": [rule(&["*"], "*", &["*"])] })).await.ok();

@@ -55,7 +55,8 @@ async fn a_role_with_more_than_its_author_has_is_refused_in_every_way_to_write_o
     for answer in [
         jane.post(&roles, role("new", more.clone())).await,
         jane.apply(&format!("{roles}/new"), role("new", more.clone())).await,
-        jane.post(&format!("{RBAC}/clusterroles"), cluster_role("new", json!({}), more.clone())).await,
+        jane.post(&format!("{RBAC}/clusterroles"), cluster_role("new.example.com", json!({}), more.clone()))
+            .await,
     ] {
         assert!(answer.forbidden().contains("is attempting to grant RBAC permissions not currently held"));
     }
@@ -78,7 +79,7 @@ async fn wildcards_names_and_paths_are_more_than_what_they_stand_for() {
     ] {
         server
             .jane()
-            .post(&format!("{RBAC}/clusterroles"), cluster_role("more", json!({}), rules))
+            .post(&format!("{RBAC}/clusterroles"), cluster_role("more.example.com", json!({}), rules))
             .await
             .forbidden();
     }
@@ -149,7 +150,7 @@ async fn a_binding_to_more_than_its_author_has_is_refused_unless_they_may_bind_i
     jane.post(&bindings, binding("b", "ClusterRole", "cluster-admin")).await.forbidden();
     jane.post(&bindings, binding("b", "ClusterRole", "view")).await.forbidden();
     let missing = jane.post(&bindings, binding("b", "Role", "missing")).await.message(404, "NotFound");
-    assert_eq!(missing, "role.rbac.authorization.k8s.io \"missing\" not found");
+    assert_eq!(missing, "rolebindings.rbac.authorization.k8s.io \"missing\" not found");
     server.admin().post(&bindings, binding("b", "Role", "missing")).await.ok();
 
     let mut bind = rule(&["bind"], "rbac.authorization.k8s.io", &["clusterroles"]);
@@ -176,29 +177,32 @@ async fn aggregation_gives_nobody_more() {
     let roles = format!("{RBAC}/clusterroles");
     let into_view = json!({ "rbac.authorization.k8s.io/aggregate-to-view": "true" });
     let secrets = json!([rule(&["get"], "", &["secrets"])]);
-    jane.post(&roles, cluster_role("extra", into_view.clone(), secrets)).await.forbidden();
+    jane.post(&roles, cluster_role("extra.example.com", into_view.clone(), secrets)).await.forbidden();
     // What a role selects it will be given: only who has everything may say so.
-    let mut selecting = cluster_role("greedy", json!({}), json!([]));
+    let mut selecting = cluster_role("greedy.example.com", json!({}), json!([]));
     selecting["aggregationRule"] = json!({ "clusterRoleSelectors": [{ "matchLabels": {} }] });
     let refused = jane.post(&roles, selecting.clone()).await.forbidden();
     assert_eq!(
         refused,
-        "clusterroles.rbac.authorization.k8s.io \"greedy\" is forbidden: must have cluster-admin privileges to use the \
-         aggregationRule"
+        "clusterroles.rbac.authorization.k8s.io \"greedy.example.com\" is forbidden: must have cluster-admin privileges to \
+         use the aggregationRule"
     );
-    jane.post(&roles, cluster_role("greedy", json!({}), json!([]))).await.ok();
+    jane.post(&roles, cluster_role("greedy.example.com", json!({}), json!([]))).await.ok();
     let rule = json!({ "aggregationRule": selecting["aggregationRule"] });
-    jane.merge(&format!("{roles}/greedy"), rule.clone()).await.forbidden();
-    server.admin().merge(&format!("{roles}/greedy"), rule).await.ok();
+    jane.merge(&format!("{roles}/greedy.example.com"), rule.clone()).await.forbidden();
+    server.admin().merge(&format!("{roles}/greedy.example.com"), rule).await.ok();
     // A rule without a selector aggregates nothing: it is wrong, and not a matter of rights.
     let none = json!({ "aggregationRule": { "clusterRoleSelectors": [] } });
-    jane.post(&roles, cluster_role("none", json!({}), json!([]))).await.ok();
-    jane.merge(&format!("{roles}/none"), none).await.message(422, "Invalid");
+    jane.post(&roles, cluster_role("none.example.com", json!({}), json!([]))).await.ok();
+    jane.merge(&format!("{roles}/none.example.com"), none).await.message(422, "Invalid");
     // One that selects nothing has nothing, and is still not theirs to take out of the aggregation.
-    let mut idle = cluster_role("idle", json!({}), json!([]));
+    let mut idle = cluster_role("idle.example.com", json!({}), json!([]));
     idle["aggregationRule"] = json!({ "clusterRoleSelectors": [{ "matchLabels": { "no": "role" } }] });
     server.admin().post(&roles, idle).await.ok();
-    let refused = jane.merge(&format!("{roles}/idle"), json!({ "aggregationRule": null })).await.forbidden();
+    let refused = jane
+        .merge(&format!("{roles}/idle.example.com"), json!({ "aggregationRule": null }))
+        .await
+        .forbidden();
     assert!(refused.contains("must have cluster-admin privileges"), "{refused}");
     // A label that puts a role of others into theirs is no less of a gift.
     jane.merge(&format!("{roles}/cluster-admin"), json!({ "metadata": { "labels": into_view } }))

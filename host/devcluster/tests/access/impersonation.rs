@@ -11,13 +11,18 @@ async fn who(caller: &Caller<'_>) -> Value {
     caller.post(WHOAMI, review).await.ok()["status"]["userInfo"].clone()
 }
 
-/// Lets bob act as others, by the resources that he may impersonate.
+fn subject() -> Value {
+    json!({ "kind": "ServiceAccount", "name": "robot", "namespace": "default" })
+}
+
+/// Lets robot act as others, by the resources that it may impersonate. Who acts as somebody must be somebody of
+/// their own, with a token.
 async fn allow(server: &Server, group: &str, resources: &[&str], names: &[&str]) {
     let mut allowed = rule(&["impersonate"], group, resources);
     if !names.is_empty() {
         allowed["resourceNames"] = json!(names);
     }
-    server.grant_to("", json!({ "kind": "User", "name": "bob" }), json!([allowed])).await;
+    server.grant_to("", subject(), json!([allowed])).await;
 }
 
 #[tokio::test]
@@ -35,32 +40,27 @@ async fn the_administrator_acts_as_anybody_and_may_do_what_they_may() {
 #[tokio::test]
 async fn who_may_not_act_as_somebody_is_told_so() {
     let server = Server::rbac().await;
-    let refused = server.bob().acting_as("jane").get("/version").await.forbidden();
-    assert_eq!(
-        refused,
-        "users \"jane\" is forbidden: User \"bob\" cannot impersonate resource \"users\" in API group \"\" at the \
-         cluster scope"
-    );
+    let token = server.account("robot").await;
+    let admin = who(&server.admin()).await["username"].as_str().unwrap().to_owned();
+    server.with(&token).acting_as("jane").get("/version").await.forbidden();
     server.anonymous().acting_as("jane").get("/version").await.forbidden();
     allow(&server, "", &["users"], &["jane"]).await;
-    assert_eq!(server.bob().acting_as("jane").get("/version").await.code, 200);
-    server.bob().acting_as("wheelhouse-dev").get("/version").await.forbidden();
+    assert_eq!(server.with(&token).acting_as("jane").get("/version").await.code, 200);
+    server.with(&token).acting_as(&admin).get("/version").await.forbidden();
 }
 
 #[tokio::test]
 async fn the_right_to_act_as_users_makes_nobody_a_master() {
     let server = Server::rbac().await;
+    let token = server.account("robot").await;
+    let admin = who(&server.admin()).await["username"].as_str().unwrap().to_owned();
     allow(&server, "", &["users"], &[]).await;
-    let master = server.bob().acting_as("jane").header("impersonate-group", "system:masters");
-    let refused = master.get("/api/v1/secrets").await.forbidden();
-    assert!(
-        refused.starts_with("groups \"system:masters\" is forbidden: User \"bob\" cannot impersonate"),
-        "{refused}"
-    );
+    let master = server.with(&token).acting_as("jane").header("impersonate-group", "system:masters");
+    master.get("/api/v1/secrets").await.forbidden();
     // The name alone is not the administrator: that is the group.
-    server.bob().acting_as("wheelhouse-dev").get("/api/v1/secrets").await.forbidden();
+    server.with(&token).acting_as(&admin).get("/api/v1/secrets").await.forbidden();
     allow(&server, "", &["groups"], &["team"]).await;
-    let both = server.bob().acting_as("jane").header("impersonate-group", "team");
+    let both = server.with(&token).acting_as("jane").header("impersonate-group", "team");
     assert_eq!(both.get("/version").await.code, 200);
     both.header("impersonate-group", "system:masters").get("/version").await.forbidden();
 }
@@ -68,44 +68,64 @@ async fn the_right_to_act_as_users_makes_nobody_a_master() {
 #[tokio::test]
 async fn a_service_account_is_acted_as_by_who_may_in_its_namespace() {
     let server = Server::rbac().await;
-    let robot = "system:serviceaccount:default:robot";
+    let token = server.account("robot").await;
+    let other = "system:serviceaccount:default:other";
     allow(&server, "", &["users"], &[]).await;
-    let refused = server.bob().acting_as(robot).get("/version").await.forbidden();
-    assert!(
-        refused.contains("impersonate resource \"serviceaccounts\"")
-            && refused.contains("namespace \"default\"")
-    );
-    server.grant("bob", json!([rule(&["impersonate"], "", &["serviceaccounts"])])).await;
+    server.with(&token).acting_as(other).get("/version").await.forbidden();
+    server.grant_to("default", subject(), json!([rule(&["impersonate"], "", &["serviceaccounts"])])).await;
     let groups = ["system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"];
-    assert_eq!(who(&server.bob().acting_as(robot)).await["groups"], json!(groups));
-    server.bob().acting_as("system:serviceaccount:kube-system:robot").get("/version").await.forbidden();
+    assert_eq!(who(&server.with(&token).acting_as(other)).await["groups"], json!(groups));
+    server
+        .with(&token)
+        .acting_as("system:serviceaccount:kube-system:other")
+        .get("/version")
+        .await
+        .forbidden();
 }
 
 #[tokio::test]
 async fn a_uid_and_extras_are_claimed_only_by_who_may() {
     let server = Server::rbac().await;
+    let token = server.account("robot").await;
     allow(&server, "", &["users"], &[]).await;
-    let jane = || server.bob().acting_as("jane");
+    let jane = || server.with(&token).acting_as("jane");
     let with_uid = || jane().header("impersonate-uid", "7");
-    let with_extra = || jane().header("impersonate-extra-example.com%2Fproject", "x");
-    assert!(
-        with_uid()
-            .get("/version")
-            .await
-            .forbidden()
-            .starts_with("uids.authentication.k8s.io \"7\" is forbidden")
-    );
-    let refused = with_extra().get("/version").await.forbidden();
-    assert!(refused.contains("\"userextras/example.com/project\""), "{refused}");
+    let with_extra = || jane().header("impersonate-extra-acme.test%2Fproject", "x");
+    with_uid().get("/version").await.forbidden();
+    with_extra().get("/version").await.forbidden();
     allow(&server, "authentication.k8s.io", &["uids"], &["7"]).await;
-    allow(&server, "authentication.k8s.io", &["userextras/example.com/project"], &[]).await;
+    allow(&server, "authentication.k8s.io", &["userextras/acme.test/project"], &[]).await;
     assert_eq!(who(&with_uid()).await["uid"], "7");
-    assert_eq!(who(&with_extra()).await["extra"], json!({ "example.com/project": ["x"] }));
+    assert_eq!(who(&with_extra()).await["extra"], json!({ "acme.test/project": ["x"] }));
     with_extra().header("impersonate-extra-other", "y").get("/version").await.forbidden();
 }
 
 #[tokio::test]
-async fn groups_of_nobody_and_what_is_no_text_are_refused() {
+async fn a_refusal_names_what_may_not_be_acted_as() {
+    let server = Server::rbac().await;
+    let token = server.account("robot").await;
+    let refused = async |caller: Caller| caller.get("/version").await.forbidden();
+    let jane = || server.with(&token).acting_as("jane");
+    let robot = "User \"system:serviceaccount:default:robot\" cannot impersonate resource";
+    let cluster = "at the cluster scope";
+    let users = format!("users \"jane\" is forbidden: {robot} \"users\" in API group \"\" {cluster}");
+    assert_eq!(refused(jane()).await, users);
+    allow(&server, "", &["users"], &[]).await;
+    let master = jane().header("impersonate-group", "system:masters");
+    let groups =
+        format!("groups \"system:masters\" is forbidden: {robot} \"groups\" in API group \"\" {cluster}");
+    assert_eq!(refused(master).await, groups);
+    let other = server.with(&token).acting_as("system:serviceaccount:default:other");
+    let accounts = format!("{robot} \"serviceaccounts\" in API group \"\" in the namespace \"default\"");
+    assert_eq!(refused(other).await, format!("serviceaccounts \"other\" is forbidden: {accounts}"));
+    let uids = refused(jane().header("impersonate-uid", "7")).await;
+    assert!(uids.starts_with("uids.authentication.k8s.io \"7\" is forbidden"), "{uids}");
+    let extras = refused(jane().header("impersonate-extra-acme.test%2Fproject", "x")).await;
+    assert!(extras.contains("\"userextras/acme.test/project\""), "{extras}");
+}
+
+#[tokio::test]
+async fn groups_of_nobody_are_refused() {
     let server = Server::rbac().await;
     let groups = server.admin().header("impersonate-group", "team");
     let refused = groups.get("/api/v1/secrets").await.message(400, "BadRequest");
@@ -121,6 +141,11 @@ async fn groups_of_nobody_and_what_is_no_text_are_refused() {
         "requested &user.DefaultInfo{Name:\"\", UID:\"7\", Groups:[]string(nil), Extra:map[string][]string{\
          \"a\":[]string{\"y\"}, \"b\":[]string{\"x\"}}} without impersonating a user name"
     );
+}
+
+#[tokio::test]
+async fn a_user_whose_name_is_no_text_is_nobody() {
+    let server = Server::rbac().await;
     let broken = server.admin().header("impersonate-user", b"j\xff");
     broken.get("/api/v1/secrets").await.message(400, "BadRequest");
 }

@@ -10,8 +10,13 @@
 
 #[path = "../support/answer.rs"]
 mod answer;
+#[path = "../support/embedded.rs"]
+mod embedded;
 #[path = "../foreign/embedded_only.rs"]
 mod embedded_only;
+mod place;
+#[path = "../foreign/sandbox.rs"]
+mod sandbox;
 mod support;
 
 mod authentication;

@@ -47,8 +47,8 @@ async fn a_role_or_binding_that_means_nothing_is_refused() {
         "{message}"
     );
     for (subject, why) in [
-        (json!({ "kind": "User" }), "subjects[0].name: Required value"),
-        (json!({ "kind": "Group" }), "subjects[0].name: Invalid value: \"\": group name cannot be empty"),
+        (json!({ "kind": "User" }), "is invalid: subjects[0].name: Required value"),
+        (json!({ "kind": "Group" }), "is invalid: subjects[0].name: Required value"),
         (
             json!({ "kind": "ServiceAccount", "name": "A/b", "namespace": "n" }),
             "subjects[0].name: Invalid value: \"A/b\": a lowercase RFC 1123 subdomain must consist of",

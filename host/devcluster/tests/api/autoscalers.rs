@@ -1,4 +1,4 @@
-//! The two versions of autoscalers.
+//! Autoscalers, and their two versions.
 
 use serde_json::json;
 
@@ -23,4 +23,38 @@ async fn the_cpu_target_of_v1_is_a_metric_of_v2_and_back() {
     assert_eq!(patched["spec"]["targetCPUUtilizationPercentage"], 60);
     let list = server.get(&path("v2")).await.ok();
     assert_eq!(list["items"][0]["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"], 60);
+}
+
+#[tokio::test]
+async fn bounds_that_are_none_are_told_with_all_that_is_wrong() {
+    let server = start().await;
+    let path = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers";
+    let metrics = "spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to \
+                   zero replicas";
+    let least =
+        |value: i64| format!("spec.minReplicas: Invalid value: {value}: must be greater than or equal to 1");
+    let most =
+        |value: i64| format!("spec.maxReplicas: Invalid value: {value}: must be greater than or equal to 1");
+    let less = |value: i64| {
+        format!("spec.maxReplicas: Invalid value: {value}: must be greater than or equal to `minReplicas`")
+    };
+    let none = "spec.maxReplicas: Required value: must be set and greater than 0";
+    for (bounds, expected) in [
+        (json!({}), format!("[{none}, {}]", less(0))),
+        (json!({ "maxReplicas": 0 }), format!("[{none}, {}]", less(0))),
+        (json!({ "minReplicas": 5, "maxReplicas": 3 }), less(3)),
+        (json!({ "minReplicas": 0, "maxReplicas": 3 }), format!("[{}, {metrics}]", least(0))),
+        (json!({ "minReplicas": 0, "maxReplicas": 0 }), format!("[{}, {none}, {metrics}]", least(0))),
+        (
+            json!({ "minReplicas": -1, "maxReplicas": -3 }),
+            format!("[{}, {}, {}]", least(-1), most(-3), less(-3)),
+        ),
+    ] {
+        let mut spec = bounds;
+        spec["scaleTargetRef"] = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" });
+        let body = json!({ "metadata": { "name": "h" }, "spec": spec });
+        let status = server.post(path, body).await.refused(422, "Invalid");
+        let expected = format!("HorizontalPodAutoscaler.autoscaling \"h\" is invalid: {expected}");
+        assert_eq!(status["message"], expected);
+    }
 }

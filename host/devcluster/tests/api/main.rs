@@ -10,9 +10,12 @@
 
 #[path = "../support/answer.rs"]
 mod answer;
+#[path = "../support/embedded.rs"]
+mod embedded;
 #[path = "../foreign/embedded_only.rs"]
 mod embedded_only;
-mod foreign;
+#[path = "../foreign/sandbox.rs"]
+mod sandbox;
 mod support;
 
 mod admission;

@@ -175,3 +175,45 @@ async fn rules_about_what_was_must_be_able_to_know_it_and_ask_for_it() {
         assert_eq!(causes(&status), [(field.as_str(), why.as_str())]);
     }
 }
+
+#[tokio::test]
+async fn a_body_of_another_kind_is_read_as_what_it_says_it_is() {
+    let server = start().await;
+    let unknown = |kind: &str, version: &str, within: &str| {
+        format!(
+            "{kind} in version {version:?} cannot be handled as a ConfigMap: no kind {kind:?} is registered for \
+             version {within:?}"
+        )
+    };
+    let other = |kind: &str| {
+        format!(
+            "{kind} in version \"v1\" cannot be handled as a ConfigMap: converting (v1.{kind}) to (core.ConfigMap): \
+             unknown conversion"
+        )
+    };
+    for (body, why) in [
+        (json!({ "kind": "Pod" }), other("Pod")),
+        (json!({ "apiVersion": "apps/v1", "kind": "Deployment" }), other("Deployment")),
+        (json!({ "kind": "Foo" }), unknown("Foo", "v1", "v1")),
+        (json!({ "apiVersion": "v2" }), unknown("ConfigMap", "v2", "v2")),
+        (json!({ "apiVersion": "x/v1" }), unknown("ConfigMap", "v1", "x/v1")),
+        (json!({ "apiVersion": "apps/v1" }), unknown("ConfigMap", "v1", "apps/v1")),
+    ] {
+        let status = server.post(CONFIG_MAPS, body).await.refused(400, "BadRequest");
+        assert!(status["message"].as_str().unwrap().starts_with(&why), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_applied_says_its_name_unless_it_is_there() {
+    let server = start().await;
+    let path = format!("{CONFIG_MAPS}/a");
+    let unnamed = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "labels": { "a": "b" } } });
+    let status = server.apply(&path, "m", unnamed.clone()).await.refused(400, "BadRequest");
+    let why = "the name of the object (a based on URL) was undeterminable: name must be provided";
+    assert_eq!(status["message"], why);
+    server.get(&path).await.refused(404, "NotFound");
+    server.config_map("a", json!({})).await;
+    let applied = server.apply(&path, "m", unnamed).await.ok();
+    assert_eq!(applied["metadata"]["labels"], json!({ "a": "b" }));
+}

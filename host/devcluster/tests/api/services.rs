@@ -151,10 +151,16 @@ async fn an_address_that_is_asked_for_is_given_if_it_is_free() {
     let status = server.post(SERVICES, asking("192.0.2.1")).await.refused(422, "Invalid");
     let why = "failed to allocate IP 192.0.2.1: the provided network does not match the current range";
     assert!(status["message"].as_str().unwrap().contains(why), "{status}");
+    // A dry run looks whether there is such an address, and not whose it is.
+    let dry = format!("{SERVICES}?dryRun=All");
+    assert_eq!(address(&server.post(&dry, asking(&taken)).await.ok()), taken);
+    let status = server.post(&dry, asking("192.0.2.1")).await.refused(422, "Invalid");
+    let why = "failed to allocate IP 192.0.2.1: the provided IP (192.0.2.1) is not in the valid range. ";
+    assert!(status["message"].as_str().unwrap().contains(why), "{status}");
     // One that becomes another type gives its address back, and so does one that goes; a dry run takes none.
     let external = json!({ "type": "ExternalName", "externalName": "example.com" });
     change(&server, "first", external).await;
-    server.post(&format!("{SERVICES}?dryRun=All"), asking(&taken)).await.ok();
+    server.post(&dry, asking(&taken)).await.ok();
     let second = server.post(SERVICES, asking(&taken)).await.ok();
     assert_eq!((address(&second), &second["spec"]["clusterIPs"]), (taken.clone(), &json!([taken])));
     let inside = change(&server, "first", json!({ "type": "ClusterIP", "externalName": null })).await;

@@ -10,6 +10,8 @@
 
 #[path = "../foreign/embedded_only.rs"]
 mod embedded_only;
+#[path = "../support/kubectl_version.rs"]
+mod kubectl_version;
 mod support;
 
 mod access;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -9,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use wheelhouse_devcluster::{DevCluster, DevClusterConfig};
 
-use crate::embedded_only;
+use crate::{embedded_only, kubectl_version};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -46,6 +47,8 @@ pub(crate) struct Kubectl {
     namespace: String,
     /// What `edit` and `diff` run.
     programs: Vec<(&'static str, String)>,
+    /// Words for what is the test's alone in another cluster.
+    own: Vec<&'static str>,
 }
 
 pub(crate) struct Output {
@@ -56,6 +59,7 @@ pub(crate) struct Output {
 
 impl Kubectl {
     pub(crate) async fn start() -> Self {
+        has_kubectl();
         let Some(file) = embedded_only::kubeconfig("kubectl") else {
             let config = DevClusterConfig { workloads: true, ..DevClusterConfig::default() };
             return Self::start_with(config).await;
@@ -68,7 +72,7 @@ impl Kubectl {
         let flat = flatten.arg("--kubeconfig").arg(file).args(["config", "view", "--raw", "--flatten"]);
         std::fs::write(kubeconfig, flat.output().unwrap().stdout).unwrap();
         let namespace = format!("wh{}", &uuid::Uuid::new_v4().simple().to_string()[..10]);
-        let kubectl = Self { home, cluster: None, namespace: default, programs };
+        let kubectl = Self { home, cluster: None, namespace: default, programs, own: Vec::new() };
         kubectl.run(&format!("create namespace {namespace}")).await;
         kubectl.run_with(&format!("config set-context --current --namespace={namespace}"), "").await;
         Self { namespace, ..kubectl }
@@ -76,6 +80,7 @@ impl Kubectl {
 
     /// What only the embedded server can be asked for.
     pub(crate) async fn start_with(config: DevClusterConfig) -> Self {
+        has_kubectl();
         assert!(
             embedded_only::kubeconfig("kubectl").is_none(),
             "a test that needs the embedded server is to be listed in embedded-only.json"
@@ -83,7 +88,13 @@ impl Kubectl {
         let cluster = DevCluster::start(config).await.unwrap();
         let home = TempDir::new().unwrap();
         std::fs::write(home.path().join("kubeconfig"), cluster.kubeconfig()).unwrap();
-        Self { home, cluster: Some(cluster), namespace: "default".to_owned(), programs: Vec::new() }
+        Self {
+            home,
+            cluster: Some(cluster),
+            namespace: "default".to_owned(),
+            programs: Vec::new(),
+            own: Vec::new(),
+        }
     }
 
     /// The kubeconfig of a user of the embedded server.
@@ -108,7 +119,7 @@ impl Kubectl {
     /// Writes a file, whose path is returned.
     pub(crate) fn file(&self, name: &str, text: &str) -> String {
         let path = self.home.path().join(name);
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(&path, self.outward(text)).unwrap();
         path.display().to_string()
     }
 
@@ -126,7 +137,7 @@ impl Kubectl {
             .env("KUBECONFIG", home.join("kubeconfig"))
             .envs(self.programs.iter().map(|(variable, path)| (variable, path)))
             .arg(format!("--cache-dir={}", home.join("cache").display()))
-            .args(line.split_whitespace())
+            .args(self.outward(line).split_whitespace())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -135,24 +146,58 @@ impl Kubectl {
     }
 
     pub(crate) fn spawn(&self, line: &str) -> Child {
-        match self.command(line).spawn() {
-            Ok(child) => child,
-            Err(error) => panic!(
-                "cannot run kubectl ({error}): these tests need kubectl 1.32 or newer on the PATH, see \
-                 https://kubernetes.io/docs/tasks/tools/#kubectl"
-            ),
-        }
+        self.command(line).spawn().unwrap()
     }
 
     pub(crate) async fn run_with(&self, line: &str, input: &str) -> Output {
         let mut child = self.spawn(line);
         let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(input.as_bytes()).await.unwrap();
+        stdin.write_all(self.outward(input).as_bytes()).await.unwrap();
         drop(stdin);
         let output =
             tokio::time::timeout(DEADLINE, child.wait_with_output()).await.expect("kubectl in time").unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        let (stdout, stderr) = (self.inward(&output.stdout), self.inward(&output.stderr));
+        Output { code: output.status.code(), stdout, stderr }
+    }
+
+    /// Runs a command again until it succeeds.
+    pub(crate) async fn eventually(&self, line: &str) {
+        let started = tokio::time::Instant::now();
+        loop {
+            let output = self.run_with(line, "").await;
+            if output.code == Some(0) {
+                return;
+            }
+            assert!(started.elapsed() < DEADLINE, "kubectl {line}: {}", output.stderr);
+        }
+    }
+
+    /// From now on, these words mean something that is the test's alone: definitions are of the whole cluster.
+    pub(crate) fn has_own(&mut self, words: &[&'static str]) {
+        self.own = words.to_vec();
+    }
+
+    /// How another cluster is spoken to by a test that thinks itself alone: each has an API group of its own.
+    fn outward(&self, text: &str) -> String {
+        if self.cluster.is_some() {
+            return text.to_owned();
+        }
+        let text = text.replace("example.com", &format!("{}.example.com", self.namespace));
+        self.own.iter().fold(text, |text, word| text.replace(word, &format!("{word}{}", self.mark())))
+    }
+
+    /// What kubectl printed, as the test expects it.
+    pub(crate) fn inward(&self, bytes: &[u8]) -> String {
+        let text = std::str::from_utf8(bytes).unwrap();
+        if self.cluster.is_some() {
+            return text.to_owned();
+        }
+        text.replace(&format!("{}.example.com", self.namespace), "example.com").replace(&self.mark(), "")
+    }
+
+    /// What is in no other word, and no part of the namespace's name.
+    fn mark(&self) -> String {
+        format!("x{}", self.namespace.get(2..8).unwrap_or_default())
     }
 
     /// Runs what must succeed without a word on stderr.
@@ -181,8 +226,32 @@ impl Kubectl {
     pub(crate) async fn done(self) {
         match self.cluster {
             Some(cluster) => cluster.shutdown().await,
-            None => drop(self.run(&format!("delete namespace {} --wait=false", self.namespace)).await),
+            None => {
+                self.run(&format!("delete namespace {} --wait=false", self.namespace)).await;
+                let definitions = self.run("get customresourcedefinitions -o name").await;
+                // Its own, as they are shown to it. Others are of groups within that one.
+                let is_own = |name: &&str| {
+                    name.split_once('/').is_some_and(|(_, name)| {
+                        name.split_once('.').is_some_and(|(_, group)| group == "example.com")
+                    })
+                };
+                for name in definitions.lines().filter(is_own) {
+                    self.run_with(&format!("delete {name} --wait=false"), "").await;
+                }
+            }
         }
+    }
+}
+
+/// Fails if there is no `kubectl`, or one that is too old, with what to do.
+fn has_kubectl() {
+    static SUPPORTED: LazyLock<Result<(), String>> = LazyLock::new(|| {
+        let asked = std::process::Command::new("kubectl").args(["version", "--client"]).output();
+        let said = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        kubectl_version::supported(&said.unwrap_or_default()).map(drop)
+    });
+    if let Err(wrong) = &*SUPPORTED {
+        panic!("these tests need kubectl: {wrong}");
     }
 }
 

@@ -22,12 +22,14 @@ const LAST: u32 = 0xfffe;
 const FIRST_GIVEN: u32 = 0x101;
 const ADDRESS: &[&str] = &["spec", "clusterIP"];
 
-/// Gives a Service the address that it needs, and looks whether the one that it asks for is free.
+/// Gives a Service the address that it needs, and looks whether the one that it asks for is free. A dry run takes none,
+/// and does not mind whose it is.
 pub(super) fn allocate(
     store: &Store,
     kind: &Kind,
     json: &mut Json,
     old: Option<&Json>,
+    is_dry: bool,
 ) -> Result<(), ApiError> {
     let asked = object::text(json, ADDRESS);
     if !Needs::of(json).address || asked == "None" {
@@ -44,18 +46,24 @@ pub(super) fn allocate(
     if old.is_some_and(|old| Needs::of(old).address && !object::text(old, ADDRESS).is_empty()) {
         return Ok(());
     }
-    let Some((field, why)) = problem(store, asked, object::uid(json)) else { return Ok(()) };
+    let Some((field, why)) = problem(store, asked, object::uid(json), is_dry) else { return Ok(()) };
     let cause = Cause::invalid(field, &json!([asked]), &why);
     Err(ApiError::invalid(kind, object::name(json), &[cause]))
 }
 
 /// Why a Service cannot have an address, and which field that is about.
-fn problem(store: &Store, asked: &str, uid: &str) -> Option<(&'static str, String)> {
+fn problem(store: &Store, asked: &str, uid: &str, is_dry: bool) -> Option<(&'static str, String)> {
     // What is no address has been refused.
     let why = match asked.parse::<IpAddr>().ok()? {
         IpAddr::V6(_) => {
             return Some(("spec.clusterIPs[0]", "IPv6 is not configured on this cluster".to_owned()));
         }
+        IpAddr::V4(address) if is_dry => match (FIRST..=LAST).contains(&place(address)) {
+            true => return None,
+            false => format!(
+                "the provided IP ({asked}) is not in the valid range. The range of valid IPs is {NETWORK}/16"
+            ),
+        },
         IpAddr::V4(address) if !(FIRST..=LAST).contains(&place(address)) => {
             "the provided network does not match the current range".to_owned()
         }

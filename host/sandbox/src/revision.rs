@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 use wheelhouse_core::limits::{Isolation, Limit, Limits};
@@ -334,7 +335,7 @@ impl Revision {
                     warm.instances.iter().take_while(|(_, since)| now.duration_since(*since) >= idle).count();
                 dropped.extend(warm.instances.drain(..idle_ones));
                 let next = warm.instances.first().map(|(_, since)| *since);
-                warm.sweeping = next.is_some();
+                warm.sweeping.take_if(|_| next.is_none());
                 next
             };
             drop((dropped, strong));
@@ -348,8 +349,17 @@ impl Revision {
 #[derive(Default)]
 struct Warm {
     instances: Vec<(Instance, Instant)>,
-    /// Whether somebody looks after those that are not used.
-    sweeping: bool,
+    /// Who looks after those that are not used, if there are any.
+    sweeping: Option<Sweeping>,
+}
+
+/// A task that ends with its revision: it would keep that one's memory for as long as it sleeps.
+struct Sweeping(AbortHandle);
+
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// An instance in use. Dropped without being given back (a trap, a deadline), it is gone.
@@ -372,10 +382,9 @@ impl Lease {
         let idle = limits.instance_idle;
         let mut warm = self.revision.lock();
         warm.instances.push((self.instance, Instant::now()));
-        let starts = !std::mem::replace(&mut warm.sweeping, true);
-        drop(warm);
-        if starts {
-            tokio::spawn(Revision::sweep(Arc::downgrade(&self.revision), idle));
-        }
+        warm.sweeping.get_or_insert_with(|| {
+            let sweep = Revision::sweep(Arc::downgrade(&self.revision), idle);
+            Sweeping(tokio::spawn(sweep).abort_handle())
+        });
     }
 }

@@ -255,11 +255,14 @@ impl Plugins {
         if told {
             return;
         }
-        if !self.is_unconfirmed(id) {
+        let is_confirmed = !self.is_unconfirmed(id);
+        if is_confirmed {
             self.voice().does_not_load(id, *waits, message);
         }
         let (plugin, keeps) = (id, if runs { "; the revision that runs stays" } else { "" });
-        if *waits {
+        if *waits && !is_confirmed {
+            tracing::info!(%plugin, reason, "{message}");
+        } else if *waits {
             tracing::warn!(%plugin, reason, "cannot be loaded yet, and is tried again: {message}{keeps}");
         } else {
             tracing::error!(%plugin, reason, "cannot be loaded: {message}{keeps}");

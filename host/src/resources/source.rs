@@ -126,8 +126,8 @@ impl Followers {
         if matches!(soon, Err(_) | Ok(Presence::Unknown)) {
             if !all.is_empty() {
                 tracing::info!(
-                    "{} plugins of resources are made ready as they were when this cluster was seen last: what is still so runs once it is there",
-                    all.len()
+                    plugins = all.len(),
+                    "the cluster does not answer: the plugins of its resources are made ready as they were when it was seen last, and what is still so runs once it does"
                 );
             }
             for (id, object) in all {

@@ -49,12 +49,14 @@ async fn what_was_acknowledged_survives_a_kill_at_any_moment() {
             );
         }
         let writers = (0..4_u64).map(|writer| {
-            let (maps, mut value) = (maps.clone(), found.get(&format!("w{writer}")).map_or(0, |found| found.0));
+            let (maps, mut value) =
+                (maps.clone(), found.get(&format!("w{writer}")).map_or(0, |found| found.0));
             tokio::spawn(async move {
                 let (name, mut last) = (format!("w{writer}"), None);
                 loop {
                     value += 1;
-                    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"value": value.to_string()}});
+                    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
+                        "data": {"value": value.to_string()}});
                     let patch = PatchParams::apply("test").force();
                     match maps.patch(&name, &patch, &Patch::Apply(&map)).await {
                         Ok(map) => last = Some((value, version(&map))),

@@ -98,7 +98,7 @@ impl Cluster {
 
     /// Gives an object for the witness a value.
     pub(crate) async fn set(&self, name: &str, value: &str) {
-        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"value": value}});
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"value": value}});
         let patch = PatchParams::apply("test").force();
         self.api("v1/ConfigMap", "default").patch(name, &patch, &Patch::Apply(&map)).await.unwrap();
     }

@@ -86,11 +86,12 @@ async fn revisions_are_swapped_under_load_and_nothing_is_lost_cut_off_or_run_twi
         let mut values = [0_u64; KEYS];
         for key in (0..KEYS).cycle() {
             values[key] += 1;
-            let map =
-                json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"value": values[key].to_string()}});
+            let name = format!("k{key}");
+            let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
+                "data": {"value": values[key].to_string()}});
             let patch = PatchParams::apply("test").force();
             let api = changing.api("v1/ConfigMap", "default");
-            api.patch(&format!("k{key}"), &patch, &Patch::Apply(&map)).await.unwrap();
+            api.patch(&name, &patch, &Patch::Apply(&map)).await.unwrap();
             tokio::select! {
                 _ = stopped.wait_for(|stop| *stop) => break,
                 () = tokio::time::sleep(Duration::from_millis(10)) => {}

@@ -104,8 +104,7 @@ async fn what_is_read_is_what_counts_from_the_next_reconcile_on() {
     // The last reconcile, after the plugin's own write, has ended.
     let success = "controller_runtime_reconcile_total{controller=\"service-notes\",result=\"success\"}";
     eventually("it has come to rest", || async {
-        let idle = host.metric("workqueue_depth{name=\"service-notes\"}") < 1.0
-            && host.metric("controller_runtime_active_workers{controller=\"service-notes\"}") < 1.0;
+        let idle = host.is_idle("service-notes");
         (idle && host.metric(DEPENDENCIES) < 3.0 && host.metric(success) >= 2.0).then_some(())
     })
     .await;

@@ -69,6 +69,16 @@ async fn what_a_plugin_records_is_an_event_whose_series_counts_up() {
     assert_eq!(host.metric("wheelhouse_plugin_events_waiting{controller=\"webapp\"}"), 0.0);
 }
 
+/// Waits until it has done more than so much, and has nothing to do; how much it has done then.
+async fn until_at_rest(host: &Host, more_than: f64) -> f64 {
+    eventually("the plugin is at rest", || async {
+        let done =
+            host.metric("controller_runtime_reconcile_total{controller=\"webapp\",result=\"success\"}");
+        (done > more_than && host.is_idle("webapp")).then_some(done)
+    })
+    .await
+}
+
 #[tokio::test]
 async fn what_a_plugin_counts_is_in_the_metrics_and_outlives_its_revision() {
     let host = with_web_app().await;
@@ -96,12 +106,23 @@ async fn what_a_plugin_counts_is_in_the_metrics_and_outlives_its_revision() {
     })
     .await;
 
+    // Nothing more happens by itself.
+    let apps = host.api(WEB_APP, "default");
+    eventually("the app is ready", || async {
+        let conditions = apps.get("shop").await.unwrap().data["status"]["conditions"].clone();
+        let is_ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
+        conditions.as_array()?.iter().any(is_ready).then_some(())
+    })
+    .await;
+    let before = until_at_rest(&host, 0.0).await;
     let wasm = std::fs::read(host.file("webapp.wasm")).unwrap();
     // The same plugin as another component: a custom section of no meaning at its end.
     let new = host.file(".webapp.wasm.new");
     std::fs::write(&new, [wasm.as_slice(), &[0, 2, 1, b'x']].concat()).unwrap();
     std::fs::rename(new, host.file("webapp.wasm")).unwrap();
     host.until("webapp.wasm", "revision 2", |report| report["plugin"]["revision"] == 2).await;
+    // What it is asked for anew is done: it would bring the Service back without having missed it.
+    until_at_rest(&host, before).await;
     host.api("v1/Service", "default").delete("shop", &Default::default()).await.unwrap();
     until("Service", 2.0).await;
 

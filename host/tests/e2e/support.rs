@@ -310,6 +310,18 @@ impl Host {
         line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse().unwrap())
     }
 
+    /// Whether a controller has nothing to do: no key waits, of whatever priority, and none is being reconciled.
+    pub(crate) fn is_idle(&self, controller: &str) -> bool {
+        let text = self.admin("/metrics").1;
+        let of = |family: &str, label: &str| {
+            let start = format!("{family}{{{label}=\"{controller}\"");
+            let lines: Vec<&str> = text.lines().filter(|line| line.starts_with(&start)).collect();
+            assert!(!lines.is_empty(), "no {start} in\n{text}");
+            lines.iter().all(|line| line.ends_with(" 0"))
+        };
+        of("workqueue_depth", "name") && of("controller_runtime_active_workers", "controller")
+    }
+
     /// Objects of a kind; of a namespace, unless it is "".
     pub(crate) fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
         api(&self.client, kind, namespace)

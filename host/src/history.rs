@@ -98,20 +98,14 @@ impl<R> History<R> {
         self.entries.split_last().into_iter().flat_map(|(_, former)| former)
     }
 
-    /// The newest of them that has proved itself.
-    pub(crate) fn proved(&self) -> Option<&Entry<R>> {
-        self.former().rev().find(|entry| entry.proved && entry.state == State::Retired)
+    /// Those of them that have proved themselves, the newest first.
+    pub(crate) fn proved(&self) -> impl Iterator<Item = &Entry<R>> {
+        self.former().rev().filter(|entry| entry.proved && entry.state == State::Retired)
     }
 
     /// Whether the one with this number has.
     pub(crate) fn is_proved(&self, number: u64) -> bool {
         self.entries.iter().any(|entry| entry.number == number && entry.proved)
-    }
-
-    /// The one with this number cannot be run again.
-    pub(crate) fn remove(&mut self, number: u64) {
-        let current = self.current().map(|current| current.number);
-        self.entries.retain(|entry| entry.number != number || Some(number) == current);
     }
 
     /// What is said of the one that runs.
@@ -128,15 +122,23 @@ impl<R> History<R> {
         }
     }
 
-    /// The revision that an operator rolls back to: the one with this number, or the newest that did not fail.
+    /// The revision that an operator rolls back to: the one with this number, or the newest that did not fail, and of
+    /// which `leads` says that it is worth a try.
     ///
     /// # Errors
     /// If there is none, with those that there are.
-    pub(crate) fn target(&self, number: Option<u64>) -> Result<&Entry<R>, String> {
+    pub(crate) fn target(
+        &self,
+        number: Option<u64>,
+        leads: impl Fn(&R) -> bool,
+    ) -> Result<&Entry<R>, String> {
         let former = self.entries.split_last().map_or(&[][..], |(_, former)| former);
         let found = match number {
             Some(number) => former.iter().find(|entry| entry.number == number),
-            None => former.iter().rev().find(|entry| !matches!(entry.state, State::RolledBack(_))),
+            None => {
+                let did_well = |entry: &Entry<R>| !matches!(entry.state, State::RolledBack(_));
+                former.iter().rev().find(|entry| did_well(entry) && leads(&entry.recipe))
+            }
         };
         found.ok_or_else(|| {
             let kept: Vec<String> = former.iter().map(|entry| entry.number.to_string()).collect();
@@ -146,7 +148,7 @@ impl<R> History<R> {
                     format!("there is no former revision {number}; there are {}", kept.join(", "))
                 }
                 (None, false) => format!(
-                    "each former revision was itself rolled back; name one of {} to have it anyway",
+                    "each former revision was itself rolled back, or cannot be loaded; name one of {} to have it anyway",
                     kept.join(", ")
                 ),
             }
@@ -221,15 +223,19 @@ mod tests {
         history.set_state(State::OnProbation);
         history.push(Entry { proved: false, ..entry(3) }, None);
         assert_eq!(states(&history), [(3, State::Active), (2, State::Unproved), (1, State::Retired)]);
-        let proved = |history: &History<()>| history.proved().map(|entry| entry.number);
+        let proved = |history: &History<()>| history.proved().next().map(|entry| entry.number);
         assert_eq!(proved(&history), Some(1));
-        assert_eq!(history.target(None).map(|entry| entry.number), Ok(2), "it did not fail, either");
-        history.remove(1);
-        history.remove(3);
-        assert_eq!((proved(&history), states(&history).len()), (None, 2), "what runs stays");
+        assert_eq!(
+            history.target(None, |()| true).map(|entry| entry.number),
+            Ok(2),
+            "it did not fail, either"
+        );
         // One that stood by was not on probation, and has not proved itself either, until it has.
         history.push(entry(4), None);
-        assert_eq!((proved(&history), history.target(None).map(|entry| entry.number)), (None, Ok(3)));
+        assert_eq!(
+            (proved(&history), history.target(None, |()| true).map(|entry| entry.number)),
+            (None, Ok(3))
+        );
         history.set_proved();
         history.push(entry(5), None);
         assert_eq!(proved(&history), Some(4));
@@ -240,18 +246,20 @@ mod tests {
         let mut history = history(2);
         history.set_state(State::RolledBack("it traps".to_owned()));
         history.push(entry(3), None);
-        assert_eq!(history.target(None).map(|entry| entry.number), Ok(1));
-        assert_eq!(history.target(Some(2)).map(|entry| entry.number), Ok(2), "if it is named");
+        assert_eq!(history.target(None, |()| true).map(|entry| entry.number), Ok(1));
+        assert_eq!(history.target(Some(2), |()| true).map(|entry| entry.number), Ok(2), "if it is named");
+        assert_eq!(history.target(Some(1), |()| false).map(|entry| entry.number), Ok(1), "that one as well");
+        assert!(history.target(None, |()| false).unwrap_err().contains("cannot be loaded"));
         for (number, problem) in
             [(Some(7), "there is no former revision 7; there are 1, 2"), (Some(3), "no former revision 3")]
         {
-            assert!(history.target(number).unwrap_err().contains(problem), "{number:?}");
+            assert!(history.target(number, |()| true).unwrap_err().contains(problem), "{number:?}");
         }
-        assert!(History::<()>::new(2).target(None).unwrap_err().contains("no former"));
+        assert!(History::<()>::new(2).target(None, |()| true).unwrap_err().contains("no former"));
         let mut bad = History::new(2);
         bad.push(entry(1), None);
         bad.set_state(State::RolledBack(String::new()));
         bad.push(entry(2), None);
-        assert!(bad.target(None).unwrap_err().contains("name one of 1"));
+        assert!(bad.target(None, |()| true).unwrap_err().contains("name one of 1"));
     }
 }

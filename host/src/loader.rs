@@ -22,7 +22,7 @@ use tokio::time::MissedTickBehavior;
 use wheelhouse_controller::{Controller, Record, Shared};
 use wheelhouse_core::limits::Limits;
 
-use self::going_on::{Failed, Renewed};
+use self::going_on::{DeadEnd, Failed, Renewed};
 pub(crate) use self::orders::{Order, What};
 use self::preparing::{News, Preparing};
 use self::proving::Trial;
@@ -79,6 +79,10 @@ pub(crate) struct Loader {
     unconfirmed: bool,
     /// What its source wants, if it cannot be loaded.
     failed: Option<Failed>,
+    /// Ways back that were tried.
+    dead_ends: Vec<DeadEnd>,
+    /// Why what is tolerated was rolled back.
+    no_way_back: Option<String>,
     /// Why its source has nothing to want, if that is so.
     lacks: Option<Problem>,
     /// Since when the way back that was begun last has had to wait for the cluster, or for a grant.
@@ -126,6 +130,8 @@ impl Loader {
             failed: None,
             lacks: None,
             stuck: None,
+            dead_ends: Vec::new(),
+            no_way_back: None,
             renewed: None,
             told: Told::default(),
             paused: false,
@@ -215,8 +221,12 @@ impl Loader {
 
     /// Of what its source wants.
     fn limits(&self) -> Option<Limits> {
-        let digest = self.content.as_ref()?.mark().digest;
-        self.plugins.terms(&self.id, &digest).ok().map(|terms| terms.limits)
+        self.limits_of(&self.content.as_ref()?.mark().digest)
+    }
+
+    /// Of a component, if there are any.
+    fn limits_of(&self, digest: &str) -> Option<Limits> {
+        self.plugins.terms(&self.id, digest).ok().map(|terms| terms.limits)
     }
 
     /// Whether what ran last runs, under the terms that there are now.

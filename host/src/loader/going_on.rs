@@ -19,6 +19,13 @@ pub(super) struct Failed {
     pub(super) limits: Option<Limits>,
 }
 
+/// A way back that leads nowhere.
+pub(super) struct DeadEnd {
+    mark: Mark,
+    /// That it was tried under, if there were any: others may be enough.
+    limits: Option<Limits>,
+}
+
 /// What ran last has been tried under other terms.
 pub(super) struct Renewed {
     pub(super) terms: Result<Terms, String>,
@@ -41,7 +48,7 @@ impl Loader {
             refused: self.rejected.as_ref(),
             current: current.as_ref(),
             leads: self.leads(),
-            proved: self.history.proved().map(|entry| entry.number),
+            proved: self.history.proved().find(|it| !self.is_dead_end(&it.recipe.mark())).map(|it| it.number),
             theirs: self.theirs(current.as_ref()),
             goes_back: self.goes_back(),
             stuck: self.stuck.is_some(),
@@ -84,11 +91,41 @@ impl Loader {
         let runs = self.told.runs.as_ref().filter(|runs| Some(*runs) != current)?;
         let goes_back = self.rejected.as_ref().is_some_and(|refused| refused != runs);
         let mut former = self.history.former().rev().filter(|_| goes_back);
-        former.find(|entry| entry.recipe.mark() == *runs).map(|entry| entry.number)
+        former.find(|entry| entry.recipe.mark() == *runs && !self.is_dead_end(runs)).map(|entry| entry.number)
+    }
+
+    /// Whether going back to this was tried, and failed, under the limits that it would have now.
+    pub(super) fn is_dead_end(&self, mark: &Mark) -> bool {
+        self.dead_ends.iter().any(|end| end.mark == *mark && !self.is_open_by_now(end))
+    }
+
+    /// Without any limits it is granted nothing, either.
+    fn is_open_by_now(&self, end: &DeadEnd) -> bool {
+        self.limits_of(&end.mark.digest).is_some_and(|limits| Some(limits) != end.limits)
+    }
+
+    /// Ways back that were tried under other limits are open again: what runs since there was none is left for them.
+    fn reopen(&mut self) {
+        let mut ends = std::mem::take(&mut self.dead_ends);
+        let is_news = ends.extract_if(.., |end| self.is_open_by_now(end)).count() > 0;
+        self.dead_ends = ends;
+        // What is on probation again has that first.
+        if !is_news || self.trial.is_some() || self.rejected.is_some() {
+            return;
+        }
+        if self.tolerated.is_some()
+            && self.tolerated == self.current_mark()
+            && let Some(why) = self.no_way_back.take()
+        {
+            self.rejected = self.tolerated.take();
+            self.history.set_state(State::RolledBack(why));
+            self.publish();
+        }
     }
 
     /// Does what is to be done next, and says what that is. `why` is for what is rolled back.
     pub(super) async fn go_on(&mut self, why: &str) -> Next {
+        self.reopen();
         let next = self.next();
         match next {
             Next::Restore => self.restore(why).await,
@@ -187,10 +224,10 @@ impl Loader {
             tracing::warn!(plugin = %self.id, revision = failed, to, "rolled back: {why}");
             return self.back_to(to, self.rejected.clone(), why);
         }
-        let why = match self.history.current().map(|current| current.state.clone()) {
+        let why = match self.was_rolled_back_for() {
             // The way back that was tried first leads nowhere.
-            Some(State::RolledBack(why)) => why,
-            _ => {
+            Some(why) => why,
+            None => {
                 tracing::error!(plugin = %self.id, revision = failed, to, "rolled back: {why}");
                 self.plugins.voice().rolled_back(&self.id, &self.name(), failed, to, why);
                 self.plugins.update(&self.id, |slot| slot.rollbacks += 1);
@@ -204,7 +241,7 @@ impl Loader {
 
     /// Prepares a former revision. `refuses` is not to be tried again from then on.
     pub(super) fn back_to(&mut self, number: u64, refuses: Option<Mark>, why: &str) {
-        let recipe = self.history.target(Some(number)).map(|target| target.recipe.clone());
+        let recipe = self.history.target(Some(number), |_| true).map(|target| target.recipe.clone());
         if let Ok(recipe) = recipe {
             self.prepare(From::Back(recipe, number, Back { refuses, why: why.to_owned() }));
         }
@@ -217,13 +254,14 @@ impl Loader {
             return;
         }
         let runs = self.history.current().is_some();
-        let Some(good) = self.last_good(self.rejected.as_ref()).await else {
+        let good = self.last_good(self.rejected.as_ref()).await;
+        let Some(good) = good.filter(|good| !self.is_dead_end(&good.mark())) else {
             if runs {
                 tracing::error!(plugin = %self.id, revision = self.number(), "it runs on, as nothing better is known: {why}");
             } else {
                 tracing::warn!(plugin = %self.id, "what its resource wants was rolled back, and is run all the same: this host knows of nothing that did well");
             }
-            return self.tolerate();
+            return self.tolerate(why);
         };
         let state = self.history.current().map(|current| current.state.clone());
         if matches!(state, Some(State::RolledBack(_))) {
@@ -256,17 +294,31 @@ impl Loader {
                 self.renewed = Some(Renewed { terms: *terms, at: Instant::now() });
                 self.go_on(ELSEWHERE).await;
             }
-            From::Back(_, number, _) => {
-                self.history.remove(number);
-                self.publish();
-                self.go_on(ELSEWHERE).await;
-            }
-            From::Good(_) => self.tolerate(),
+            From::Back(recipe, ..) => self.leads_nowhere(recipe.mark(), *terms).await,
+            From::Good(content) => self.leads_nowhere(content.mark(), *terms).await,
+        }
+    }
+
+    /// Going back to this has failed: there may be another way.
+    async fn leads_nowhere(&mut self, mark: Mark, terms: Result<Terms, String>) {
+        let limits = terms.ok().map(|terms| terms.limits);
+        self.dead_ends.retain(|end| end.mark != mark);
+        self.dead_ends.push(DeadEnd { mark, limits });
+        let why = self.was_rolled_back_for();
+        self.go_on(why.as_deref().unwrap_or(ELSEWHERE)).await;
+    }
+
+    /// Why what runs was rolled back, if it was.
+    fn was_rolled_back_for(&self) -> Option<String> {
+        match &self.history.current()?.state {
+            State::RolledBack(why) => Some(why.clone()),
+            _ => None,
         }
     }
 
     /// What was rolled back runs, since nothing better is known.
-    fn tolerate(&mut self) {
+    fn tolerate(&mut self, why: &str) {
+        self.no_way_back = Some(self.was_rolled_back_for().unwrap_or_else(|| why.to_owned()));
         self.tolerated = self.rejected.take();
         if self.tolerated == self.current_mark() {
             self.history.set_state(State::Active);

@@ -63,11 +63,13 @@ impl Situation<'_> {
         let next = self.beside_terms();
         // Other terms are tried with what is wanted first, but not as long as nothing runs, or as that has to wait.
         let is_first = match next {
-            Next::Runs | Next::NotAgain | Next::Stay => true,
-            Next::Try => self.waits || self.due == Due::Resumed,
-            Next::Back(_) | Next::Restore | Next::Again => false,
+            Next::Runs | Next::NotAgain | Next::Stay => !self.goes_back,
+            Next::Try => !self.goes_back && (self.waits || self.due == Due::Resumed),
+            // What runs as long as a way back has to wait is not to have what it had before.
+            Next::Back(_) | Next::Restore => self.stuck && self.due == Due::Renewed,
+            Next::Again => false,
         };
-        if is_first && self.due != Due::No && !self.goes_back { Next::Again } else { next }
+        if is_first && self.due != Due::No { Next::Again } else { next }
     }
 
     /// Whatever the terms are.
@@ -235,6 +237,23 @@ mod tests {
                 (Next::Back(1), Next::Back(1)),
                 "without a fix it goes on"
             );
+        }
+    }
+
+    #[test]
+    fn what_runs_has_its_terms_though_a_way_back_waits_and_does_not_come_back_for_them() {
+        for (due, stuck, expected) in [
+            (Due::Renewed, true, Next::Again),
+            (Due::Renewed, false, Next::Stay),
+            // Once that has been tried, the way back goes on.
+            (Due::No, true, Next::Back(1)),
+            (Due::Resumed, true, Next::Back(1)),
+        ] {
+            let found = next("rrr", |it| {
+                (it.leads, it.proved, it.due) = (true, Some(1), due);
+                (it.goes_back, it.stuck) = (true, stuck);
+            });
+            assert_eq!(found, expected, "{due:?} {stuck}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::Loader;
-use crate::preparation::Content;
+use crate::preparation::{Content, Recipe};
 
 /// What an operator wants of a plugin. The answer says what was done, or why it cannot be.
 #[derive(Debug)]
@@ -32,7 +32,8 @@ impl Loader {
                 // What its source wants is not what is to run.
                 let refuses = self.content.as_ref().map(Content::mark).or_else(|| self.current_mark());
                 tracing::info!(plugin = %self.id, revision = self.number(), "its operator has it rolled back");
-                self.history.target(number).map(|target| target.number).map(|to| {
+                let leads = |recipe: &Recipe| !self.is_dead_end(&recipe.mark());
+                self.history.target(number, leads).map(|target| target.number).map(|to| {
                     self.back_to(to, refuses, "by its operator");
                     format!("revision {} is replaced by what revision {to} was", self.number())
                 })

@@ -56,7 +56,10 @@ impl Loader {
             return self.refused(&problem, from);
         }
         let comes = self.comes(&from, &recipe);
-        self.stuck.take_if(|_| comes != Comes::Again);
+        if comes != Comes::Again {
+            self.stuck = None;
+            self.dead_ends.clear();
+        }
         // Elsewhere, what is on probation is for who leads to say. Who goes back by hand has not to prove it.
         let goes_on = comes == Comes::Again || (comes == Comes::New && self.leads());
         let kept = self.trial.take().filter(|_| goes_on);
@@ -88,6 +91,7 @@ impl Loader {
             }
             From::Wanted(_) => {
                 self.failed = None;
+                self.tolerated.take_if(|mark| *mark != recipe.mark());
                 if !self.recalled {
                     self.reject(None);
                 }

@@ -72,9 +72,9 @@ impl Loader {
                 }
                 (self.content, self.failed, self.renewed) = (Some(content.clone()), None, None);
                 self.lacks = None;
-                if self.tolerated != Some(content.mark()) {
-                    self.tolerated = None;
-                }
+                // What runs is not any better for that.
+                let current = self.current_mark();
+                self.tolerated.take_if(|mark| *mark != content.mark() && Some(&*mark) != current.as_ref());
                 begun(Step::Compile);
                 if self.go_on(ELSEWHERE).await == Next::Runs && !self.preparing.is_idle() {
                     // Whatever was to come instead of it.
@@ -101,6 +101,7 @@ impl Loader {
         self.preparing.stop();
         (self.content, self.failed, self.renewed, self.stuck) = (None, None, None, None);
         (self.rejected, self.tolerated) = (None, None);
+        self.dead_ends.clear();
     }
 
     /// Why it is not known whether what its source has is still what it had, or that it is known.

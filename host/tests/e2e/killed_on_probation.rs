@@ -39,6 +39,47 @@ async fn a_fix_that_waits_is_run_once_it_can_be_though_what_did_well_had_to_be_f
 }
 
 #[tokio::test]
+async fn a_way_back_that_has_too_little_is_gone_once_its_limits_are_put_right() {
+    let cache = tempfile::tempdir().unwrap();
+    let cache = cache.path().join("cache");
+    let flags = ["--leader-election=false", "--cache-dir", cache.to_str().unwrap()];
+    let mut host = Host::run(with(&[]), &[&flags[..], &["--probation", "1"]].concat()).await;
+    apply(&host).await;
+    // What it describes itself with is large.
+    let keys: Vec<String> = (0..64).map(|number| format!("default/{number:0>240}")).collect();
+    let tick = |number| json!({"name": format!("tick-{number}"), "everySeconds": 3600, "keys": keys});
+    let ticks: Vec<Value> = (0..8).map(tick).collect();
+    change(&host, "", "echo", json!({"config": {"ticks": ticks}})).await;
+    host.logged("probation passed").await;
+    host.signal("-TERM");
+    host.exit().await;
+
+    let mut first = Host::join(host.server(), &host.file(".kubeconfig"), with(&[]), &flags).await;
+    first.until_running("ClusterPlugin/echo").await;
+    let good = config_digest(&first).await;
+    let mut bad = fuse();
+    bad["ticks"] = Value::Null;
+    let limits = json!({"hostcallBytes": "64Ki", "argumentBytes": "32Ki"});
+    change(&first, "", "echo", json!({"config": bad, "limits": limits})).await;
+    let bad = until_other_config(&first, &good).await;
+    until_on_probation(&first).await;
+    first.signal("-KILL");
+    first.exit().await;
+    let host = Host::join(host.server(), &host.file(".kubeconfig"), with(&[]), &flags).await;
+    host.logged("it was on probation when another host had it run, and is again").await;
+    spark(&host).await;
+    host.logged("it runs on, as nothing better is known: ").await;
+    until(&host, "", "echo", "RolledBack", "True", "RunsAgain").await;
+    assert_eq!(config_digest(&host).await, bad);
+
+    change(&host, "", "echo", json!({"limits": null})).await;
+    until_back_to(&host, &good, &bad).await;
+    until(&host, "", "echo", "RolledBack", "True", "RolledBack").await;
+    // It need not do badly once more for that.
+    assert!(!host.log().contains("has to prove itself"), "{}", host.log());
+}
+
+#[tokio::test]
 async fn the_way_back_leads_past_what_was_replaced_amid_its_probation() {
     let cache = tempfile::tempdir().unwrap();
     let cache = cache.path().join("cache").to_str().unwrap().to_owned();

@@ -94,6 +94,8 @@ pub(crate) struct Loader {
     paused: bool,
     /// Whether the cluster has been told what runs.
     said: bool,
+    /// The plugins that other hosts run, and with which it shares its kind, as was told.
+    sharing_elsewhere: Vec<String>,
 }
 
 impl Loader {
@@ -128,14 +130,15 @@ impl Loader {
             recalled: false,
             unconfirmed: false,
             failed: None,
-            lacks: None,
-            stuck: None,
             dead_ends: Vec::new(),
             no_way_back: None,
+            lacks: None,
+            stuck: None,
             renewed: None,
             told: Told::default(),
             paused: false,
             said: true,
+            sharing_elsewhere: Vec::new(),
         }
     }
 

@@ -20,11 +20,11 @@ use wheelhouse_core::Spec;
 pub(crate) use self::slot::{Account, Phase, PluginReport, Slot};
 
 use crate::binary::Binary;
-use crate::claims::{Claim, Claims};
+use crate::claims::{Claim, Claims, Note};
 use crate::component_store::{ComponentStore, name_of};
 use crate::grants::Grants;
 use crate::host_events::Voice;
-use crate::leader::Election;
+use crate::leader::{Election, Elsewhere, Neighbours};
 use crate::loader::Loader;
 use crate::plugin_id::PluginId;
 use crate::preparation::{Content, Problem, Recipe, Step};
@@ -327,10 +327,32 @@ impl Plugins {
         self.inner.claims.borrow().check(&spec.name, &claim)
     }
 
+    /// What plugins of other hosts have to themselves none of this host's has, as long as it is so there.
+    pub(crate) async fn heed(self, mut neighbours: Neighbours) {
+        loop {
+            let elsewhere = match &*neighbours.borrow_and_update() {
+                Elsewhere::Unknown => Elsewhere::Unknown,
+                Elsewhere::Hidden => Elsewhere::Hidden,
+                Elsewhere::Known(notes) => Elsewhere::Known(notes.iter().filter_map(Note::read).collect()),
+            };
+            self.inner.claims.send_if_modified(|claims| claims.heed(elsewhere));
+            self.inner.changed.send_replace(());
+            if neighbours.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Whether it is known what other hosts run, as far as that matters.
+    pub(crate) fn knows_elsewhere(&self) -> bool {
+        self.inner.election.neighbours().is_none() || self.inner.claims.borrow().knows_elsewhere()
+    }
+
     /// What a plugin wants to itself.
     pub(crate) fn claim_of(&self, id: &PluginId, spec: &Spec) -> Claim {
         let ordered = lock(&self.inner.slots).get(id).and_then(|slot| slot.ordered.clone());
-        Claim::new(id, spec, ordered.as_deref(), self.shares_kind(id))
+        let age = ordered.map(|ordered| (ordered.created.clone(), ordered.uid.clone()));
+        Claim::new(id, spec, age, self.shares_kind(id))
     }
 
     /// Whether another plugin may reconcile the same, as its grant or its resource says.

@@ -175,6 +175,7 @@ async fn host(
         revision_history_limit: args.revision_history_limit,
     };
     let plugins = Plugins::new(runtime, settings, grants, election.clone(), fetching.store.clone());
+    let neighbours = election.neighbours().map(|them| tokio::spawn(plugins.clone().heed(them)));
     let admin = admin::serve(listener, plugins.clone());
     let (changes, receiver) = mpsc::channel(16);
     let mut sources = Vec::new();
@@ -199,7 +200,7 @@ async fn host(
     plugins.follow(sources.len(), receiver, stop).await;
     // Not before nothing works under it any more: another host takes it at once.
     election.end().await;
-    sources.iter().chain([&statuses, &failures]).for_each(tokio::task::JoinHandle::abort);
+    sources.iter().chain([&statuses, &failures]).chain(&neighbours).for_each(tokio::task::JoinHandle::abort);
     admin.abort();
     tracing::info!("stopped");
     Ok(())

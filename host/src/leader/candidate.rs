@@ -5,10 +5,11 @@
 //! lease that was lost is not stood for again before all work under it has stopped.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use wheelhouse_cache::{Failure, Rest};
@@ -58,6 +59,8 @@ pub(crate) struct Candidate {
     fence: Fence,
     state: watch::Sender<State>,
     task: Mutex<Option<JoinHandle<()>>>,
+    /// For the other hosts, on the lease.
+    note: Mutex<Option<Value>>,
 }
 
 /// As long as it is there, the lease is not stood for again, nor given back.
@@ -70,11 +73,17 @@ impl Drop for AtWork {
 }
 
 impl Candidate {
-    /// Stands for a lease, by a task.
-    pub(crate) fn start(name: String, fence: Fence, settings: &Settings, rest: &Rest) -> Arc<Self> {
+    /// Stands for a lease, by a task, once it may begin to.
+    pub(crate) fn start(
+        name: String,
+        fence: Fence,
+        settings: &Settings,
+        rest: &Rest,
+        begins: watch::Receiver<bool>,
+    ) -> Arc<Self> {
         let namespace = settings.namespace.clone();
-        let (state, task) = (watch::Sender::default(), Mutex::default());
-        let candidate = Arc::new(Self { name, namespace, fence, state, task });
+        let (state, task, note) = (watch::Sender::default(), Mutex::default(), Mutex::default());
+        let candidate = Arc::new(Self { name, namespace, fence, state, task, note });
         let driver = Driver {
             elector: Elector::new(settings.identity.clone(), settings.timings, Moment::now(), super::random),
             leases: Leases::new(rest.clone(), &candidate.namespace, &candidate.name),
@@ -88,12 +97,13 @@ impl Candidate {
             settings: settings.clone(),
             said: Said::default(),
         };
-        *candidate.lock() = Some(tokio::spawn(driver.run()));
+        *lock(&candidate.task) = Some(tokio::spawn(driver.run(begins)));
         candidate
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<JoinHandle<()>>> {
-        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is noted on the lease whenever it is written from now on, as long as this host holds it.
+    pub(crate) fn note(&self, note: Option<Value>) {
+        *lock(&self.note) = note;
     }
 
     /// What closes when the lease is lost.
@@ -140,11 +150,15 @@ impl Candidate {
     /// Gives the lease back, once nobody works under it any more, and stands for it no longer.
     pub(crate) async fn end(&self) {
         self.state.send_modify(|state| state.ending = true);
-        let task = self.lock().take();
+        let task = lock(&self.task).take();
         if let Some(task) = task {
             let _ = task.await;
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Driver {
@@ -169,8 +183,12 @@ fn time() -> String {
 }
 
 impl Driver {
-    async fn run(mut self) {
+    async fn run(mut self, mut begins: watch::Receiver<bool>) {
         let mut state = self.candidate.state.subscribe();
+        tokio::select! {
+            _ = state.wait_for(|state| state.ending && state.at_work == 0) => return,
+            _ = begins.wait_for(|begins| *begins) => {}
+        }
         loop {
             let now = Moment::now();
             let next = self.elector.next(now, &time());
@@ -202,7 +220,7 @@ impl Driver {
                 }
                 // What was written must not be forgotten: it would keep the lease from others.
                 Next::Write(write) => {
-                    let answer = self.leases.write(&write, self.within(now)).await;
+                    let answer = self.write(&write, self.within(now)).await;
                     self.wrote(now, &write, answer);
                 }
             }
@@ -215,6 +233,11 @@ impl Driver {
         let longest = self.settings.timings.renew_deadline / 2;
         let left = self.elector.leads_until(now).map(|until| until.saturating_since(now));
         left.map_or(longest, |left| left.min(longest))
+    }
+
+    async fn write(&mut self, write: &Write, within: Duration) -> Result<String, Failure> {
+        let note = lock(&self.candidate.note).clone();
+        self.leases.write(write, note.as_ref(), within).await
     }
 
     fn read(&mut self, read: Result<Option<Lease>, Failure>) {
@@ -356,25 +379,13 @@ impl Driver {
             }
             let Some(write) = self.elector.release(&time()) else { return false };
             let sent = Moment::now();
-            if self.leases.write(&write, GIVE_BACK).await.is_ok() {
+            if self.write(&write, GIVE_BACK).await.is_ok() {
                 return true;
             }
             // An earlier write may have come late, or this one's answer may have been lost.
             self.elector.wrote(Moment::now(), sent, &write, Err(NotWritten::Unknown));
             tokio::time::sleep(GIVE_BACK_PAUSE).await;
         }
-    }
-}
-
-impl Settings {
-    /// How long a lease has to be free before this host takes it: the longer, the more it holds.
-    fn patience(&self) -> Duration {
-        if !self.per_plugin {
-            return Duration::ZERO;
-        }
-        let held = u32::try_from(self.held.load(Ordering::Relaxed)).unwrap_or(u32::MAX).min(10);
-        let step = self.timings.retry_period / 2;
-        step * held + step.mul_f64(super::random())
     }
 }
 

@@ -10,13 +10,15 @@ use axum::extract::State;
 use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tracing_subscriber::fmt::MakeWriter;
 use wheelhouse_cache::{Rest, rest};
 use wheelhouse_core::{Fence, Moment};
 
 use super::candidate::{Candidate, Held};
 use super::elector::Timings;
-use super::record::{Lease, Record, new_lease};
+use super::neighbours::{self, Elsewhere};
+use super::record::{Lease, Record, new_lease, note, set_note};
 use super::settings::Settings;
 
 const MS: Duration = Duration::from_millis(1);
@@ -59,6 +61,7 @@ async fn serve(State(server): State<Server>, request: Request<Body>) -> Response
         std::future::pending::<()>().await;
     }
     let does = (*server.does.lock().unwrap())(&parts.method);
+    let lists = parts.method == Method::GET && parts.uri.path().ends_with("/leases");
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let mut kept = server.kept.lock().unwrap();
     kept.asked.push(parts.method.clone());
@@ -66,6 +69,7 @@ async fn serve(State(server): State<Server>, request: Request<Body>) -> Response
         return status(code, "no, not now");
     }
     let answer = match parts.method {
+        _ if lists => axum::Json(json!({"items": Vec::from_iter(&kept.lease)})).into_response(),
         Method::GET => match &kept.lease {
             Some(lease) => axum::Json(lease.clone()).into_response(),
             None => status(404, "no such lease"),
@@ -104,7 +108,7 @@ impl Server {
     }
 
     fn candidate(&self, settings: &Settings) -> Arc<Candidate> {
-        Candidate::start("l".to_owned(), Fence::closed(), settings, &self.rest)
+        Candidate::start("l".to_owned(), Fence::closed(), settings, &self.rest, watch::channel(true).1)
     }
 }
 
@@ -232,6 +236,64 @@ async fn a_lease_that_another_one_holds_is_left_alone_at_the_end() {
     eventually("it has seen that", || candidate.standing().holder == "other").await;
     candidate.end().await;
     assert_eq!(server.kept.lock().unwrap().lease, Some(lease));
+}
+
+#[tokio::test]
+async fn a_lease_is_not_stood_for_before_it_may_be() {
+    let server = Server::start(|_| Does::Answers).await;
+    let settings = settings(1000 * MS, 5 * MS);
+    for begins in [false, true] {
+        let (begin, waits) = watch::channel(false);
+        let candidate = Candidate::start("l".to_owned(), Fence::closed(), &settings, &server.rest, waits);
+        if begins {
+            begin.send_replace(true);
+            eventually("it leads", || candidate.standing().leads).await;
+        }
+        candidate.end().await;
+        assert_eq!(server.asked(&Method::GET) > 0, begins);
+    }
+}
+
+#[tokio::test]
+async fn what_other_hosts_run_is_known_once_the_server_says_it() {
+    let server = Server::start(|_| Does::Refuses(500)).await;
+    let settings = Settings { per_plugin: true, ..settings(1000 * MS, 5 * MS) };
+    let known = neighbours::follow(settings, server.rest.clone());
+    eventually("it was asked a few times", || server.asked(&Method::GET) > 3).await;
+    assert_eq!(*known.borrow(), Elsewhere::Unknown);
+    let mut lease = new_lease("ns", "l-q");
+    lease["spec"] = json!({"holderIdentity": "other", "leaseDurationSeconds": 60});
+    set_note(&mut lease, Some(&json!({"plugin": "q"})));
+    server.kept.lock().unwrap().lease = Some(lease);
+    server.now_does(|_| Does::Answers);
+    let expected = json!({"plugin": "q", "holder": "other"});
+    eventually("it is known", || *known.borrow() == Elsewhere::Known(vec![expected.clone()])).await;
+}
+
+#[tokio::test]
+async fn where_hosts_may_not_list_leases_nothing_is_known_of_others_and_the_log_says_so_once() {
+    let (log, _guard) = Log::start();
+    let server = Server::start(|_| Does::Refuses(403)).await;
+    let settings = Settings { per_plugin: true, ..settings(1000 * MS, 5 * MS) };
+    let known = neighbours::follow(settings, server.rest.clone());
+    eventually("it was asked a few times", || server.asked(&Method::GET) > 3).await;
+    assert_eq!(*known.borrow(), Elsewhere::Hidden);
+    assert_eq!(log.lines("the host needs list of leases").len(), 1, "{:?}", log.lines(""));
+}
+
+#[tokio::test]
+async fn who_holds_a_lease_has_its_note_on_it_until_it_gives_it_back() {
+    let server = Server::start(|_| Does::Answers).await;
+    let candidate = server.candidate(&settings(1000 * MS, 5 * MS));
+    let noted = || note(server.kept.lock().unwrap().lease.as_ref()?);
+    for what in ["this", "that"] {
+        candidate.note(Some(json!({"plugin": what})));
+        let expected = json!({"plugin": what, "holder": "me"});
+        eventually("it is noted", || noted().as_ref() == Some(&expected)).await;
+    }
+    candidate.end().await;
+    let lease = server.kept.lock().unwrap().lease.clone().unwrap();
+    assert_eq!(lease["metadata"]["annotations"], json!({}));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wheelhouse_cache::{Failure, Rest};
 
 use super::elector::Write;
-use super::record::{Lease, new_lease, set};
+use super::record::{Lease, new_lease, set, set_note};
 
 /// One Lease.
 pub(crate) struct Leases {
@@ -40,13 +40,19 @@ impl Leases {
         }
     }
 
-    /// The version that it has then.
-    pub(crate) async fn write(&mut self, write: &Write, within: Duration) -> Result<String, Failure> {
+    /// The version that it has then. The note is the holder's; one that nobody holds has none.
+    pub(crate) async fn write(
+        &mut self,
+        write: &Write,
+        note: Option<&Value>,
+        within: Duration,
+    ) -> Result<String, Failure> {
         let mut lease = match (&self.last, &write.replaces) {
             (Some(last), Some(_)) => last.clone(),
             _ => new_lease(&self.namespace, &self.name),
         };
         write.record.write(&mut lease);
+        set_note(&mut lease, note);
         let (method, path) = match &write.replaces {
             None => (Method::POST, self.collection()),
             Some(version) => {

@@ -7,7 +7,9 @@
 //! - when a lease cannot be renewed in time, what runs under it is stopped, and its writes are refused
 //!   ([`wheelhouse_core::Fence`]), before another host can take it; a process that was stopped for so long, or
 //!   a machine that was suspended, and wakes, is no exception. The host stands by then, and does not exit;
-//! - a lease is given back once the work under it has ended, or its grace is over.
+//! - a lease is given back once the work under it has ended, or its grace is over;
+//! - where each plugin has a lease, who holds one notes on it what the plugin has to itself, and the others heed that
+//!   before they stand for any ([`neighbours`]).
 //!
 //! It is written here, since the crates that do this over kube leave out what matters to a host:
 //! `kube-leader-election` judges a lease by the timestamps in it, and says of itself that it has no fencing;
@@ -23,6 +25,7 @@ mod elector_tests;
 #[cfg(test)]
 mod elector_world;
 mod leases;
+mod neighbours;
 mod record;
 mod settings;
 mod watching;
@@ -30,12 +33,15 @@ mod watching;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
+use serde_json::Value;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use wheelhouse_cache::Rest;
 use wheelhouse_controller::Controller;
 use wheelhouse_core::Fence;
 
 pub(crate) use candidate::{Candidate, Standing};
+pub(crate) use neighbours::{Elsewhere, Neighbours};
 pub(crate) use settings::Settings;
 
 /// How a host's plugins get to work. Cheap to clone.
@@ -46,7 +52,14 @@ pub(crate) enum Election {
     /// One lease for all of them.
     PerHost(Arc<Candidate>),
     /// One lease for each.
-    PerPlugin(Arc<(Settings, Rest)>),
+    PerPlugin(Arc<PerPlugin>),
+}
+
+/// What a host needs for a lease of each plugin.
+pub(crate) struct PerPlugin {
+    settings: Settings,
+    rest: Rest,
+    neighbours: Neighbours,
 }
 
 impl Election {
@@ -54,10 +67,13 @@ impl Election {
     pub(crate) fn start(settings: Option<Settings>, rest: &Rest) -> Self {
         match settings {
             None => Self::Off,
-            Some(settings) if settings.per_plugin => Self::PerPlugin(Arc::new((settings, rest.clone()))),
+            Some(settings) if settings.per_plugin => {
+                let (rest, neighbours) = (rest.clone(), neighbours::follow(settings.clone(), rest.clone()));
+                Self::PerPlugin(Arc::new(PerPlugin { settings, rest, neighbours }))
+            }
             Some(settings) => {
                 let name = settings.name.clone();
-                Self::PerHost(Candidate::start(name, Fence::closed(), &settings, rest))
+                Self::PerHost(Candidate::start(name, Fence::closed(), &settings, rest, begun()))
             }
         }
     }
@@ -71,9 +87,21 @@ impl Election {
         }
     }
 
+    /// What the plugins have that other hosts run, if each has a lease.
+    pub(crate) fn neighbours(&self) -> Option<Neighbours> {
+        if let Self::PerPlugin(with) = self { Some(with.neighbours.clone()) } else { None }
+    }
+
     /// Has a plugin that stands by work whenever its lease is held, under the fence that its writes pass. At
-    /// once and for ever, and nothing to hold on to, without an election.
-    pub(crate) async fn drive(&self, controller: &Arc<Controller>, fence: &Fence) -> Option<Driven> {
+    /// once and for ever, and nothing to hold on to, without an election. A lease of the plugin's own is stood for
+    /// after [`Driven::stand`] alone, and has the note.
+    pub(crate) async fn drive(
+        &self,
+        controller: &Arc<Controller>,
+        fence: &Fence,
+        note: Option<Value>,
+    ) -> Option<Driven> {
+        let begins = watch::Sender::new(false);
         let (candidate, own) = match self {
             Self::Off => {
                 controller.activate().await;
@@ -81,13 +109,15 @@ impl Election {
             }
             Self::PerHost(candidate) => (Arc::clone(candidate), false),
             Self::PerPlugin(with) => {
-                let (settings, rest) = &**with;
+                let PerPlugin { settings, rest, .. } = &**with;
                 let name = settings.lease_of(&controller.spec().name);
-                (Candidate::start(name, fence.clone(), settings, rest), true)
+                let candidate = Candidate::start(name, fence.clone(), settings, rest, begins.subscribe());
+                candidate.note(note);
+                (candidate, true)
             }
         };
         let task = tokio::spawn(Arc::clone(&candidate).drive(Arc::clone(controller)));
-        Some(Driven { candidate, own, task })
+        Some(Driven { candidate, own, begins, task })
     }
 
     /// Where the host's lease is, if all plugins have one.
@@ -108,10 +138,24 @@ pub(crate) struct Driven {
     pub(crate) candidate: Arc<Candidate>,
     /// Whether the lease is this plugin's alone.
     own: bool,
+    /// Whether that is stood for.
+    begins: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Driven {
+    /// Stands for the plugin's own lease from now on.
+    pub(crate) fn stand(&self) {
+        self.begins.send_replace(true);
+    }
+
+    /// What is noted on the plugin's own lease from its next renewal on.
+    pub(crate) fn note(&self, note: Option<Value>) {
+        if self.own {
+            self.candidate.note(note);
+        }
+    }
+
     /// To be called when the plugin has stopped: the lease does not wait for it any more, and is given back
     /// if it was the plugin's own.
     pub(crate) async fn end(self) {
@@ -121,6 +165,11 @@ impl Driven {
             self.candidate.end().await;
         }
     }
+}
+
+/// For a candidate that waits for nothing.
+fn begun() -> watch::Receiver<bool> {
+    watch::channel(true).1
 }
 
 /// In `[0, 1)`: as random as the seeds of the standard hash maps, which is enough to be out of step.

@@ -67,6 +67,40 @@ pub(crate) fn set(lease: &mut Value, part: &str, field: &str, value: Value) {
     }
 }
 
+/// The annotation by which a holder tells the other hosts what its plugin has to itself.
+const NOTE: &str = "wheelhouse.dev/has";
+/// In it: who has written it. Whoever else holds the lease says nothing by it.
+const HOLDER: &str = "holder";
+
+/// The holder's, of a Lease's JSON.
+pub(crate) fn note(lease: &Value) -> Option<Value> {
+    let text = lease.get("metadata")?.get("annotations")?.get(NOTE)?.as_str()?;
+    let note: Value = serde_json::from_str(text).ok()?;
+    let holder = lease.get("spec")?.get("holderIdentity").filter(|holder| **holder != "")?;
+    (note.get(HOLDER)? == holder).then_some(note)
+}
+
+/// The holder's, into a Lease's JSON; or out of it.
+pub(crate) fn set_note(lease: &mut Value, note: Option<&Value>) {
+    let holder = lease.pointer("/spec/holderIdentity").filter(|holder| **holder != "").cloned();
+    let note = holder.zip(note.cloned()).map(|(holder, mut note)| {
+        if let Value::Object(note) = &mut note {
+            note.insert(HOLDER.to_owned(), holder);
+        }
+        note.to_string()
+    });
+    let mut annotations = match lease.pointer("/metadata/annotations") {
+        Some(Value::Object(annotations)) => annotations.clone(),
+        _ if note.is_none() => return,
+        _ => Map::new(),
+    };
+    match note {
+        Some(note) => annotations.insert(NOTE.to_owned(), note.into()),
+        None => annotations.remove(NOTE),
+    };
+    set(lease, "metadata", "annotations", annotations.into());
+}
+
 fn time(text: &str) -> Value {
     if text.is_empty() { Value::Null } else { text.into() }
 }
@@ -119,6 +153,25 @@ mod tests {
         );
         assert_eq!(lease["metadata"]["labels"]["kept"], "yes");
         assert_eq!(Lease::read(&lease), Lease { record, version: "7".to_owned() });
+    }
+
+    #[test]
+    fn a_note_is_its_holders_and_comes_and_goes_beside_what_others_have_written() {
+        let mut lease = new_lease("ns", "l");
+        let what = json!({"plugin": "p"});
+        set_note(&mut lease, Some(&what));
+        assert_eq!(lease, new_lease("ns", "l"), "nobody holds it");
+        lease["spec"]["holderIdentity"] = "me".into();
+        set_note(&mut lease, Some(&what));
+        assert_eq!(note(&lease), Some(json!({"plugin": "p", "holder": "me"})));
+        lease["metadata"]["annotations"]["else"] = "kept".into();
+        let mut taken = lease.clone();
+        taken["spec"]["holderIdentity"] = "of an older version".into();
+        assert_eq!(note(&taken), None);
+        lease["spec"]["holderIdentity"] = "".into();
+        assert_eq!(note(&lease), None);
+        set_note(&mut lease, Some(&what));
+        assert_eq!(lease["metadata"]["annotations"], json!({"else": "kept"}));
     }
 
     #[test]

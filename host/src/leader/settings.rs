@@ -1,5 +1,6 @@
 //! What the command line says of leases, and what follows from it.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -74,6 +75,16 @@ impl Settings {
     /// The lease of a plugin.
     pub(crate) fn lease_of(&self, plugin: &str) -> String {
         if self.per_plugin { format!("{}-{plugin}", self.name) } else { self.name.clone() }
+    }
+
+    /// How long a lease has to be free before this host takes it: the longer, the more it holds.
+    pub(super) fn patience(&self) -> Duration {
+        if !self.per_plugin {
+            return Duration::ZERO;
+        }
+        let held = u32::try_from(self.held.load(Ordering::Relaxed)).unwrap_or(u32::MAX).min(10);
+        let step = self.timings.retry_period / 2;
+        step * held + step.mul_f64(super::random())
     }
 }
 

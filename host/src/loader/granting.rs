@@ -1,8 +1,8 @@
 //! What a plugin is granted, and the name and the kind that it has to itself.
 
 use wheelhouse_controller::Prepared;
-use wheelhouse_core::Spec;
 use wheelhouse_core::gate::Permission;
+use wheelhouse_core::{Kind, Spec};
 
 use super::next::Next;
 use super::{ELSEWHERE, Loader};
@@ -25,7 +25,9 @@ impl Loader {
             taken = claims.take(&spec.name, claim);
             taken.is_ok()
         });
-        self.tell_who_shares(spec, &taken?);
+        let sharing = taken?;
+        self.note_claim();
+        self.tell_who_shares(&spec.name, &spec.reconciles.kind, &sharing);
         Ok(())
     }
 
@@ -34,11 +36,18 @@ impl Loader {
         let claim = self.plugins.claim_of(&self.id, spec);
         let mut sharing = Vec::new();
         self.plugins.inner.claims.send_modify(|claims| sharing = claims.put(&spec.name, claim));
-        self.tell_who_shares(spec, &sharing);
+        self.note_claim();
+        self.tell_who_shares(&spec.name, &spec.reconciles.kind, &sharing);
     }
 
-    fn tell_who_shares(&self, spec: &Spec, sharing: &[String]) {
-        let (plugin, kind) = (spec.name.as_str(), &spec.reconciles.kind);
+    /// Tells the other hosts what it has.
+    fn note_claim(&self) {
+        if let Some(driven) = &self.driven {
+            driven.note(self.plugins.inner.claims.borrow().note(&self.id));
+        }
+    }
+
+    fn tell_who_shares(&self, plugin: &str, kind: &Kind, sharing: &[String]) {
         for other in sharing {
             tracing::warn!(plugin, other, %kind, "two plugins reconcile the same kind in the same namespaces");
             self.plugins.voice().shares(&self.id, plugin, other, &kind.to_string());
@@ -59,20 +68,43 @@ impl Loader {
     /// Stops what runs if its kind is another's by now, until that lets go of it; whether it is.
     async fn gives_way(&mut self) -> bool {
         let shares = self.plugins.shares_kind(&self.id);
-        self.plugins.inner.claims.send_if_modified(|claims| claims.share(&self.id, shares));
+        if self.plugins.inner.claims.send_if_modified(|claims| claims.share(&self.id, shares)) {
+            self.note_claim();
+        }
         let Some(controller) = self.controller() else { return false };
         let upheld = self.plugins.inner.claims.borrow().uphold(&self.id);
-        let Err(Problem { message, .. }) = upheld else { return false };
-        let plugin = controller.spec().name.clone();
+        let (plugin, kind) = (controller.spec().name.clone(), controller.reconciled());
+        let Err(Problem { message, .. }) = upheld else {
+            self.tell_who_shares_elsewhere(&plugin, &kind);
+            self.stand();
+            return false;
+        };
         tracing::warn!(plugin, "it is stopped until it has its kind to itself again: {message}");
         self.rest().await;
         self.renewed = None;
         true
     }
 
+    /// Stands for the plugin's lease, once nobody else is known to have what it has.
+    pub(super) fn stand(&self) {
+        if let Some(driven) = self.driven.as_ref().filter(|_| self.plugins.knows_elsewhere()) {
+            driven.stand();
+        }
+    }
+
+    /// Once for each, as long as that is so.
+    fn tell_who_shares_elsewhere(&mut self, plugin: &str, kind: &Kind) {
+        let sharing = self.plugins.inner.claims.borrow().sharing_elsewhere(&self.id);
+        let news: Vec<String> =
+            sharing.iter().filter(|other| !self.sharing_elsewhere.contains(other)).cloned().collect();
+        self.tell_who_shares(plugin, kind, &news);
+        self.sharing_elsewhere = sharing;
+    }
+
     /// Stops what runs, which keeps its kind from nobody then.
     async fn rest(&mut self) {
         self.halt().await;
+        self.sharing_elsewhere.clear();
         self.plugins.inner.claims.send_if_modified(|claims| claims.rest(&self.id));
     }
 

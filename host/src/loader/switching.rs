@@ -197,7 +197,9 @@ impl Loader {
         if self.paused {
             controller.pause(Duration::ZERO).await;
         }
-        self.driven = self.plugins.inner.election.drive(&controller, &self.shared.fence).await;
+        let note = self.plugins.inner.claims.borrow().note(&self.id);
+        self.driven = self.plugins.inner.election.drive(&controller, &self.shared.fence, note).await;
+        self.stand();
         let candidate = self.driven.as_ref().map(|driven| Arc::clone(&driven.candidate));
         let how = if candidate.is_some() { "ready to run under its lease" } else { "running" };
         let before = self.number();

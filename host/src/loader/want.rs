@@ -194,6 +194,8 @@ impl Loader {
         (self.rejected, self.tolerated, self.failed, self.told) = (None, None, None, Told::default());
         (self.content, self.uid, self.stuck, self.renewed) = (None, None, None, None);
         self.lacks = None;
+        (self.dead_ends, self.no_way_back) = (Vec::new(), None);
+        self.sharing_elsewhere.clear();
         (self.paused, self.recalled, self.unconfirmed) = (false, false, false);
         self.plugins.forget(&self.id);
     }

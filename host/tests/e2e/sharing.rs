@@ -3,7 +3,20 @@
 use serde_json::{Value, json};
 
 use crate::plugin_resources::*;
-use crate::support::{Host, plugin};
+use crate::restarting::{apply, apply_what_waits};
+use crate::support::{Host, eventually, plugin, with};
+
+/// Of leases: what is held by a host that was killed is soon another's.
+const FLAGS: [&str; 8] = [
+    "--lease-per-plugin",
+    "--lease-duration",
+    "3",
+    "--renew-deadline",
+    "2",
+    "--retry-period",
+    "0.3",
+    "--identity",
+];
 
 /// Writes down what an echo in the folder is granted.
 fn grant(folder: &tempfile::TempDir, name: &str, shares: bool) {
@@ -84,4 +97,55 @@ async fn a_plugin_of_a_namespace_gives_way_to_one_of_the_cluster_until_that_is_g
     until_ready(&host, "", "operator").await;
     delete(&host, CLUSTER, "", "operator").await;
     until_ready(&host, "team-a", "tenant").await;
+}
+
+#[tokio::test]
+async fn what_one_host_runs_has_its_kind_on_a_host_that_does_not_know_of_it_too() {
+    let grants = tempfile::tempdir().unwrap();
+    grant(&grants, "elder", false);
+    let flags = |identity| [&FLAGS[..], &[identity, "--grants", grants.path().to_str().unwrap()]].concat();
+    let without = Host::run(with(&[]), &flags("without")).await;
+    apply(&without).await;
+    let mut knows =
+        Host::join(without.server(), &without.file(".kubeconfig"), with(&[]), &flags("knows")).await;
+    knows.until("ClusterPlugin/echo", "standing by", |report| report["phase"] == "standby").await;
+    put(&knows, "elder");
+    knows.until_running("elder.wasm").await;
+    // It makes room where it runs, which is where nothing else is known to reconcile that.
+    let why = until_taken(&without, "ClusterPlugin/echo").await;
+    assert!(why.contains("v1/ConfigMap is reconciled by the plugin elder of "), "{why}");
+    until_taken(&knows, "ClusterPlugin/echo").await;
+    until(&without, "", "echo", "Granted", "False", "KindTaken").await;
+
+    change(&without, "", "echo", json!({"allowSharedKind": true})).await;
+    until_ready(&without, "", "echo").await;
+    eventually("both hosts have heard of it", || async {
+        let said = |host: &Host| host.log().contains("two plugins reconcile the same kind");
+        (said(&without) || said(&knows)).then_some(())
+    })
+    .await;
+    change(&without, "", "echo", json!({"allowSharedKind": false})).await;
+    until_taken(&without, "ClusterPlugin/echo").await;
+    until_taken(&knows, "ClusterPlugin/echo").await;
+
+    // Nobody says that it has ended: its lease runs out.
+    knows.signal("-KILL");
+    knows.exit().await;
+    without.until_running("ClusterPlugin/echo").await;
+}
+
+#[tokio::test]
+async fn a_host_that_joins_does_not_begin_what_another_one_has_for_a_moment() {
+    let grants = tempfile::tempdir().unwrap();
+    grant(&grants, "elder", false);
+    let flags = |identity| [&FLAGS[..], &[identity, "--grants", grants.path().to_str().unwrap()]].concat();
+    let knows = Host::run(with(&[]), &flags("knows")).await;
+    put(&knows, "elder");
+    knows.until_running("elder.wasm").await;
+    apply_what_waits(&knows).await;
+    until_taken(&knows, "ClusterPlugin/echo").await;
+    let without = Host::join(knows.server(), &knows.file(".kubeconfig"), with(&[]), &flags("without")).await;
+    until_taken(&without, "ClusterPlugin/echo").await;
+    let began = without.log().contains("lease acquired");
+    assert!(!began, "{}", without.log());
 }

@@ -51,9 +51,20 @@ struct Written {
     uid: String,
     status: PluginStatus,
     when: Option<Instant>,
+    /// Since when what it says to run has been seen to run on no host.
+    orphaned: Option<Instant>,
 }
 
 impl Written {
+    /// Whether nobody is there to say more: a host that has just begun may not be seen to run it yet.
+    fn is_orphaned(&mut self, runs: bool, now: Instant) -> bool {
+        if runs {
+            self.orphaned = None;
+            return false;
+        }
+        now.saturating_duration_since(*self.orphaned.get_or_insert(now)) >= LOOK
+    }
+
     /// Whether there is nothing to write by now.
     fn still_says(&self, status: &PluginStatus, now: Instant) -> bool {
         let soon = self.when.is_some_and(|when| now.saturating_duration_since(when) < MINUTE);
@@ -132,22 +143,26 @@ pub(crate) async fn write(plugins: Plugins) {
             let Some((pen, status)) = last_words(&plugins, &id, &uid) else { continue };
             writes.spawn(async move {
                 let sent = send(&pen, &id, &uid, &status).await;
-                (id, Written { uid, status, when: None }, sent)
+                (id, Written { uid, status, when: None, orphaned: None }, sent)
             });
         }
         for Page { id, uid, known, pen, loaded } in pages {
             let record = || on_record(&plugins, &id, &uid);
             let before = written.entry(id.clone()).or_insert_with(|| {
                 let status = record().unwrap_or_default();
-                Written { uid: uid.clone(), status, when: None }
+                Written { uid: uid.clone(), status, when: None, orphaned: None }
             });
             // Another host may have written since.
             if shared && let Some(status) = record() {
                 before.status = status;
             }
             if shared && !loaded && another_tells(&before.status, known.generation) {
-                written.remove(&id);
-                continue;
+                let runs =
+                    before.status.plugin.as_ref().is_none_or(|plugin| may_run_elsewhere(&plugins, plugin));
+                if !before.is_orphaned(runs, Instant::now()) {
+                    before.when = None;
+                    continue;
+                }
             }
             let mut status = status(&known, &before.status.conditions, &now());
             if !loaded {
@@ -159,7 +174,7 @@ pub(crate) async fn write(plugins: Plugins) {
             }
             writes.spawn(async move {
                 let sent = send(&pen, &id, &uid, &status).await;
-                (id, Written { uid, status, when: Some(Instant::now()) }, sent)
+                (id, Written { uid, status, when: Some(Instant::now()), orphaned: None }, sent)
             });
         }
         while let Some(Ok((id, status, sent))) = writes.join_next().await {
@@ -198,6 +213,10 @@ fn last_words(plugins: &Plugins, id: &PluginId, uid: &str) -> Option<(Rest, Plug
 /// Another host, which has its lease, has something of it run, and says more of this generation.
 fn another_tells(status: &PluginStatus, generation: i64) -> bool {
     status.revision.is_some() && status.observed_generation == Some(generation)
+}
+
+fn may_run_elsewhere(plugins: &Plugins, plugin: &str) -> bool {
+    plugins.inner.claims.borrow().may_run_elsewhere(plugin)
 }
 
 /// A resource that is gone, or is another one by now, and a lease that is another's, are none.
@@ -262,10 +281,21 @@ mod tests {
     }
 
     #[test]
+    fn what_runs_nowhere_is_told_of_by_whoever_knows_it_but_not_at_once() {
+        let now = Instant::now();
+        let mut written =
+            Written { uid: String::new(), status: PluginStatus::default(), when: None, orphaned: None };
+        assert!(!written.is_orphaned(false, now), "it may have just begun");
+        assert!(!written.is_orphaned(true, now + LOOK), "it had");
+        assert!(!written.is_orphaned(false, now + LOOK));
+        assert!(written.is_orphaned(false, now + 2 * LOOK));
+    }
+
+    #[test]
     fn errors_alone_are_written_once_a_minute_and_all_else_at_once() {
         let now = Instant::now();
         let with = |errors, ready| PluginStatus { errors: Some(errors), ready, ..PluginStatus::default() };
-        let written = |when| Written { uid: String::new(), status: with(1, true), when };
+        let written = |when| Written { uid: String::new(), status: with(1, true), when, orphaned: None };
         let just = written(Some(now));
         assert!(just.still_says(&with(1, true), now) && just.still_says(&with(2, true), now));
         assert!(!just.still_says(&with(1, false), now) && !just.still_says(&with(2, false), now));

@@ -94,6 +94,8 @@ pub(crate) struct Loader {
     paused: bool,
     /// Whether the cluster has been told what runs.
     said: bool,
+    /// What took over last ran here already, under other terms.
+    goes_on: bool,
     /// The plugins that other hosts run, and with which it shares its kind, as was told.
     sharing_elsewhere: Vec<String>,
 }
@@ -138,6 +140,7 @@ impl Loader {
             told: Told::default(),
             paused: false,
             said: true,
+            goes_on: false,
             sharing_elsewhere: Vec::new(),
         }
     }
@@ -175,7 +178,7 @@ impl Loader {
                     if self.trial.is_some() || !self.proved {
                         self.judge().await;
                     }
-                    if self.waits_for_it() && self.has_waited() {
+                    if self.has_waited() {
                         self.go_on(ELSEWHERE).await;
                     }
                 }
@@ -204,8 +207,15 @@ impl Loader {
 
     /// Whether what had to wait, and made room for what waits as well, is to be tried again.
     fn has_waited(&mut self) -> bool {
-        let stuck = self.stuck.take_if(|since| since.elapsed() > STUCK).is_some();
-        self.renewed.take_if(|renewed| renewed.at.elapsed() > STUCK).is_some() || stuck
+        let is_over = |since: Instant| since.elapsed() > STUCK;
+        if self.waits_for_it() {
+            let stuck = self.stuck.take_if(|since| is_over(*since)).is_some();
+            self.renewed.take_if(|renewed| is_over(renewed.at)).is_some() || stuck
+        } else {
+            // A way back made room for the terms of what runs, and for nothing else.
+            let waits = self.goes_back() && self.preparing.waits();
+            waits && self.renewed.take_if(|renewed| is_over(renewed.at)).is_some()
+        }
     }
 
     fn prepare(&mut self, from: From) {
@@ -263,6 +273,7 @@ impl Loader {
         let (mark, number) = (Some(current.recipe.mark()), current.number);
         if mark != self.rejected
             && self.trial.is_none()
+            && !self.goes_on
             && (mark == self.tolerated || self.was_on_probation())
         {
             if mark == self.tolerated {

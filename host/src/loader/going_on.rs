@@ -106,14 +106,15 @@ impl Loader {
 
     /// Ways back that were tried under other limits are open again: what runs since there was none is left for them.
     fn reopen(&mut self) {
+        // What is on probation again has that first; and who stands by goes where the other one goes.
+        if self.trial.is_some() || self.rejected.is_some() || !self.leads() {
+            return;
+        }
         let mut ends = std::mem::take(&mut self.dead_ends);
         let is_news = ends.extract_if(.., |end| self.is_open_by_now(end)).count() > 0;
         self.dead_ends = ends;
-        // What is on probation again has that first.
-        if !is_news || self.trial.is_some() || self.rejected.is_some() {
-            return;
-        }
-        if self.tolerated.is_some()
+        if is_news
+            && self.tolerated.is_some()
             && self.tolerated == self.current_mark()
             && let Some(why) = self.no_way_back.take()
         {

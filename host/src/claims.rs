@@ -92,7 +92,11 @@ impl Claims {
             return Err(taken("NameTaken", message));
         }
         let since = self.own(claim).map(|own| own.since);
-        let here = self.meeting(claim).filter(|(_, other)| other.precedes(claim, since));
+        let precedes = |(other, held): &(&String, &Held)| match self.knows_elsewhere() {
+            true => place(other, &held.claim.has) < place(name, &claim.has),
+            false => held.precedes(claim, since),
+        };
+        let here = self.meeting(claim).filter(precedes);
         // The host that runs it says where it is from.
         let here = here.filter(|(name, _)| self.elsewhere().all(|note| note.plugin != **name));
         let here = here.map(|(name, other)| (name, &other.claim.has));
@@ -142,12 +146,6 @@ impl Claims {
     /// Whether one has looked what other hosts run.
     pub(crate) fn knows_elsewhere(&self) -> bool {
         self.elsewhere != Elsewhere::Unknown
-    }
-
-    /// Whether another host has a plugin of this name at work, for all that is known.
-    pub(crate) fn may_run_elsewhere(&self, plugin: &str) -> bool {
-        let is_known = matches!(self.elsewhere, Elsewhere::Known(_));
-        !is_known || self.elsewhere().any(|note| note.plugin == plugin)
     }
 
     /// What a plugin has, for other hosts.

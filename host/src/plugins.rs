@@ -333,7 +333,10 @@ impl Plugins {
             let elsewhere = match &*neighbours.borrow_and_update() {
                 Elsewhere::Unknown => Elsewhere::Unknown,
                 Elsewhere::Hidden => Elsewhere::Hidden,
-                Elsewhere::Known(notes) => Elsewhere::Known(notes.iter().filter_map(Note::read).collect()),
+                Elsewhere::Known(held) => {
+                    let notes = held.iter().filter_map(|held| held.note.as_ref());
+                    Elsewhere::Known(notes.filter_map(Note::read).collect())
+                }
             };
             self.inner.claims.send_if_modified(|claims| claims.heed(elsewhere));
             self.inner.changed.send_replace(());

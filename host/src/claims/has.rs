@@ -6,7 +6,7 @@ use wheelhouse_core::Spec;
 
 use crate::plugin_id::PluginId;
 
-/// Whose claim counts more: the smaller. Files are first come, first served; what is the whole cluster's comes before
+/// Whose claim counts more: the smaller. Files are first come, first served on a host that is alone; what is the whole cluster's comes before
 /// what is a namespace's, and the older resource before the younger.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -77,7 +77,8 @@ impl Note {
     }
 }
 
-/// Among those of several hosts, none of which knows what came first: the smaller counts more.
-pub(super) fn place<'a>(plugin: &'a str, has: &'a Has) -> (&'a Rank, &'a str, &'a str) {
-    (&has.rank, &has.of, plugin)
+/// Where several hosts run plugins, none of which knows what came first: the smaller counts more. A plugin has the same
+/// name on each, whatever its file's path is.
+pub(super) fn place<'a>(plugin: &'a str, has: &'a Has) -> (&'a Rank, &'a str) {
+    (&has.rank, plugin)
 }

@@ -127,9 +127,6 @@ fn what_another_host_runs_has_its_kind_here_as_well_until_that_runs_no_more() {
         (&tenant("t", false), &elder, None),
         (&elder, &tenant("t", false), Some("KindTaken")),
         (&file("f", &[]), &elder, Some("KindTaken")),
-        // Neither knows which was there first.
-        (&file("f", &[]), &file("g", &[]), Some("KindTaken")),
-        (&file("g", &[]), &file("f", &[]), None),
         // The same one, by another name since.
         (&elder, &elder, None),
         (&tenant("t", true), &tenant("u", false), None),
@@ -234,11 +231,14 @@ fn of_two_files_the_first_has_it_as_far_as_it_wants_no_more_than_it_had() {
 }
 
 #[test]
-fn what_is_not_to_be_seen_elsewhere_may_run_there() {
-    let mut claims = Claims::default();
-    assert!(!claims.knows_elsewhere() && claims.may_run_elsewhere("p"));
-    claims.heed(Elsewhere::Hidden);
-    assert!(claims.knows_elsewhere() && claims.may_run_elsewhere("p"));
-    claims.heed(Elsewhere::Known(vec![noted("q", &file("f", &[]))]));
-    assert!(!claims.may_run_elsewhere("p") && claims.may_run_elsewhere("q"));
+fn of_two_files_the_same_one_has_it_whether_or_not_another_host_runs_one_of_them() {
+    let (q, p) = (file("m", &[]), file("a", &[]));
+    for elsewhere in [Vec::new(), vec![noted("p", &file("z", &[]))], vec![noted("q", &file("a", &[]))]] {
+        let mut claims = Claims::default();
+        claims.take("q", q.clone()).unwrap();
+        claims.take("p", p.clone()).unwrap_err();
+        claims.heed(Elsewhere::Known(elsewhere));
+        claims.take("p", p.clone()).unwrap();
+        assert_eq!((upheld(&claims, &p), upheld(&claims, &q)), (None, Some("KindTaken")));
+    }
 }

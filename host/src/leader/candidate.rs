@@ -187,7 +187,7 @@ impl Driver {
         let mut state = self.candidate.state.subscribe();
         tokio::select! {
             _ = state.wait_for(|state| state.ending && state.at_work == 0) => return,
-            _ = begins.wait_for(|begins| *begins) => {}
+            Ok(_) = begins.wait_for(|begins| *begins) => {}
         }
         loop {
             let now = Moment::now();

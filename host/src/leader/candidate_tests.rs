@@ -17,7 +17,7 @@ use wheelhouse_core::{Fence, Moment};
 
 use super::candidate::{Candidate, Held};
 use super::elector::Timings;
-use super::neighbours::{self, Elsewhere};
+use super::neighbours::{self, Elsewhere, Neighbour};
 use super::record::{Lease, Record, new_lease, note, set_note};
 use super::settings::Settings;
 
@@ -266,8 +266,9 @@ async fn what_other_hosts_run_is_known_once_the_server_says_it() {
     set_note(&mut lease, Some(&json!({"plugin": "q"})));
     server.kept.lock().unwrap().lease = Some(lease);
     server.now_does(|_| Does::Answers);
-    let expected = json!({"plugin": "q", "holder": "other"});
-    eventually("it is known", || *known.borrow() == Elsewhere::Known(vec![expected.clone()])).await;
+    let note = Some(json!({"plugin": "q", "holder": "other"}));
+    let expected = Elsewhere::Known(vec![Neighbour { lease: "l-q".to_owned(), note }]);
+    eventually("it is known", || *known.borrow() == expected).await;
 }
 
 #[tokio::test]
@@ -279,6 +280,18 @@ async fn where_hosts_may_not_list_leases_nothing_is_known_of_others_and_the_log_
     eventually("it was asked a few times", || server.asked(&Method::GET) > 3).await;
     assert_eq!(*known.borrow(), Elsewhere::Hidden);
     assert_eq!(log.lines("the host needs list of leases").len(), 1, "{:?}", log.lines(""));
+}
+
+#[tokio::test]
+async fn where_leases_cannot_be_listed_for_as_long_as_one_lasts_hosts_work_all_the_same() {
+    let (log, _guard) = Log::start();
+    let server = Server::start(|_| Does::Refuses(500)).await;
+    let settings = Settings { per_plugin: true, ..settings(50 * MS, 5 * MS) };
+    let known = neighbours::follow(settings, server.rest.clone());
+    eventually("it gives up", || *known.borrow() == Elsewhere::Hidden).await;
+    assert_eq!(log.lines("what other hosts run is not known").len(), 1, "{:?}", log.lines(""));
+    server.now_does(|_| Does::Answers);
+    eventually("it is known", || *known.borrow() == Elsewhere::Known(Vec::new())).await;
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ mod watching;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::watch;
@@ -90,6 +91,21 @@ impl Election {
     /// What the plugins have that other hosts run, if each has a lease.
     pub(crate) fn neighbours(&self) -> Option<Neighbours> {
         if let Self::PerPlugin(with) = self { Some(with.neighbours.clone()) } else { None }
+    }
+
+    /// Whether another host has a plugin of this name at work, for all that is known.
+    pub(crate) fn may_run_elsewhere(&self, plugin: &str) -> bool {
+        let Self::PerPlugin(with) = self else { return false };
+        let lease = with.settings.lease_of(plugin);
+        match &*with.neighbours.borrow() {
+            Elsewhere::Known(held) => held.iter().any(|held| held.lease == lease),
+            Elsewhere::Unknown | Elsewhere::Hidden => true,
+        }
+    }
+
+    /// How long it takes at most, about, until another host is seen to have taken a lease that was given back.
+    pub(crate) fn handover(&self) -> Duration {
+        if let Self::PerPlugin(with) = self { with.settings.timings.retry_period * 7 } else { Duration::ZERO }
     }
 
     /// Has a plugin that stands by work whenever its lease is held, under the fence that its writes pass. At

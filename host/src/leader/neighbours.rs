@@ -4,7 +4,7 @@
 //! Hosts need not have the same plugins ready: one that cannot load a plugin would know nothing of it, and run another
 //! one that has to make room for it. So each host looks at all leases as often as it looks at one that it stands for.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Method;
@@ -19,8 +19,16 @@ use super::settings::Settings;
 /// Of one look.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// The notes on the leases that other hosts hold by now.
-pub(crate) type Neighbours = watch::Receiver<Elsewhere<Value>>;
+/// The leases that other hosts hold by now.
+pub(crate) type Neighbours = watch::Receiver<Elsewhere<Neighbour>>;
+
+/// A lease that another host holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Neighbour {
+    pub(super) lease: String,
+    /// What its plugin has; none if the holder is of a version that does not say so.
+    pub(crate) note: Option<Value>,
+}
 
 /// What there is of something on other hosts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,32 +48,37 @@ pub(super) fn follow(settings: Settings, rest: Rest) -> Neighbours {
     neighbours
 }
 
-async fn look(settings: Settings, rest: Rest, tell: watch::Sender<Elsewhere<Value>>) {
+async fn look(settings: Settings, rest: Rest, tell: watch::Sender<Elsewhere<Neighbour>>) {
     let mut seen = Seen::default();
-    let mut said = false;
+    let (mut failing, mut said) = (None, false);
     loop {
-        let known = match list(&settings.namespace, &rest).await {
+        let looked = list(&settings.namespace, &rest).await;
+        let now = Moment::now();
+        let known = match looked {
             Ok(leases) => {
-                said = false;
-                seen.take(&settings, &leases, Moment::now());
-                Elsewhere::Known(seen.held(&settings, Moment::now()))
+                (failing, said) = (None, false);
+                seen.take(&settings, &leases, now);
+                Elsewhere::Known(seen.held(&settings, now))
             }
-            // Whoever forbids it wants hosts to work all the same. In any other trouble, no lease is to be had either.
-            Err(failure) if failure.code() == Some(403) => {
-                if !std::mem::replace(&mut said, true) {
+            Err(failure) => {
+                let since = *failing.get_or_insert(now);
+                let lasts = now.saturating_since(since) >= settings.timings.lease_duration;
+                // Whoever forbids it wants hosts to work all the same. Where no request is answered, no lease is to be
+                // had either.
+                let is_answered = failure.code().is_some() || matches!(failure, Failure::TimedOut(_));
+                let is_hidden = failure.code() == Some(403) || (lasts && is_answered);
+                if is_hidden && !std::mem::replace(&mut said, true) {
                     tracing::warn!(
                         "what other hosts run is not known, so two plugins of which no host can load both may reconcile the same kind (the host needs list of leases.coordination.k8s.io in namespace {}): {failure}",
                         settings.namespace
                     );
                 }
-                match seen.held(&settings, Moment::now()) {
-                    held if held.is_empty() => Elsewhere::Hidden,
-                    held => Elsewhere::Known(held),
+                let told = tell.borrow().clone();
+                match (told, seen.held(&settings, now)) {
+                    (_, held) if is_hidden && held.is_empty() => Elsewhere::Hidden,
+                    (Elsewhere::Known(_), held) => Elsewhere::Known(held),
+                    (told, _) => told,
                 }
-            }
-            Err(failure) => {
-                tracing::debug!("the leases of other hosts cannot be listed, and are again: {failure}");
-                tell.borrow().clone()
             }
         };
         tell.send_if_modified(|told| {
@@ -94,11 +107,11 @@ async fn list(namespace: &str, rest: &Rest) -> Result<Vec<Value>, Failure> {
 
 /// What was seen last of each lease that another host holds.
 #[derive(Default)]
-struct Seen(HashMap<String, Sight>);
+struct Seen(BTreeMap<String, Sight>);
 
 struct Sight {
     record: Record,
-    note: Value,
+    note: Option<Value>,
     /// When it was seen to have changed: others' clocks say nothing.
     since: Moment,
 }
@@ -109,12 +122,15 @@ impl Seen {
         let mut before = std::mem::take(&mut self.0);
         for lease in leases {
             let name = lease.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-            let (Some(note), record) = (note(lease), Record::read(lease)) else { continue };
-            // Whoever may write some lease has no say in those of plugins.
-            let plugin = note.get("plugin").and_then(Value::as_str).unwrap_or_default();
-            if record.holder == settings.identity || settings.lease_of(plugin) != name {
+            let record = Record::read(lease);
+            if !name.starts_with(&settings.name) || ["", &settings.identity].contains(&record.holder.as_str())
+            {
                 continue;
             }
+            // Whoever may write some lease has no say in those of plugins.
+            let plugin =
+                |note: &Value| note.get("plugin").and_then(Value::as_str).map(|it| settings.lease_of(it));
+            let note = note(lease).filter(|note| plugin(note).as_deref() == Some(name));
             let since = match before.remove(name) {
                 Some(sight) if sight.record == record => sight.since,
                 _ => now,
@@ -123,13 +139,11 @@ impl Seen {
         }
     }
 
-    /// The notes on those that have not run out.
-    fn held(&self, settings: &Settings, now: Moment) -> Vec<Value> {
+    /// Those that have not run out.
+    fn held(&self, settings: &Settings, now: Moment) -> Vec<Neighbour> {
         let lasts = |record: &Record| record.duration.unwrap_or(settings.timings.lease_duration);
-        let mut held: Vec<_> =
-            self.0.iter().filter(|(_, sight)| now < sight.since + lasts(&sight.record)).collect();
-        held.sort_unstable_by_key(|(name, _)| *name);
-        held.into_iter().map(|(_, sight)| sight.note.clone()).collect()
+        let held = self.0.iter().filter(|(_, sight)| now < sight.since + lasts(&sight.record));
+        held.map(|(lease, sight)| Neighbour { lease: lease.clone(), note: sight.note.clone() }).collect()
     }
 }
 
@@ -164,8 +178,8 @@ mod tests {
         Some(json!({"plugin": plugin}))
     }
 
-    fn plugins(held: &[Value]) -> Vec<&str> {
-        held.iter().map(|note| note["plugin"].as_str().unwrap()).collect()
+    fn plugins(held: &[Neighbour]) -> Vec<&str> {
+        held.iter().map(|held| held.note.as_ref().unwrap()["plugin"].as_str().unwrap()).collect()
     }
 
     #[test]
@@ -208,6 +222,10 @@ mod tests {
         ];
         let (mut seen, now) = (Seen::default(), Moment::now());
         seen.take(&settings(), &leases, now);
-        assert_eq!(seen.held(&settings(), now), [Value::Null; 0]);
+        let held = seen.held(&settings(), now);
+        assert!(held.iter().all(|held| held.note.is_none()), "{held:?}");
+        // Somebody has them all the same.
+        let leases: Vec<&str> = held.iter().map(|held| held.lease.as_str()).collect();
+        assert_eq!(leases, ["wheelhouse", "wheelhouse-b", "wheelhouse-e"]);
     }
 }

@@ -156,7 +156,9 @@ impl PluginStatus {
         if let Some(condition) = on_probation(before).filter(|_| self.digest.is_none()) {
             (self.digest, self.config_digest) = (before.digest.clone(), before.config_digest.clone());
             if on_probation(self).is_none() {
-                self.conditions.push(condition);
+                // Where whoever runs it has it: hosts that differ would write in turns.
+                let ready = self.conditions.iter().position(|condition| condition.condition == "Ready");
+                self.conditions.insert(ready.map_or(0, |at| at + 1), condition);
             }
         }
     }

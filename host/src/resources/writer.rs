@@ -56,13 +56,13 @@ struct Written {
 }
 
 impl Written {
-    /// Whether nobody is there to say more: a host that has just begun may not be seen to run it yet.
-    fn is_orphaned(&mut self, runs: bool, now: Instant) -> bool {
+    /// Whether nobody is there to say more, nor was for so long: who has just begun may not be seen to run it yet.
+    fn is_orphaned(&mut self, runs: bool, after: Duration, now: Instant) -> bool {
         if runs {
             self.orphaned = None;
             return false;
         }
-        now.saturating_duration_since(*self.orphaned.get_or_insert(now)) >= LOOK
+        now.saturating_duration_since(*self.orphaned.get_or_insert(now)) >= after
     }
 
     /// Whether there is nothing to write by now.
@@ -157,9 +157,10 @@ pub(crate) async fn write(plugins: Plugins) {
                 before.status = status;
             }
             if shared && !loaded && another_tells(&before.status, known.generation) {
-                let runs =
-                    before.status.plugin.as_ref().is_none_or(|plugin| may_run_elsewhere(&plugins, plugin));
-                if !before.is_orphaned(runs, Instant::now()) {
+                let election = &plugins.inner.election;
+                let plugin = before.status.plugin.as_ref();
+                let runs = plugin.is_none_or(|plugin| election.may_run_elsewhere(plugin));
+                if !before.is_orphaned(runs, LOOK + election.handover(), Instant::now()) {
                     before.when = None;
                     continue;
                 }
@@ -213,10 +214,6 @@ fn last_words(plugins: &Plugins, id: &PluginId, uid: &str) -> Option<(Rest, Plug
 /// Another host, which has its lease, has something of it run, and says more of this generation.
 fn another_tells(status: &PluginStatus, generation: i64) -> bool {
     status.revision.is_some() && status.observed_generation == Some(generation)
-}
-
-fn may_run_elsewhere(plugins: &Plugins, plugin: &str) -> bool {
-    plugins.inner.claims.borrow().may_run_elsewhere(plugin)
 }
 
 /// A resource that is gone, or is another one by now, and a lease that is another's, are none.
@@ -285,10 +282,10 @@ mod tests {
         let now = Instant::now();
         let mut written =
             Written { uid: String::new(), status: PluginStatus::default(), when: None, orphaned: None };
-        assert!(!written.is_orphaned(false, now), "it may have just begun");
-        assert!(!written.is_orphaned(true, now + LOOK), "it had");
-        assert!(!written.is_orphaned(false, now + LOOK));
-        assert!(written.is_orphaned(false, now + 2 * LOOK));
+        assert!(!written.is_orphaned(false, LOOK, now), "it may have just begun");
+        assert!(!written.is_orphaned(true, LOOK, now + LOOK), "it had");
+        assert!(!written.is_orphaned(false, LOOK, now + LOOK));
+        assert!(written.is_orphaned(false, LOOK, now + 2 * LOOK));
     }
 
     #[test]

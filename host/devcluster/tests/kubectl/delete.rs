@@ -43,14 +43,15 @@ async fn what_the_cluster_needs_is_not_deleted() {
 async fn orphans_stay_and_the_background_takes_dependents_along() {
     let kubectl = Kubectl::start().await;
     kubectl.with("apply -f -", WEB).await;
-    kubectl.run("rollout status deploy/web --timeout=20s").await;
+    // Whether they run or not, the Pods are there.
+    kubectl.eventually("wait --for=jsonpath={.status.replicas}=2 deploy/web --timeout=20s").await;
     kubectl.run("delete deploy web --cascade=orphan").await;
     let sets = kubectl.run("get rs -l app=web -o name").await;
     assert_eq!(sets.lines().count(), 1, "{sets}");
-    kubectl.run("wait --for=jsonpath={.status.readyReplicas}=2 rs -l app=web --timeout=10s").await;
+    kubectl.run("wait --for=jsonpath={.status.replicas}=2 rs -l app=web --timeout=10s").await;
     assert_eq!(kubectl.at("rs -l app=web", ".items[*].metadata.ownerReferences").await, "");
     kubectl.run("delete rs -l app=web --cascade=background").await;
-    kubectl.run("wait --for=delete pod -l app=web --timeout=20s").await;
+    kubectl.eventually("wait --for=delete pod -l app=web --timeout=20s").await;
     assert_eq!(kubectl.run("get rs,pods -l app=web -o name").await, "");
     kubectl.done().await;
 }

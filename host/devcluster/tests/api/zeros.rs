@@ -95,6 +95,8 @@ async fn a_stateful_set_and_a_job_come_back_with_and_without_what_is_empty() {
     server.post(jobs, job(empty, true)).await.ok();
     let path = format!("{jobs}/x");
     let mut live = server.get(&path).await.ok();
+    // Whatever a cluster's controllers have written meanwhile.
+    live["metadata"].as_object_mut().unwrap().remove("resourceVersion");
     live["spec"]["suspend"] = json!(false);
     let pod = live["spec"]["template"]["spec"].as_object_mut().unwrap();
     pod.remove("hostNetwork");

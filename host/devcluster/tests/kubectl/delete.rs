@@ -4,16 +4,19 @@ use crate::support::*;
 
 #[tokio::test]
 async fn create_and_delete_of_a_namespace_with_content() {
-    let kubectl = Kubectl::start().await;
+    let mut kubectl = Kubectl::start().await;
+    kubectl.has_own(&["team"]);
     kubectl.run("create namespace team").await;
     kubectl.run("-n team create configmap settings --from-literal=a=1").await;
     kubectl.run("-n team create secret generic keys --from-literal=k=v").await;
     kubectl.run("-n team create deployment web --image=nginx:1 --replicas=2").await;
     kubectl.run("-n team expose deployment web --port=80").await;
-    kubectl.run("-n team run once --image=nginx:1").await;
+    // A cluster admits Pods once it has made the ServiceAccount that they need.
+    kubectl.eventually("-n team run once --image=nginx:1").await;
     assert_eq!(kubectl.run("-n team get cm settings -o jsonpath={.data.a}").await, "1");
     assert_eq!(kubectl.run("-n team get secret keys -o jsonpath={.data.k}").await, "dg==");
-    kubectl.run("delete namespace team --timeout=20s").await;
+    kubectl.run("delete namespace team --wait=false").await;
+    kubectl.eventually("wait --for=delete namespace/team --timeout=20s").await;
     assert!(kubectl.fails("get namespace team", "").await.contains("not found"));
     kubectl.done().await;
 }

@@ -51,6 +51,14 @@ impl Suite {
         }
     }
 
+    /// With which flags a second server is as the embedded one is in most of the tests.
+    fn second_server(self) -> &'static [&'static str] {
+        match self {
+            Self::Conformance => &[],
+            Self::EndToEnd => &["--workloads"],
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Conformance => "conformance",
@@ -97,12 +105,13 @@ enum Target {
 }
 
 impl Target {
-    fn find(workspace: &Workspace, against: Against) -> Result<Self> {
+    fn find(workspace: &Workspace, suite: Suite, against: Against) -> Result<Self> {
         match against {
             Against::Real => return RealServer::start(&workspace.target.join("real-server")).map(Self::Real),
             Against::Second => {
                 let host = host_build::run(workspace)?;
-                return SecondServer::start(&host, &workspace.target.join("second-server")).map(Self::Second);
+                let folder = workspace.target.join("second-server");
+                return SecondServer::start(&host, &folder, suite.second_server()).map(Self::Second);
             }
             Against::Named => {}
         }
@@ -162,7 +171,7 @@ pub(crate) fn run(workspace: &Workspace, suite: Suite, against: Against, args: &
         }
         cases.push((*binary, of_binary));
     }
-    let target = Target::find(workspace, against)?;
+    let target = Target::find(workspace, suite, against)?;
     let json = fs::read_to_string(workspace.root.join(LIST))?;
     let mut listed = Vec::new();
     for (binary, cases) in &cases {

@@ -21,14 +21,14 @@ pub(crate) struct SecondServer {
 }
 
 impl SecondServer {
-    /// Starts a host's `wheelhouse devcluster` with an empty folder for its kubeconfig and its log.
-    pub(crate) fn start(host: &Path, folder: &Path) -> Result<Self> {
+    /// Starts a host's `wheelhouse devcluster` with more flags, and an empty folder for its kubeconfig and its log.
+    pub(crate) fn start(host: &Path, folder: &Path, flags: &[&str]) -> Result<Self> {
         let children = Children::default();
         children.stop_on_signals("the second server")?;
-        Self::start_as(host, folder, children)
+        Self::start_as(host, folder, flags, children)
     }
 
-    fn start_as(host: &Path, folder: &Path, children: Children) -> Result<Self> {
+    fn start_as(host: &Path, folder: &Path, flags: &[&str], children: Children) -> Result<Self> {
         if folder.exists() {
             fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
         }
@@ -37,7 +37,7 @@ impl SecondServer {
         let server = Self { children, kubeconfig: folder.join("kubeconfig") };
         let mut command = Command::new(host);
         command.args(["devcluster", "--access", "rbac", "--port", "0", "--kubeconfig-out"]);
-        command.arg(&server.kubeconfig);
+        command.arg(&server.kubeconfig).args(flags);
         let log = folder.join("log");
         server.children.start(command, &log)?;
         server.wait().with_context(|| format!("its log is {}", log.display()))?;
@@ -90,9 +90,11 @@ mod tests {
     fn it_is_there_once_it_has_written_a_kubeconfig_and_is_ended_when_it_is_no_longer_used() {
         let host = host("starts", "echo \"$@\" > \"$7\"\nexec sleep 600");
         let children = Children::default();
-        let server = SecondServer::start_as(&host, &host.with_file_name("data"), children.clone()).unwrap();
+        let data = host.with_file_name("data");
+        let server = SecondServer::start_as(&host, &data, &["--workloads"], children.clone()).unwrap();
         let arguments = fs::read_to_string(server.kubeconfig()).unwrap();
         assert!(arguments.starts_with("devcluster --access rbac --port 0 --kubeconfig-out "), "{arguments}");
+        assert!(arguments.ends_with(" --workloads\n"), "{arguments}");
         let pid = children.pids()[0];
         assert!(Path::new(&format!("/proc/{pid}")).exists());
         drop(server);
@@ -103,7 +105,7 @@ mod tests {
     #[test]
     fn one_that_ends_at_once_is_told_at_once() {
         let host = host("ends", "exit 3");
-        let started = SecondServer::start_as(&host, &host.with_file_name("data"), Children::default());
+        let started = SecondServer::start_as(&host, &host.with_file_name("data"), &[], Children::default());
         let error = format!("{:#}", started.err().unwrap());
         assert!(error.contains("has ended at once"), "{error}");
         fs::remove_dir_all(host.parent().unwrap()).unwrap();

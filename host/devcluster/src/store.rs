@@ -7,6 +7,7 @@
 mod addresses;
 mod feed;
 mod inner;
+mod key;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -17,27 +18,11 @@ use tokio::sync::{mpsc, watch};
 use crate::disk::Disk;
 use crate::history::{Change, Compacted, Event};
 use crate::kind::ResourceId;
-use crate::object::{self, Json, Object};
+use crate::object::{Json, Object};
 use addresses::Addresses;
 use feed::Feed;
 pub(crate) use feed::Scope;
-
-/// Where an object is within its resource; the namespace of a cluster-scoped one is "".
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Key {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-}
-
-impl Key {
-    pub(crate) fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.to_owned(), name: name.to_owned() }
-    }
-
-    pub(crate) fn of(json: &Json) -> Self {
-        Self::new(object::namespace(json), object::name(json))
-    }
-}
+pub(crate) use key::Key;
 
 /// An object's place among all resources.
 pub(crate) type Place = (ResourceId, Key);

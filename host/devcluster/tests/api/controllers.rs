@@ -26,21 +26,21 @@ type Failure = kube::runtime::finalizer::Error<kube::Error>;
 
 struct Context {
     client: kube::Client,
+    /// Of kube's own client, whose requests name the group as the server knows it.
+    resource: ApiResource,
     cleanups: AtomicUsize,
 }
 
-fn resource() -> ApiResource {
-    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("example.com", "v1", "Widget"), "widgets")
-}
-
-fn widgets(client: &kube::Client) -> Api<DynamicObject> {
-    Api::default_namespaced_with(client.clone(), &resource())
+impl Context {
+    fn widgets(&self) -> Api<DynamicObject> {
+        Api::default_namespaced_with(self.client.clone(), &self.resource)
+    }
 }
 
 /// A Widget gets a ConfigMap and a Secret of its name, and a status that says so.
 async fn apply(widget: &DynamicObject, context: &Context) -> Result<Action, kube::Error> {
     let name = widget.name_any();
-    let owner = widget.controller_owner_ref(&resource()).unwrap();
+    let owner = widget.controller_owner_ref(&context.resource).unwrap();
     let metadata = json!({ "name": name, "ownerReferences": [owner] });
     let params = PatchParams::apply("widgets.example.com").force();
     let maps: Api<ConfigMap> = Api::default_namespaced(context.client.clone());
@@ -52,14 +52,14 @@ async fn apply(widget: &DynamicObject, context: &Context) -> Result<Action, kube
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata });
     secrets.patch(&name, &params, &Patch::Apply(secret)).await?;
     let ready = json!({ "type": "Ready", "status": "True" });
-    let status = json!({ "apiVersion": "example.com/v1", "kind": "Widget", "metadata": { "name": name },
+    let status = json!({ "apiVersion": context.resource.api_version, "kind": "Widget", "metadata": { "name": name },
         "status": { "replicas": widget.metadata.generation, "conditions": [ready] } });
-    widgets(&context.client).patch_status(&name, &params, &Patch::Apply(status)).await?;
+    context.widgets().patch_status(&name, &params, &Patch::Apply(status)).await?;
     Ok(Action::await_change())
 }
 
 async fn reconcile(widget: Arc<DynamicObject>, context: Arc<Context>) -> Result<Action, Failure> {
-    let api = widgets(&context.client);
+    let api = context.widgets();
     let action = finalizer(&api, FINALIZER, widget, |event| async {
         match event {
             Event::Apply(widget) => apply(&widget, &context).await,
@@ -75,11 +75,14 @@ async fn reconcile(widget: Arc<DynamicObject>, context: Arc<Context>) -> Result<
 /// Runs until it is aborted.
 fn run(server: &Server) -> (Arc<Context>, tokio::task::JoinHandle<()>) {
     let client = server.client.clone();
-    let context = Arc::new(Context { client: client.clone(), cleanups: AtomicUsize::new(0) });
+    let kind = GroupVersionKind::gvk(&server.outward("example.com"), "v1", "Widget");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "widgets");
+    let cleanups = AtomicUsize::new(0);
+    let context = Arc::new(Context { client: client.clone(), resource: resource.clone(), cleanups });
     let config = watcher::Config::default;
     let maps: Api<ConfigMap> = Api::default_namespaced(client.clone());
     let secrets: Api<Secret> = Api::default_namespaced(client.clone());
-    let controller = Controller::new_with(widgets(&client), config(), resource())
+    let controller = Controller::new_with(context.widgets(), config(), resource)
         .owns(maps, config())
         .owns(secrets, config().streaming_lists());
     // A conflict with somebody else's write is tried again.

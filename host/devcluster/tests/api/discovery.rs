@@ -22,6 +22,10 @@ async fn every_listed_group_version_has_a_resource_list() {
     assert!(groups.len() > 15);
     for group in groups {
         let version = group["preferredVersion"]["groupVersion"].as_str().unwrap();
+        // Those of other tests in the same cluster come and go.
+        if version.contains("example.com") {
+            continue;
+        }
         let list = server.get(&format!("/apis/{version}")).await.ok();
         assert_eq!(list["groupVersion"], version);
         assert!(!list["resources"].as_array().unwrap().is_empty());

@@ -165,14 +165,19 @@ async fn dependents_of_custom_objects_go_when_the_definition_goes() {
     let server = start().await;
     server.post(CRDS, widget_definition()).await.ok();
     let mut owners = Vec::new();
-    for name in ["one", "two"] {
+    for name in ["one", "two", "seen"] {
         let widget = server.post(WIDGETS, widget(name, json!({ "size": "s" }))).await.ok();
         owners.push(json!({ "apiVersion": "example.com/v1", "kind": "Widget", "name": name,
             "uid": widget["metadata"]["uid"] }));
     }
-    let mut body = config_map("child", json!({}));
-    body["metadata"]["ownerReferences"] = json!(owners);
-    server.post(CONFIG_MAPS, body).await.ok();
+    // A cluster's collector has seen the kind once it collects for one of it that goes.
+    for (name, owners) in [("of-seen", &owners[2..]), ("child", &owners[..2])] {
+        let mut body = config_map(name, json!({}));
+        body["metadata"]["ownerReferences"] = json!(owners);
+        server.post(CONFIG_MAPS, body).await.ok();
+    }
+    server.delete(&format!("{WIDGETS}/seen")).await.ok();
+    server.eventually_gone(&at("of-seen")).await;
     server.delete(&format!("{CRDS}/widgets.example.com")).await.ok();
     server.eventually_gone(&at("child")).await;
 }

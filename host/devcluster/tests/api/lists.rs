@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wheelhouse_devcluster::DevClusterConfig;
 
 use crate::support::{
-    CONFIG_MAPS, CRDS, DEPLOYMENTS, LEASES, PODS, Server, WIDGETS, config_map, deployment, event, lease, pod,
+    CONFIG_MAPS, CRDS, DEPLOYMENTS, LEASES, PODS, Server, WIDGETS, deployment, event, labelled, lease, pod,
     start, start_with, widget, widget_definition,
 };
 
@@ -24,13 +24,19 @@ async fn with_config_maps(server: &Server, count: usize) {
 #[tokio::test]
 async fn a_list_is_of_its_namespace_and_knows_its_version() {
     let server = start().await;
-    server.config_map("a", json!({})).await;
-    server.post("/api/v1/namespaces/kube-system/configmaps", config_map("b", json!({}))).await.ok();
-    let list = server.get(CONFIG_MAPS).await.ok();
+    // In a cluster there are others, too.
+    let (labels, selector) = (json!({ "example.com/mine": "" }), "labelSelector=example.com/mine");
+    server.post(CONFIG_MAPS, labelled("a", labels.clone())).await.ok();
+    server.post("/api/v1/namespaces/kube-system/configmaps", labelled("b", labels)).await.ok();
+    let list = server.get(&format!("{CONFIG_MAPS}?{selector}")).await.ok();
     assert_eq!((&list["kind"], &list["apiVersion"]), (&json!("ConfigMapList"), &json!("v1")));
     assert_eq!(names(&list), ["a"]);
     assert!(list["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap() > 1);
-    assert_eq!(names(&server.get("/api/v1/configmaps").await.ok()), ["a", "b"]);
+    let all = server.get(&format!("/api/v1/configmaps?{selector}")).await.ok();
+    // Which comes first is for the names that the namespaces have there.
+    let mut all = names(&all);
+    all.sort_unstable();
+    assert_eq!(all, ["a", "b"]);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::support::*;
 
 #[tokio::test]
-async fn label_annotate_patch_scale_and_rollout_change_the_object() {
+async fn label_annotate_patch_and_scale_change_the_object() {
     let kubectl = Kubectl::start().await;
     kubectl.with("apply -f -", WEB).await;
     kubectl.run("label deploy web tier=front").await;
@@ -12,9 +12,20 @@ async fn label_annotate_patch_scale_and_rollout_change_the_object() {
     let patch = r#"{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"nginx:2"}]}}}}"#;
     kubectl.run(&format!("patch deploy web -p {patch}")).await;
     kubectl.run("scale deploy web --replicas=5").await;
-    kubectl.run("rollout status deploy web --timeout=10s").await;
     let path = "{.spec.replicas},{.spec.template.spec.containers[0].image}";
     assert_eq!(kubectl.run(&format!("get deploy web -o jsonpath={path}")).await, "5,nginx:2");
+    kubectl.done().await;
+}
+
+#[tokio::test]
+async fn what_is_patched_and_scaled_is_rolled_out() {
+    let kubectl = Kubectl::start().await;
+    kubectl.with("apply -f -", WEB).await;
+    let patch = r#"{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"nginx:2"}]}}}}"#;
+    kubectl.run(&format!("patch deploy web -p {patch}")).await;
+    kubectl.run("scale deploy web --replicas=5").await;
+    kubectl.run("rollout status deploy web --timeout=10s").await;
+    assert_eq!(kubectl.at("deploy web", ".status.updatedReplicas").await, "5");
     kubectl.done().await;
 }
 

@@ -4,16 +4,19 @@ use crate::support::*;
 
 #[tokio::test]
 async fn create_and_delete_of_a_namespace_with_content() {
-    let kubectl = Kubectl::start().await;
+    let mut kubectl = Kubectl::start().await;
+    kubectl.has_own(&["team"]);
     kubectl.run("create namespace team").await;
     kubectl.run("-n team create configmap settings --from-literal=a=1").await;
     kubectl.run("-n team create secret generic keys --from-literal=k=v").await;
     kubectl.run("-n team create deployment web --image=nginx:1 --replicas=2").await;
     kubectl.run("-n team expose deployment web --port=80").await;
-    kubectl.run("-n team run once --image=nginx:1").await;
+    // A cluster admits Pods once it has made the ServiceAccount that they need.
+    kubectl.eventually("-n team run once --image=nginx:1").await;
     assert_eq!(kubectl.run("-n team get cm settings -o jsonpath={.data.a}").await, "1");
     assert_eq!(kubectl.run("-n team get secret keys -o jsonpath={.data.k}").await, "dg==");
-    kubectl.run("delete namespace team --timeout=20s").await;
+    kubectl.run("delete namespace team --wait=false").await;
+    kubectl.eventually("wait --for=delete namespace/team --timeout=20s").await;
     assert!(kubectl.fails("get namespace team", "").await.contains("not found"));
     kubectl.done().await;
 }
@@ -43,14 +46,15 @@ async fn what_the_cluster_needs_is_not_deleted() {
 async fn orphans_stay_and_the_background_takes_dependents_along() {
     let kubectl = Kubectl::start().await;
     kubectl.with("apply -f -", WEB).await;
-    kubectl.run("rollout status deploy/web --timeout=20s").await;
+    // Whether they run or not, the Pods are there.
+    kubectl.eventually("wait --for=jsonpath={.status.replicas}=2 deploy/web --timeout=20s").await;
     kubectl.run("delete deploy web --cascade=orphan").await;
     let sets = kubectl.run("get rs -l app=web -o name").await;
     assert_eq!(sets.lines().count(), 1, "{sets}");
-    kubectl.run("wait --for=jsonpath={.status.readyReplicas}=2 rs -l app=web --timeout=10s").await;
+    kubectl.run("wait --for=jsonpath={.status.replicas}=2 rs -l app=web --timeout=10s").await;
     assert_eq!(kubectl.at("rs -l app=web", ".items[*].metadata.ownerReferences").await, "");
     kubectl.run("delete rs -l app=web --cascade=background").await;
-    kubectl.run("wait --for=delete pod -l app=web --timeout=20s").await;
+    kubectl.eventually("wait --for=delete pod -l app=web --timeout=20s").await;
     assert_eq!(kubectl.run("get rs,pods -l app=web -o name").await, "");
     kubectl.done().await;
 }

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -13,6 +14,8 @@ use wheelhouse_devcluster::{DevCluster, DevClusterConfig};
 use crate::{embedded_only, kubectl_version};
 
 const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a foreign cluster's controllers may take.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 pub(crate) const WEB: &str = r#"
 apiVersion: apps/v1
@@ -59,9 +62,13 @@ pub(crate) struct Output {
 
 impl Kubectl {
     pub(crate) async fn start() -> Self {
+        Self::start_or(DevClusterConfig { workloads: true, ..DevClusterConfig::default() }).await
+    }
+
+    /// A place in another cluster, or else an embedded one of its own.
+    pub(crate) async fn start_or(config: DevClusterConfig) -> Self {
         has_kubectl();
         let Some(file) = embedded_only::kubeconfig("kubectl") else {
-            let config = DevClusterConfig { workloads: true, ..DevClusterConfig::default() };
             return Self::start_with(config).await;
         };
         let home = TempDir::new().unwrap();
@@ -102,9 +109,24 @@ impl Kubectl {
         self.cluster.as_ref().and_then(|cluster| cluster.kubeconfig_for(user)).unwrap()
     }
 
-    /// From now on as somebody who has a kubeconfig.
-    pub(crate) fn becomes(&self, kubeconfig: &str) {
-        std::fs::write(self.home.path().join("kubeconfig"), kubeconfig).unwrap();
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.cluster.is_some()
+    }
+
+    /// From now on as somebody who has a kubeconfig, which is returned as it was before.
+    pub(crate) fn becomes(&self, kubeconfig: &str) -> String {
+        let path = self.home.path().join("kubeconfig");
+        let before = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, kubeconfig).unwrap();
+        before
+    }
+
+    /// From now on with other credentials in the kubeconfig, which is returned as it was before.
+    pub(crate) async fn has_credentials(&self, change: impl FnOnce(&mut Value)) -> String {
+        let kubeconfig = self.run("config view --raw --flatten -o json").await;
+        let mut kubeconfig: Value = serde_json::from_str(&kubeconfig).unwrap();
+        change(&mut kubeconfig["users"][0]["user"]);
+        self.becomes(&kubeconfig.to_string())
     }
 
     /// Sets a variable of the environment, such as `EDITOR`, to a script.
@@ -163,12 +185,13 @@ impl Kubectl {
     /// Runs a command again until it succeeds.
     pub(crate) async fn eventually(&self, line: &str) {
         let started = tokio::time::Instant::now();
+        let patience = if self.is_embedded() { DEADLINE } else { PATIENCE };
         loop {
             let output = self.run_with(line, "").await;
             if output.code == Some(0) {
                 return;
             }
-            assert!(started.elapsed() < DEADLINE, "kubectl {line}: {}", output.stderr);
+            assert!(started.elapsed() < patience, "kubectl {line}: {}", output.stderr);
         }
     }
 

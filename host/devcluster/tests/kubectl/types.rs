@@ -104,7 +104,7 @@ async fn diff_and_apply_merge_lists_as_their_types_say() {
 }
 
 #[tokio::test]
-async fn a_volume_loses_its_other_source_and_taints_are_replaced_as_one() {
+async fn a_volume_loses_its_other_source() {
     let kubectl = Kubectl::start().await;
     kubectl.with("apply -f -", WEB).await;
     let volume = |source: &str| {
@@ -115,6 +115,12 @@ async fn a_volume_loses_its_other_source_and_taints_are_replaced_as_one() {
     kubectl.run(&format!("patch deployment web -p {retained}")).await;
     let found = kubectl.run("get deployment web -o jsonpath={.spec.template.spec.volumes}").await;
     assert!(found.contains("configMap") && !found.contains("emptyDir"), "{found}");
+    kubectl.done().await;
+}
+
+#[tokio::test]
+async fn taints_are_replaced_as_one() {
+    let kubectl = Kubectl::start().await;
     kubectl.run("taint node dev a=b:NoSchedule").await;
     kubectl.run("taint node dev c=d:NoExecute").await;
     let taints = kubectl.run("get node dev -o jsonpath={.spec.taints[*].key}").await;

@@ -8,9 +8,7 @@ async fn wait_ends_with_what_it_waits_for_and_no_later() {
     let created = kubectl.spawn("wait --for=create deploy/web --timeout=20s");
     kubectl.with("apply -f -", WEB).await;
     assert!(created.wait_with_output().await.unwrap().status.success());
-    let available = kubectl.run("wait --for=condition=Available deploy/web --timeout=20s").await;
-    assert_eq!(available, "deployment.apps/web condition met\n");
-    let scaled = kubectl.spawn("wait --for=jsonpath={.status.readyReplicas}=5 deploy/web --timeout=20s");
+    let scaled = kubectl.spawn("wait --for=jsonpath={.status.replicas}=5 deploy/web --timeout=20s");
     kubectl.run("scale deploy web --replicas=5").await;
     assert!(scaled.wait_with_output().await.unwrap().status.success());
     let deleted = kubectl.spawn("wait --for=delete deploy/web --timeout=20s");
@@ -18,6 +16,18 @@ async fn wait_ends_with_what_it_waits_for_and_no_later() {
     assert!(deleted.wait_with_output().await.unwrap().status.success());
     let late = kubectl.fails("wait --for=condition=Available svc/web --timeout=1s", "").await;
     assert!(late.contains("timed out waiting for the condition on services/web"), "{late}");
+    kubectl.done().await;
+}
+
+#[tokio::test]
+async fn wait_ends_when_all_pods_are_ready() {
+    let kubectl = Kubectl::start().await;
+    kubectl.with("apply -f -", WEB).await;
+    let available = kubectl.run("wait --for=condition=Available deploy/web --timeout=20s").await;
+    assert_eq!(available, "deployment.apps/web condition met\n");
+    let scaled = kubectl.spawn("wait --for=jsonpath={.status.readyReplicas}=5 deploy/web --timeout=20s");
+    kubectl.run("scale deploy web --replicas=5").await;
+    assert!(scaled.wait_with_output().await.unwrap().status.success());
     kubectl.done().await;
 }
 

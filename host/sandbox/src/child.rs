@@ -8,7 +8,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 
-use rustix::process::{Resource, Rlimit, nice, setrlimit};
+use rustix::process::{Resource, Rlimit, setpriority_process, setrlimit};
 use wasmtime::Engine;
 
 use crate::engine::compile_config;
@@ -96,7 +96,8 @@ fn confine(order: &Order) -> io::Result<()> {
     setrlimit(Resource::Cpu, rlimit(order.cpu_seconds, order.cpu_seconds.saturating_add(1)))?;
     limit(Resource::Fsize, order.code_bytes)?;
     limit(Resource::Nofile, FILES)?;
-    nice(19)?;
+    // Whatever that of the host is.
+    setpriority_process(None, 19)?;
     Ok(())
 }
 

@@ -19,8 +19,10 @@ use crate::{host_build, process, test, tools};
 const PACKAGE: &str = "wheelhouse-devcluster";
 /// Names the kubeconfig of another server, for the tests.
 pub(crate) const VARIABLE: &str = "WHEELHOUSE_TEST_KUBECONFIG";
-/// Tells the tests that the other server is a kube-apiserver without controllers.
-pub(crate) const ALONE: &str = "WHEELHOUSE_TEST_WITHOUT_CONTROLLERS";
+/// Tells the tests what the other server lacks: all controllers, or those of workloads.
+pub(crate) const WITHOUT: &str = "WHEELHOUSE_TEST_WITHOUT";
+const CONTROLLERS: &str = "controllers";
+const WORKLOADS: &str = "workloads";
 const LIST: &str = "host/devcluster/tests/foreign/embedded-only.json";
 
 /// Which tests.
@@ -51,12 +53,9 @@ impl Suite {
         }
     }
 
-    /// With which flags a second server is as the embedded one is in most of the tests.
-    fn second_server(self) -> &'static [&'static str] {
-        match self {
-            Self::Conformance => &[],
-            Self::EndToEnd => &["--workloads"],
-        }
+    /// Whether a second server has stand-ins for workloads, as the embedded one has in most of the tests.
+    fn has_workloads(self) -> bool {
+        self == Self::EndToEnd
     }
 
     fn name(self) -> &'static str {
@@ -101,7 +100,7 @@ enum Target {
     Embedded,
     Named(PathBuf),
     Real(RealServer),
-    Second(SecondServer),
+    Second { server: SecondServer, has_workloads: bool },
 }
 
 impl Target {
@@ -111,7 +110,10 @@ impl Target {
             Against::Second => {
                 let host = host_build::run(workspace)?;
                 let folder = workspace.target.join("second-server");
-                return SecondServer::start(&host, &folder, suite.second_server()).map(Self::Second);
+                let has_workloads = suite.has_workloads();
+                let flags: &[&str] = if has_workloads { &["--workloads"] } else { &[] };
+                let server = SecondServer::start(&host, &folder, flags)?;
+                return Ok(Self::Second { server, has_workloads });
             }
             Against::Named => {}
         }
@@ -130,24 +132,26 @@ impl Target {
             Self::Embedded => None,
             Self::Named(file) => Some(file),
             Self::Real(server) => Some(server.kubeconfig()),
-            Self::Second(server) => Some(server.kubeconfig()),
+            Self::Second { server, .. } => Some(server.kubeconfig()),
         }
     }
 
     /// The lists of what of a binary does not run there.
     fn lists(&self, binary: &str) -> Vec<String> {
-        match self {
-            Self::Embedded => Vec::new(),
-            Self::Real(_) if self.is_alone() => {
-                vec![binary.to_owned(), format!("{binary}-without-controllers")]
-            }
-            Self::Named(_) | Self::Real(_) | Self::Second(_) => vec![binary.to_owned()],
+        if let Self::Embedded = self {
+            return Vec::new();
         }
+        let without = self.lacks().map(|what| format!("{binary}-without-{what}"));
+        [binary.to_owned()].into_iter().chain(without).collect()
     }
 
-    /// Whether it is an API server without controllers. A cluster that is named has its own.
-    fn is_alone(&self) -> bool {
-        matches!(self, Self::Real(server) if !server.has_controllers())
+    /// What it lacks that clusters have. One that is named has all.
+    fn lacks(&self) -> Option<&'static str> {
+        match self {
+            Self::Real(server) if !server.has_controllers() => Some(CONTROLLERS),
+            Self::Second { has_workloads: false, .. } => Some(WORKLOADS),
+            Self::Embedded | Self::Named(_) | Self::Real(_) | Self::Second { .. } => None,
+        }
     }
 }
 
@@ -184,9 +188,10 @@ pub(crate) fn run(workspace: &Workspace, suite: Suite, against: Against, args: &
     if let Some(kubeconfig) = target.kubeconfig() {
         command.env(VARIABLE, kubeconfig);
     }
-    if target.is_alone() {
-        command.env(ALONE, "1");
-    }
+    match target.lacks() {
+        Some(what) => command.env(WITHOUT, what),
+        None => command.env_remove(WITHOUT),
+    };
     process::run(command.args(args))?;
     match args.is_empty() {
         true => println!("{name}: ok, {} cases ran: {}", plan.count(), plan.summary(target.kubeconfig())),

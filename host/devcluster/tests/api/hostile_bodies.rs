@@ -100,8 +100,22 @@ async fn a_request_that_takes_long_holds_nobody_up() {
     ];
     let mut moves: Vec<Value> = there_and_back.iter().cycle().take(4_000).cloned().collect();
     moves.push(json!({ "op": "test", "path": "/kind", "value": "Gadget" }));
+    // A machine that is busy with something else may hold a request up as well, but not each time.
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        let (longest, taken) = time_of_others(&server, &path, json!(moves)).await;
+        if longest < taken / 3 {
+            return;
+        }
+        all.push(format!("one of {taken:?} held another up for {longest:?}"));
+    }
+    panic!("{all:?}");
+}
+
+/// How long another request takes at most while a patch is refused, and how long that takes.
+async fn time_of_others(server: &Server, path: &str, moves: Value) -> (Duration, Duration) {
     let started = Instant::now();
-    let patch = server.patch(&path, JSON_PATCH, json!(moves));
+    let patch = server.patch(path, JSON_PATCH, moves);
     tokio::pin!(patch);
     let mut longest = Duration::ZERO;
     let answer = loop {
@@ -121,8 +135,7 @@ async fn a_request_that_takes_long_holds_nobody_up() {
         }
     };
     answer.refused(422, "Invalid");
-    let taken = started.elapsed();
-    assert!(longest < taken / 3, "one of {taken:?} held another up for {longest:?}");
+    (longest, started.elapsed())
 }
 
 #[tokio::test]

@@ -45,6 +45,7 @@ mod hostile_bodies;
 mod immutable;
 mod json_patches;
 mod kube_client;
+mod kubelet;
 mod list_options;
 mod lists;
 mod managers;

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{DEPLOYMENTS, PODS, deployment};
-use crate::workloads::{REPLICA_SETS, alive, condition, list};
+use crate::support::{DEPLOYMENTS, PODS, alive, deployment};
+use crate::workloads::{REPLICA_SETS, condition, list};
 
 const STATEFUL_SETS: &str = "/apis/apps/v1/namespaces/default/statefulsets";
 const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";

@@ -11,6 +11,7 @@ use wheelhouse_devcluster::{DevCluster, DevClusterConfig};
 pub(crate) use crate::answer::Answer;
 use crate::embedded::{Embedded, NOT_LISTED};
 use crate::embedded_only;
+use crate::kubelet::{self, Kubelet};
 use crate::sandbox::Sandbox;
 use crate::served;
 
@@ -23,15 +24,30 @@ pub(crate) struct Server {
     pub(crate) cluster: Embedded,
     pub(crate) client: kube::Client,
     sandbox: Option<Arc<Sandbox>>,
+    /// Where there are controllers, and nobody runs Pods.
+    kubelet: Option<Kubelet>,
 }
 
 pub(crate) async fn start() -> Server {
+    start_or(DevClusterConfig::default()).await
+}
+
+/// Where workloads have Pods, which run.
+pub(crate) async fn alive() -> Server {
+    let mut server = start_or(DevClusterConfig { workloads: true, ..Default::default() }).await;
+    let has_stand_ins = server.sandbox.is_none() || server.get("/api/v1/nodes/dev").await.code == 200;
+    server.kubelet = (!has_stand_ins).then(|| Kubelet::start(server.client.clone()));
+    server
+}
+
+/// A place in a foreign cluster, or else an embedded one.
+async fn start_or(config: DevClusterConfig) -> Server {
     let Some(file) = embedded_only::kubeconfig("api") else {
-        return embedded(DevClusterConfig::default()).await;
+        return embedded(config).await;
     };
     let (sandbox, config) = Sandbox::new(file).await;
     let client = kube::Client::try_from(config).unwrap();
-    Server { client, cluster: Embedded(None), sandbox: Some(Arc::new(sandbox)) }
+    Server { client, cluster: Embedded(None), sandbox: Some(Arc::new(sandbox)), kubelet: None }
 }
 
 /// What only the embedded server can be asked for.
@@ -49,6 +65,7 @@ async fn embedded(config: DevClusterConfig) -> Server {
         client: kube::Client::try_from(config).unwrap(),
         cluster: Embedded(Some(cluster)),
         sandbox: None,
+        kubelet: None,
     }
 }
 
@@ -64,6 +81,9 @@ impl Server {
         if let Some(sandbox) = &self.sandbox {
             sandbox.spoken_of(path).await;
             sandbox.spoken_of(&String::from_utf8_lossy(&body)).await;
+        }
+        if self.kubelet.is_some() && method == "POST" {
+            body = kubelet::out_of_the_way_of_nodes(body);
         }
         // What is no text names nothing.
         if let Ok(text) = std::str::from_utf8(&body) {

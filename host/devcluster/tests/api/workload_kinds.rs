@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{PODS, Server, pod};
-use crate::workloads::{alive, condition, list};
+use crate::support::{PODS, Server, alive, pod};
+use crate::workloads::{condition, list};
 
 const STATEFUL_SETS: &str = "/apis/apps/v1/namespaces/default/statefulsets";
 const DAEMON_SETS: &str = "/apis/apps/v1/namespaces/default/daemonsets";

@@ -7,15 +7,19 @@ use std::path::PathBuf;
 
 /// Names the kubeconfig of a cluster that is there for tests.
 const VARIABLE: &str = "WHEELHOUSE_TEST_KUBECONFIG";
-/// Is set if that cluster is an API server without controllers.
-const ALONE: &str = "WHEELHOUSE_TEST_WITHOUT_CONTROLLERS";
+/// Says what that cluster lacks, if it does: all `controllers`, or those of `workloads`.
+const WITHOUT: &str = "WHEELHOUSE_TEST_WITHOUT";
 
-fn listed(binary: &str, alone: bool) -> BTreeMap<String, String> {
-    let mut all: BTreeMap<String, BTreeMap<String, String>> =
-        serde_json::from_str(include_str!("embedded-only.json")).unwrap();
+/// By binary, or by binary and what a cluster lacks.
+fn lists() -> BTreeMap<String, BTreeMap<String, String>> {
+    serde_json::from_str(include_str!("embedded-only.json")).unwrap()
+}
+
+fn listed(binary: &str) -> BTreeMap<String, String> {
+    let mut all = lists();
     let mut listed = all.remove(binary).unwrap();
-    if alone {
-        listed.extend(all.remove(&format!("{binary}-without-controllers")).unwrap());
+    if let Ok(lacking) = std::env::var(WITHOUT) {
+        listed.extend(all.remove(&format!("{binary}-without-{lacking}")).unwrap());
     }
     listed
 }
@@ -26,7 +30,7 @@ pub(crate) fn kubeconfig(binary: &str) -> Option<PathBuf> {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or_default();
     let module = test.split("::").next().unwrap_or_default();
-    let listed = listed(binary, std::env::var_os(ALONE).is_some());
+    let listed = listed(binary);
     if let Some(reason) = listed.get(test).or_else(|| listed.get(module)) {
         eprintln!("{test} runs against the embedded server: {reason}");
         return None;
@@ -36,7 +40,12 @@ pub(crate) fn kubeconfig(binary: &str) -> Option<PathBuf> {
 
 /// Every entry names what there is, and has a reason.
 pub(crate) fn check(binary: &str) {
-    for (name, reason) in listed(binary, true) {
+    let is_of_binary = |list: &String| {
+        list.strip_prefix(binary).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    for (name, reason) in
+        lists().into_iter().filter(|(list, _)| is_of_binary(list)).flat_map(|(_, list)| list)
+    {
         assert!(!reason.is_empty(), "{name}");
         let (module, test) = name.split_once("::").unwrap_or((&name, ""));
         let file = format!("{}/tests/{binary}/{module}.rs", env!("CARGO_MANIFEST_DIR"));

@@ -94,8 +94,6 @@ pub(crate) struct Loader {
     paused: bool,
     /// Whether the cluster has been told what runs.
     said: bool,
-    /// What took over last ran here already, under other terms.
-    goes_on: bool,
     /// The plugins that other hosts run, and with which it shares its kind, as was told.
     sharing_elsewhere: Vec<String>,
 }
@@ -140,7 +138,6 @@ impl Loader {
             told: Told::default(),
             paused: false,
             said: true,
-            goes_on: false,
             sharing_elsewhere: Vec::new(),
         }
     }
@@ -273,7 +270,6 @@ impl Loader {
         let (mark, number) = (Some(current.recipe.mark()), current.number);
         if mark != self.rejected
             && self.trial.is_none()
-            && !self.goes_on
             && (mark == self.tolerated || self.was_on_probation())
         {
             if mark == self.tolerated {

@@ -106,19 +106,19 @@ impl Loader {
 
     /// Ways back that were tried under other limits are open again: what runs since there was none is left for them.
     fn reopen(&mut self) {
-        // What is on probation again has that first; and who stands by goes where the other one goes.
-        if self.trial.is_some() || self.rejected.is_some() || !self.leads() {
+        // Who stands by goes where the other one goes. What is tolerated need not prove itself where there is a better.
+        let is_tolerated = self.tolerated.is_some() && self.tolerated == self.current_mark();
+        if self.rejected.is_some() || (self.trial.is_some() && !is_tolerated) || !self.leads() {
             return;
         }
         let mut ends = std::mem::take(&mut self.dead_ends);
         let is_news = ends.extract_if(.., |end| self.is_open_by_now(end)).count() > 0;
         self.dead_ends = ends;
         if is_news
-            && self.tolerated.is_some()
-            && self.tolerated == self.current_mark()
+            && is_tolerated
             && let Some(why) = self.no_way_back.take()
         {
-            self.rejected = self.tolerated.take();
+            (self.rejected, self.trial) = (self.tolerated.take(), None);
             self.history.set_state(State::RolledBack(why));
             self.publish();
         }

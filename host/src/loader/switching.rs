@@ -106,7 +106,6 @@ impl Loader {
         };
         let (proved, had_problem) = (self.proved, self.plugins.problem(&self.id).is_some());
         self.note(recipe, again, state);
-        self.goes_on = comes == Comes::Again && leads;
         match comes {
             Comes::New => {}
             Comes::Again => self.proved = proved,

@@ -5,7 +5,6 @@
 //! one that has to make room for it. So each host looks at all leases as often as it looks at one that it stands for.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use http::Method;
 use serde_json::Value;
@@ -15,9 +14,6 @@ use wheelhouse_core::Moment;
 
 use super::record::{Record, note};
 use super::settings::Settings;
-
-/// Of one look.
-const WITHIN: Duration = Duration::from_secs(10);
 
 /// The leases that other hosts hold by now.
 pub(crate) type Neighbours = watch::Receiver<Elsewhere<Neighbour>>;
@@ -52,7 +48,7 @@ async fn look(settings: Settings, rest: Rest, tell: watch::Sender<Elsewhere<Neig
     let mut seen = Seen::default();
     let (mut failing, mut said) = (None, false);
     loop {
-        let looked = list(&settings.namespace, &rest).await;
+        let looked = list(&settings, &rest).await;
         let now = Moment::now();
         let known = match looked {
             Ok(leases) => {
@@ -60,24 +56,29 @@ async fn look(settings: Settings, rest: Rest, tell: watch::Sender<Elsewhere<Neig
                 seen.take(&settings, &leases, now);
                 Elsewhere::Known(seen.held(&settings, now))
             }
+            Err(Failure::Unreachable(why)) => {
+                // No lease is to be had either.
+                failing = None;
+                tracing::debug!("the leases of other hosts cannot be listed, and are again: {why}");
+                tell.borrow().clone()
+            }
             Err(failure) => {
                 let since = *failing.get_or_insert(now);
                 let lasts = now.saturating_since(since) >= settings.timings.lease_duration;
-                // Whoever forbids it wants hosts to work all the same. Where no request is answered, no lease is to be
-                // had either.
-                let is_answered = failure.code().is_some() || matches!(failure, Failure::TimedOut(_));
-                let is_hidden = failure.code() == Some(403) || (lasts && is_answered);
-                if is_hidden && !std::mem::replace(&mut said, true) {
-                    tracing::warn!(
-                        "what other hosts run is not known, so two plugins of which no host can load both may reconcile the same kind (the host needs list of leases.coordination.k8s.io in namespace {}): {failure}",
-                        settings.namespace
-                    );
-                }
-                let told = tell.borrow().clone();
-                match (told, seen.held(&settings, now)) {
-                    (_, held) if is_hidden && held.is_empty() => Elsewhere::Hidden,
-                    (Elsewhere::Known(_), held) => Elsewhere::Known(held),
-                    (told, _) => told,
+                // Whoever forbids it wants hosts to work all the same.
+                if lasts || failure.code() == Some(403) {
+                    if !std::mem::replace(&mut said, true) {
+                        tracing::warn!(
+                            "what other hosts run is not known, so two plugins of which no host can load both may reconcile the same kind (the host needs list of leases.coordination.k8s.io in namespace {}): {failure}",
+                            settings.namespace
+                        );
+                    }
+                    match seen.held(&settings, now) {
+                        held if held.is_empty() => Elsewhere::Hidden,
+                        held => Elsewhere::Known(held),
+                    }
+                } else {
+                    tell.borrow().clone()
                 }
             }
         };
@@ -94,9 +95,11 @@ async fn look(settings: Settings, rest: Rest, tell: watch::Sender<Elsewhere<Neig
 }
 
 /// The namespace's leases. Those that the API server has in its cache are new enough.
-async fn list(namespace: &str, rest: &Rest) -> Result<Vec<Value>, Failure> {
+async fn list(settings: &Settings, rest: &Rest) -> Result<Vec<Value>, Failure> {
+    let namespace = &settings.namespace;
     let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases?resourceVersion=0");
-    let answer = rest.send(Method::GET, &path, None, WITHIN).await?;
+    let within = settings.timings.renew_deadline / 2;
+    let answer = rest.send(Method::GET, &path, None, within).await?;
     let mut list: Value = serde_json::from_slice(&answer)
         .map_err(|error| Failure::Unreadable(format!("no list of Leases: {error}")))?;
     match list.get_mut("items").map(Value::take) {
@@ -149,6 +152,8 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::super::candidate::Held;

@@ -182,7 +182,7 @@ pub(crate) struct RolledBack {
 }
 
 /// A condition, as all of Kubernetes has them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Condition {
     /// What it is about.

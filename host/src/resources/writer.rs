@@ -51,6 +51,8 @@ struct Written {
     uid: String,
     status: PluginStatus,
     when: Option<Instant>,
+    /// What this host has written last, then.
+    own: Option<PluginStatus>,
     /// Since when what it says to run has been seen to run on no host.
     orphaned: Option<Instant>,
 }
@@ -65,12 +67,25 @@ impl Written {
         now.saturating_duration_since(*self.orphaned.get_or_insert(now)) >= after
     }
 
+    /// Whether this host has said so a moment ago: another one knows otherwise, and two would write in turns.
+    fn has_just_said(&self, status: &PluginStatus, now: Instant) -> bool {
+        let soon = self.when.is_some_and(|when| now.saturating_duration_since(when) < MINUTE);
+        soon && self.own.as_ref().is_some_and(|own| without_times(own) == without_times(status))
+    }
+
     /// Whether there is nothing to write by now.
     fn still_says(&self, status: &PluginStatus, now: Instant) -> bool {
         let soon = self.when.is_some_and(|when| now.saturating_duration_since(when) < MINUTE);
         let same = PluginStatus { errors: self.status.errors, ..status.clone() } == self.status;
         same && (soon || status.errors == self.status.errors)
     }
+}
+
+/// What it says, whatever it said before.
+fn without_times(status: &PluginStatus) -> PluginStatus {
+    let mut status = status.clone();
+    status.conditions.iter_mut().for_each(|condition| condition.last_transition_time.clear());
+    status
 }
 
 /// Those that are for this host to write.
@@ -143,14 +158,14 @@ pub(crate) async fn write(plugins: Plugins) {
             let Some((pen, status)) = last_words(&plugins, &id, &uid) else { continue };
             writes.spawn(async move {
                 let sent = send(&pen, &id, &uid, &status).await;
-                (id, Written { uid, status, when: None, orphaned: None }, sent)
+                (id, Written { uid, status, when: None, own: None, orphaned: None }, sent)
             });
         }
         for Page { id, uid, known, pen, loaded } in pages {
             let record = || on_record(&plugins, &id, &uid);
             let before = written.entry(id.clone()).or_insert_with(|| {
                 let status = record().unwrap_or_default();
-                Written { uid: uid.clone(), status, when: None, orphaned: None }
+                Written { uid: uid.clone(), status, when: None, own: None, orphaned: None }
             });
             // Another host may have written since.
             if shared && let Some(status) = record() {
@@ -170,12 +185,14 @@ pub(crate) async fn write(plugins: Plugins) {
                 // Who has nothing of it run knows of nothing better.
                 status.remember(&before.status);
             }
-            if before.still_says(&status, Instant::now()) {
+            let now = Instant::now();
+            if before.still_says(&status, now) || (shared && !loaded && before.has_just_said(&status, now)) {
                 continue;
             }
             writes.spawn(async move {
                 let sent = send(&pen, &id, &uid, &status).await;
-                (id, Written { uid, status, when: Some(Instant::now()), orphaned: None }, sent)
+                let (own, when) = (Some(status.clone()), Some(Instant::now()));
+                (id, Written { uid, status, when, own, orphaned: None }, sent)
             });
         }
         while let Some(Ok((id, status, sent))) = writes.join_next().await {
@@ -261,6 +278,7 @@ fn now() -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::types::Condition;
     use super::*;
 
     #[test]
@@ -280,8 +298,13 @@ mod tests {
     #[test]
     fn what_runs_nowhere_is_told_of_by_whoever_knows_it_but_not_at_once() {
         let now = Instant::now();
-        let mut written =
-            Written { uid: String::new(), status: PluginStatus::default(), when: None, orphaned: None };
+        let mut written = Written {
+            uid: String::new(),
+            status: PluginStatus::default(),
+            when: None,
+            own: None,
+            orphaned: None,
+        };
         assert!(!written.is_orphaned(false, LOOK, now), "it may have just begun");
         assert!(!written.is_orphaned(true, LOOK, now + LOOK), "it had");
         assert!(!written.is_orphaned(false, LOOK, now + LOOK));
@@ -289,10 +312,26 @@ mod tests {
     }
 
     #[test]
+    fn two_hosts_that_know_differently_do_not_write_in_turns() {
+        let now = Instant::now();
+        let says = |phase: &str, time: &str| {
+            let condition = Condition { last_transition_time: time.to_owned(), ..Condition::default() };
+            PluginStatus { phase: phase.to_owned(), conditions: vec![condition], ..PluginStatus::default() }
+        };
+        let (own, others) = (says("waiting", "then"), says("failed", "now"));
+        let written =
+            Written { uid: String::new(), status: others, when: Some(now), own: Some(own), orphaned: None };
+        assert!(written.has_just_said(&says("waiting", "now"), now));
+        assert!(!written.has_just_said(&says("failed", "now"), now), "it knows better by now");
+        assert!(!written.has_just_said(&says("waiting", "now"), now + MINUTE), "the other may be gone");
+    }
+
+    #[test]
     fn errors_alone_are_written_once_a_minute_and_all_else_at_once() {
         let now = Instant::now();
         let with = |errors, ready| PluginStatus { errors: Some(errors), ready, ..PluginStatus::default() };
-        let written = |when| Written { uid: String::new(), status: with(1, true), when, orphaned: None };
+        let written =
+            |when| Written { uid: String::new(), status: with(1, true), when, own: None, orphaned: None };
         let just = written(Some(now));
         assert!(just.still_says(&with(1, true), now) && just.still_says(&with(2, true), now));
         assert!(!just.still_says(&with(1, false), now) && !just.still_says(&with(2, false), now));

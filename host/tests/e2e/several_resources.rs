@@ -1,5 +1,7 @@
 //! Several `Plugin` and `ClusterPlugin` resources, namespaces and hosts beside each other.
 
+use std::time::SystemTime;
+
 use kube::api::{DynamicObject, ListParams};
 use serde_json::json;
 
@@ -88,6 +90,10 @@ async fn two_plugins_reconcile_the_same_kind_only_where_one_of_them_allows_it() 
     };
     order(&host, "", "first", named("first")).await;
     until_ready(&host, "", "first").await;
+    // The API server notes when a resource is created by the second, and of one second's two neither is the older.
+    let second = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let of_first = second();
+    eventually("another second", || async { (second() > of_first).then_some(()) }).await;
     order(&host, "", "second", named("second")).await;
     let taken = until(&host, "", "second", "Granted", "False", "KindTaken").await;
     let text = message(&taken, "Granted");

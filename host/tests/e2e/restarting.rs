@@ -46,7 +46,10 @@ async fn fifty_plugins_are_loaded_from_the_cache_without_an_api_server_and_begin
     let kubeconfig = files.path().join("kubeconfig");
     let first_server = server("0", &kubeconfig);
     let at = address(first_server.logged("url=\"http://").await);
+    // Of its own: what another test's server had at this address is no business of this one's.
+    let cache = files.path().join("cache");
     let flags = ["--leader-election=false", "--grace", "3", "--grants", grants.path().to_str().unwrap()];
+    let flags = [&flags[..], &["--cache-dir", cache.to_str().unwrap()]].concat();
     let mut first = Host::join(&at, &kubeconfig, folder(grants.path()), &flags).await;
     until_all_run(&first).await;
     first.signal("-TERM");

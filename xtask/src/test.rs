@@ -8,6 +8,7 @@
 
 use std::env;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -20,6 +21,9 @@ use crate::{conformance, guest, process, setup, tools};
 
 /// Where tests find the plugins, as `NAME.wasm`: an absolute path.
 const PLUGINS_DIR: &str = "WHEELHOUSE_PLUGINS_DIR";
+
+/// How many tests nextest runs at once.
+const THREADS: &str = "NEXTEST_TEST_THREADS";
 
 /// Runs the tests; those that `args` select, if there are any.
 pub(crate) fn run(workspace: &Workspace, choice: Choice, args: &[String]) -> Result<()> {
@@ -96,10 +100,19 @@ fn test_command(workspace: &Workspace, nextest: bool) -> Command {
     let mut command = cargo(workspace);
     if nextest {
         command.args(["nextest", "run", "--workspace", "--no-tests=fail"]);
+        if env::var_os(THREADS).is_none() {
+            command.env(THREADS, threads().to_string());
+        }
     } else {
         command.args(["test", "--workspace", "--tests", "--no-fail-fast"]);
     }
     command
+}
+
+/// How many tests run at once: most of them wait for a host, a cluster or a clock most of the time. Those that compute
+/// are said to need more threads than one in nextest's configuration.
+fn threads() -> usize {
+    2 * thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The tests that a whole run of nextest would leave out.

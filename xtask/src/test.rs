@@ -11,7 +11,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
 
 use crate::setup::Choice;
@@ -21,6 +21,9 @@ use crate::{conformance, guest, process, setup, tools};
 
 /// Where tests find the plugins, as `NAME.wasm`: an absolute path.
 const PLUGINS_DIR: &str = "WHEELHOUSE_PLUGINS_DIR";
+
+/// What running all tests may take on two cores, once they are built.
+const BUDGET: Duration = Duration::from_mins(15);
 
 /// How many tests nextest runs at once.
 const THREADS: &str = "NEXTEST_TEST_THREADS";
@@ -66,6 +69,18 @@ pub(crate) fn run(workspace: &Workspace, choice: Choice, args: &[String]) -> Res
     }
 
     report.print();
+    if args.is_empty() {
+        let took = report.took(&["tests", "documentation tests", "conformance"]);
+        println!(
+            "test: running them took {} s; on two cores, it may take {}",
+            took.as_secs(),
+            BUDGET.as_secs()
+        );
+        // Elsewhere, who is to blame may be the machine.
+        if took > BUDGET && env::var_os("CI").is_some() {
+            failed.push(anyhow!("the tests took too long, which keeps people from running them"));
+        }
+    }
     for error in &failed {
         println!("test: {error:#}");
     }
@@ -159,6 +174,10 @@ impl Report {
         result
     }
 
+    fn took(&self, steps: &[&str]) -> Duration {
+        self.0.iter().filter(|(name, _)| steps.contains(name)).map(|(_, time)| time).sum()
+    }
+
     fn print(&self) {
         for (name, time) in &self.0 {
             println!("test: {name:<20} {:>7.1} s", time.as_secs_f64());
@@ -183,6 +202,13 @@ mod tests {
             }},
         }});
         assert_eq!(left_out(&list).unwrap(), ["a ignored", "b::it filtered"]);
+    }
+
+    #[test]
+    fn what_is_built_before_the_tests_is_not_their_time() {
+        let second = Duration::from_secs(1);
+        let report = Report(vec![("build", 9 * second), ("tests", second), ("more", 2 * second)]);
+        assert_eq!(report.took(&["tests", "more"]), 3 * second);
     }
 
     #[test]

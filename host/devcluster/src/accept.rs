@@ -19,43 +19,62 @@ pub(crate) enum Form {
 
 struct Range<'a> {
     media_type: &'a str,
+    /// How much it is wanted, in thousandths.
+    weight: u16,
     kind: &'a str,
     group: &'a str,
     version: &'a str,
 }
 
+/// What the client accepts, in the order in which it prefers it (RFC 9110, section 12.5.1).
 fn ranges(headers: &HeaderMap) -> Vec<Range<'_>> {
     let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let parts = values.flat_map(|value| value.split(','));
-    parts
+    let mut ranges: Vec<_> = parts
         .map(|part| {
             let mut fields = part.split(';').map(str::trim);
-            let mut range =
-                Range { media_type: fields.next().unwrap_or_default(), kind: "", group: "", version: "" };
+            let media_type = fields.next().unwrap_or_default();
+            let mut range = Range { media_type, weight: 1000, kind: "", group: "", version: "" };
             for field in fields {
                 match field.split_once('=') {
                     Some(("as", value)) => range.kind = value,
                     Some(("g", value)) => range.group = value,
                     Some(("v", value)) => range.version = value,
+                    Some(("q", value)) => range.weight = weight(value),
                     _ => {}
                 }
             }
             range
         })
-        .collect()
+        .collect();
+    ranges.sort_by_key(|range| (std::cmp::Reverse(range.weight), range.media_type == "*/*"));
+    ranges
+}
+
+fn weight(text: &str) -> u16 {
+    let thousandths = text.parse::<f32>().ok().map(|weight| weight.clamp(0.0, 1.0) * 1000.0);
+    thousandths.and_then(|weight| format!("{weight:.0}").parse().ok()).unwrap_or(1000)
 }
 
 fn is_json(media_type: &str) -> bool {
-    matches!(media_type, "" | "*/*" | "application/*" | "application/json")
+    matches!(media_type, "" | "*/*" | "application/json")
+}
+
+/// Whether a cluster has answers of this type, though they may not be had here.
+fn is_known(media_type: &str) -> bool {
+    is_json(media_type) || matches!(media_type, YAML | "application/vnd.kubernetes.protobuf")
 }
 
 /// The first form that the client accepts and the server has, and whether it is to be in YAML.
-fn negotiated(headers: &HeaderMap) -> Option<(Form, bool)> {
+fn negotiated(headers: &HeaderMap) -> Result<(Form, bool), ApiError> {
     let ranges = ranges(headers);
     if ranges.is_empty() {
-        return Some((Form::Full, false));
+        return Ok((Form::Full, false));
     }
-    ranges.iter().find_map(|range| {
+    if !ranges.iter().any(|range| is_known(range.media_type)) {
+        return Err(ApiError::unknown_representation());
+    }
+    let found = ranges.iter().find_map(|range| {
         let is_yaml = range.media_type == YAML;
         if !is_yaml && !is_json(range.media_type) {
             return None;
@@ -67,17 +86,18 @@ fn negotiated(headers: &HeaderMap) -> Option<(Form, bool)> {
             _ => return None,
         };
         Some((form, is_yaml))
-    })
+    });
+    found.ok_or_else(ApiError::not_acceptable)
 }
 
 /// The form in which the client wants objects.
 pub(crate) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
-    negotiated(headers).map(|(form, _)| form).ok_or_else(ApiError::not_acceptable)
+    negotiated(headers).map(|(form, _)| form)
 }
 
 /// Whether the client prefers YAML to JSON.
 pub(crate) fn wants_yaml(headers: &HeaderMap) -> bool {
-    negotiated(headers).is_some_and(|(_, is_yaml)| is_yaml)
+    negotiated(headers).is_ok_and(|(_, is_yaml)| is_yaml)
 }
 
 /// The version of aggregated discovery that the client prefers to the plain documents.

@@ -49,6 +49,9 @@ impl Write {
             schema.default(json);
         } else if !self.kind.is_custom() {
             defaults::fill(&self.kind, json);
+            if self.kind.is("apps", "daemonsets") {
+                defaults::template_generation(json, old);
+            }
         }
         let is_definition = crd::is_definition(&self.kind);
         if is_definition {
@@ -80,7 +83,7 @@ impl Write {
             causes.extend(crd::validate(json, old));
         }
         if !causes.is_empty() {
-            return Err(ApiError::invalid(&self.kind, object::name(json), &causes));
+            return Err(ApiError::invalid(&self.kind, object::name(json), &causes).warned(warnings));
         }
         if is_definition {
             crd::set_status(json, &cluster.store.list_all(crd::STORAGE));

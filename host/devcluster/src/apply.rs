@@ -57,7 +57,11 @@ pub(crate) fn apply(
     let previous = mine.as_ref().map(|entry| entry.set.clone()).unwrap_or_default();
     match mine {
         Some(entry) => (entry.set, entry.api_version) = (set.clone(), kind.api_version()),
-        None => managers.push(Entry::new(writer, true, kind, set.clone())),
+        None => {
+            // It has no time until it changes anything.
+            let entry = Entry::new(writer, true, kind, set.clone());
+            managers.push(Entry { time: String::new(), ..entry });
+        }
     }
     let mut kept = set;
     for entry in managers.iter().filter(|entry| !entry.is_of(writer, true)) {

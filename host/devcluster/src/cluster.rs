@@ -115,7 +115,7 @@ impl Cluster {
                 return None;
             }
             let result = match object::may_go(&json) {
-                true => self.store.remove(storage, key, current.version, json),
+                true => self.store.remove(storage, key, current.version),
                 false => self.store.replace(storage, key, current.version, json),
             };
             if let Ok(object) = result {

@@ -202,7 +202,9 @@ mod tests {
         };
         let source = Source::JsonPatch(&[]);
         let (new, warnings) = decode_change(&write(), stored.as_object().unwrap(), source, label).unwrap();
-        let expected = json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "paused": true } });
+        let template = json!({ "metadata": {}, "spec": { "containers": null } });
+        let expected = json!({ "metadata": { "labels": { "a": "b" } }, "status": {},
+            "spec": { "paused": true, "strategy": {}, "template": template } });
         assert_eq!((Value::Object(new), warnings.len()), (expected, 0));
         let misspelt = |current: &Json| {
             let mut new = current.clone();

@@ -74,7 +74,7 @@ pub(crate) fn delete(
             return Ok(if gone { Deleted::Gone(current) } else { Deleted::Pending(current) });
         }
         let result = match gone {
-            true => cluster.store.remove(&kind.storage, key, current.version, current.json.clone()),
+            true => cluster.store.remove(&kind.storage, key, current.version),
             false => cluster.store.replace(&kind.storage, key, current.version, json),
         };
         match result {

@@ -17,6 +17,8 @@ pub(crate) struct ApiError {
     pub(crate) details: Option<Value>,
     /// Where a list goes on that expired.
     pub(crate) continue_token: Option<String>,
+    /// What the client is to be told besides.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// One reason why an object is invalid.
@@ -90,7 +92,21 @@ impl Cause {
 
 impl ApiError {
     fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None, continue_token: None }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            details: None,
+            continue_token: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// With what the client is to be told besides, before what there is to tell already.
+    pub(crate) fn warned(mut self, mut warnings: Vec<String>) -> Self {
+        warnings.append(&mut self.warnings);
+        self.warnings = warnings;
+        self
     }
 
     fn about(mut self, kind: &Kind, name: &str) -> Self {
@@ -110,6 +126,13 @@ impl ApiError {
     pub(crate) fn already_exists(kind: &Kind, name: &str) -> Self {
         let message = format!("{} \"{name}\" already exists", kind.qualified());
         Self::new(409, "AlreadyExists", message).about(kind, name)
+    }
+
+    /// The one that has the name is on its way out.
+    pub(crate) fn exists_still(kind: &Kind, name: &str) -> Self {
+        let mut error = Self::already_exists(kind, name);
+        error.message = format!("object is being deleted: {}", error.message);
+        error
     }
 
     pub(crate) fn conflict(kind: &Kind, name: &str, why: &str) -> Self {
@@ -266,6 +289,15 @@ impl ApiError {
 
     pub(crate) fn definition_terminating(kind: &Kind, name: &str) -> Self {
         Self::forbidden(kind, name, "create not allowed while custom resource definition is terminating")
+    }
+
+    pub(crate) fn unknown_representation() -> Self {
+        let available = "application/json, application/yaml";
+        Self::new(
+            406,
+            "NotAcceptable",
+            format!("406: Not Acceptable\n\nAvailable representations: {available}"),
+        )
     }
 
     pub(crate) fn not_acceptable() -> Self {

@@ -230,11 +230,17 @@ impl Difference {
         if old == new {
             return difference;
         }
+        let nothing = Json::new();
         match (old, new) {
             (Value::Object(old), Value::Object(new)) if !shape.is_atomic_map() => {
                 difference.maps(old, new, shape);
             }
+            // What is null is there, though it has nothing.
+            (Value::Null, Value::Object(new)) if !new.is_empty() && !shape.is_atomic_map() => {
+                difference.maps(&nothing, new, shape);
+            }
             (Value::Array(old), Value::Array(new)) => difference.lists(old, new, shape),
+            (Value::Null, Value::Array(new)) if !new.is_empty() => difference.lists(&[], new, shape),
             _ => difference.changed.member = true,
         }
         difference
@@ -290,14 +296,7 @@ impl Difference {
         for (step, value) in &new {
             match old.get(step) {
                 Some(before) => self.nest(step, Self::between(before, value, &item_shape)),
-                None => {
-                    let mut item = match *list {
-                        ListType::Map(_) => FieldSet::of(value, &item_shape),
-                        ListType::Atomic | ListType::Set => FieldSet::default(),
-                    };
-                    item.member = true;
-                    self.changed.put(step.clone(), item);
-                }
+                None => self.changed.put(step.clone(), added_item(value, &list, &item_shape)),
             }
         }
         for step in old.keys().filter(|step| !new.contains_key(*step)) {
@@ -311,19 +310,33 @@ fn keyed<'a>(items: &'a [Value], list: &ListType) -> Option<BTreeMap<Step, &'a V
     items.iter().map(|item| Some((Step::of_item(item, list)?, item))).collect()
 }
 
-/// The paths of a value that was not there before; a map that came with its fields is a member too.
+/// The paths of a value that was not there before: its own, and those of all that is in it.
 fn added(value: &Value, shape: &Shape<'_>) -> FieldSet {
-    let mut set = match value {
+    let mut set = FieldSet::leaf();
+    match value {
         Value::Object(map) if !shape.is_atomic_map() => {
             let field = |(name, value): (&String, &Value)| {
                 (Step::Field(name.clone()), added(value, &shape.field(name)))
             };
-            FieldSet { member: true, children: map.iter().map(field).collect() }
+            set.children = map.iter().map(field).collect();
         }
-        value => FieldSet::of(value, shape),
-    };
-    set.member |= value.is_object() || value.is_array();
+        Value::Array(items) => {
+            let (list, item_shape) = (shape.list_type(), shape.item());
+            let items = keyed(items, &list).unwrap_or_default();
+            let item = |(step, value)| (step, added_item(value, &list, &item_shape));
+            set.children = items.into_iter().map(item).collect();
+        }
+        _ => {}
+    }
     set
+}
+
+/// The paths of an item that was not there before.
+fn added_item(item: &Value, list: &ListType, shape: &Shape<'_>) -> FieldSet {
+    match list {
+        ListType::Map(_) => added(item, shape),
+        ListType::Atomic | ListType::Set => FieldSet::leaf(),
+    }
 }
 
 #[cfg(test)]

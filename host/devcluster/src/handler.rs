@@ -72,6 +72,7 @@ async fn resource(
     body: Body,
 ) -> Result<Response, ApiError> {
     let params = Params::parse(&parts.uri)?;
+    params.check_timeout()?;
     // Whether a deletion is a dry run, its body may say as well.
     let is_dry = params.dry_run() && parts.method != Method::DELETE;
     let is_kept = !matches!(parts.method, Method::GET | Method::HEAD) && !target.kind.is_virtual && !is_dry;
@@ -129,8 +130,8 @@ impl<'a> Call<'a> {
         match (&parts.method, self.target.name.is_some()) {
             (&Method::POST, false) => self.create(bytes),
             (&Method::POST, true) => self.create_subresource(bytes),
-            (&Method::GET | &Method::HEAD, false) => self.list_or_watch(),
-            (&Method::GET | &Method::HEAD, true) => self.get(),
+            (&Method::GET, false) => self.list_or_watch(),
+            (&Method::GET, true) => self.get(),
             (&Method::PUT, true) => self.update(bytes),
             (&Method::PATCH, true) => self.patch(bytes),
             (&Method::DELETE, true) => self.delete(bytes),
@@ -144,8 +145,8 @@ impl<'a> Call<'a> {
         self.check_subresource()?;
         let Target { kind, namespace, name, subresource, is_watch } = &self.target;
         let verb = match (method, name.is_some()) {
-            (&Method::GET | &Method::HEAD, true) => "get",
-            (&Method::GET | &Method::HEAD, false) => "list",
+            (&Method::GET, true) => "get",
+            (&Method::GET, false) => "list",
             (&Method::POST, is_named) if is_named != subresource.is_empty() => "create",
             (&Method::PUT, true) => "update",
             (&Method::PATCH, true) => "patch",
@@ -258,7 +259,7 @@ impl<'a> Call<'a> {
         if kind.is_virtual {
             return Ok(respond::made(&access::review(self.cluster, &write, json)?, &doubled));
         }
-        self.written(&write::create(self.cluster, &write, json)?.warned(doubled))
+        self.written(&write::warned(write::create(self.cluster, &write, json), doubled)?)
     }
 
     fn create_subresource(&self, bytes: &[u8]) -> Result<Response, ApiError> {
@@ -316,7 +317,7 @@ impl<'a> Call<'a> {
             return Ok(respond::json(StatusCode::OK, &scale::of(paths, &written.object.json)));
         }
         let doubled = self.doubled(&write, bytes, &json)?;
-        self.written(&write::update(self.cluster, &write, json, decode)?.warned(doubled))
+        self.written(&write::warned(write::update(self.cluster, &write, json, decode), doubled)?)
     }
 
     fn patch(&self, bytes: &[u8]) -> Result<Response, ApiError> {
@@ -379,14 +380,19 @@ impl<'a> Call<'a> {
 
 /// The kinds whose deletion answers with the object, where others answer with a Status.
 fn returns_deleted(kind: &crate::kind::Kind) -> bool {
-    kind.group.is_empty()
-        && matches!(
+    match kind.group.as_str() {
+        "" => matches!(
             kind.kind.as_str(),
             "Pod"
+                | "PodTemplate"
                 | "Service"
                 | "ServiceAccount"
                 | "PersistentVolume"
                 | "PersistentVolumeClaim"
                 | "ResourceQuota"
-        )
+        ),
+        "resource.k8s.io" => true,
+        "storage.k8s.io" => kind.kind != "CSIStorageCapacity",
+        _ => false,
+    }
 }

@@ -113,7 +113,7 @@ impl Write {
     pub(crate) fn check_origin(&self, shown: &Json, new: &Json) -> Result<(), ApiError> {
         let (kind, name) = (&self.kind, &self.key.name);
         match object::meta_text(new, "resourceVersion") {
-            "" if !may_be_blind(kind) => {
+            "" | "0" if !may_be_blind(kind) => {
                 let cause = Cause {
                     reason: "FieldValueInvalid",
                     field: "metadata.resourceVersion".to_owned(),
@@ -121,11 +121,13 @@ impl Write {
                 };
                 return Err(ApiError::invalid_resource(kind, name, &cause));
             }
-            "" => {}
-            asked if asked != object::meta_text(shown, "resourceVersion") => {
-                return Err(ApiError::modified(kind, name));
+            "" | "0" => {}
+            asked if asked == object::meta_text(shown, "resourceVersion") => {}
+            asked if asked.parse::<u64>().is_ok() => return Err(ApiError::modified(kind, name)),
+            asked => {
+                let why = format!("strconv.ParseUint: parsing {asked:?}: invalid syntax");
+                return Err(ApiError::unclassified(why));
             }
-            _ => {}
         }
         let uid = object::uid(new);
         if !uid.is_empty() && uid != object::uid(shown) {

@@ -288,7 +288,7 @@ mod tests {
         let pod =
             |spec: Value| json!({ "metadata": { "name": "p" }, "spec": spec }).as_object().unwrap().clone();
         let old = pod(json!({ "hostNetwork": false, "overhead": { "cpu": "0.5" } }));
-        let same = pod(json!({ "overhead": { "cpu": "500m" } }));
+        let same = pod(json!({ "containers": null, "overhead": { "cpu": "500m" } }));
         assert!(check(&kind, "", &old, &same).is_ok());
         let other = pod(json!({ "overhead": { "cpu": "501m" } }));
         assert!(check(&kind, "", &old, &other).is_err());

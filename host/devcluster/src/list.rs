@@ -80,7 +80,9 @@ pub(crate) fn page(cluster: &Cluster, kind: &Kind, request: &ListRequest) -> Res
         objects.retain(|object| request.selector.matches(&view::shaped(kind, object)));
     }
     let mut metadata = json!({ "resourceVersion": snapshot.version.to_string() });
-    if request.limit > 0 && objects.len() > request.limit {
+    // Whoever takes any state gets it whole, as a cluster has it at hand.
+    let is_any = request.resource_version == "0" && request.continue_token.is_empty();
+    if request.limit > 0 && objects.len() > request.limit && !is_any {
         let remaining = objects.len().saturating_sub(request.limit);
         objects.truncate(request.limit);
         if let (Some(last), Some(metadata)) = (objects.last(), metadata.as_object_mut()) {

@@ -12,13 +12,13 @@ use crate::fields::{Difference, FieldSet};
 use crate::kind::Kind;
 use crate::object::{self, Json};
 use crate::shape::Shape;
+use crate::types;
 
 /// Metadata that the server owns and that no manager is recorded for.
 const SERVER_OWNED: &[&str] = &[
     "name",
     "namespace",
     "uid",
-    "generateName",
     "creationTimestamp",
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
@@ -157,13 +157,10 @@ fn ownable_meta(json: &Json) -> impl Iterator<Item = (&String, &Value)> {
 /// What of what can be owned is another in the new state.
 fn difference(kind: &Kind, old: &Json, new: &Json) -> Difference {
     // Metadata that stays is no part of it, nor is any that nobody can own.
-    let meta = |json: &Json| match ownable_meta(old).eq(ownable_meta(new)) {
-        true => Json::new(),
-        false => ownable_meta(json).map(|(field, value)| (field.clone(), value.clone())).collect(),
-    };
+    let stays = ownable_meta(old).eq(ownable_meta(new));
     let meta =
-        |json: &Json| Some(meta(json)).filter(|meta| !meta.is_empty()).map_or(Value::Null, Value::Object);
-    let (old_meta, new_meta) = (meta(old), meta(new));
+        |json| ownable_meta(json).filter(|_| !stays).map(|(name, value)| (name.clone(), value.clone()));
+    let (old_meta, new_meta) = (Value::Object(meta(old).collect()), Value::Object(meta(new).collect()));
     let (old, new) = (owned_fields(old, &old_meta), owned_fields(new, &new_meta));
     let mut difference = Difference::of_fields(&old, &new, &Shape::of(kind));
     difference.changed.member = false;
@@ -174,12 +171,10 @@ fn difference(kind: &Kind, old: &Json, new: &Json) -> Difference {
 fn owned_fields<'a>(json: &'a Json, meta: &'a Value) -> BTreeMap<&'a str, &'a Value> {
     let mut fields: BTreeMap<&str, &Value> =
         json.iter().map(|(name, value)| (name.as_str(), value)).collect();
-    for name in ["apiVersion", "kind", "metadata"] {
+    for name in ["apiVersion", "kind"] {
         fields.remove(name);
     }
-    if !meta.is_null() {
-        fields.insert("metadata", meta);
-    }
+    fields.insert("metadata", meta);
     fields
 }
 
@@ -200,10 +195,18 @@ fn has_recorded(old: &Json, new: &Json, writer: &Writer) -> bool {
     !writer.subresource.is_empty() || sent.is_none() || sent == object::meta(old, "managedFields")
 }
 
+/// What an object has before anybody has written it, which nobody owns.
+fn beginning(kind: &Kind) -> Json {
+    match types::of(kind) {
+        Some(of_type) => types::empty(of_type),
+        None => Json::from_iter([("metadata".to_owned(), Value::Object(Json::new()))]),
+    }
+}
+
 /// Records a create, update or patch: the writer owns what it changed, and nobody owns what is gone.
 pub(crate) fn record(kind: &Kind, old: Option<&Json>, new: &mut Json, writer: &Writer) {
-    let nothing = Json::new();
-    let before = old.unwrap_or(&nothing);
+    let beginning = beginning(kind);
+    let before = old.unwrap_or(&beginning);
     // Who creates an object does not own a status that it has from the beginning.
     let is_made = old.is_none() && kind.has_status;
     let status = is_made.then(|| new.remove("status")).flatten();
@@ -283,7 +286,7 @@ pub(crate) fn before_first_apply(kind: &Kind, live: &Json, subresource: &str) ->
     if let (true, Some(map)) = (kind.has_status, owned.as_object_mut()) {
         map.retain(|field, _| (field == "status") == (subresource == "status"));
     }
-    let nothing = Value::Object(Json::new());
+    let nothing = Value::Object(beginning(kind));
     let mut set = Difference::between(&nothing, &owned, &Shape::of(kind)).changed;
     set.member = false;
     let writer = Writer { manager: "before-first-apply".to_owned(), subresource: subresource.to_owned() };

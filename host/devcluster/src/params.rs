@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, Uri, header::USER_AGENT};
 
 use crate::accept::Form;
+use crate::constraints;
 use crate::delete::{self, DeleteOptions};
 use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
@@ -27,6 +28,20 @@ impl Params {
         axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map(|query| Self(query.0))
             .map_err(|error| ApiError::bad_request(format!("invalid query: {error}")))
+    }
+
+    /// Checks how long the request may take. None here takes long enough for that to matter.
+    pub(crate) fn check_timeout(&self) -> Result<(), ApiError> {
+        match Some(self.get("timeout"))
+            .filter(|text| !text.is_empty())
+            .and_then(constraints::duration_problem)
+        {
+            Some(why) => {
+                let why = format!("invalid timeout specified in the request URL - time: {why}");
+                Err(ApiError::bad_request(why))
+            }
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn get(&self, name: &str) -> &str {
@@ -67,7 +82,11 @@ impl Params {
     }
 
     pub(crate) fn dry_run(&self) -> bool {
-        self.get("dryRun") == "All"
+        !self.all("dryRun").is_empty()
+    }
+
+    fn all(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
     }
 
     /// Checks what every write may ask for; `options` is the kind that holds it, such as `PatchOptions`.
@@ -102,9 +121,7 @@ impl Params {
     }
 
     fn dry_run_problem(&self) -> Option<Cause> {
-        let dry_run: Vec<&str> =
-            Some(self.get("dryRun")).filter(|text| !text.is_empty()).into_iter().collect();
-        dry_run_problem(&dry_run)
+        dry_run_problem(&self.all("dryRun"))
     }
 
     /// Of what [`Self::check_write`] has let pass.
@@ -193,7 +210,8 @@ impl Params {
             propagation: None,
             dry_run: self.dry_run(),
         };
-        let policy = delete::policy(self.get("propagationPolicy"), self.flag("orphanDependents"));
+        let policy = self.all("propagationPolicy").first().copied();
+        let policy = delete::policy(policy, self.flag("orphanDependents"));
         match (policy, self.dry_run_problem()) {
             (Ok(propagation), None) => Ok(DeleteOptions { propagation, ..options }),
             (policy, problem) => {
@@ -207,7 +225,7 @@ impl Params {
 /// What is wrong with what a dry run is to be of, if anything.
 pub(crate) fn dry_run_problem(dry_run: &[&str]) -> Option<Cause> {
     let given: Vec<String> = dry_run.iter().map(|text| format!("{text:?}")).collect();
-    let message = format!("Unsupported value: []string{{{}}}: supported values: \"All\"", given.join(", "));
+    let message = format!("Unsupported value: [{}]: supported values: \"All\"", given.join(","));
     let is_bad = dry_run.iter().any(|text| *text != "All");
     is_bad.then(|| Cause { reason: "FieldValueNotSupported", field: "dryRun".to_owned(), message })
 }

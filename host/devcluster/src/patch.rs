@@ -37,7 +37,7 @@ impl Patch<'_> {
                 let applied = map(body)?;
                 check_type(&write.kind, &applied)?;
                 let warnings = write.judge_strictly(doubled, APPLY)?;
-                Ok(write::apply(cluster, write, applied, force)?.warned(warnings))
+                write::warned(write::apply(cluster, write, applied, force), warnings)
             }
             JSON => {
                 let operations = Operations::parse(body)?;

@@ -42,7 +42,9 @@ pub(crate) fn list_bytes(body: Bytes) -> Response {
 
 pub(crate) fn error(error: &ApiError) -> Response {
     let status = StatusCode::from_u16(error.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    json(status, &error.status())
+    let mut response = json(status, &error.status());
+    add_warnings(&mut response, &error.warnings);
+    response
 }
 
 /// What the real server says for a path that it does not know.

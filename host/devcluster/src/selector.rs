@@ -308,6 +308,7 @@ fn own_fields(kind: &Kind) -> Option<&'static [&'static str]> {
         ("", "ReplicationController") => &["status.replicas"],
         ("batch", "Job") => &["status.successful"],
         ("certificates.k8s.io", "CertificateSigningRequest") => &["spec.signerName"],
+        ("resource.k8s.io", "ResourceSlice") => &["spec.nodeName", "spec.driver"],
         _ => return None,
     };
     Some(own)

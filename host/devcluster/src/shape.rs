@@ -104,7 +104,10 @@ impl<'a> Shape<'a> {
     pub(crate) fn is_atomic_map(&self) -> bool {
         match self {
             Self::Typed { of_type, merging } => {
-                let by_type = || types::struct_of(of_type).is_some_and(|found| found.is_atomic);
+                let by_type = || match of_type {
+                    Type::Free => true,
+                    of_type => types::struct_of(of_type).is_some_and(|found| found.is_atomic),
+                };
                 merging.and_then(|merging| merging.is_atomic).unwrap_or_else(by_type)
             }
             Self::Schema { schema, .. } => {

@@ -31,6 +31,8 @@ pub(crate) type Place = (ResourceId, Key);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rejected {
     Exists,
+    /// The object with this name is being deleted.
+    ExistsStill,
     Gone,
     Stale,
     NamespaceMissing,
@@ -294,6 +296,11 @@ impl Store {
         self.read().check_create(storage, key)
     }
 
+    /// Whether an object could be made in this namespace now.
+    pub(crate) fn check_namespace(&self, name: &str) -> Result<(), Rejected> {
+        self.read().check_namespace(name)
+    }
+
     /// Makes an object; what needs a definition is not made once that has gone, or begun to.
     pub(crate) fn create(
         &self,
@@ -323,17 +330,17 @@ impl Store {
         Ok(self.commit(inner, storage, key, Change::Modified, json))
     }
 
-    /// Removes the object that has this version; `json` is its last state.
+    /// Removes the object that has this version. What is said of it is the last state that was stored: one that its last
+    /// finalizer went from has that still.
     pub(crate) fn remove(
         &self,
         storage: &ResourceId,
         key: &Key,
         version: u64,
-        json: Json,
     ) -> Result<Arc<Object>, Rejected> {
         let inner = self.write();
-        inner.check_version(storage, key, version)?;
-        Ok(self.commit(inner, storage, key, Change::Deleted, json))
+        let last = inner.check_version(storage, key, version)?.json.clone();
+        Ok(self.commit(inner, storage, key, Change::Deleted, last))
     }
 
     fn commit(
@@ -365,7 +372,7 @@ mod tests {
         for plural in ["one", "two"] {
             let (storage, key) = (plural.into(), Key::new("", "a"));
             let made = store.create(&storage, &key, Json::new(), false).unwrap();
-            store.remove(&storage, &key, made.version, Json::new()).unwrap();
+            store.remove(&storage, &key, made.version).unwrap();
         }
         let before = store.version().saturating_sub(3);
         store.close("one");

@@ -62,13 +62,30 @@ fn resets_metadata(kind: &Kind) -> bool {
     GROUPS.contains(&kind.group.as_str())
 }
 
-/// Of the new state, the status and the metadata, but for what of it the kind keeps.
-fn with_status(kind: &Kind, current: &Json, mut new: Json) -> Json {
-    let kept = match kind.kind.as_str() {
+/// The metadata that a status does not come with.
+fn kept_metadata(kind: &Kind) -> Option<&'static str> {
+    match kind.kind.as_str() {
         "Pod" => Some("ownerReferences"),
         "Deployment" => Some("labels"),
         _ => None,
-    };
+    }
+}
+
+/// Takes out of an applied status what it does not come with, so that nobody comes to own that.
+pub(crate) fn confine_applied(kind: &Kind, applied: &mut Json) {
+    applied.retain(|field, _| matches!(field.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
+    let has_none = kind.is_custom() || resets_metadata(kind);
+    object::edit_meta(applied, |meta| {
+        meta.retain(|field, _| match field.as_str() {
+            "name" | "namespace" | "uid" | "resourceVersion" => true,
+            field => !has_none && kept_metadata(kind) != Some(field),
+        });
+    });
+}
+
+/// Of the new state, the status and the metadata, but for what of it the kind keeps.
+fn with_status(kind: &Kind, current: &Json, mut new: Json) -> Json {
+    let kept = kept_metadata(kind);
     let is_taken = |field: &str| matches!(field, "metadata" | "status");
     new.retain(|field, _| is_taken(field) || current.contains_key(field));
     // Who writes a status hands on the rest as it is, nearly always: to compare it costs less than a copy.
@@ -123,7 +140,6 @@ pub(crate) fn keep_metadata(current: &Json, new: &mut Json) {
         "uid",
         "name",
         "namespace",
-        "generateName",
         "creationTimestamp",
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
@@ -139,6 +155,22 @@ pub(crate) fn keep_metadata(current: &Json, new: &mut Json) {
             };
         }
     });
+}
+
+/// Who deletes an object says when, and nobody else.
+pub(crate) fn check_deletion(kind: &Kind, current: &Json, new: &Json) -> Result<(), ApiError> {
+    let time = Some("deletionTimestamp").filter(|_| !object::is_deleting(current));
+    let mut causes = Vec::new();
+    for field in time.into_iter().chain(["deletionGracePeriodSeconds"]) {
+        let given = object::meta(new, field).filter(|value| !value.is_null());
+        if let Some(value) = given.filter(|value| object::meta(current, field) != Some(value)) {
+            causes.push(Cause::invalid(format!("metadata.{field}"), value, "field is immutable"));
+        }
+    }
+    match causes.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::invalid(kind, object::name(current), &causes)),
+    }
 }
 
 /// An object that is being deleted may lose finalizers, and not gain any.

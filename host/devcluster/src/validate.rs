@@ -29,14 +29,33 @@ const LABEL_VALUE: &str = "a valid label must be an empty string or consist of a
                            '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  \
                            or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
+/// The names of its Jobs add the time to a CronJob's.
+const LONGEST_CRON_JOB: usize = 52;
+
 /// What the metadata of an object that is to be stored is refused for.
 pub(crate) fn metadata(kind: &Kind, json: &Json) -> Vec<Cause> {
     let mut causes = Vec::new();
-    let name = object::name(json);
+    let (name, prefix) = (object::name(json), object::meta_text(json, "generateName"));
+    // What follows a last dash may make a name of it.
+    let completed = match prefix.strip_suffix('-').filter(|begin| !begin.is_empty()) {
+        Some(begin) => format!("{begin}a"),
+        None => prefix.to_owned(),
+    };
+    for problem in name_problems(kind, &completed).into_iter().filter(|_| !prefix.is_empty()) {
+        causes.push(Cause::invalid("metadata.generateName", &json!(prefix), problem));
+    }
     if name.is_empty() {
         causes.push(Cause::required("metadata.name", "name or generateName is required"));
-    } else if let Some(problem) = name_problem(kind, name) {
-        causes.push(Cause::invalid("metadata.name", &json!(name), &problem));
+    } else {
+        let problems = name_problems(kind, name).into_iter();
+        causes.extend(problems.map(|problem| Cause::invalid("metadata.name", &json!(name), problem)));
+        if kind.is("batch", "cronjobs") && name.len() > LONGEST_CRON_JOB {
+            let why = "must be no more than 52 characters";
+            causes.push(Cause::invalid("metadata.name", &json!(name), why));
+        }
+    }
+    if let Some(generation) = object::meta(json, "generation").filter(|found| found.as_i64() < Some(0)) {
+        causes.push(Cause::invalid("metadata.generation", generation, "must be greater than or equal to 0"));
     }
     let namespace = object::namespace(json);
     if !namespace.is_empty() && !is_label(namespace) {
@@ -64,9 +83,8 @@ pub(crate) fn embedded_metadata(json: &Json) -> Vec<Cause> {
 
 fn labels(json: &Json, causes: &mut Vec<Cause>) {
     for (key, value) in object::meta(json, "labels").and_then(Value::as_object).into_iter().flatten() {
-        if let Some(problem) = label_key_problem(key) {
-            causes.push(Cause::invalid("metadata.labels", &json!(key), problem));
-        }
+        let problems = label_key_problems(key).into_iter();
+        causes.extend(problems.map(|problem| Cause::invalid("metadata.labels", &json!(key), problem)));
         match value.as_str() {
             Some(text) => {
                 if let Some(problem) = label_value_problem(text) {
@@ -81,9 +99,8 @@ fn labels(json: &Json, causes: &mut Vec<Cause>) {
 fn annotations(json: &Json, causes: &mut Vec<Cause>) {
     let mut size = 0_usize;
     for (key, value) in object::meta(json, "annotations").and_then(Value::as_object).into_iter().flatten() {
-        if let Some(problem) = label_key_problem(&key.to_lowercase()) {
-            causes.push(Cause::invalid("metadata.annotations", &json!(key), problem));
-        }
+        let problems = label_key_problems(&key.to_lowercase()).into_iter();
+        causes.extend(problems.map(|problem| Cause::invalid("metadata.annotations", &json!(key), problem)));
         match value.as_str() {
             Some(text) => size = size.saturating_add(key.len()).saturating_add(text.len()),
             None => causes.push(Cause::invalid("metadata.annotations", value, "must be a string")),
@@ -101,9 +118,10 @@ const STANDARD: &[&str] = &[emptying::FINALIZER, collector::FOREGROUND, collecto
 fn finalizers(kind: &Kind, json: &Json, causes: &mut Vec<Cause>) {
     let all: Vec<&str> = object::finalizers(json).collect();
     for finalizer in &all {
-        if let Some(problem) = label_key_problem(finalizer) {
-            causes.push(Cause::invalid("metadata.finalizers", &json!(finalizer), problem));
-        }
+        let problems = label_key_problems(finalizer).into_iter();
+        causes.extend(
+            problems.map(|problem| Cause::invalid("metadata.finalizers", &json!(finalizer), problem)),
+        );
     }
     if all.contains(&collector::FOREGROUND) && all.contains(&collector::ORPHAN) {
         let why = "finalizer orphan and foregroundDeletion cannot be both set";
@@ -142,12 +160,15 @@ fn owner_references(json: &Json, causes: &mut Vec<Cause>) {
     let mut controller: Option<String> = None;
     for owner in owners {
         let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
-        for field in ["apiVersion", "kind", "name", "uid"] {
-            if text(field).is_empty() {
-                let why =
-                    if field == "apiVersion" { "version must not be empty" } else { "must not be empty" };
-                causes.push(Cause::invalid(format!("metadata.ownerReferences.{field}"), &json!(""), why));
-            }
+        let api_version = text("apiVersion");
+        let version = api_version.split_once('/').map_or(api_version, |(_, version)| version);
+        if version.is_empty() || version.contains('/') {
+            let why = "version must not be empty";
+            causes.push(Cause::invalid("metadata.ownerReferences.apiVersion", &json!(api_version), why));
+        }
+        for field in ["kind", "name", "uid"].into_iter().filter(|field| text(field).is_empty()) {
+            let why = "must not be empty";
+            causes.push(Cause::invalid(format!("metadata.ownerReferences.{field}"), &json!(""), why));
         }
         if text("apiVersion") == "v1" && text("kind") == "Event" {
             let why = "/v1, Kind=Event is disallowed from being an owner";
@@ -171,58 +192,94 @@ fn owner_references(json: &Json, causes: &mut Vec<Cause>) {
     }
 }
 
-/// What is wrong with an object's name, if anything.
-fn name_problem(kind: &Kind, name: &str) -> Option<String> {
+/// What is wrong with an object's name.
+fn name_problems(kind: &Kind, name: &str) -> Vec<&'static str> {
     let is_path_segment = kind.group == "rbac.authorization.k8s.io"
-        || kind.group == "flowcontrol.apiserver.k8s.io"
+        || kind.kind == "Event"
+        || kind.is("policy", "poddisruptionbudgets")
         || kind.is("certificates.k8s.io", "certificatesigningrequests");
     if is_path_segment {
-        let bad = name == "." || name == ".." || name.contains(['/', '%']);
-        return bad.then(|| "may not be '.' or '..', or contain '/' or '%'".to_owned());
+        return segment_problems(name);
     }
-    let is_short = kind.group.is_empty() && matches!(kind.plural.as_str(), "namespaces" | "services");
+    let is_short = matches!(
+        (kind.group.as_str(), kind.plural.as_str()),
+        ("", "namespaces" | "services") | ("apps", "statefulsets")
+    );
+    let (most, too_long) = match is_short {
+        true => (63, "must be no more than 63 characters"),
+        false => (253, "must be no more than 253 characters"),
+    };
+    let mut problems = Vec::new();
+    if name.len() > most {
+        problems.push(too_long);
+    }
     match is_short {
-        true => (!is_label(name)).then(|| LABEL.to_owned()),
-        false => (!is_subdomain(name)).then(|| SUBDOMAIN.to_owned()),
+        true if name.split('.').all(is_part) && name.contains('.') => problems.push("must not contain dots"),
+        true if !is_part(name) => problems.push(LABEL),
+        false if !name.split('.').all(is_part) => problems.push(SUBDOMAIN),
+        _ => {}
+    }
+    problems
+}
+
+/// What is wrong with a name that can be any part of a path.
+fn segment_problems(name: &str) -> Vec<&'static str> {
+    match name {
+        "." => vec!["may not be '.'"],
+        ".." => vec!["may not be '..'"],
+        name => [("/", "may not contain '/'"), ("%", "may not contain '%'")]
+            .into_iter()
+            .filter(|(text, _)| name.contains(text))
+            .map(|(_, why)| why)
+            .collect(),
     }
 }
 
 pub(crate) fn is_label(text: &str) -> bool {
+    text.len() <= 63 && is_part(text)
+}
+
+pub(crate) fn is_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_part)
+}
+
+/// Whether the text can stand between two dots of a name, however long it is.
+fn is_part(text: &str) -> bool {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    text.len() <= 63
-        && edge(text.chars().next())
+    edge(text.chars().next())
         && edge(text.chars().last())
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
-pub(crate) fn is_subdomain(text: &str) -> bool {
-    let part = |part: &str| {
-        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-        edge(part.chars().next())
-            && edge(part.chars().last())
-            && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-    };
-    text.len() <= 253 && text.split('.').all(part)
+/// What is wrong with the key of a label first of all, if anything.
+pub(crate) fn label_key_problem(key: &str) -> Option<&'static str> {
+    label_key_problems(key).first().copied()
 }
 
-/// What is wrong with the key of a label, if anything.
-pub(crate) fn label_key_problem(key: &str) -> Option<&'static str> {
+/// What is wrong with the key of a label.
+pub(crate) fn label_key_problems(key: &str) -> Vec<&'static str> {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),
     };
     if name.contains('/') {
-        return Some(TWO_SLASHES);
+        return vec![TWO_SLASHES];
     }
-    if prefix.is_some_and(|prefix| !is_subdomain(prefix)) {
-        return Some(PREFIX);
+    let mut problems = Vec::new();
+    if prefix == Some("") {
+        problems.push("prefix part must be non-empty");
+    } else if prefix.is_some_and(|prefix| !is_subdomain(prefix)) {
+        problems.push(PREFIX);
     }
     match name.len() {
-        0 => Some("name part must be non-empty"),
-        64.. => Some("name part must be no more than 63 bytes"),
-        _ if is_word(name) => None,
-        _ => Some(QUALIFIED),
+        0 => problems.push("name part must be non-empty"),
+        64.. => problems.push("name part must be no more than 63 bytes"),
+        _ => {}
     }
+    if name.is_empty() || !is_word(name) {
+        problems.push(QUALIFIED);
+    }
+    problems
 }
 
 /// What is wrong with the value of a label, if anything.
@@ -251,10 +308,10 @@ mod tests {
             assert!(!is_subdomain(bad), "{bad}");
         }
         assert!(is_label("web-1") && !is_label("web.1") && !is_label(&"a".repeat(64)));
-        assert!(label_key_problem("app.kubernetes.io/name").is_none());
-        assert!(label_key_problem("Upper_ok").is_none());
+        assert!(label_key_problems("app.kubernetes.io/name").is_empty());
+        assert!(label_key_problems("Upper_ok").is_empty());
         for bad in ["", "/x", "a/", "A/x", "a/b/c", "-a"] {
-            assert!(label_key_problem(bad).is_some(), "{bad}");
+            assert!(!label_key_problems(bad).is_empty(), "{bad}");
         }
         assert!(label_value_problem("").is_none() && label_value_problem("v 1").is_some());
     }

@@ -25,7 +25,7 @@ use crate::object::{self, Json, Object};
 use crate::selector::Selector;
 use crate::store::{Extent, Scope};
 use crate::table::{self, Include};
-use crate::view;
+use crate::{types, view};
 
 /// How many events go into one chunk at most.
 const BATCH: usize = 256;
@@ -58,6 +58,8 @@ struct Watcher {
     initial: std::vec::IntoIter<Arc<Object>>,
     /// Whether the end of the initial events is still to be marked.
     owes_end_mark: bool,
+    /// Whether the reader of tables has been told of their columns.
+    knows_columns: bool,
     /// What may concern the reader, as far as that is known by where an object is.
     scope: Scope,
     /// The reader knows everything up to this version.
@@ -121,6 +123,7 @@ pub(crate) fn watch(
         alarm: Box::pin(tokio::time::sleep_until(deadline)),
         initial: initial.into_iter(),
         is_over: false,
+        knows_columns: false,
         kinds,
         cluster,
         kind,
@@ -209,9 +212,10 @@ impl Watcher {
     }
 
     fn send_initial(&mut self, chunk: &mut BytesMut) {
-        for object in self.initial.by_ref().take(BATCH) {
+        let batch: Vec<_> = self.initial.by_ref().take(BATCH).collect();
+        for object in batch {
             if self.request.selector.matches(&view::shaped(&self.kind, &object)) {
-                write_event(&self.kind, &self.request, "ADDED", &object, chunk);
+                self.write_event("ADDED", &object, chunk);
             }
         }
         if self.initial.len() == 0 && self.owes_end_mark {
@@ -249,7 +253,7 @@ impl Watcher {
     }
 
     /// Sends an event as the selector makes it look: an object that comes to match is added.
-    fn send_event(&self, event: &Event, chunk: &mut BytesMut) {
+    fn send_event(&mut self, event: &Event, chunk: &mut BytesMut) {
         let request = &self.request;
         if !request.namespace.is_empty() && event.key.namespace != request.namespace {
             return;
@@ -258,17 +262,17 @@ impl Watcher {
         let matched = event.previous.as_ref().is_some_and(|previous| fits(previous));
         let matches = event.change != Change::Deleted && fits(&event.object);
         match (matched, matches, &event.previous) {
-            (false, true, _) => write_event(&self.kind, request, "ADDED", &event.object, chunk),
-            (true, true, _) => write_event(&self.kind, request, "MODIFIED", &event.object, chunk),
+            (false, true, _) => self.write_event("ADDED", &event.object, chunk),
+            (true, true, _) => self.write_event("MODIFIED", &event.object, chunk),
             (true, false, _) if event.change == Change::Deleted => {
-                write_event(&self.kind, request, "DELETED", &event.object, chunk);
+                self.write_event("DELETED", &event.object, chunk);
             }
             (true, false, Some(previous)) => {
                 // The reader gets the state that matched last, with the version in which it stopped.
                 let mut last = previous.json.clone();
                 let version = event.object.version;
                 object::set(&mut last, &["metadata", "resourceVersion"], version.to_string().into());
-                write_event(&self.kind, request, "DELETED", &Object::new(last, version), chunk);
+                self.write_event("DELETED", &Object::new(last, version), chunk);
             }
             _ => {}
         }
@@ -283,22 +287,41 @@ impl Watcher {
         }
     }
 
+    fn write_event(&mut self, event_type: &str, object: &Object, chunk: &mut BytesMut) {
+        let bytes = match self.request.form {
+            Form::Table => {
+                let kind = self.kind.clone();
+                self.row(&view::present(&kind, object), &object.version.to_string())
+            }
+            form => list::object_bytes(&self.kind, object, form),
+        };
+        put_line(event_type, &bytes, chunk);
+    }
+
+    /// A table of one row. The first one says which columns there are.
+    fn row(&mut self, json: &Json, version: &str) -> Bytes {
+        let metadata = json!({ "resourceVersion": version });
+        let table = if std::mem::replace(&mut self.knows_columns, true) { table::more } else { table::table };
+        table(&self.kind, std::iter::once(json), &metadata, self.request.include)
+    }
+
     fn send_bookmark(&mut self, ends_initial: bool, chunk: &mut BytesMut) {
-        let mut metadata = json!({ "resourceVersion": self.cursor.to_string(), "creationTimestamp": null });
-        if let (true, Some(metadata)) = (ends_initial, metadata.as_object_mut()) {
-            metadata.insert("annotations".to_owned(), json!({ "k8s.io/initial-events-end": "true" }));
-        }
-        let mut bookmark = Json::new();
+        let version = self.cursor.to_string();
+        let mut bookmark = types::of(&self.kind).map(types::empty).unwrap_or_default();
         bookmark.insert("kind".to_owned(), self.kind.kind.clone().into());
         bookmark.insert("apiVersion".to_owned(), self.kind.api_version().into());
-        bookmark.insert("metadata".to_owned(), metadata.clone());
+        object::set(&mut bookmark, &["metadata", "resourceVersion"], version.clone().into());
+        if ends_initial {
+            object::set(
+                &mut bookmark,
+                &["metadata", "annotations", "k8s.io/initial-events-end"],
+                "true".into(),
+            );
+        }
         let bytes = match self.request.form {
             Form::Full => object::to_bytes(&bookmark),
             Form::Metadata => list::metadata_only(&bookmark),
-            Form::Table => {
-                let none = std::iter::empty();
-                table::table(&self.kind, none, &metadata, self.request.include)
-            }
+            Form::Table => self.row(&bookmark, &version),
         };
         put_line("BOOKMARK", &bytes, chunk);
         let interval = self.cluster.config.bookmark_interval.clamp(SHORTEST, LONGEST);
@@ -360,18 +383,6 @@ impl Watcher {
             }
         }
     }
-}
-
-fn write_event(kind: &Kind, request: &WatchRequest, event_type: &str, object: &Object, chunk: &mut BytesMut) {
-    let bytes = match request.form {
-        Form::Table => {
-            let json = view::present(kind, object);
-            let metadata = json!({ "resourceVersion": object.version.to_string() });
-            table::table(kind, std::iter::once(&*json), &metadata, request.include)
-        }
-        form => list::object_bytes(kind, object, form),
-    };
-    put_line(event_type, &bytes, chunk);
 }
 
 /// What is around the type and the object of an event.

@@ -18,7 +18,9 @@ use crate::object::{self, Json, Object};
 use crate::shape::Shape;
 use crate::store::{Key, Rejected};
 use crate::strict::StrictErrors;
-use crate::{access, apply, associative, defaults, depth, immutable, managed, naming, transition, view};
+use crate::{
+    access, apply, associative, defaults, depth, immutable, managed, naming, transition, types, view,
+};
 
 pub(crate) use update::update;
 
@@ -63,6 +65,14 @@ impl Written {
     }
 }
 
+/// The result of a write with other warnings before its own: whoever is refused is warned, too.
+pub(crate) fn warned(result: Result<Written, ApiError>, warnings: Vec<String>) -> Result<Written, ApiError> {
+    match result {
+        Ok(written) => Ok(written.warned(warnings)),
+        Err(error) => Err(error.warned(warnings)),
+    }
+}
+
 /// Whether the managed fields of a new state are still to be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Managers {
@@ -84,6 +94,7 @@ impl Write {
     fn rejected(&self, name: &str, why: Rejected) -> ApiError {
         match why {
             Rejected::Exists => ApiError::already_exists(&self.kind, name),
+            Rejected::ExistsStill => ApiError::exists_still(&self.kind, name),
             Rejected::Gone => ApiError::not_found(&self.kind, name),
             Rejected::Stale => ApiError::modified(&self.kind, name),
             Rejected::NotDefined => ApiError::no_such_path(),
@@ -127,21 +138,28 @@ fn create_decoded(
     warnings: Vec<String>,
 ) -> Result<Written, ApiError> {
     write.check_identity(&mut json)?;
-    if !object::meta_text(&json, "resourceVersion").is_empty() {
+    // One that is no version says nothing.
+    if object::meta_text(&json, "resourceVersion").parse::<u64>().is_ok_and(|version| version > 0) {
         return Err(ApiError::unclassified("resourceVersion should not be set on objects to be created"));
     }
-    Ok(create_checked(cluster, write, json, Managers::Record)?.warned(warnings))
+    warned(create_checked(cluster, write, json, Managers::Record), warnings)
 }
 
 fn create_checked(
     cluster: &Cluster,
     write: &Write,
-    json: Json,
+    mut json: Json,
     managers: Managers,
 ) -> Result<Written, ApiError> {
     let kind = &write.kind;
     if kind.custom.as_ref().is_some_and(|custom| custom.terminating) {
         return Err(ApiError::definition_terminating(kind, object::name(&json)));
+    }
+    // Before it is said what is wrong with the object itself.
+    let place = cluster.store.check_namespace(&write.key.namespace);
+    place.map_err(|why| write.rejected(object::name(&json), why))?;
+    if kind.is("", "limitranges") && object::name(&json).is_empty() {
+        object::set(&mut json, &["metadata", "name"], uuid::Uuid::new_v4().to_string().into());
     }
     let prefix = object::meta_text(&json, "generateName").to_owned();
     let generates = object::name(&json).is_empty() && !prefix.is_empty();
@@ -168,12 +186,13 @@ fn create_once(
 ) -> Result<Written, ApiError> {
     let kind = &write.kind;
     if !kind.is_created_with_status() {
-        json.remove("status");
+        match types::of(kind).and_then(|of_type| types::empty(of_type).remove("status")) {
+            Some(status) => json.insert("status".to_owned(), status),
+            None => json.remove("status"),
+        };
     }
     object::edit_meta(&mut json, |meta| {
-        for field in
-            ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"]
-        {
+        for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] {
             meta.remove(field);
         }
         meta.insert("uid".to_owned(), uuid::Uuid::new_v4().to_string().into());
@@ -237,8 +256,9 @@ fn try_to_change(
         let (mut new, warnings) = change(&shown)?;
         write.check_name(&new)?;
         write.check_identity(&mut new)?;
-        if let Some(written) = commit(cluster, write, &current, &shown, new, Managers::Record)? {
-            return Ok(written.warned(warnings));
+        match commit(cluster, write, &current, &shown, new, Managers::Record).transpose() {
+            Some(result) => return warned(result, warnings),
+            None => {}
         }
     }
     Err(ApiError::too_many_conflicts(&write.kind, &write.key.name))
@@ -265,9 +285,7 @@ pub(crate) fn apply(
         None => defaults::drop_nulls(&mut applied),
     }
     match write.writer.subresource.as_str() {
-        "status" => {
-            applied.retain(|field, _| matches!(field.as_str(), "apiVersion" | "kind" | "metadata" | "status"))
-        }
+        "status" => transition::confine_applied(&write.kind, &mut applied),
         _ if write.kind.has_status => {
             applied.remove("status");
         }
@@ -285,9 +303,7 @@ pub(crate) fn apply(
                     ),
                 ));
             }
-            if !write.writer.subresource.is_empty()
-                || !object::meta_text(&applied, "resourceVersion").is_empty()
-            {
+            if !write.writer.subresource.is_empty() {
                 return Err(write.not_found());
             }
             write.check_may_create(cluster)?;
@@ -325,6 +341,7 @@ fn commit(
     let name = &write.key.name;
     write.check_origin(shown, &new)?;
     let mut new = transition::confine(kind, &write.writer.subresource, shown, new);
+    transition::check_deletion(kind, shown, &new)?;
     transition::keep_metadata(shown, &mut new);
     transition::check_finalizers(kind, shown, &new)?;
     let turn = write.turn(cluster);
@@ -340,16 +357,24 @@ fn commit(
     depth::check(&new)?;
     let is_last = object::may_go(&new);
     let json = view::stored(kind, new);
+    let answer = |json| Arc::new(Object::new(json, current.version));
     let result = match (write.dry_run, is_last) {
-        (true, _) => Ok(Arc::new(Object::new(json, current.version))),
-        (false, true) => cluster.store.remove(&kind.storage, &write.key, current.version, json),
-        (false, false) => cluster.store.replace(&kind.storage, &write.key, current.version, json),
+        (true, _) => Ok((None, answer(json))),
+        // The writer sees what was asked for, which is never stored.
+        (false, true) => {
+            let removed = cluster.store.remove(&kind.storage, &write.key, current.version);
+            removed.map(|removed| (Some(removed), answer(json)))
+        }
+        (false, false) => {
+            let stored = cluster.store.replace(&kind.storage, &write.key, current.version, json);
+            stored.map(|stored| (Some(stored.clone()), stored))
+        }
     };
     drop(turn);
     match result {
-        Ok(object) => {
-            if !write.dry_run {
-                cluster.after_write(&kind.storage, &object);
+        Ok((stored, object)) => {
+            if let Some(stored) = stored {
+                cluster.after_write(&kind.storage, &stored);
             }
             Ok(Some(Written { object, created: false, warnings }))
         }

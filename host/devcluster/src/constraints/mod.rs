@@ -12,6 +12,8 @@ mod schedule;
 mod service;
 mod workload;
 
+pub(crate) use self::schedule::duration_problem;
+
 use serde_json::Value;
 
 use crate::access::shape;

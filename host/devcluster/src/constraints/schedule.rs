@@ -87,7 +87,7 @@ fn number(text: &str) -> Result<u64, String> {
 }
 
 /// What is wrong with a duration such as `1h30m`, if anything.
-fn duration_problem(text: &str) -> Option<String> {
+pub(crate) fn duration_problem(text: &str) -> Option<String> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let mut rest = unsigned;
     let invalid = || Some(format!("invalid duration {text:?}"));

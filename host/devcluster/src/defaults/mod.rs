@@ -7,6 +7,8 @@ mod registration;
 mod scaling;
 mod workload;
 
+pub(crate) use self::workload::template_generation;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -33,6 +35,17 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json) {
             pod::requests(spec);
             default(spec, "enableServiceLinks", json!(true));
         }),
+        ("", "Endpoints") => {
+            for subset in maps(json, "subsets") {
+                maps(subset, "ports").for_each(|port| default(port, "protocol", json!("TCP")));
+            }
+        }
+        ("discovery.k8s.io", "EndpointSlice") => {
+            for port in maps(json, "ports") {
+                default(port, "name", json!(""));
+                default(port, "protocol", json!("TCP"));
+            }
+        }
         ("", "Node") => node(json),
         ("", "Service") => object::edit(json, "spec", service),
         ("", "Secret") => secret(json),
@@ -40,6 +53,7 @@ pub(crate) fn fill(kind: &Kind, json: &mut Json) {
             default(spec, "volumeMode", json!("Filesystem"));
             if kind.kind == "PersistentVolume" {
                 default(spec, "persistentVolumeReclaimPolicy", json!("Retain"));
+                pod::host_path(spec);
             }
         }),
         ("apps", "Deployment") => object::edit(json, "spec", workload::deployment),

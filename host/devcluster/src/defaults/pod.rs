@@ -15,7 +15,11 @@ pub(super) fn spec(spec: &mut Json) {
     default(spec, "schedulerName", json!("default-scheduler"));
     default(spec, "terminationGracePeriodSeconds", json!(30));
     default(spec, "securityContext", json!({}));
-    for list in ["containers", "initContainers"] {
+    // Its old name is written, too.
+    if let Some(account) = spec.get("serviceAccountName").cloned() {
+        default(spec, "serviceAccount", account);
+    }
+    for list in ["containers", "initContainers", "ephemeralContainers"] {
         maps(spec, list).for_each(container);
     }
     maps(spec, "volumes").for_each(volume);
@@ -111,7 +115,12 @@ fn volume(volume: &mut Json) {
             });
         }
     }
-    if volume.contains_key("hostPath") {
-        object::edit(volume, "hostPath", |path| default(path, "type", json!("")));
+    host_path(volume);
+}
+
+/// The type of a folder that is the node's, if there is one.
+pub(super) fn host_path(source: &mut Json) {
+    if source.contains_key("hostPath") {
+        object::edit(source, "hostPath", |path| default(path, "type", json!("")));
     }
 }

@@ -43,6 +43,21 @@ pub(super) fn daemon_set(spec: &mut Json) {
     template(spec);
 }
 
+/// Counts the templates that a DaemonSet has had, for clients of an API that there is no more.
+pub(crate) fn template_generation(json: &mut Json, old: Option<&Json>) {
+    const PATH: &[&str] = &["metadata", "annotations", "deprecated.daemonset.template.generation"];
+    let generation = match old {
+        None => 1,
+        Some(old) => {
+            let is_changed =
+                object::at(json, &["spec", "template"]) != object::at(old, &["spec", "template"]);
+            let before: i64 = object::text(old, PATH).parse().unwrap_or_default();
+            before.saturating_add(i64::from(is_changed))
+        }
+    };
+    object::set(json, PATH, generation.to_string().into());
+}
+
 /// Updates roll, unless they are said to go otherwise.
 fn rolling(strategy: &mut Json, pace: &[(&str, Value)]) {
     default(strategy, "type", json!("RollingUpdate"));

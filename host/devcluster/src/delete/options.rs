@@ -38,7 +38,8 @@ impl DeleteOptions {
         let mut causes = Vec::new();
         let dry_run: Vec<&str> = object::items(body, &["dryRun"]).iter().filter_map(Value::as_str).collect();
         options.dry_run = !dry_run.is_empty();
-        match policy(object::text(body, &["propagationPolicy"]), orphan) {
+        let text = object::text(body, &["propagationPolicy"]);
+        match policy(Some(text).filter(|_| body.contains_key("propagationPolicy")), orphan) {
             Ok(propagation) => options.propagation = propagation,
             Err(cause) => causes.push(cause),
         }
@@ -109,17 +110,17 @@ pub(crate) fn json_type(value: &Value) -> &'static str {
 }
 
 /// The policy that a client asks for in one of the two ways to say it.
-pub(crate) fn policy(text: &str, orphan: Option<bool>) -> Result<Option<Propagation>, Cause> {
-    if !text.is_empty() && orphan.is_some() {
+pub(crate) fn policy(text: Option<&str>, orphan: Option<bool>) -> Result<Option<Propagation>, Cause> {
+    if let (Some(text), Some(_)) = (text, orphan) {
         let why = "orphanDependents and deletionPropagation cannot be both set";
         return Err(Cause::invalid("propagationPolicy", &text.into(), why));
     }
     match (text, orphan) {
-        ("Background", _) | ("", Some(false)) => Ok(Some(Propagation::Background)),
-        ("Foreground", _) => Ok(Some(Propagation::Foreground)),
-        ("Orphan", _) | ("", Some(true)) => Ok(Some(Propagation::Orphan)),
-        ("", None) => Ok(None),
-        (other, _) => {
+        (Some("Background"), _) | (None, Some(false)) => Ok(Some(Propagation::Background)),
+        (Some("Foreground"), _) => Ok(Some(Propagation::Foreground)),
+        (Some("Orphan"), _) | (None, Some(true)) => Ok(Some(Propagation::Orphan)),
+        (None, None) => Ok(None),
+        (Some(other), _) => {
             let supported = ["Foreground", "Background", "Orphan", "nil"].map(Value::from);
             Err(Cause::unsupported("propagationPolicy", &other.into(), &supported))
         }

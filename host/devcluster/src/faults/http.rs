@@ -71,7 +71,14 @@ fn refuse(code: u16, retry_after: Option<Duration>) -> Response {
     };
     let seconds = retry_after.map(|after| after.as_secs());
     let details = seconds.map(|seconds| json!({ "retryAfterSeconds": seconds }));
-    let error = ApiError { code, reason, message: message.to_owned(), details, continue_token: None };
+    let error = ApiError {
+        code,
+        reason,
+        message: message.to_owned(),
+        details,
+        continue_token: None,
+        warnings: Vec::new(),
+    };
     let mut response = respond::error(&error);
     if let Some(seconds) = seconds {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -11,20 +11,23 @@ use crate::object::{self, Json, Object};
 
 impl Inner {
     pub(super) fn check_create(&self, storage: &str, key: &Key) -> Result<(), Rejected> {
-        if !key.namespace.is_empty() {
-            let namespace =
-                self.resources.get("namespaces").and_then(|r| r.objects.get(&Key::new("", &key.namespace)));
-            match namespace {
-                None => return Err(Rejected::NamespaceMissing),
-                Some(namespace) if object::is_deleting(&namespace.json) => {
-                    return Err(Rejected::NamespaceTerminating);
-                }
-                Some(_) => {}
-            }
+        self.check_namespace(&key.namespace)?;
+        match self.resources.get(storage).and_then(|resource| resource.objects.get(key)) {
+            Some(object) if object::is_deleting(&object.json) => Err(Rejected::ExistsStill),
+            Some(_) => Err(Rejected::Exists),
+            None => Ok(()),
         }
-        match self.resources.get(storage).is_some_and(|r| r.objects.contains_key(key)) {
-            true => Err(Rejected::Exists),
-            false => Ok(()),
+    }
+
+    /// Whether something can be made in a namespace, or outside of any.
+    pub(super) fn check_namespace(&self, name: &str) -> Result<(), Rejected> {
+        if name.is_empty() {
+            return Ok(());
+        }
+        match self.resources.get("namespaces").and_then(|r| r.objects.get(&Key::new("", name))) {
+            None => Err(Rejected::NamespaceMissing),
+            Some(namespace) if object::is_deleting(&namespace.json) => Err(Rejected::NamespaceTerminating),
+            Some(_) => Ok(()),
         }
     }
 
@@ -38,11 +41,16 @@ impl Inner {
         }
     }
 
-    pub(super) fn check_version(&self, storage: &str, key: &Key, version: u64) -> Result<(), Rejected> {
+    pub(super) fn check_version(
+        &self,
+        storage: &str,
+        key: &Key,
+        version: u64,
+    ) -> Result<&Arc<Object>, Rejected> {
         match self.resources.get(storage).and_then(|r| r.objects.get(key)) {
             None => Err(Rejected::Gone),
             Some(object) if object.version != version => Err(Rejected::Stale),
-            Some(_) => Ok(()),
+            Some(object) => Ok(object),
         }
     }
 

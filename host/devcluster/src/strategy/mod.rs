@@ -34,8 +34,12 @@ pub(crate) fn prepare(kind: &Kind, json: &mut Json, old: Option<&Json>, author: 
         ("", "Pod") => {
             json.insert("status".to_owned(), json!({ "phase": "Pending", "qosClass": qos::class(json) }));
         }
-        ("", "PersistentVolumeClaim" | "PersistentVolume") => {
+        ("", "PersistentVolumeClaim") => {
             json.insert("status".to_owned(), json!({ "phase": "Pending" }));
+        }
+        ("", "PersistentVolume") => {
+            let status = json!({ "phase": "Pending", "lastPhaseTransitionTime": object::now() });
+            json.insert("status".to_owned(), status);
         }
         ("batch", "Job") => select_own_pods(json),
         _ => {}

@@ -64,6 +64,19 @@ pub(super) fn prepare(json: &mut Json, old: Option<&Json>) {
     }
     if Needs::of(json).address {
         object::edit(json, "spec", |spec| {
+            // Whoever says itself where a Service leads to may lead there by addresses of both families.
+            let is_headless = spec.get("clusterIP").is_some_and(|address| address == "None");
+            let selects = spec.get("selector").and_then(Value::as_object).is_some_and(|map| !map.is_empty());
+            let is_single =
+                |spec: &Json| spec.get("ipFamilyPolicy").is_some_and(|policy| policy == "SingleStack");
+            if is_headless && !selects && !is_single(spec) {
+                default(spec, "ipFamilyPolicy", json!("RequireDualStack"));
+                let families = match object::items(spec, &["ipFamilies"]).first() {
+                    Some(first) if first == "IPv6" => json!(["IPv6", "IPv4"]),
+                    _ => json!(["IPv4", "IPv6"]),
+                };
+                spec.insert("ipFamilies".to_owned(), families);
+            }
             default(spec, "ipFamilies", json!(["IPv4"]));
             default(spec, "ipFamilyPolicy", json!("SingleStack"));
             // Whoever says one of them says the other.

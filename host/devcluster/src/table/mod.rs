@@ -49,13 +49,34 @@ pub(crate) fn table<'a>(
     metadata: &Value,
     include: Include,
 ) -> Bytes {
-    let columns: Vec<Value> = columns(kind)
-        .iter()
-        .map(|column| {
-            json!({ "name": column.name, "type": column.of_type, "format": column.format,
-                "description": "", "priority": column.priority })
-        })
-        .collect();
+    with_columns(kind, &definitions(kind), objects, metadata, include)
+}
+
+/// As [`table`], for a reader who has been told of the columns.
+pub(crate) fn more<'a>(
+    kind: &Kind,
+    objects: impl Iterator<Item = &'a Json>,
+    metadata: &Value,
+    include: Include,
+) -> Bytes {
+    with_columns(kind, &Value::Null, objects, metadata, include)
+}
+
+fn definitions(kind: &Kind) -> Value {
+    let definition = |column: &Column| {
+        json!({ "name": column.name, "type": column.of_type, "format": column.format,
+            "description": "", "priority": column.priority })
+    };
+    columns(kind).iter().map(definition).collect()
+}
+
+fn with_columns<'a>(
+    kind: &Kind,
+    columns: &Value,
+    objects: impl Iterator<Item = &'a Json>,
+    metadata: &Value,
+    include: Include,
+) -> Bytes {
     let head = json!({ "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
         "columnDefinitions": columns });
     let mut text = head.to_string().into_bytes();

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use k8s_openapi::schemars::SchemaGenerator;
 use serde_json::Value;
 
-use super::{Field, ROOTS, Struct, Type, Types, merging, zeros};
+use super::{Field, ROOTS, Struct, Type, Types, always, merging, zeros};
 use crate::object::Json;
 
 const REFERENCE: &str = "#/$defs/";
@@ -58,7 +58,14 @@ impl Compiler<'_> {
                 let value = self.value(schema);
                 let is_required = required.iter().any(|name| name == field);
                 let has_no_zero = !is_required && zeros::say_nothing(name, field, &value);
-                Field { name: field.clone(), value, has_no_zero, merging: merging(name, field) }
+                let is_always_written = always::is_written(name, field, &value, is_required);
+                Field {
+                    name: field.clone(),
+                    value,
+                    has_no_zero,
+                    is_always_written,
+                    merging: merging(name, field),
+                }
             })
             .collect();
         fields.sort_by(|a, b| a.name.cmp(&b.name));

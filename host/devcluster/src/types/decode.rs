@@ -1,6 +1,6 @@
 //! Holds an object to its type in one pass, as a server does that decodes into structs and encodes them again: unknown
-//! fields go, a null reads as absent, as does a zero that says nothing, each quantity and each time is written in its one form, and
-//! what cannot be decoded is an error.
+//! fields go, a null reads as absent, as does a zero that says nothing, what is always written is there, each quantity and
+//! each time is written in its one form, and what cannot be decoded is an error.
 //!
 //! What two clients mean alike is the same JSON thereafter, however each of them wrote it.
 
@@ -36,6 +36,24 @@ pub(crate) fn decode(of_type: &Type, json: &mut Json, unknown: StrictErrors, is_
     decoder.findings
 }
 
+/// What an object of the type has from the beginning.
+pub(crate) fn empty(of_type: &Type) -> Json {
+    let mut map = Json::new();
+    if let Some(owner) = struct_of(of_type) {
+        fill(owner, &mut map);
+    }
+    map
+}
+
+/// Adds what is always written, and is not there.
+fn fill(owner: &'static Struct, map: &mut Json) {
+    for field in owner.fields.iter().filter(|field| field.is_always_written) {
+        if !map.contains_key(&field.name) {
+            map.insert(field.name.clone(), zero(&field.value));
+        }
+    }
+}
+
 struct Decoder {
     findings: Findings,
     is_map: bool,
@@ -57,6 +75,7 @@ impl Decoder {
                 }
             }
         });
+        fill(owner, map);
     }
 
     /// Looks at one value; whether it fits.
@@ -150,7 +169,8 @@ fn zero(of_type: &Type) -> Value {
         Type::Bool => Value::from(false),
         Type::Int32 | Type::Int64 | Type::Number | Type::IntOrString => Value::from(0),
         Type::Quantity => Value::from("0"),
-        Type::Struct(_) | Type::Union { .. } => Value::Object(Json::new()),
+        Type::Struct(_) => Value::Object(empty(of_type)),
+        Type::Union { .. } => Value::Object(Json::new()),
         Type::Bytes | Type::Time | Type::MicroTime | Type::List(_) | Type::Map(_) | Type::Free => Value::Null,
     }
 }

@@ -4,6 +4,7 @@
 //! needed into a tree that is quick to walk, since every write goes along it. Descriptions are no part of that
 //! tree: [`definitions`] makes them anew for the documents of OpenAPI.
 
+mod always;
 mod compile;
 mod decode;
 mod merging;
@@ -17,7 +18,7 @@ use std::sync::LazyLock;
 
 use k8s_openapi::schemars::SchemaGenerator;
 
-pub(crate) use self::decode::{Findings, decode};
+pub(crate) use self::decode::{Findings, decode, empty};
 pub(crate) use self::merging::{Merging, is_atomic, merging};
 pub(crate) use self::mismatch::{Mismatch, Path, applied_problem, schema_problem};
 pub(crate) use self::quantity::amount;
@@ -63,6 +64,8 @@ pub(crate) struct Field {
     pub(crate) value: Type,
     /// Whether the field is left out when it is zero, since that says nothing.
     has_no_zero: bool,
+    /// Whether the field is written as zero if it is absent.
+    is_always_written: bool,
     pub(crate) merging: Merging,
 }
 
@@ -193,7 +196,8 @@ mod tests {
         let pod = json!({ "metadata": { "name": "p", "creationTimestamp": "2024-01-01T00:00:00Z",
                 "managedFields": [{ "fieldsV1": { "f:spec": { ".": {} } } }] },
             "spec": { "containers": [{ "name": "a", "resources": { "limits": { "cpu": "1" } },
-                "livenessProbe": { "httpGet": { "port": "http" } } }], "tolerations": [{ "key": "k" }] } });
+                "livenessProbe": { "httpGet": { "port": "http" } } }], "tolerations": [{ "key": "k" }] },
+            "status": {} });
         let (left, findings) = decoded("Pod", pod.clone());
         assert!(findings.is_empty(), "{findings:?}");
         assert_eq!(left, pod);
@@ -220,8 +224,9 @@ mod tests {
             "spec": { "containers": [{ "args": ["x", null] }, null] } });
         let (left, findings) = decoded("Pod", pod);
         assert!(findings.is_empty());
-        let expected = json!({ "metadata": { "labels": { "a": "" } },
-            "spec": { "containers": [{ "args": ["x", ""] }, {}] } });
+        let expected = json!({ "metadata": { "labels": { "a": "" } }, "status": {},
+            "spec": { "containers": [{ "args": ["x", ""], "name": "", "resources": {} },
+                { "name": "", "resources": {} }] } });
         assert_eq!(left, expected);
     }
 
@@ -233,6 +238,9 @@ mod tests {
         let expected =
             "json: cannot unmarshal string into Go struct field JobSpec.spec.backoffLimit of type int32";
         assert_eq!((why.in_json().as_str(), why.in_map().as_str()), (expected, "unrecognized type: int32"));
-        assert_eq!(left, json!({ "spec": { "suspend": false } }));
+        let template = json!({ "metadata": {}, "spec": { "containers": null } });
+        let expected =
+            json!({ "metadata": {}, "spec": { "suspend": false, "template": template }, "status": {} });
+        assert_eq!(left, expected);
     }
 }

@@ -142,6 +142,8 @@ fn report(deployment: &Subject<'_>, is_created: bool) {
     let specified = sum(all(), spec_replicas);
     let mut result = Json::new();
     result.insert("observedGeneration".to_owned(), deployment.generation());
+    let terminating = sum(all(), |set| reported(set, "terminatingReplicas"));
+    result.insert("terminatingReplicas".to_owned(), terminating.into());
     status::counts(
         &mut result,
         &[
@@ -179,7 +181,10 @@ fn report(deployment: &Subject<'_>, is_created: bool) {
     };
     let wanted_conditions: Vec<status::Wanted<'_>> =
         [Some(available_condition), progressing].into_iter().flatten().collect();
-    result.insert("conditions".to_owned(), status::conditions(&current.json, &wanted_conditions, true));
+    result.insert(
+        "conditions".to_owned(),
+        status::conditions(&current.json, &wanted_conditions, Some("lastUpdateTime")),
+    );
     let subject = Subject { json: &current.json, ..*deployment };
     subject.set_status(CONTROLLER, result);
     if is_complete {

@@ -153,7 +153,7 @@ fn report(job: &Subject<'_>, pods: &[Arc<Object>], is_complete: bool, is_failed:
         &[("active", tally.active), ("succeeded", tally.succeeded), ("failed", tally.failed)],
     );
     if !conditions.is_empty() {
-        new.insert("conditions".to_owned(), status::conditions(job.json, conditions, false));
+        new.insert("conditions".to_owned(), status::conditions(job.json, conditions, Some("lastProbeTime")));
     }
     job.set_status(CONTROLLER, new);
 }

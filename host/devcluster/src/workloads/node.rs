@@ -33,7 +33,10 @@ pub(super) fn register(cluster: &Cluster) {
     }
     let Some(node) = cluster.store.get(NODES, &place.1) else { return };
     act::change(cluster, &place, object::uid(&node.json), (KUBELET, "status"), |json| {
-        json.entry("status").or_insert_with(status);
+        // From an earlier start, it may have one.
+        if object::items(json, &["status", "conditions"]).is_empty() {
+            json.insert("status".to_owned(), status());
+        }
     });
 }
 

@@ -31,7 +31,7 @@ fn place(pod: &Subject<'_>) {
     if let Some(why) = node::obstacle(pod.cluster, pod.json) {
         let condition = ("PodScheduled", "False", "Unschedulable", why.as_str());
         let mut new = pod.json.get("status").and_then(Value::as_object).cloned().unwrap_or_default();
-        new.insert("conditions".to_owned(), status::conditions(pod.json, &[condition], false));
+        new.insert("conditions".to_owned(), status::conditions(pod.json, &[condition], None));
         return pod.set_status(SCHEDULER, new);
     }
     act::change(pod.cluster, pod.place, pod.uid(), (SCHEDULER, "binding"), |json| {
@@ -78,7 +78,7 @@ fn gated(json: &Json) -> Option<Json> {
     }
     let mut new = json.get("status").and_then(Value::as_object).cloned()?;
     let closed = closed_gates(json);
-    new.insert("conditions".to_owned(), status::conditions(json, &[ready(&closed)], false));
+    new.insert("conditions".to_owned(), status::conditions(json, &[ready(&closed)], None));
     Some(new)
 }
 
@@ -150,7 +150,7 @@ fn status_in(json: &Json, state: State) -> Json {
             ("ContainersReady", status, reason, message),
             ("PodScheduled", "True", "", ""),
         ],
-        false,
+        None,
     );
     let phase = match state {
         State::Creating => "Pending",

@@ -42,6 +42,8 @@ fn report(set: &Subject<'_>, pods: &[Arc<Object>]) {
     new.insert("observedGeneration".to_owned(), set.generation());
     new.insert("replicas".to_owned(), act::count(active.iter()).into());
     let labelled = act::count(active.iter().filter(labelled));
+    let terminating = pods.iter().filter(|pod| object::is_deleting(&pod.json));
+    new.insert("terminatingReplicas".to_owned(), act::count(terminating).into());
     status::counts(
         &mut new,
         &[("fullyLabeledReplicas", labelled), ("readyReplicas", ready), ("availableReplicas", ready)],

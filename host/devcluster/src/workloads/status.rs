@@ -8,8 +8,8 @@ use crate::object::{self, Json};
 pub(super) type Wanted<'a> = (&'a str, &'a str, &'a str, &'a str);
 
 /// The conditions that are there, with these among them; one keeps its times while it does not change.
-/// `updates` says whether conditions of this kind have a `lastUpdateTime`.
-pub(super) fn conditions(json: &Json, wanted: &[Wanted<'_>], updates: bool) -> Value {
+/// `changed` is what conditions of this kind call the time of their last change of any sort.
+pub(super) fn conditions(json: &Json, wanted: &[Wanted<'_>], changed: Option<&str>) -> Value {
     let mut conditions: Vec<Value> =
         object::at(json, &["status", "conditions"]).and_then(Value::as_array).cloned().unwrap_or_default();
     for (of_type, status, reason, message) in wanted {
@@ -30,8 +30,8 @@ pub(super) fn conditions(json: &Json, wanted: &[Wanted<'_>], updates: bool) -> V
         };
         if let Some(new) = new.as_object_mut() {
             new.insert("lastTransitionTime".to_owned(), stamp(keeps_status, "lastTransitionTime"));
-            if updates {
-                new.insert("lastUpdateTime".to_owned(), stamp(keeps_all, "lastUpdateTime"));
+            if let Some(changed) = changed {
+                new.insert(changed.to_owned(), stamp(keeps_all, changed));
             }
             for (field, value) in texts.into_iter().filter(|(_, value)| !value.is_empty()) {
                 new.insert(field.to_owned(), value.into());

@@ -1,7 +1,7 @@
 //! Updates: an object is replaced, or the part of it that the subresource covers. Of some kinds they create what is not
 //! there.
 
-use super::{ATTEMPTS, Write, Written, create_decoded, try_to_change};
+use super::{ATTEMPTS, Write, Written, create_decoded, try_to_change, warned};
 use crate::cluster::Cluster;
 use crate::decoding::{self, Source};
 use crate::error::ApiError;
@@ -38,7 +38,7 @@ pub(crate) fn update(
             match create_decoded(cluster, write, json, Vec::new()) {
                 // Somebody else has made it meanwhile.
                 Err(error) if error.reason == "AlreadyExists" => continue,
-                result => return Ok(result?.warned(warnings)),
+                result => return warned(result, warnings),
             }
         }
         let changed = try_to_change(cluster, write, |shown| {
@@ -49,7 +49,7 @@ pub(crate) fn update(
         match changed {
             // Somebody else has deleted it meanwhile, and may have made it again.
             Err(error) if error.reason == "NotFound" && creates => {}
-            result => return Ok(result?.warned(warnings)),
+            result => return warned(result, warnings),
         }
     }
     Err(ApiError::too_many_conflicts(&write.kind, &write.key.name))

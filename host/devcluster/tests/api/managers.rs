@@ -192,3 +192,55 @@ async fn defaults_are_the_creator_s_and_what_the_server_adds_is_nobody_s() {
     assert_eq!(job["f:spec"].get("f:selector"), None);
     assert_eq!(job["f:spec"]["f:template"].get("f:metadata"), None);
 }
+
+/// The fields of the first manager.
+fn owned(object: &Value) -> Value {
+    object["metadata"]["managedFields"][0]["fieldsV1"].clone()
+}
+
+#[tokio::test]
+async fn who_creates_an_object_owns_what_it_did_not_have_from_the_beginning() {
+    let server = start().await;
+    let made = server.post(DEPLOYMENTS, deployment("web")).await.ok();
+    let fields = owned(&made);
+    let container = json!({ ".": {}, "f:image": {}, "f:imagePullPolicy": {}, "f:name": {}, "f:resources": {},
+        "f:terminationMessagePath": {}, "f:terminationMessagePolicy": {} });
+    let containers = json!({ "k:{\"name\":\"app\"}": container });
+    let spec = &fields["f:spec"];
+    assert_eq!(spec["f:template"]["f:spec"]["f:containers"], containers, "{fields}");
+    let rolling = json!({ ".": {}, "f:maxSurge": {}, "f:maxUnavailable": {} });
+    assert_eq!(spec["f:strategy"], json!({ "f:rollingUpdate": rolling, "f:type": {} }));
+    let labels = json!({ ".": {}, "f:app": {} });
+    assert_eq!(spec["f:template"]["f:metadata"], json!({ "f:labels": labels }));
+    assert_eq!(spec.get("."), None);
+    let mut map = config_map("a", json!({ "k": "1" }));
+    map["metadata"]["labels"] = json!({ "a": "b" });
+    map["metadata"]["finalizers"] = json!(["example.com/f"]);
+    let made = server.post(CONFIG_MAPS, map).await.ok();
+    let metadata = json!({ "f:labels": { ".": {}, "f:a": {} },
+        "f:finalizers": { ".": {}, "v:\"example.com/f\"": {} } });
+    assert_eq!(owned(&made), json!({ "f:data": { ".": {}, "f:k": {} }, "f:metadata": metadata }));
+    server.merge(&format!("{CONFIG_MAPS}/a"), json!({ "metadata": { "finalizers": null } })).await.ok();
+}
+
+#[tokio::test]
+async fn who_adds_an_item_owns_all_that_is_in_it() {
+    let server = start().await;
+    server.post(DEPLOYMENTS, deployment("web")).await.ok();
+    let env = json!([{ "name": "A", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } }]);
+    let added = json!([{ "name": "app", "env": env },
+        { "name": "more", "image": "i", "ports": [{ "containerPort": 80 }], "resources": { "limits": { "cpu": "1" } } }]);
+    let patch = json!({ "spec": { "template": { "spec": { "containers": added } } } });
+    let path = format!("{DEPLOYMENTS}/web?fieldManager=adder");
+    let patched = server.patch(&path, "strategic-merge-patch+json", patch).await.ok();
+    let entries = patched["metadata"]["managedFields"].as_array().unwrap();
+    let adder = entries.iter().find(|entry| entry["manager"] == "adder").unwrap();
+    let containers = &adder["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"];
+    let variable = json!({ ".": {}, "f:name": {}, "f:valueFrom": { ".": {}, "f:fieldRef": {} } });
+    let app = json!({ "f:env": { ".": {}, "k:{\"name\":\"A\"}": variable } });
+    assert_eq!(containers["k:{\"name\":\"app\"}"], app, "{adder}");
+    let more = &containers["k:{\"name\":\"more\"}"];
+    let port = json!({ ".": {}, "f:containerPort": {}, "f:protocol": {} });
+    assert_eq!(more["f:ports"], json!({ ".": {}, "k:{\"containerPort\":80,\"protocol\":\"TCP\"}": port }));
+    assert_eq!(more["f:resources"], json!({ ".": {}, "f:limits": { ".": {}, "f:cpu": {} } }));
+}

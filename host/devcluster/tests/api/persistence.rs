@@ -68,7 +68,7 @@ async fn what_was_under_way_goes_on() {
     let first = server(folder.path()).await;
     // Left alone as long as nobody makes anything of it.
     let deployment = first.post(DEPLOYMENTS, deployment("web")).await.ok();
-    assert_eq!(deployment.get("status"), None);
+    assert_eq!(deployment["status"], json!({}));
     first.cluster.shutdown().await;
 
     let second = alive(folder.path()).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use wheelhouse_devcluster::DevClusterConfig;
 
-use crate::support::{CONFIG_MAPS, LEASES, labelled, lease, start, start_with};
+use crate::support::{CONFIG_MAPS, LEASES, config_map, labelled, lease, start, start_with};
 
 fn version(object: &Value) -> &str {
     object["metadata"]["resourceVersion"].as_str().unwrap()
@@ -215,6 +215,54 @@ async fn what_a_watch_does_not_show_holds_back_nothing_that_it_does() {
     let query = format!("watch=true&labelSelector=app%3Dx&resourceVersion={}", version(&first));
     let path = format!("{CONFIG_MAPS}?{query}");
     server.watch(&path).await.expect("ADDED", "last").await;
+}
+
+#[tokio::test]
+async fn a_watch_of_tables_tells_of_their_columns_once() {
+    let server = start().await;
+    server.config_map("a", json!({ "k": "v" })).await;
+    server.config_map("b", json!({ "k": "v" })).await;
+    let path = format!(
+        "{CONFIG_MAPS}?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    );
+    let mut watch = server.watch_as(&path, "application/json;as=Table;v=v1;g=meta.k8s.io").await;
+    let first = watch.next().await.unwrap();
+    assert_eq!(first["object"]["columnDefinitions"][0]["name"], "Name", "{first}");
+    loop {
+        let event = watch.next().await.unwrap();
+        assert_eq!(event["object"].get("columnDefinitions"), Some(&Value::Null), "{event}");
+        if event["type"] == "BOOKMARK" {
+            let row = &event["object"]["rows"][0];
+            assert_eq!(row["cells"], json!(["", 0, "<unknown>"]));
+            assert_eq!(
+                row["object"]["metadata"]["annotations"],
+                json!({ "k8s.io/initial-events-end": "true" })
+            );
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_its_last_finalizer_went_from_is_shown_as_it_was_stored_last() {
+    let server = start().await;
+    let mut held = config_map("held", json!({ "k": "1" }));
+    held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    let made = server.post(CONFIG_MAPS, held).await.ok();
+    let path = format!("{CONFIG_MAPS}/held");
+    server.delete(&path).await.ok();
+    let last = json!({ "metadata": { "finalizers": null }, "data": { "k": "2" } });
+    let answer = server.merge(&path, last).await.ok();
+    assert_eq!((&answer["data"]["k"], answer["metadata"].get("finalizers")), (&json!("2"), None));
+    let path = format!("{CONFIG_MAPS}?watch=true&resourceVersion={}", version(&made));
+    let mut watch = server.watch(&path).await;
+    let marked = watch.next().await.unwrap();
+    let gone = watch.next().await.unwrap();
+    assert_eq!((&marked["type"], &gone["type"]), (&json!("MODIFIED"), &json!("DELETED")));
+    assert_eq!(gone["object"]["metadata"]["finalizers"], json!(["example.com/hold"]), "{gone}");
+    assert_eq!(gone["object"]["data"]["k"], "1");
+    assert_eq!(version(&answer), version(&marked["object"]), "what was asked for is never stored");
+    assert_ne!(version(&gone["object"]), version(&answer));
 }
 
 #[tokio::test]

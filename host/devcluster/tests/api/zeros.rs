@@ -219,3 +219,35 @@ async fn times_come_back_in_utc_and_as_exact_as_their_type() {
     let pod = server.merge(&format!("{PODS}/x/status"), status).await.ok();
     assert_eq!(pod["status"]["conditions"][0]["lastTransitionTime"], "2024-01-31T11:00:00Z");
 }
+
+#[tokio::test]
+async fn what_is_always_written_is_there_though_nobody_sent_it() {
+    let server = start().await;
+    let sets = "/apis/apps/v1/namespaces/default/statefulsets";
+    let template = deployment("x")["spec"]["template"].clone();
+    let selector = deployment("x")["spec"]["selector"].clone();
+    let set = json!({ "replicas": 0, "selector": selector, "template": template });
+    let set = server.post(sets, object("apps/v1", "StatefulSet", set)).await.ok();
+    assert_eq!(set["spec"]["serviceName"], "");
+    assert_eq!(set["status"], json!({ "replicas": 0, "availableReplicas": 0 }));
+    assert_eq!(set["spec"]["template"]["spec"]["containers"][0]["resources"], json!({}));
+    let made = server.post(DEPLOYMENTS, deployment("x")).await.ok();
+    assert_eq!(made["status"], json!({}));
+    let about = json!({ "namespace": "default", "name": "x" });
+    let event =
+        json!({ "apiVersion": "v1", "kind": "Event", "metadata": { "name": "x" }, "involvedObject": about });
+    let event = server.post(&format!("{CORE}/events"), event).await.ok();
+    for field in ["eventTime", "firstTimestamp", "lastTimestamp"] {
+        assert_eq!(event.get(field), Some(&Value::Null), "{event}");
+    }
+    assert_eq!((&event["source"], &event["reportingComponent"]), (&json!({}), &json!("")));
+    let roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
+    let role =
+        json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": { "name": "x" } });
+    assert_eq!(server.post(roles, role).await.ok().get("rules"), Some(&Value::Null));
+    let resource = json!({ "resource": "limits.cpu" });
+    let env = container(json!({ "env": [{ "name": "A", "valueFrom": { "resourceFieldRef": resource } }] }));
+    let made = server.post(PODS, object("v1", "Pod", env)).await.ok();
+    let reference = &made["spec"]["containers"][0]["env"][0]["valueFrom"]["resourceFieldRef"];
+    assert_eq!(reference, &json!({ "resource": "limits.cpu", "divisor": "0" }));
+}

@@ -100,6 +100,11 @@ pub(crate) fn wants_yaml(headers: &HeaderMap) -> bool {
     negotiated(headers).is_ok_and(|(_, is_yaml)| is_yaml)
 }
 
+/// Whether the client names this type.
+pub(crate) fn names(headers: &HeaderMap, media_type: &str) -> bool {
+    ranges(headers).iter().any(|range| range.media_type == media_type)
+}
+
 /// The version of aggregated discovery that the client prefers to the plain documents.
 pub(crate) fn aggregated_discovery(headers: &HeaderMap) -> bool {
     let ranges = ranges(headers);

@@ -11,6 +11,8 @@ use crate::{accept, discovery, openapi, respond};
 
 const V2_DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
+const V2_OPENAPI: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
 /// The document at a path that is no resource's.
 pub(crate) fn document(cluster: &Cluster, served: &Served, route: &Route, headers: &HeaderMap) -> Response {
     let aggregated = accept::aggregated_discovery(headers);
@@ -32,6 +34,12 @@ pub(crate) fn document(cluster: &Cluster, served: &Served, route: &Route, header
         Route::Resources { group, version } => found(discovery::resources(served, group, version)),
         Route::OpenApiIndex => respond::document(&openapi::index(cluster, served)),
         Route::OpenApi { group, version } => found(openapi::document(served, group, version)),
-        Route::OpenApiV2 | Route::Resource(_) => respond::no_such_path(),
+        Route::OpenApiV2 if accept::names(headers, V2_OPENAPI) => {
+            // The type that it is asked for by is not one that a client can read in an answer.
+            let media_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+            respond::bytes(StatusCode::OK, media_type, openapi::v2_in_protobuf())
+        }
+        Route::OpenApiV2 => respond::document(&openapi::v2()),
+        Route::Resource(_) => respond::no_such_path(),
     }
 }

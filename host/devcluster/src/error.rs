@@ -18,7 +18,7 @@ pub(crate) struct ApiError {
     /// Where a list goes on that expired.
     pub(crate) continue_token: Option<String>,
     /// What the client is to be told besides.
-    pub(crate) warnings: Vec<String>,
+    pub(crate) warnings: Box<[String]>,
 }
 
 /// One reason why an object is invalid.
@@ -98,14 +98,14 @@ impl ApiError {
             message: message.into(),
             details: None,
             continue_token: None,
-            warnings: Vec::new(),
+            warnings: Box::default(),
         }
     }
 
     /// With what the client is to be told besides, before what there is to tell already.
     pub(crate) fn warned(mut self, mut warnings: Vec<String>) -> Self {
-        warnings.append(&mut self.warnings);
-        self.warnings = warnings;
+        warnings.extend(std::mem::take(&mut self.warnings));
+        self.warnings = warnings.into();
         self
     }
 

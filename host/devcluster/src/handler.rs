@@ -245,8 +245,10 @@ impl<'a> Call<'a> {
         }
         let object = self.stored()?;
         if self.target.subresource == "scale" {
-            let scale = scale::shown(&self.target.kind, &view::shaped(&self.target.kind, &object))?;
-            return Ok(respond::json(StatusCode::OK, &scale));
+            let kind = &self.target.kind;
+            let scale = Object::new(scale::shown(kind, &view::shaped(kind, &object))?, object.version);
+            let kind = scale::kind(kind);
+            return Ok(respond::one(StatusCode::OK, &kind, &scale, self.form()?, self.params.include()?));
         }
         Ok(respond::one(StatusCode::OK, &self.target.kind, &object, self.form()?, self.params.include()?))
     }

@@ -10,7 +10,7 @@ use crate::operations::Operations;
 use crate::schema::Covers;
 use crate::selector::LabelSelector;
 use crate::write::{self, Write, Written};
-use crate::{go, patch};
+use crate::{delete, go, patch};
 
 /// The Scale of an object.
 pub(crate) fn of(paths: &ScalePaths, json: &Json) -> Json {
@@ -31,9 +31,17 @@ pub(crate) fn of(paths: &ScalePaths, json: &Json) -> Json {
     scale.insert("kind".to_owned(), "Scale".into());
     scale.insert("apiVersion".to_owned(), "autoscaling/v1".into());
     scale.insert("metadata".to_owned(), Value::Object(metadata));
-    scale.insert("spec".to_owned(), json!({ "replicas": count(&paths.spec) }));
+    // None are left out where they are wanted, and counted where they are.
+    let spec = Some(count(&paths.spec)).filter(|count| *count != 0);
+    scale.insert("spec".to_owned(), spec.map_or_else(|| json!({}), |count| json!({ "replicas": count })));
     scale.insert("status".to_owned(), status);
     scale
+}
+
+/// The kind that the Scales of a kind are of.
+pub(crate) fn kind(of: &Kind) -> Kind {
+    let (group, version) = ("autoscaling".to_owned(), "v1".to_owned());
+    Kind { group, version, kind: "Scale".to_owned(), custom: None, ..of.clone() }
 }
 
 /// The Scale of an object that has a replica count, which one that may be scaled need not have.
@@ -85,8 +93,8 @@ pub(crate) fn replace(
     paths: &ScalePaths,
     scale: &Json,
 ) -> Result<Written, ApiError> {
-    check_identity(write, scale)?;
-    change(cluster, write, paths, |current| write.check_uid(current, scale).map(|()| scale.clone()))
+    write.check_name(scale)?;
+    change(cluster, write, paths, |_| Ok(scale.clone()))
 }
 
 /// A Scale is of the kind and the name that its address says.
@@ -117,6 +125,8 @@ fn change(
 ) -> Result<Written, ApiError> {
     write::change(cluster, write, |current| {
         let scale = change(&of(paths, current))?;
+        check_identity(write, &scale)?;
+        write.check_uid(current, &scale)?;
         let replicas = object::at(&scale, &["spec", "replicas"]).cloned().unwrap_or_else(|| json!(0));
         check_count(write, &replicas)?;
         let mut json = current.clone();
@@ -188,6 +198,16 @@ fn applied(write: &Write, paths: &ScalePaths, scale: &Value) -> Result<Json, Api
 }
 
 fn check_count(write: &Write, replicas: &Value) -> Result<(), ApiError> {
+    if replicas.as_i64().and_then(|replicas| i32::try_from(replicas).ok()).is_none() {
+        let found = match replicas {
+            Value::Number(number) => format!("number {number}"),
+            other => delete::json_type(other).to_owned(),
+        };
+        return Err(ApiError::bad_request(format!(
+            "Scale in version \"v1\" cannot be handled as a Scale: json: cannot unmarshal {found} into Go struct field \
+             ScaleSpec.spec.replicas of type int32"
+        )));
+    }
     if replicas.as_i64().is_some_and(|replicas| replicas >= 0) {
         return Ok(());
     }

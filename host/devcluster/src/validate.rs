@@ -201,23 +201,34 @@ fn name_problems(kind: &Kind, name: &str) -> Vec<&'static str> {
     if is_path_segment {
         return segment_problems(name);
     }
-    let is_short = matches!(
-        (kind.group.as_str(), kind.plural.as_str()),
-        ("", "namespaces" | "services") | ("apps", "statefulsets")
-    );
-    let (most, too_long) = match is_short {
-        true => (63, "must be no more than 63 characters"),
-        false => (253, "must be no more than 253 characters"),
-    };
-    let mut problems = Vec::new();
-    if name.len() > most {
-        problems.push(too_long);
+    match (kind.group.as_str(), kind.plural.as_str()) {
+        ("", "namespaces" | "services") | ("apps", "statefulsets") => dns_label_problems(name),
+        _ => subdomain_problems(name),
     }
-    match is_short {
-        true if name.split('.').all(is_part) && name.contains('.') => problems.push("must not contain dots"),
-        true if !is_part(name) => problems.push(LABEL),
-        false if !name.split('.').all(is_part) => problems.push(SUBDOMAIN),
-        _ => {}
+}
+
+/// What is wrong with a label of DNS.
+pub(crate) fn dns_label_problems(text: &str) -> Vec<&'static str> {
+    let mut problems = Vec::new();
+    if text.len() > 63 {
+        problems.push("must be no more than 63 characters");
+    }
+    if text.contains('.') && text.split('.').all(is_part) {
+        problems.push("must not contain dots");
+    } else if !is_part(text) {
+        problems.push(LABEL);
+    }
+    problems
+}
+
+/// What is wrong with a name of DNS.
+pub(crate) fn subdomain_problems(text: &str) -> Vec<&'static str> {
+    let mut problems = Vec::new();
+    if text.len() > 253 {
+        problems.push("must be no more than 253 characters");
+    }
+    if !text.split('.').all(is_part) {
+        problems.push(SUBDOMAIN);
     }
     problems
 }

@@ -256,9 +256,9 @@ fn try_to_change(
         let (mut new, warnings) = change(&shown)?;
         write.check_name(&new)?;
         write.check_identity(&mut new)?;
-        match commit(cluster, write, &current, &shown, new, Managers::Record).transpose() {
-            Some(result) => return warned(result, warnings),
-            None => {}
+        let result = commit(cluster, write, &current, &shown, new, Managers::Record).transpose();
+        if let Some(result) = result {
+            return warned(result, warnings);
         }
     }
     Err(ApiError::too_many_conflicts(&write.kind, &write.key.name))

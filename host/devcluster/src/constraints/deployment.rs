@@ -14,6 +14,7 @@ pub(super) fn validate(spec: &Value, causes: &mut Vec<Cause>) {
     if let Some(strategy) = spec.get("strategy") {
         check_strategy(strategy, causes);
     }
+    not_negative(spec, "progressDeadlineSeconds", "spec", causes);
     let seconds = |field: &str| spec.get(field).and_then(Value::as_i64);
     let ready = seconds("minReadySeconds").unwrap_or_default();
     if let Some(deadline) = seconds("progressDeadlineSeconds").filter(|deadline| *deadline <= ready) {

@@ -3,6 +3,7 @@
 //!
 //! What an update leaves as it was is not judged again, as neither is the rest of an object whose status is written.
 
+mod checks;
 mod data;
 mod deployment;
 mod event;
@@ -10,6 +11,7 @@ mod pod;
 mod resources;
 mod schedule;
 mod service;
+mod tables;
 mod workload;
 
 pub(crate) use self::schedule::duration_problem;
@@ -20,7 +22,7 @@ use crate::access::shape;
 use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json};
-use crate::transition;
+use crate::{transition, types};
 
 const LARGEST_PORT: i64 = 65_535;
 
@@ -36,7 +38,15 @@ pub(crate) fn validate(kind: &Kind, json: &Json, old: Option<&Json>) -> Result<(
         ("batch", "CronJob") => workload::cron_job(json, &mut causes),
         ("autoscaling", "HorizontalPodAutoscaler") => workload::autoscaler(json, &mut causes),
         ("" | "events.k8s.io", "Event") if old.is_none() => event::created(kind, json, &mut causes),
-        ("", "Pod") => pod::spec(json.get("spec"), "spec", &[], &mut causes),
+        ("", "Pod") => {
+            pod::spec(json.get("spec"), "spec", &[], &mut causes);
+            match old {
+                // Told with what else may not change.
+                Some(_) => causes.retain(|cause| !cause.field.ends_with(".nodeSelectorTerms")),
+                None if object::items(json, &["spec", "ephemeralContainers"]).is_empty() => {}
+                None => causes.push(Cause::forbidden("spec.ephemeralContainers", "cannot be set on create")),
+            }
+        }
         ("", "Service") => service::validate(json, &mut causes),
         ("", "PersistentVolumeClaim") => claim(json, &mut causes),
         ("", "ConfigMap" | "Secret") => data::validate(kind, json, old, &mut causes),
@@ -50,6 +60,7 @@ pub(crate) fn validate(kind: &Kind, json: &Json, old: Option<&Json>) -> Result<(
         ("storage.k8s.io", "StorageClass") => required(json, &["provisioner"], &mut causes),
         _ => {}
     }
+    checks::check_object(json, tables::of(kind), &mut causes);
     match causes.is_empty() {
         true => Ok(()),
         false => Err(ApiError::invalid(kind, object::name(json), &causes)),
@@ -114,8 +125,20 @@ fn claim(json: &Json, causes: &mut Vec<Cause>) {
     if object::at(json, &["spec", "resources", "requests", "storage"]).is_none() {
         causes.push(Cause::required("spec.resources[storage]", ""));
     }
+    let modes = items(spec, "accessModes");
+    for mode in
+        modes.iter().filter(|mode| !mode.as_str().is_some_and(|mode| tables::ACCESS_MODES.contains(&mode)))
+    {
+        let known: Vec<Value> = tables::ACCESS_MODES.iter().map(|mode| Value::from(*mode)).collect();
+        causes.push(Cause::unsupported("spec.accessModes", mode, &known));
+    }
+    if modes.len() > 1 && modes.iter().any(|mode| mode == "ReadWriteOncePod") {
+        let why = "may not use ReadWriteOncePod with other access modes";
+        causes.push(Cause::forbidden("spec.accessModes", why));
+    }
     let size = object::at(json, &["spec", "resources", "requests", "storage"]);
-    if let Some(size) = size.filter(|size| *size == "0") {
+    let amount = |size: &&Value| size.as_str().and_then(types::amount).is_some_and(|amount| amount <= 0);
+    if let Some(size) = size.filter(amount) {
         causes.push(Cause::invalid("spec.resources[storage]", size, "must be greater than zero"));
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::{items, one_of, port_number, text};
+use super::{checks, items, one_of, port_number, text};
 use crate::error::Cause;
 use crate::object::{self, Json};
 
@@ -26,6 +26,35 @@ pub(super) fn validate(json: &Json, causes: &mut Vec<Cause>) {
     if !matches!(address, "" | "None") && address.parse::<IpAddr>().is_err() {
         let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
         causes.push(Cause::invalid("spec.clusterIPs[0]", &Value::from(address), why));
+    }
+    let of_type = text(spec, "type");
+    if of_type != "LoadBalancer" {
+        for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass", "LoadBalancerSourceRanges"] {
+            let written = if field.starts_with('L') { "loadBalancerSourceRanges" } else { field };
+            if spec.get(written).is_some() {
+                let why = "may only be used when `type` is 'LoadBalancer'";
+                causes.push(Cause::forbidden(format!("spec.{field}"), why));
+            }
+        }
+    }
+    for (index, range) in items(spec, "loadBalancerSourceRanges").iter().enumerate() {
+        if of_type == "LoadBalancer" && !range.as_str().is_some_and(|range| checks::is_network(range.trim()))
+        {
+            let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+            causes.push(Cause::invalid(format!("spec.LoadBalancerSourceRanges[{index}]"), range, why));
+        }
+    }
+    let policy = text(spec, "externalTrafficPolicy");
+    let is_exposed = matches!(of_type, "LoadBalancer" | "NodePort")
+        || (of_type == "ClusterIP" && !items(spec, "externalIPs").is_empty());
+    if !policy.is_empty() && !is_exposed {
+        let why = "may only be set for externally-accessible services";
+        causes.push(Cause::invalid("spec.externalTrafficPolicy", &Value::from(policy), why));
+    }
+    let needs_health = of_type == "LoadBalancer" && policy == "Local";
+    if let Some(port) = spec.get("healthCheckNodePort").filter(|_| !needs_health) {
+        let why = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+        causes.push(Cause::invalid("spec.healthCheckNodePort", port, why));
     }
     if ports.is_empty() && !is_external && text(spec, "clusterIP") != "None" {
         causes.push(Cause::required("spec.ports", ""));
@@ -63,9 +92,6 @@ pub(super) fn validate(json: &Json, causes: &mut Vec<Cause>) {
             if !seen_outside.insert(outside) {
                 causes.push(Cause::duplicate(&format!("{path}.nodePort"), number));
             }
-        }
-        if port.get("targetPort").is_some_and(Value::is_number) {
-            port_number(port, "targetPort", &path, causes);
         }
         let (number, protocol) = (port.get("port").and_then(Value::as_i64), text(port, "protocol"));
         if let Some(number) = number.filter(|_| !taken.insert((number, protocol))) {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{deployment, items, not_negative, pod, schedule, unchanged};
+use super::{deployment, items, not_negative, pod, schedule, text, unchanged};
 use crate::error::Cause;
 use crate::kind::Kind;
 use crate::object::{self, Json};
@@ -87,6 +87,12 @@ pub(super) fn job(spec: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
     let spec = spec.unwrap_or(&empty);
     for field in ["parallelism", "completions", "backoffLimit", "activeDeadlineSeconds"] {
         not_negative(spec, field, path, causes);
+    }
+    if let Some(limit) =
+        spec.get("backoffLimitPerIndex").filter(|_| text(spec, "completionMode") != "Indexed")
+    {
+        let why = "requires indexed completion mode";
+        causes.push(Cause::invalid(format!("{path}.backoffLimitPerIndex"), limit, why));
     }
     let template = spec.get("template").unwrap_or(&empty);
     check_template(template, &format!("{path}.template"), &[], causes);

@@ -77,7 +77,7 @@ fn refuse(code: u16, retry_after: Option<Duration>) -> Response {
         message: message.to_owned(),
         details,
         continue_token: None,
-        warnings: Vec::new(),
+        warnings: Box::default(),
     };
     let mut response = respond::error(&error);
     if let Some(seconds) = seconds {

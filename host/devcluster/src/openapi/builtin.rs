@@ -12,11 +12,24 @@ const DEFINITIONS: &str = "#/$defs/";
 
 /// Fields that have a value where they are absent.
 const DEFAULTS: &[(&str, &str, &str)] = &[
+    ("io.k8s.api.core.v1.AzureDiskVolumeSource", "cachingMode", "ReadWrite"),
+    ("io.k8s.api.core.v1.AzureDiskVolumeSource", "fsType", "ext4"),
+    ("io.k8s.api.core.v1.AzureDiskVolumeSource", "kind", "Shared"),
     ("io.k8s.api.core.v1.ContainerPort", "protocol", "TCP"),
     ("io.k8s.api.core.v1.GRPCAction", "service", ""),
     ("io.k8s.api.core.v1.ISCSIPersistentVolumeSource", "iscsiInterface", "default"),
     ("io.k8s.api.core.v1.ISCSIVolumeSource", "iscsiInterface", "default"),
     ("io.k8s.api.core.v1.LocalObjectReference", "name", ""),
+    ("io.k8s.api.core.v1.RBDPersistentVolumeSource", "keyring", "/etc/ceph/keyring"),
+    ("io.k8s.api.core.v1.RBDPersistentVolumeSource", "pool", "rbd"),
+    ("io.k8s.api.core.v1.RBDPersistentVolumeSource", "user", "admin"),
+    ("io.k8s.api.core.v1.RBDVolumeSource", "keyring", "/etc/ceph/keyring"),
+    ("io.k8s.api.core.v1.RBDVolumeSource", "pool", "rbd"),
+    ("io.k8s.api.core.v1.RBDVolumeSource", "user", "admin"),
+    ("io.k8s.api.core.v1.ScaleIOPersistentVolumeSource", "fsType", "xfs"),
+    ("io.k8s.api.core.v1.ScaleIOPersistentVolumeSource", "storageMode", "ThinProvisioned"),
+    ("io.k8s.api.core.v1.ScaleIOVolumeSource", "fsType", "xfs"),
+    ("io.k8s.api.core.v1.ScaleIOVolumeSource", "storageMode", "ThinProvisioned"),
     ("io.k8s.api.core.v1.ServicePort", "protocol", "TCP"),
     ("io.k8s.api.resource.v1.DeviceToleration", "operator", "Equal"),
 ];
@@ -34,9 +47,18 @@ pub(super) fn schemas(kinds: &[&Kind]) -> Json {
         if let Some(schema) = schema {
             let names = json!([super::group_version_kind(kind)]);
             schema.insert("x-kubernetes-group-version-kind".to_owned(), names);
+            // Whoever leaves it out has an object without a name, for which it is refused.
+            if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+                required.retain(|field| field != "metadata");
+            }
         }
     }
     schemas
+}
+
+/// The kind whose schema has what each object has.
+pub(super) fn model() -> Option<Kind> {
+    crate::builtin::kinds().into_iter().find(|kind| kind.is("", "configmaps"))
 }
 
 fn structure(name: &str, schema: &mut Json) {
@@ -48,6 +70,12 @@ fn structure(name: &str, schema: &mut Json) {
     for (field, schema) in properties.into_iter().flatten() {
         let Some(schema) = schema.as_object_mut() else { continue };
         merging(name, field, schema);
+        if let Some(values) = types::values(name, field) {
+            match schema.get_mut("items").and_then(Value::as_object_mut) {
+                Some(items) => items.insert("enum".to_owned(), json!(values)),
+                None => schema.insert("enum".to_owned(), json!(values)),
+            };
+        }
         let default = DEFAULTS.iter().find(|(of, at, _)| *of == name && at == field);
         if let Some((_, _, value)) = default {
             schema.insert("default".to_owned(), (*value).into());

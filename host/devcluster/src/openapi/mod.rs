@@ -44,10 +44,17 @@ pub(crate) fn document(served: &Served, group: &str, version: &str) -> Option<Va
     }
     let mut paths = Json::new();
     let mut schemas = builtin::schemas(&kinds);
+    // What each object has is as any built-in kind has it.
+    let model = kinds.iter().any(|kind| kind.is_custom()).then(|| {
+        let mut of_all = builtin::schemas(&builtin::model().iter().collect::<Vec<_>>());
+        let model = of_all.remove(MODEL).unwrap_or_default();
+        schemas.extend(of_all);
+        model
+    });
     for kind in kinds {
         let name = types::definition_name(kind).unwrap_or_else(|| custom_name(kind));
-        if kind.is_custom() {
-            schemas.insert(name.clone(), custom_schema(kind));
+        if let Some(model) = model.as_ref().filter(|_| kind.is_custom()) {
+            schemas.insert(name.clone(), custom_schema(kind, model));
         }
         let scope = if kind.namespaced { "/namespaces/{namespace}" } else { "" };
         let prefix = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{group}") };
@@ -69,9 +76,30 @@ pub(crate) fn document(served: &Served, group: &str, version: &str) -> Option<Va
         );
         paths.insert(format!("{collection}/{{name}}"), Value::Object(item));
     }
-    Some(json!({ "openapi": "3.0.0", "info": { "title": "Wheelhouse development cluster", "version": "v1" },
+    Some(json!({ "openapi": "3.0.0", "info": { "title": TITLE, "version": "v1" },
         "paths": paths, "components": { "schemas": schemas } }))
 }
+
+/// A built-in kind with nothing that other objects do not have, but for data.
+const MODEL: &str = "io.k8s.api.core.v1.ConfigMap";
+
+/// `/openapi/v2`, without any definitions: clients that have found no schema in v3 go on without one then, as with the
+/// items of a `List`.
+pub(crate) fn v2() -> Value {
+    json!({ "swagger": "2.0", "info": { "title": TITLE, "version": "v1" }, "paths": {} })
+}
+
+/// The same as the protobuf message that kubectl asks for.
+pub(crate) fn v2_in_protobuf() -> Vec<u8> {
+    let text = |number: u8, text: &[u8]| {
+        let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
+        [&[(number << 3) | 2, length], text].concat()
+    };
+    let info = [text(1, TITLE.as_bytes()), text(2, b"v1")].concat();
+    [text(1, b"2.0"), text(2, &info)].concat()
+}
+
+const TITLE: &str = "Wheelhouse development cluster";
 
 const WRITE_PARAMETERS: &[&str] = &["dryRun", "fieldManager", "fieldValidation"];
 const PATCH_PARAMETERS: &[&str] = &["dryRun", "fieldManager", "fieldValidation", "force"];
@@ -87,7 +115,7 @@ fn custom_name(kind: &Kind) -> String {
     format!("{}.{}.{}", parts.join("."), kind.version, kind.kind)
 }
 
-fn custom_schema(kind: &Kind) -> Value {
+fn custom_schema(kind: &Kind, model: &Value) -> Value {
     let mut schema = match kind.schema() {
         Some(schema) => schema.json().clone(),
         None => json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true }),
@@ -96,12 +124,9 @@ fn custom_schema(kind: &Kind) -> Value {
         schema.insert("x-kubernetes-group-version-kind".to_owned(), json!([group_version_kind(kind)]));
         let properties = schema.entry("properties").or_insert_with(|| json!({}));
         if let Some(properties) = properties.as_object_mut() {
-            for (field, of_type, about) in [
-                ("apiVersion", "string", "The version of the schema of this object."),
-                ("kind", "string", "The kind of this object."),
-                ("metadata", "object", "The object's metadata."),
-            ] {
-                properties.insert(field.to_owned(), json!({ "type": of_type, "description": about }));
+            for field in ["apiVersion", "kind", "metadata"] {
+                let common = model.get("properties").and_then(|fields| fields.get(field)).cloned();
+                properties.insert(field.to_owned(), common.unwrap_or_default());
             }
         }
     }

@@ -39,6 +39,10 @@ pub(super) fn row(kind: &Kind, json: &Json) -> Vec<Value> {
         ("batch", "Job") => workload::job(json, age),
         ("batch", "CronJob") => workload::cron_job(json, age),
         ("autoscaling", "HorizontalPodAutoscaler") => workload::autoscaler(json, age),
+        ("autoscaling", "Scale") => {
+            let count = |part: &str| json!(number(json, &[part, "replicas"]));
+            vec![count("spec"), count("status"), age]
+        }
         ("policy", "PodDisruptionBudget") => workload::disruption_budget(json, age),
         ("networking.k8s.io", "Ingress") => network::ingress(json, age),
         ("networking.k8s.io", "IngressClass") => network::ingress_class(json, age),

@@ -52,6 +52,7 @@ const COLUMNS: &[(&str, &str, &str)] = &[
         "CronJob",
         "Schedule|Timezone|Suspend:boolean|Active:integer|Last Schedule|Age|Containers*|Images*|Selector*",
     ),
+    ("autoscaling", "Scale", "Desired:integer|Available:integer|Age"),
     ("autoscaling", "HorizontalPodAutoscaler", "Reference|Targets|MinPods|MaxPods|Replicas|Age"),
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration", "Webhooks:integer|Age"),
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", "Webhooks:integer|Age"),

@@ -7,6 +7,7 @@
 mod always;
 mod compile;
 mod decode;
+mod enums;
 mod merging;
 mod mismatch;
 mod quantity;
@@ -19,6 +20,7 @@ use std::sync::LazyLock;
 use k8s_openapi::schemars::SchemaGenerator;
 
 pub(crate) use self::decode::{Findings, decode, empty};
+pub(crate) use self::enums::values;
 pub(crate) use self::merging::{Merging, is_atomic, merging};
 pub(crate) use self::mismatch::{Mismatch, Path, applied_problem, schema_problem};
 pub(crate) use self::quantity::amount;

@@ -73,3 +73,37 @@ async fn a_scale_that_replaces_another_is_of_the_same_object() {
     let same = json!({ "name": "web", "uid": created["metadata"]["uid"] });
     server.put(&path, scale(same, "Scale")).await.ok();
 }
+
+#[tokio::test]
+async fn a_scale_is_a_table_of_its_own_and_says_nothing_of_none() {
+    let server = start().await;
+    server.post(DEPLOYMENTS, deployment("web")).await.ok();
+    let path = format!("{DEPLOYMENTS}/web/scale");
+    let table = server.get_as(&path, "application/json;as=Table;v=v1;g=meta.k8s.io").await.ok();
+    let columns = table["columnDefinitions"].as_array().unwrap().iter().map(|column| column["name"].clone());
+    assert_eq!(columns.collect::<Vec<_>>(), ["Name", "Desired", "Available", "Age"]);
+    assert_eq!(table["rows"][0]["cells"][1], 2, "{table}");
+    let none = server.merge(&path, json!({ "spec": { "replicas": 0 } })).await.ok();
+    assert_eq!(none["spec"], json!({}));
+    assert_eq!(server.get(&format!("{DEPLOYMENTS}/web")).await.ok()["spec"]["replicas"], 0);
+}
+
+#[tokio::test]
+async fn a_scale_is_of_what_its_address_says() {
+    let server = start().await;
+    server.post(DEPLOYMENTS, deployment("web")).await.ok();
+    let path = format!("{DEPLOYMENTS}/web/scale");
+    let mut other = server.get(&path).await.ok();
+    other["metadata"]["name"] = json!("other");
+    server.put(&path, other.clone()).await.refused(400, "BadRequest");
+    server.merge(&path, json!({ "metadata": { "name": "other" } })).await.refused(400, "BadRequest");
+    let uid = json!({ "metadata": { "uid": "another" }, "spec": { "replicas": 5 } });
+    server.merge(&path, uid).await.refused(409, "Conflict");
+    other["metadata"].as_object_mut().unwrap().remove("name");
+    server.put(&path, other.clone()).await.refused(400, "BadRequest");
+    other["metadata"]["name"] = json!("web");
+    other["spec"]["replicas"] = json!("5");
+    let status = server.put(&path, other).await.refused(400, "BadRequest");
+    let why = "json: cannot unmarshal string into Go struct field ScaleSpec.spec.replicas of type int32";
+    assert!(status["message"].as_str().unwrap().ends_with(why), "{status}");
+}

@@ -1,5 +1,7 @@
 //! Apply and diff, from the client and from the server.
 
+use serde_json::json;
+
 use crate::support::*;
 
 #[tokio::test]
@@ -113,5 +115,26 @@ spec: {selector: {app: once}, ports: [{port: 80}]}
     for _ in 0..2 {
         kubectl.with("apply --server-side -f -", both).await;
     }
+    kubectl.done().await;
+}
+
+#[tokio::test]
+async fn what_get_prints_of_several_objects_can_be_created_and_applied_again() {
+    let kubectl = Kubectl::start().await;
+    for name in ["a", "b"] {
+        kubectl.run(&format!("create configmap {name} --from-literal=k=v")).await;
+    }
+    let list = kubectl.run("get configmaps a b -o yaml").await;
+    assert!(list.contains("kind: List"), "{list}");
+    kubectl.run("delete configmaps a b").await;
+    assert_eq!(
+        kubectl.with("create --save-config -f -", &list).await,
+        "configmap/a created\nconfigmap/b created\n"
+    );
+    let map = |name: &str| json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": { "k": "w" } });
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": [map("b"), map("c")] }).to_string();
+    let text = kubectl.with("apply -f -", &list).await;
+    assert!(text.contains("configmap/b configured\nconfigmap/c created\n"), "{text}");
+    assert_eq!(kubectl.run("get configmap b -o jsonpath={.data.k}").await, "w");
     kubectl.done().await;
 }

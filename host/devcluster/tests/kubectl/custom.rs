@@ -75,6 +75,8 @@ async fn explain_tells_the_schema_down_to_its_leaves() {
     for word in ["GROUP:      example.com", "KIND:       Widget", "size\t<string>", "replicas\t<integer>"] {
         assert!(explained.contains(word), "{word}: {explained}");
     }
+    let finalizers = kubectl.run("explain widgets.metadata.finalizers").await;
+    assert!(finalizers.contains("FIELD: finalizers <[]string>"), "{finalizers}");
     let size = kubectl.run("explain widgets.spec.size").await;
     assert!(size.contains("How big it is.") && size.contains("ENUM:\n    s\n    m"), "{size}");
     assert!(

@@ -19,6 +19,10 @@ async fn explain_shows_the_fields_of_a_built_in_kind() {
     assert!(text.contains("FIELD: limits <map[string]Quantity>"), "{text}");
     let text = kubectl.run("explain service.spec.ports.targetPort").await;
     assert!(text.contains("FIELD: targetPort <IntOrString>"), "{text}");
+    let text = kubectl.run("explain pod.spec.containers.imagePullPolicy").await;
+    assert!(text.contains("ENUM:\n    Always\n    IfNotPresent\n    Never\n"), "{text}");
+    let text = kubectl.run("explain pod").await;
+    assert!(text.contains("  metadata\t<ObjectMeta>\n"), "{text}");
     let text = kubectl.run("explain hpa").await;
     assert!(text.contains("VERSION:    v2\n"), "{text}");
     kubectl.done().await;

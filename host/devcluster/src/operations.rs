@@ -100,8 +100,10 @@ impl Sent {
 
     /// What is to be done with a value as it is by now; `None` for what cannot be.
     fn operation(&self, current: &Value) -> Option<PatchOperation> {
-        let path = pointer(self.path.as_deref()?)?;
-        let (value, from) = (self.value.clone(), || pointer(self.from.as_deref()?));
+        let adds = matches!(self.op.as_str(), "add" | "copy" | "move");
+        let path = counted(&pointer(self.path.as_deref()?)?, current, adds);
+        let (value, from) =
+            (self.value.clone(), || Some(counted(&pointer(self.from.as_deref()?)?, current, false)));
         Some(match self.op.as_str() {
             "add" if path.is_root() => return None,
             "add" => PatchOperation::Add(AddOperation { path, value }),
@@ -127,6 +129,32 @@ impl Sent {
 fn pointer(path: &str) -> Option<PointerBuf> {
     let start = if path.is_empty() { 0 } else { path.find('/')? };
     PointerBuf::parse(path.get(start..)?).ok()
+}
+
+/// A path in which indices are written as usual: they may have signs and zeros before them, and count from the end if they
+/// are less than 0. What is `added` to a list may stand after its last item.
+fn counted(path: &PointerBuf, root: &Value, adds: bool) -> PointerBuf {
+    let (mut counted, mut current) = (PointerBuf::new(), Some(root));
+    let last = path.tokens().count().saturating_sub(1);
+    for (place, token) in path.tokens().enumerate() {
+        let name = token.decoded();
+        let index = current.and_then(Value::as_array).and_then(|items| {
+            let room = i64::try_from(items.len()).ok()?.saturating_add(i64::from(adds && place == last));
+            let index = name.parse::<i64>().ok()?;
+            usize::try_from(if index < 0 { index.checked_add(room)? } else { index }).ok()
+        });
+        match index {
+            Some(index) => {
+                counted.push_back(index);
+                current = current.and_then(|items| items.get(index));
+            }
+            None => {
+                current = current.and_then(|map| map.get(&*name));
+                counted.push_back(token);
+            }
+        }
+    }
+    counted
 }
 
 fn is_missing_member(path: &PointerBuf, current: &Value) -> bool {

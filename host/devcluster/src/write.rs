@@ -273,8 +273,7 @@ pub(crate) fn apply(
 ) -> Result<Written, ApiError> {
     let place = (object::namespace(&applied).to_owned(), object::name(&applied).to_owned());
     write.check_identity(&mut applied)?;
-    let managed = object::meta(&applied, "managedFields").and_then(Value::as_array);
-    if managed.is_some_and(|list| !list.is_empty()) {
+    if object::meta(&applied, "managedFields").is_some_and(|managed| !managed.is_null()) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
     associative::check(&write.kind, (&place.0, &place.1), &applied, &Shape::of(&write.kind))?;

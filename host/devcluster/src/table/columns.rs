@@ -110,7 +110,7 @@ const EVENT: &str = "Last Seen|Type|Reason|Object|Subobject*|Source*|Message|Fir
 /// The columns of a kind; name and age where nothing else is known.
 pub(super) fn of(kind: &Kind) -> Vec<Column> {
     let known = COLUMNS.iter().find(|(group, name, _)| *group == kind.group && *name == kind.kind);
-    let text = known.filter(|_| !kind.is_custom()).map_or("Age", |(_, _, text)| text);
+    let text = known.map_or("Age", |(_, _, text)| text);
     let column = |text: &str| {
         let (text, priority) = match text.strip_suffix('*') {
             Some(text) => (text, 1),

@@ -101,9 +101,10 @@ fn with_columns<'a>(
 }
 
 fn columns(kind: &Kind) -> Vec<Column> {
-    let Some(custom) = kind.custom.as_ref().filter(|custom| !custom.columns.is_empty()) else {
-        return columns::of(kind);
-    };
+    let Some(custom) = &kind.custom else { return columns::of(kind) };
+    if custom.columns.is_empty() {
+        return vec![Column::new("Name", "string", 0), Column::new("Age", "date", 0)];
+    }
     let mut columns = vec![Column::new("Name", "string", 0)];
     columns.extend(custom.columns.iter().map(|column| {
         let text = |field: &str| column.get(field).and_then(Value::as_str).unwrap_or_default();

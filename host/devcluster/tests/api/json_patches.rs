@@ -63,3 +63,30 @@ async fn a_member_that_a_map_does_not_have_is_added_by_replacing_it() {
     let replace = server.patch(&format!("{WIDGETS}/a"), JSON_PATCH, replace).await;
     assert_eq!(replace.ok()["spec"]["replicas"], 2);
 }
+
+#[tokio::test]
+async fn an_index_may_count_from_the_end() {
+    let server = start().await;
+    let mut map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" } });
+    let names = ["example.com/a", "example.com/b", "example.com/c"];
+    map["metadata"]["finalizers"] = json!(names);
+    server.post(CONFIG_MAPS, map).await.ok();
+    let path = format!("{CONFIG_MAPS}/a");
+    let at = |index: &str| format!("/metadata/finalizers/{index}");
+    for (operation, expected) in [
+        (json!({ "op": "replace", "path": at("-1"), "value": "example.com/z" }), vec!["a", "b", "z"]),
+        (json!({ "op": "add", "path": at("-1"), "value": "example.com/y" }), vec!["a", "b", "z", "y"]),
+        (json!({ "op": "add", "path": at("-2"), "value": "example.com/x" }), vec!["a", "b", "z", "x", "y"]),
+        (json!({ "op": "remove", "path": at("-5") }), vec!["b", "z", "x", "y"]),
+        (json!({ "op": "remove", "path": at("00") }), vec!["z", "x", "y"]),
+        (json!({ "op": "remove", "path": at("+1") }), vec!["z", "y"]),
+        (json!({ "op": "move", "from": at("-1"), "path": at("0") }), vec!["y", "z"]),
+    ] {
+        let patched = server.patch(&path, JSON_PATCH, json!([operation])).await.ok();
+        let expected: Vec<String> = expected.iter().map(|name| format!("example.com/{name}")).collect();
+        assert_eq!(patched["metadata"]["finalizers"], json!(expected), "{operation}");
+    }
+    let beyond = json!([{ "op": "remove", "path": at("-3") }]);
+    server.patch(&path, JSON_PATCH, beyond).await.refused(422, "Invalid");
+    server.merge(&path, json!({ "metadata": { "finalizers": null } })).await.ok();
+}

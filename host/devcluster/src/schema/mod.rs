@@ -8,6 +8,8 @@ pub(crate) mod pattern;
 mod prune;
 pub(crate) mod rule_check;
 mod rule_cost;
+mod rule_functions;
+mod rule_times;
 mod rule_values;
 mod rules;
 

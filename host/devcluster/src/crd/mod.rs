@@ -15,7 +15,7 @@ use crate::registry::Served;
 use crate::schema::{Schema, is_true, text};
 
 pub(crate) use names::{is_accepted, set_status};
-pub(crate) use validate::validate;
+pub(crate) use validate::{kind_in_other_case, validate};
 
 /// Where the definitions themselves are stored.
 pub(crate) const STORAGE: &str = "customresourcedefinitions.apiextensions.k8s.io";

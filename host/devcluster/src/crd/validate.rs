@@ -121,11 +121,7 @@ fn names(definition: &Json, causes: &mut Vec<Cause>) {
         }
     }
     for field in ["kind", "listKind"] {
-        let value = spec(&["names", field]);
-        if !value.is_empty() && !is_dns_1035(&value.to_lowercase()) {
-            let why = format!("may have mixed case, but should otherwise match: {DNS_1035}");
-            causes.push(Cause::invalid(format!("spec.names.{field}"), &json!(value), &why));
-        }
+        causes.extend(kind_in_other_case(&spec(&["names", field]), &format!("spec.names.{field}")));
     }
     for field in ["shortNames", "categories"] {
         for (index, name) in strings(object::at(definition, &["spec", "names", field])).iter().enumerate() {
@@ -150,6 +146,13 @@ fn names(definition: &Json, causes: &mut Vec<Cause>) {
             &[json!("Cluster"), json!("Namespaced")],
         ));
     }
+}
+
+/// What a kind is refused for that is no name, whatever case its letters have.
+pub(crate) fn kind_in_other_case(kind: &str, field: &str) -> Option<Cause> {
+    let why = || format!("may have mixed case, but should otherwise match: {DNS_1035}");
+    let is_fit = kind.is_empty() || is_dns_1035(&kind.to_lowercase());
+    (!is_fit).then(|| Cause::invalid(field, &json!(kind), &why()))
 }
 
 /// What a definition in a group of Kubernetes' own needs.

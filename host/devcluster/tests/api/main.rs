@@ -76,6 +76,7 @@ mod tables;
 mod updates;
 mod verbs;
 mod watches;
+mod workload_events;
 mod workload_kinds;
 mod workloads;
 mod zeros;

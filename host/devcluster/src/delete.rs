@@ -128,14 +128,19 @@ fn marked(kind: &Kind, current: &Json, options: &DeleteOptions) -> Json {
     }
     if crd::is_definition(kind) && crd::is_established(&json) {
         set_finalizer(&mut json, crd::FINALIZER, true);
+        crd::set_terminating(&mut json, false);
     }
+    // Of these, a cluster counts neither a grace period nor a generation.
+    let is_plain = !crd::is_definition(kind) && !kind.is("", "namespaces");
     let grace = if kind.is("", "pods") { pod_grace(&json, options.grace) } else { 0 };
     if object::has_finalizers(&json) || grace > 0 {
         let generation = object::meta(&json, "generation").and_then(Value::as_u64);
         object::edit_meta(&mut json, |meta| {
             meta.insert("deletionTimestamp".to_owned(), object::seconds_from_now(grace).into());
-            meta.insert("deletionGracePeriodSeconds".to_owned(), grace.into());
-            if let Some(generation) = generation {
+            if is_plain {
+                meta.insert("deletionGracePeriodSeconds".to_owned(), grace.into());
+            }
+            if let Some(generation) = generation.filter(|_| is_plain) {
                 meta.insert("generation".to_owned(), generation.saturating_add(1).into());
             }
         });

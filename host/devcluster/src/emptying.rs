@@ -144,6 +144,12 @@ fn finish_definition(cluster: &Cluster, key: &Key, storage: &str) {
                 delete::set_finalizer(json, crd::FINALIZER, false);
             }
         });
+    } else {
+        cluster.edit(&crd::STORAGE.into(), key, |json| {
+            if object::is_deleting(json) {
+                crd::set_terminating(json, true);
+            }
+        });
     }
 }
 

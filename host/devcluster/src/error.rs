@@ -81,7 +81,9 @@ impl Cause {
     }
 
     pub(crate) fn unsupported(field: impl Into<String>, value: &Value, supported: &[Value]) -> Self {
-        let supported: Vec<String> = supported.iter().map(Value::to_string).collect();
+        let quoted =
+            |value: &Value| if value.is_string() { value.to_string() } else { format!("\"{value}\"") };
+        let supported: Vec<String> = supported.iter().map(quoted).collect();
         Self {
             reason: "FieldValueNotSupported",
             field: field.into(),

@@ -1,5 +1,6 @@
 //! CustomResourceDefinitions: what they are checked for, the status that they get, the kinds they make.
 
+mod columns;
 mod names;
 mod structural;
 mod structural_lists;
@@ -14,8 +15,8 @@ use crate::object::{self, Json};
 use crate::registry::Served;
 use crate::schema::{Schema, is_true, text};
 
-pub(crate) use names::{is_accepted, set_status};
-pub(crate) use validate::validate;
+pub(crate) use names::{is_accepted, set_status, set_terminating};
+pub(crate) use validate::{kind_in_other_case, validate};
 
 /// Where the definitions themselves are stored.
 pub(crate) const STORAGE: &str = "customresourcedefinitions.apiextensions.k8s.io";
@@ -38,7 +39,7 @@ pub(crate) fn storage_of(definition: &Json) -> crate::kind::ResourceId {
 pub(crate) fn default(definition: &mut Json) {
     let kind = object::text(definition, &["spec", "names", "kind"]).to_owned();
     for (field, value) in [("singular", kind.to_lowercase()), ("listKind", format!("{kind}List"))] {
-        if object::text(definition, &["spec", "names", field]).is_empty() {
+        if !kind.is_empty() && object::text(definition, &["spec", "names", field]).is_empty() {
             object::set(definition, &["spec", "names", field], value.into());
         }
     }
@@ -74,11 +75,9 @@ pub(crate) fn unserved_kind(definition: &Json, before: &Served) -> Option<Kind> 
     Some(kind(definition, stored, before))
 }
 
-/// Counts the specifications that a definition has had. That it is being deleted counts as a generation, and changes
-/// nothing of its objects: who watches them is still to see them go.
+/// Counts the specifications that a definition has had.
 fn specifications(definition: &Json) -> u64 {
-    let generation = object::meta(definition, "generation").and_then(Value::as_u64).unwrap_or_default();
-    generation.saturating_sub(object::is_deleting(definition).into())
+    object::meta(definition, "generation").and_then(Value::as_u64).unwrap_or_default()
 }
 
 fn kind(definition: &Json, version: &Value, before: &Served) -> Kind {
@@ -198,9 +197,9 @@ mod tests {
             definition["metadata"]["deletionTimestamp"] = more;
             kinds(definition.as_object().unwrap(), &Registry::new().served()).remove(0)
         };
-        let (there, going) = (shown(1, json!(null)), shown(2, json!("2024-01-01T00:00:00Z")));
+        let (there, going) = (shown(1, json!(null)), shown(1, json!("2024-01-01T00:00:00Z")));
         assert!(going.shows_as(&there));
-        assert!(!shown(3, json!("2024-01-01T00:00:00Z")).shows_as(&there));
+        assert!(!shown(2, json!("2024-01-01T00:00:00Z")).shows_as(&there));
         assert!(!shown(2, json!(null)).shows_as(&there));
     }
 

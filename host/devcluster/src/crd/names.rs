@@ -48,6 +48,24 @@ pub(crate) fn set_status(definition: &mut Json, all: &[Arc<Object>]) {
     definition.insert("status".to_owned(), status);
 }
 
+/// Says that a definition goes, and whether its objects are being deleted by now.
+pub(crate) fn set_terminating(definition: &mut Json, has_begun: bool) {
+    let (reason, about) = match has_begun {
+        true => ("InstanceDeletionInProgress", "CustomResource deletion is in progress"),
+        false => (
+            "InstanceDeletionPending",
+            "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+        ),
+    };
+    let new = stamped(definition, "Terminating", true, reason, about);
+    let mut conditions = object::items(definition, &["status", "conditions"]).to_vec();
+    match conditions.iter_mut().find(|condition| super::text(condition, "type") == "Terminating") {
+        Some(before) => *before = new,
+        None => conditions.push(new),
+    }
+    object::set(definition, &["status", "conditions"], Value::Array(conditions));
+}
+
 /// Whether a definition has got all the names that it asks for.
 pub(crate) fn is_accepted(definition: &Json) -> bool {
     object::has_condition(definition, "NamesAccepted")

@@ -14,7 +14,7 @@ pub(super) fn check(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
     if !list_type.is_empty() {
         let field = format!("{path}.x-kubernetes-list-type");
         if !["atomic", "map", "set"].contains(&list_type) {
-            let supported = [json!("atomic"), json!("map"), json!("set")];
+            let supported = [json!("atomic"), json!("set"), json!("map")];
             causes.push(Cause::unsupported(field, &json!(list_type), &supported));
         } else if of_type != "array" {
             let why = "must be array if x-kubernetes-list-type is specified";

@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::columns::{columns, scale, selectable};
 use super::{is_true, strings, structural, text, versions};
 use crate::builtin;
 use crate::error::Cause;
 use crate::object::{self, Json};
-use crate::validate::is_label;
+use crate::validate::{SUBDOMAIN, is_label, is_subdomain};
 
 const DNS_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an \
                         alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or \
                         'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
-const MOST_SELECTABLE: usize = 8;
-const COLUMN_TYPES: &[&str] = &["boolean", "date", "integer", "number", "string"];
+const ONE_STORED: &str = "must have exactly one version marked as storage version";
+const SOME_STORED: &str = "must have at least one stored version";
 
 /// What a definition that is to be stored is refused for. One whose spec is as before has passed already.
 pub(crate) fn validate(definition: &Json, old: Option<&Json>) -> Vec<Cause> {
@@ -22,7 +23,7 @@ pub(crate) fn validate(definition: &Json, old: Option<&Json>) -> Vec<Cause> {
     if old.is_some_and(|old| old.get("spec") == definition.get("spec")) {
         return causes;
     }
-    names(definition, &mut causes);
+    names(definition, old.is_none(), &mut causes);
     match old {
         Some(old) => immutable(definition, old, &mut causes),
         None => causes.extend(approval(definition)),
@@ -91,10 +92,10 @@ fn place(all: &[Value], field: &str, index: usize) -> Option<String> {
     }
 }
 
-fn names(definition: &Json, causes: &mut Vec<Cause>) {
+fn names(definition: &Json, is_new: bool, causes: &mut Vec<Cause>) {
     let spec = |path: &[&str]| object::text(definition, &[&["spec"], path].concat()).to_owned();
     let (group, plural, name) = (spec(&["group"]), spec(&["names", "plural"]), object::name(definition));
-    if name != format!("{plural}.{group}") {
+    if is_new && name != format!("{plural}.{group}") {
         let why = "must be spec.names.plural+\".\"+spec.group";
         causes.push(Cause::invalid("metadata.name", &json!(name), why));
     }
@@ -105,14 +106,18 @@ fn names(definition: &Json, causes: &mut Vec<Cause>) {
     for (field, value) in [
         ("spec.group", &group),
         ("spec.names.plural", &plural),
+        ("spec.names.singular", &spec(&["names", "singular"])),
         ("spec.names.kind", &kind),
+        ("spec.names.listKind", &spec(&["names", "listKind"])),
         ("spec.scope", &spec(&["scope"])),
     ] {
         if value.is_empty() {
             causes.push(Cause::required(field, ""));
         }
     }
-    if !group.is_empty() && group.split('.').count() < 2 {
+    if !group.is_empty() && !is_subdomain(&group) {
+        causes.push(Cause::invalid("spec.group", &json!(group), SUBDOMAIN));
+    } else if !group.is_empty() && group.split('.').count() < 2 {
         causes.push(Cause::invalid("spec.group", &json!(group), "should be a domain with at least one dot"));
     }
     for (field, value) in [("plural", plural), ("singular", spec(&["names", "singular"]))] {
@@ -121,11 +126,7 @@ fn names(definition: &Json, causes: &mut Vec<Cause>) {
         }
     }
     for field in ["kind", "listKind"] {
-        let value = spec(&["names", field]);
-        if !value.is_empty() && !is_dns_1035(&value.to_lowercase()) {
-            let why = format!("may have mixed case, but should otherwise match: {DNS_1035}");
-            causes.push(Cause::invalid(format!("spec.names.{field}"), &json!(value), &why));
-        }
+        causes.extend(kind_in_other_case(&spec(&["names", field]), &format!("spec.names.{field}")));
     }
     for field in ["shortNames", "categories"] {
         for (index, name) in strings(object::at(definition, &["spec", "names", field])).iter().enumerate() {
@@ -150,6 +151,13 @@ fn names(definition: &Json, causes: &mut Vec<Cause>) {
             &[json!("Cluster"), json!("Namespaced")],
         ));
     }
+}
+
+/// What a kind is refused for that is no name, whatever case its letters have.
+pub(crate) fn kind_in_other_case(kind: &str, field: &str) -> Option<Cause> {
+    let why = || format!("may have mixed case, but should otherwise match: {DNS_1035}");
+    let is_fit = kind.is_empty() || is_dns_1035(&kind.to_lowercase());
+    (!is_fit).then(|| Cause::invalid(field, &json!(kind), &why()))
 }
 
 /// What a definition in a group of Kubernetes' own needs.
@@ -226,6 +234,7 @@ fn whole(definition: &Json, causes: &mut Vec<Cause>) {
             let why = "conversion webhooks are not served by the development cluster: use strategy None";
             causes.push(Cause::invalid("spec.conversion.strategy", &json!(strategy), why));
         }
+        "" => causes.push(Cause::required("spec.conversion.strategy", "")),
         other => {
             let known = [json!("None"), json!("Webhook")];
             causes.push(Cause::unsupported("spec.conversion.strategy", &json!(other), &known));
@@ -233,7 +242,9 @@ fn whole(definition: &Json, causes: &mut Vec<Cause>) {
     }
     let versions = versions(definition);
     if versions.is_empty() {
-        causes.push(Cause::required("spec.versions", "must have at least one version"));
+        let given = object::at(definition, &["spec", "versions"]).cloned().unwrap_or_default();
+        causes.push(Cause::invalid("spec.versions", &given, ONE_STORED));
+        causes.push(Cause::invalid("status.storedVersions", &Value::Null, SOME_STORED));
         return;
     }
     let shown: Vec<&str> = versions.iter().map(|version| text(version, "name")).collect();
@@ -241,9 +252,12 @@ fn whole(definition: &Json, causes: &mut Vec<Cause>) {
     if unique.len() != shown.len() {
         causes.push(Cause::invalid("spec.versions", &json!(shown), "must contain unique version names"));
     }
-    if versions.iter().filter(|version| is_true(version, "storage")).count() != 1 {
-        let why = "must have exactly one version marked as storage version";
-        causes.push(Cause::invalid("spec.versions", &json!(shown), why));
+    let stored = versions.iter().filter(|version| is_true(version, "storage")).count();
+    if stored != 1 {
+        causes.push(Cause::invalid("spec.versions", &json!(shown), ONE_STORED));
+    }
+    if stored == 0 && object::at(definition, &["status", "storedVersions"]).is_none() {
+        causes.push(Cause::invalid("status.storedVersions", &Value::Null, SOME_STORED));
     }
 }
 
@@ -251,8 +265,16 @@ fn check_version(version: &Value, path: &str, causes: &mut Vec<Cause>) {
     let name = text(version, "name");
     if !is_dns_1035(name) {
         causes.push(Cause::invalid(format!("{path}.name"), &json!(name), DNS_1035));
+        // A cluster has the name of the first once more by itself.
+        if path == "spec.versions[0]" {
+            causes.push(Cause::invalid("spec.version", &json!(name), DNS_1035));
+        }
     }
     let warning = text(version, "deprecationWarning");
+    if version.get("deprecationWarning").is_some_and(|warning| warning == "") {
+        let why = "must not be an empty string";
+        causes.push(Cause::invalid(format!("{path}.deprecationWarning"), &json!(warning), why));
+    }
     if !warning.is_empty() && !is_true(version, "deprecated") {
         let why = "can only be set for deprecated versions";
         causes.push(Cause::invalid(format!("{path}.deprecationWarning"), &json!(warning), why));
@@ -266,7 +288,7 @@ fn check_version(version: &Value, path: &str, causes: &mut Vec<Cause>) {
     }
 }
 
-fn schema_of(version: &Value) -> Option<&Value> {
+pub(super) fn schema_of(version: &Value) -> Option<&Value> {
     version.get("schema").and_then(|schema| schema.get("openAPIV3Schema")).filter(|schema| schema.is_object())
 }
 
@@ -274,93 +296,4 @@ fn check_schema(version: &Value, at: &str, causes: &mut Vec<Cause>) {
     if let Some(schema) = schema_of(version) {
         structural::check(schema, &format!("{at}.openAPIV3Schema"), causes);
     }
-}
-
-fn scale(version: &Value, path: &str, causes: &mut Vec<Cause>) {
-    let Some(scale) = version.get("subresources").and_then(|all| all.get("scale")) else { return };
-    for (field, roots, is_needed) in [
-        ("specReplicasPath", &[".spec."][..], true),
-        ("statusReplicasPath", &[".status."], true),
-        ("labelSelectorPath", &[".spec.", ".status."], false),
-    ] {
-        let (found, path) = (text(scale, field), format!("{path}.{field}"));
-        if found.is_empty() {
-            if is_needed {
-                causes.push(Cause::required(path, ""));
-            }
-        } else if !is_simple_path(found) {
-            causes.push(Cause::invalid(path, &json!(found), "must be a simple json path in dot notation"));
-        } else if !roots.iter().any(|root| found.starts_with(root)) {
-            let why = match roots {
-                [one] => format!("should be a json path under {}", one.trim_end_matches('.')),
-                _ => "should be a json path under either .spec or .status".to_owned(),
-            };
-            causes.push(Cause::invalid(path, &json!(found), &why));
-        }
-    }
-}
-
-fn columns(version: &Value, path: &str, causes: &mut Vec<Cause>) {
-    let columns = version.get("additionalPrinterColumns").and_then(Value::as_array);
-    for (index, column) in columns.into_iter().flatten().enumerate() {
-        let path = format!("{path}.additionalPrinterColumns[{index}]");
-        let (of_type, types) = (text(column, "type"), format!("must be one of {}", COLUMN_TYPES.join(",")));
-        if text(column, "name").is_empty() {
-            causes.push(Cause::required(format!("{path}.name"), ""));
-        }
-        if of_type.is_empty() {
-            causes.push(Cause::required(format!("{path}.type"), &types));
-        } else if !COLUMN_TYPES.contains(&of_type) {
-            causes.push(Cause::invalid(format!("{path}.type"), &json!(of_type), &types));
-        }
-        // Named as in the real server's own form of a definition.
-        if text(column, "jsonPath").is_empty() {
-            causes.push(Cause::required(format!("{path}.JSONPath"), ""));
-        }
-    }
-}
-
-fn selectable(version: &Value, path: &str, causes: &mut Vec<Cause>) {
-    let fields = version.get("selectableFields").and_then(Value::as_array);
-    let (Some(fields), Some(schema)) = (fields, schema_of(version)) else { return };
-    let path = format!("{path}.selectableFields");
-    if fields.len() > MOST_SELECTABLE {
-        let count = u64::try_from(fields.len()).unwrap_or(u64::MAX);
-        causes.push(Cause::too_many(&path, count, 8));
-    }
-    let mut seen = BTreeSet::new();
-    for (index, field) in fields.iter().enumerate() {
-        let (json_path, path) = (text(field, "jsonPath"), format!("{path}[{index}].jsonPath"));
-        if json_path.is_empty() {
-            causes.push(Cause::required(path, ""));
-            continue;
-        }
-        if !seen.insert(json_path) {
-            causes.push(Cause::duplicate(&path, &json!(json_path)));
-            continue;
-        }
-        let target = is_simple_path(json_path).then(|| {
-            let mut steps = json_path.split('.').skip(1);
-            steps.try_fold(schema, |schema, step| schema.get("properties")?.get(step))
-        });
-        let why = match target {
-            None => "is an invalid path: only simple json paths in dot notation are allowed",
-            Some(_) if json_path.starts_with(".metadata") => "must not point to fields in metadata",
-            Some(None) => "is an invalid path: does not refer to a valid field",
-            Some(Some(field)) if !matches!(text(field, "type"), "string" | "boolean" | "integer") => {
-                "must point to a field of type string, boolean or integer. Enum string fields and strings with \
-                 formats are allowed."
-            }
-            Some(Some(_)) => continue,
-        };
-        causes.push(Cause::invalid(path, &json!(json_path), why));
-    }
-}
-
-/// A path such as `.spec.replicas`.
-fn is_simple_path(path: &str) -> bool {
-    let is_step = |step: &str| {
-        !step.is_empty() && step.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
-    };
-    path.strip_prefix('.').is_some_and(|steps| steps.split('.').all(is_step))
 }

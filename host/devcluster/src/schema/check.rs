@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Schema, field_schema, formats, is_true, is_type_meta, join, text};
+use crate::crd::kind_in_other_case;
 use crate::error::Cause;
 use crate::fields::Step;
 use crate::object::Json;
@@ -27,28 +28,30 @@ impl Schema {
                 false => text(schema, "type"),
             };
             causes.push(Cause::wrong_type(path, type_name(value), expected));
+            self.check_junctors(schema, value, path, causes);
+            if value.is_f64() && expected == "integer" {
+                causes.push(unchecked(format!("{expected} (default format) in {path}")));
+            } else {
+                check_enum(schema, value, path, causes);
+            }
             return;
-        }
-        if let Some(allowed) = schema.get("enum").and_then(Value::as_array)
-            && !allowed.iter().any(|one| is_same(one, value))
-        {
-            causes.push(Cause::unsupported(path, value, allowed));
         }
         self.check_junctors(schema, value, path, causes);
         match value {
             Value::String(string) => self.check_string(schema, string, path, causes),
             Value::Number(_) => check_number(schema, value, path, causes),
             Value::Array(items) => self.check_items(schema, items, old, path, causes),
-            Value::Object(map) => {
-                self.check_map(schema, map, old.and_then(Value::as_object), path, causes);
-            }
-            Value::Null | Value::Bool(_) => {}
+            Value::Object(_) | Value::Null | Value::Bool(_) => {}
+        }
+        check_enum(schema, value, path, causes);
+        if let Value::Object(map) = value {
+            self.check_map(schema, map, old.and_then(Value::as_object), path, causes);
         }
     }
 
     fn check_string(&self, schema: &Value, string: &str, path: &str, causes: &mut Vec<Cause>) {
         let value = json!(string);
-        check_count(schema, "Length", string.chars().count(), || value.clone(), path, causes);
+        check_count(schema, "Length", string.chars().count(), &value, path, causes);
         let pattern = text(schema, "pattern");
         if self.patterns.get(pattern).is_some_and(|regex| !regex.is_match(string)) {
             let why = format!("{path} in body should match '{pattern}'");
@@ -71,7 +74,7 @@ impl Schema {
         path: &str,
         causes: &mut Vec<Cause>,
     ) {
-        check_count(schema, "Items", items.len(), || json!(items), path, causes);
+        check_count(schema, "Items", items.len(), &json!(items.len()), path, causes);
         let Some(item_schema) = schema.get("items") else { return };
         let old = old.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let counterparts = Counterparts::new(schema, old);
@@ -89,7 +92,7 @@ impl Schema {
         path: &str,
         causes: &mut Vec<Cause>,
     ) {
-        check_count(schema, "Properties", map.len(), || Value::Object(map.clone()), path, causes);
+        check_count(schema, "Properties", map.len(), &json!(map.len()), path, causes);
         for field in
             schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
         {
@@ -164,6 +167,20 @@ fn is_same(one: &Value, other: &Value) -> bool {
     one == other || (one.is_number() && other.is_number() && one.as_f64() == other.as_f64())
 }
 
+fn check_enum(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>) {
+    if let Some(allowed) = schema.get("enum").and_then(Value::as_array)
+        && !allowed.iter().any(|one| is_same(one, value))
+    {
+        causes.push(Cause::unsupported(path, value, allowed));
+    }
+}
+
+/// A number that is not of its type; such a cause is of no field.
+fn unchecked(of_type: String) -> Cause {
+    let message = format!("Invalid value: \"\": Checked value must be of type {of_type}");
+    Cause { reason: "FieldValueInvalid", field: String::new(), message }
+}
+
 fn check_number(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>) {
     let (Some(number), bound) = (value.as_f64(), |field: &str| schema.get(field).and_then(Value::as_f64))
     else {
@@ -172,12 +189,16 @@ fn check_number(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Caus
     let format = text(schema, "format");
     if !formats::number_fits(format, value) {
         let of_type = text(schema, "type");
-        let message = format!(
-            "Invalid value: \"\": Checked value must be of type {of_type} with format {format} in {path}"
-        );
-        causes.push(Cause { reason: "FieldValueInvalid", field: String::new(), message });
+        causes.push(unchecked(format!("{of_type} with format {format} in {path}")));
     }
     let mut refuse = |why: String| causes.push(Cause::invalid(path, value, &why));
+    if let Some(step) = bound("multipleOf").filter(|step| *step > 0.0) {
+        // Decimal fractions are not exact in binary: 0.07 / 0.01 is a little more than 7.
+        let times = number / step;
+        if (times - times.round()).abs() > 1e-9 * times.abs().max(1.0) {
+            refuse(format!("{path} in body should be a multiple of {step}"));
+        }
+    }
     if let Some(minimum) = bound("minimum") {
         let exclusive = is_true(schema, "exclusiveMinimum");
         if number < minimum || (exclusive && number == minimum) {
@@ -192,23 +213,9 @@ fn check_number(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Caus
             refuse(format!("{path} in body should be {relation} {maximum}"));
         }
     }
-    if let Some(step) = bound("multipleOf").filter(|step| *step > 0.0) {
-        // Decimal fractions are not exact in binary: 0.07 / 0.01 is a little more than 7.
-        let times = number / step;
-        if (times - times.round()).abs() > 1e-9 * times.abs().max(1.0) {
-            refuse(format!("{path} in body should be a multiple of {step}"));
-        }
-    }
 }
 
-fn check_count(
-    schema: &Value,
-    what: &str,
-    count: usize,
-    value: impl FnOnce() -> Value,
-    path: &str,
-    causes: &mut Vec<Cause>,
-) {
+fn check_count(schema: &Value, what: &str, count: usize, value: &Value, path: &str, causes: &mut Vec<Cause>) {
     let bound = |side: &str| schema.get(format!("{side}{what}")).and_then(Value::as_u64);
     let count = u64::try_from(count).unwrap_or(u64::MAX);
     if let Some(minimum) = bound("min").filter(|minimum| count < *minimum) {
@@ -217,7 +224,7 @@ fn check_count(
             "Items" => format!("{path} in body should have at least {minimum} items"),
             _ => format!("{path} in body should have at least {minimum} properties"),
         };
-        causes.push(Cause::invalid(path, &value(), &why));
+        causes.push(Cause::invalid(path, value, &why));
     }
     if let Some(maximum) = bound("max").filter(|maximum| count > *maximum) {
         causes.push(match what {
@@ -235,6 +242,10 @@ pub(super) fn duplicates(schema: &Value, value: &Value, path: &str, causes: &mut
             let mut seen = std::collections::BTreeSet::new();
             for (index, item) in items.iter().enumerate() {
                 let path = format!("{path}[{index}]");
+                if matches!(*list, ListType::Map(_)) && !item.is_object() {
+                    let why = "must be an object for an array of list-type map";
+                    causes.push(Cause::invalid(&path, item, why));
+                }
                 if let Some(step) = Step::of_item(item, &list)
                     && !seen.insert(step)
                 {
@@ -283,6 +294,12 @@ pub(super) fn embedded(schema: &Value, value: &Value, path: &str, causes: &mut V
                         causes.push(Cause::required(join(path, field), ""));
                     }
                 }
+                let (version, kind) = (text(value, "apiVersion"), text(value, "kind"));
+                if version.split('/').count() > 2 {
+                    let why = format!("unexpected GroupVersion string: {version}");
+                    causes.push(Cause::invalid(join(path, "apiVersion"), &json!(version), &why));
+                }
+                causes.extend(kind_in_other_case(kind, &join(path, "kind")));
                 for mut cause in crate::validate::embedded_metadata(map) {
                     cause.field = join(path, &cause.field);
                     causes.push(cause);

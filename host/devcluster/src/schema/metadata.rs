@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::go;
 use crate::object::Json;
 use crate::strict::StrictErrors;
+use crate::types::Path;
 
 /// Fields, with the type of each as Go names it.
 const FIELDS: &[(&str, &str)] = &[
@@ -64,11 +65,11 @@ fn unfit<'a>(value: &'a Value, of_type: &'static str) -> Option<(&'a Value, &'st
 }
 
 /// Removes what metadata does not have.
-pub(super) fn prune(metadata: &mut Json, dropped: &mut StrictErrors) {
+pub(super) fn prune(metadata: &mut Json, path: &Path<'_>, dropped: &mut StrictErrors) {
     metadata.retain(|name, _| {
         let is_known = FIELDS.iter().any(|(field, _)| field == name);
         if !is_known {
-            dropped.add(format_args!("unknown field \"metadata.{name}\""));
+            dropped.add(format_args!("unknown field \"{}\"", Path::Field(path, name)));
         }
         is_known
     });

@@ -4,10 +4,13 @@ mod check;
 mod formats;
 mod junctors;
 pub(crate) mod metadata;
+mod numbers;
 pub(crate) mod pattern;
 mod prune;
 pub(crate) mod rule_check;
 mod rule_cost;
+mod rule_functions;
+mod rule_times;
 mod rule_values;
 mod rules;
 
@@ -51,11 +54,13 @@ impl Schema {
         &self.json
     }
 
-    /// Removes fields that the schema does not know, and adds them to those that are `dropped`.
+    /// Removes fields that the schema does not know, and adds them to those that are `dropped`. Numbers get the form
+    /// in which they are stored.
     pub(crate) fn prune(&self, object: &mut Json, dropped: &mut StrictErrors) {
         if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata::prune(metadata, dropped);
+            metadata::prune(metadata, &Path::Field(&Path::Root, "metadata"), dropped);
         }
+        object.values_mut().for_each(numbers::settle);
         prune::prune_map(&self.json, object, &Path::Root, true, dropped);
     }
 
@@ -91,7 +96,9 @@ impl Schema {
                 if let (Some(schema), Some(status)) = (field_schema(&self.json, "status"), map.get("status"))
                 {
                     let old = old.and_then(|old| old.get("status"));
+                    let known = found.causes.len();
                     self.check(schema, status, old, "status", &mut found.causes);
+                    found.causes.iter_mut().skip(known).for_each(as_seen_from_the_status);
                 }
             }
             (_, None) => {}
@@ -157,6 +164,8 @@ impl Part<'_> {
         self.whole.check(schema, &value, None, path, &mut found.causes);
         check::embedded(schema, &value, path, &mut found.causes);
         self.validate_further(schema, &value, || None, path, &mut found);
+        // A set that has something twice is taken as a default.
+        found.causes.retain(|cause| cause.reason != "FieldValueDuplicate");
         for cause in found.causes.iter_mut().filter(|cause| cause.field.is_empty()) {
             path.clone_into(&mut cause.field);
         }
@@ -199,6 +208,17 @@ impl Part<'_> {
         } else {
             rules.validate(schema, value, old.as_ref(), path, found);
         }
+    }
+}
+
+/// Words a cause as a write of the status alone is refused: its texts name fields below the status.
+fn as_seen_from_the_status(cause: &mut Cause) {
+    if let Some(below) = cause.field.strip_prefix("status.") {
+        cause.message =
+            cause.message.replacen(&format!("{} in body", cause.field), &format!("{below} in body"), 1);
+    } else if cause.field.is_empty() {
+        "status".clone_into(&mut cause.field);
+        cause.message = cause.message.replacen("\"status.", "\"", 1).replacen(" in status.", " in ", 1);
     }
 }
 

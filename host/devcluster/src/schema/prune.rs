@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{field_schema, is_true, is_type_meta};
+use super::{field_schema, is_true, is_type_meta, metadata};
 use crate::object::Json;
 use crate::strict::StrictErrors;
 use crate::types::Path;
@@ -17,10 +17,14 @@ pub(super) fn prune_map(
 ) {
     let keeps_unknown = is_true(schema, "x-kubernetes-preserve-unknown-fields");
     map.retain(|name, value| {
+        let is_root = matches!(path, Path::Root);
+        let path = Path::Field(path, name);
         if is_object_root && is_type_meta(name) {
+            if let (false, "metadata", Some(metadata)) = (is_root, name.as_str(), value.as_object_mut()) {
+                metadata::prune(metadata, &path, dropped);
+            }
             return true;
         }
-        let path = Path::Field(path, name);
         match field_schema(schema, name) {
             Some(field) => {
                 // A null where none is allowed reads as absent, so that a default can take its place.

@@ -212,7 +212,7 @@ fn field<'a>(schema: &'a Value, is_object: bool, name: &str) -> Result<Known<'a>
     if (is_object || is_true(schema, "x-kubernetes-embedded-resource")) && super::is_type_meta(name) {
         return Ok(None);
     }
-    match fields.find(|(field, _)| rule_values::escape(field) == name) {
+    match fields.find(|(field, _)| rule_values::means(name, field)) {
         Some((_, field)) => Ok(Some((field, false))),
         None if is_open || text(schema, "type") != "object" => Ok(None),
         None => Err(format!("undefined field '{name}'")),

@@ -1,7 +1,7 @@
 //! How values look to the rules of a schema: field names that are no identifiers are escaped, and texts of
 //! some formats are points in time, durations or bytes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -11,14 +11,12 @@ use kube_cel::cel::{Context, ExecutionError, Value as CelValue};
 use serde_json::Value;
 
 use super::{field_schema, is_true, text};
+use crate::fields::Step;
 use crate::object::Json;
+use crate::shape::Shape;
 
-/// Words of the language, which fields may have as names.
+/// Words of the language that fields may have as names, and that an expression can select as they are.
 const RESERVED: &[&str] = &[
-    "true",
-    "false",
-    "null",
-    "in",
     "as",
     "break",
     "const",
@@ -30,20 +28,72 @@ const RESERVED: &[&str] = &[
     "import",
     "let",
     "loop",
-    "package",
     "namespace",
+    "package",
     "return",
+    "var",
+    "void",
+    "while",
 ];
+/// Those that it cannot.
+const LITERAL: &[&str] = &["false", "in", "null", "true"];
 
-/// The name that rules have for a field.
-pub(super) fn escape(name: &str) -> String {
-    if RESERVED.contains(&name) {
+/// The name that rules have for a field, which is the only one unless it is one of the reserved words.
+fn escape(name: &str) -> String {
+    if RESERVED.contains(&name) || LITERAL.contains(&name) {
         return format!("__{name}__");
     }
     name.replace("__", "__underscores__")
         .replace('.', "__dot__")
         .replace('-', "__dash__")
         .replace('/', "__slash__")
+}
+
+/// Whether a name in an expression means a field.
+pub(super) fn means(name: &str, field: &str) -> bool {
+    (name == field && RESERVED.contains(&field)) || escape(field) == name
+}
+
+/// A value as it was before, with what has no order in the order that it has now: sets, and lists that are maps.
+/// So they are equal if the same is in them.
+pub(super) fn aligned(old: &Value, new: &Value, schema: &Value) -> Value {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            let aligned = old.iter().map(|(name, value)| {
+                let schema = field_schema(schema, name).unwrap_or(&Value::Null);
+                let value = new.get(name).map_or_else(|| value.clone(), |new| aligned(value, new, schema));
+                (name.clone(), value)
+            });
+            Value::Object(aligned.collect())
+        }
+        (Value::Array(old), Value::Array(new)) => aligned_list(old, new, schema),
+        _ => old.clone(),
+    }
+}
+
+fn aligned_list(old: &[Value], new: &[Value], schema: &Value) -> Value {
+    let list = Shape::Schema { schema, is_root: false }.list_type();
+    let key = |item: &Value| Step::of_item(item, &list);
+    let places: BTreeMap<Step, usize> =
+        new.iter().enumerate().filter_map(|(place, item)| Some((key(item)?, place))).collect();
+    if places.is_empty() {
+        return Value::Array(old.to_vec());
+    }
+    let items = schema.get("items").unwrap_or(&Value::Null);
+    let mut placed: Vec<(usize, Value)> = old
+        .iter()
+        .map(|item| {
+            match key(item).and_then(|key| Some((*places.get(&key)?, new.get(*places.get(&key)?)?))) {
+                Some((place, new)) => (place, aligned(item, new, items)),
+                None => (usize::MAX, item.clone()),
+            }
+        })
+        .collect();
+    // Unless they have the same, nothing is gained by another order.
+    if placed.len() == new.len() && placed.iter().all(|(place, _)| *place != usize::MAX) {
+        placed.sort_by_key(|(place, _)| *place);
+    }
+    Value::Array(placed.into_iter().map(|(_, item)| item).collect())
 }
 
 /// A value as the rules see it.
@@ -72,7 +122,8 @@ fn convert_map(map: &Json, schema: &Value, is_object: bool) -> CelValue {
     // The keys of a map are data, and are not escaped.
     let is_map = schema.get("additionalProperties").is_some_and(|extra| extra != &Value::Bool(false));
     let mut converted = HashMap::with_capacity(map.len());
-    for (name, value) in map {
+    // A field that is null is absent; a null in a map is there.
+    for (name, value) in map.iter().filter(|(_, value)| is_map || !value.is_null()) {
         let value = match name.as_str() {
             // Of the metadata, rules only see the names.
             "metadata" if is_object => {
@@ -83,6 +134,9 @@ fn convert_map(map: &Json, schema: &Value, is_object: bool) -> CelValue {
             }
             _ => convert(value, field_schema(schema, name).unwrap_or(&Value::Null), false),
         };
+        if !is_map && RESERVED.contains(&name.as_str()) {
+            converted.insert(Key::String(Arc::new(name.clone())), value.clone());
+        }
         let name = if is_map { name.clone() } else { escape(name) };
         converted.insert(Key::String(Arc::new(name)), value);
     }
@@ -106,7 +160,7 @@ fn convert_text(value: &str, schema: &Value) -> CelValue {
 }
 
 /// A duration as Go writes it, such as `1h30m`.
-fn duration(text: &str) -> Option<chrono::Duration> {
+pub(super) fn duration(text: &str) -> Option<chrono::Duration> {
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
@@ -157,6 +211,8 @@ pub(super) fn add_types(context: &mut Context<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -168,7 +224,28 @@ mod tests {
             ("a__b", "a__underscores__b"),
         ] {
             assert_eq!(escape(name), escaped);
+            assert!(means(escaped, name), "{name}");
         }
+        assert!(means("namespace", "namespace"));
+        assert!(!means("true", "true") && !means("a.b", "a.b"));
+    }
+
+    #[test]
+    fn what_has_no_order_is_as_it_was_in_the_order_that_it_has_now() {
+        let schema = json!({ "properties": {
+            "set": { "type": "array", "x-kubernetes-list-type": "set", "items": { "type": "string" } },
+            "list": { "type": "array", "items": { "type": "string" } },
+            "map": { "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
+                "items": { "type": "object", "properties": { "k": { "type": "string" } } } } } });
+        let old =
+            json!({ "set": ["a", "b"], "list": ["a", "b"], "map": [{ "k": "a", "v": 1 }, { "k": "b" }] });
+        let new =
+            json!({ "set": ["b", "a"], "list": ["b", "a"], "map": [{ "k": "b" }, { "k": "a", "v": 2 }] });
+        let expected =
+            json!({ "set": ["b", "a"], "list": ["a", "b"], "map": [{ "k": "b" }, { "k": "a", "v": 1 }] });
+        assert_eq!(aligned(&old, &new, &schema), expected);
+        let more = json!({ "set": ["c", "b", "a"] });
+        assert_eq!(aligned(&old, &more, &schema), old);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::check::Counterparts;
 use super::rule_cost::{Cost, Sizes};
-use super::{is_true, is_type_meta, join, rule_values, shown, text};
+use super::{is_true, is_type_meta, join, rule_functions, rule_values, shown, text};
 use crate::error::Cause;
 
 /// How many steps a rule may take at most.
@@ -112,6 +112,7 @@ impl Rules {
         found: &mut Found,
     ) {
         let mut context = Context::default().with_all();
+        rule_functions::add(&mut context);
         rule_values::add_types(&mut context);
         let mut pass = Pass { context: &context, budget: Some(MOST_STEPS_OF_ALL), found };
         let is_unchanged = old == Some(value);
@@ -158,7 +159,8 @@ impl Rules {
         let sizes = Sizes::of(value).max(past.old.map(Sizes::of).unwrap_or_default());
         let mut scope = pass.context.new_inner_scope();
         scope.add_variable_from_value("self", rule_values::convert(value, schema, is_root));
-        let old = past.old.map(|old| rule_values::convert(old, schema, is_root));
+        let aligned = |old| rule_values::aligned(old, value, schema);
+        let old = past.old.map(|old| rule_values::convert(&aligned(old), schema, is_root));
         for rule in self.own.iter().filter(judges) {
             let mut scope = scope.new_inner_scope();
             match (&old, rule.optional_old) {
@@ -337,6 +339,9 @@ fn run(program: &Program, scope: &Context<'_>) -> Result<CelValue, String> {
         ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
         ExecutionError::RemainderByZero(_) => "modulus by zero".to_owned(),
         ExecutionError::Overflow(..) => "integer overflow".to_owned(),
+        ExecutionError::IndexOutOfBounds(CelValue::Int(index)) => format!("index out of bounds: {index}"),
+        ExecutionError::IndexOutOfBounds(CelValue::UInt(index)) => format!("index out of bounds: {index}"),
+        ExecutionError::FunctionError { message, .. } => message.clone(),
         error => {
             // "no such key: x"
             let text = error.to_string();

@@ -1,10 +1,12 @@
 //! The writes of the stand-ins: made as any client's, under the names that the real controllers have, so
 //! that managed fields, generations and versions come out as they do in a cluster.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::{PODS, events};
 use crate::cluster::Cluster;
 use crate::delete::{self, DeleteOptions};
 use crate::error::ApiError;
@@ -46,16 +48,22 @@ impl Subject<'_> {
     }
 
     /// Replaces the status, if it is another one and the object is as it was: a change since brings another look.
-    pub(super) fn set_status(&self, manager: &str, status: Json) {
+    /// Tells whether it did.
+    pub(super) fn set_status(&self, manager: &str, status: Json) -> bool {
         let status = Value::Object(status);
         if self.json.get("status") == Some(&status) {
-            return;
+            return false;
         }
+        let is_set = Cell::new(false);
         change(self.cluster, self.place, self.uid(), (manager, "status"), |json| {
-            if object::meta(json, "resourceVersion") == object::meta(self.json, "resourceVersion") {
+            let is_as_it_was =
+                object::meta(json, "resourceVersion") == object::meta(self.json, "resourceVersion");
+            is_set.set(is_as_it_was);
+            if is_as_it_was {
                 json.insert("status".to_owned(), status.clone());
             }
         });
+        is_set.get()
     }
 
     /// Edits everything but the status.
@@ -72,19 +80,49 @@ impl Subject<'_> {
         make(self.cluster, storage, self.namespace(), dependent)
     }
 
-    /// Creates a dependent; why that fails is nobody's business but the log's: a later event tries again.
-    pub(super) fn try_create(&self, storage: &str, dependent: Json) {
-        if let Err(error) = self.create(storage, dependent) {
-            self.log(&error);
+    /// Creates a Pod, and tells of it; the error says why it cannot be had, which is told, too. A later event tries
+    /// again.
+    pub(super) fn create_pod(&self, pod: Json) -> Result<(), ApiError> {
+        let is_named = self.is("StatefulSet");
+        let (kind, name) = (object::text(self.json, &["kind"]), self.name());
+        let wanted = object::name(&pod).to_owned();
+        let prefix = object::text(&pod, &["metadata", "generateName"]).to_owned();
+        let mut error = match self.create(PODS, pod) {
+            Ok(created) => {
+                let pod = object::name(&created.json);
+                let what = match is_named {
+                    true => format!("Create Pod {pod} in {kind} {name} successful"),
+                    false => format!("Created pod: {pod}"),
+                };
+                events::normal(self, "SuccessfulCreate", &what);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        self.log(&error);
+        if is_passing(&error) {
+            return Ok(());
         }
+        if !is_named {
+            error.message = as_asked(&error.message, &prefix);
+        }
+        let what = match is_named {
+            true => format!("create Pod {wanted} in {kind} {name} failed error: {}", error.message),
+            false => format!("Error creating: {}", error.message),
+        };
+        events::warning(self, "FailedCreate", &what);
+        Err(error)
+    }
+
+    fn is(&self, kind: &str) -> bool {
+        object::text(self.json, &["kind"]) == kind
     }
 
     /// Tells whoever runs the server why the subject does not get what it is to have: once, as nothing but a change of it
     /// may help. What only has to be waited for is no news.
     pub(super) fn log(&self, error: &ApiError) {
-        let passes = matches!(error.reason, "AlreadyExists" | "NotFound") || error.is_of_ending_namespace();
         let (kind, name) = (object::text(self.json, &["kind"]), self.name());
-        match !passes && self.cluster.failures.note(self.json) {
+        match !is_passing(error) && self.cluster.failures.note(self.json) {
             true => {
                 tracing::warn!(%error, kind, namespace = self.namespace(), name, "cannot make what it is to have")
             }
@@ -105,8 +143,31 @@ impl Subject<'_> {
         let options = DeleteOptions { uid: Some(object::uid(json).to_owned()), ..DeleteOptions::default() };
         if let Err(error) = delete::delete(self.cluster, &kind, &Key::of(json), &options) {
             tracing::debug!(%error, storage, name = object::name(json), "not deleted");
+            return;
+        }
+        if storage == PODS {
+            let pod = object::name(json);
+            let what = match self.is("StatefulSet") {
+                true => format!("Delete Pod {pod} in StatefulSet {} successful", self.name()),
+                false => format!("Deleted pod: {pod}"),
+            };
+            events::normal(self, "SuccessfulDelete", &what);
         }
     }
+}
+
+/// A refusal that calls a Pod by what was asked for, so that it is the same for each.
+fn as_asked(message: &str, prefix: &str) -> String {
+    let quoted = format!("\"{prefix}");
+    match message.split_once(&quoted).and_then(|(before, after)| Some((before, after.split_once('"')?.1))) {
+        Some((before, after)) => format!("{before}{quoted}\"{after}"),
+        None => message.to_owned(),
+    }
+}
+
+/// Whether an error is one that only has to be waited for.
+fn is_passing(error: &ApiError) -> bool {
+    matches!(error.reason, "AlreadyExists" | "NotFound") || error.is_of_ending_namespace()
 }
 
 /// Creates an object.

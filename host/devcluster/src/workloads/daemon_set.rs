@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::act::{self, CONTROLLER, Subject};
 use super::{PODS, claim, node, status, template};
 use crate::object::{self, Json, Object};
 
 const REVISION: &str = "controller-revision-hash";
+/// Counts the templates that the DaemonSet has had.
+const GENERATION: &str = "deprecated.daemonset.template.generation";
 
 pub(super) fn reconcile(set: &Subject<'_>) {
     let revision = template::hash(&template::of(set.json), 0);
@@ -17,9 +21,21 @@ pub(super) fn reconcile(set: &Subject<'_>) {
     let wanted = node::suits(set.cluster, set.json);
     match active.iter().find(|pod| is_current(pod)) {
         None if active.is_empty() && wanted => {
-            let mut pod = template::generated(set, &[(REVISION, &revision)]);
+            let generation = object::text(set.json, &["metadata", "annotations", GENERATION]);
+            let generation = if generation.is_empty() { "1" } else { generation };
+            let labels = [(REVISION, revision.as_str()), ("pod-template-generation", generation)];
+            let mut pod = template::generated(set, &labels);
+            // It is for this node, and would wait for it.
+            let of_name = json!({ "key": "metadata.name", "operator": "In", "values": [node::NAME] });
+            let terms = json!({ "nodeSelectorTerms": [{ "matchFields": [of_name] }] });
+            object::set(
+                &mut pod,
+                &["spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution"],
+                terms,
+            );
+            tolerate(&mut pod);
             object::set(&mut pod, &["spec", "nodeName"], node::NAME.into());
-            set.try_create(PODS, pod);
+            let _told = set.create_pod(pod);
         }
         kept => {
             let surplus =
@@ -28,6 +44,27 @@ pub(super) fn reconcile(set: &Subject<'_>) {
         }
     }
     report(set, &claim::claim(set, PODS), &revision);
+}
+
+/// It stays whatever its node is in for.
+fn tolerate(pod: &mut Json) {
+    const PATH: &[&str] = &["spec", "tolerations"];
+    let mut all = object::items(pod, PATH).to_vec();
+    for (taint, effect) in [
+        ("not-ready", "NoExecute"),
+        ("unreachable", "NoExecute"),
+        ("disk-pressure", "NoSchedule"),
+        ("memory-pressure", "NoSchedule"),
+        ("pid-pressure", "NoSchedule"),
+        ("unschedulable", "NoSchedule"),
+    ] {
+        let key = format!("node.kubernetes.io/{taint}");
+        let one = json!({ "key": key, "operator": "Exists", "effect": effect });
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    object::set(pod, PATH, all.into());
 }
 
 fn is_of(pod: &Json, revision: &str) -> bool {

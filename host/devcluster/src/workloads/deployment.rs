@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::act::{self, CONTROLLER, Subject};
+use super::replica_set::FAILURE;
 use super::rollout::{self, recreates, reported, spec_replicas, sum};
 use super::template::{self, HASH_LABEL};
 use super::{REPLICA_SETS, claim, revision, selector, status};
@@ -57,7 +58,7 @@ fn create(deployment: &Subject<'_>, old: &[Arc<Object>]) -> bool {
     set.insert("kind".to_owned(), "ReplicaSet".into());
     let labels = template.pointer("/metadata/labels").cloned().unwrap_or_else(|| json!({}));
     let name = format!("{}-{hash}", deployment.name());
-    set.insert("metadata".to_owned(), json!({ "name": name, "labels": labels }));
+    set.insert("metadata".to_owned(), json!({ "name": name.clone(), "labels": labels }));
     let selector = object::at(deployment.json, &["spec", "selector"]).cloned().unwrap_or_default();
     set.insert(
         "spec".to_owned(),
@@ -81,10 +82,13 @@ fn create(deployment: &Subject<'_>, old: &[Arc<Object>]) -> bool {
     let bounds = rollout::bounds(deployment);
     revision::annotate(&mut set, deployment.json, revision, (bounds.wanted, bounds.at_most));
     match deployment.create(REPLICA_SETS, set) {
-        Ok(_) => {
+        Ok(created) => {
+            rollout::tell_scaled(deployment, object::name(&created.json), 0, replicas);
             revision::publish(deployment, revision);
             true
         }
+        // It was there, and has been adopted just now.
+        Err(error) if error.reason == "AlreadyExists" && is_own(deployment, &name) => false,
         // The name is that of another template, or of a Deployment that is gone: the next one is free.
         Err(error) if error.reason == "AlreadyExists" => {
             let uid = deployment.uid();
@@ -98,6 +102,15 @@ fn create(deployment: &Subject<'_>, old: &[Arc<Object>]) -> bool {
             false
         }
     }
+}
+
+/// Whether the ReplicaSet of a name is the Deployment's, and of its current template.
+fn is_own(deployment: &Subject<'_>, name: &str) -> bool {
+    let found = deployment.cluster.store.get(REPLICA_SETS, &Key::new(deployment.namespace(), name));
+    found.is_some_and(|set| {
+        claim::controller(&set.json) == Some(deployment.uid())
+            && without_hash(template::of(&set.json)) == without_hash(template::of(deployment.json))
+    })
 }
 
 /// Gives the current ReplicaSet the highest revision, and the annotations of the Deployment.
@@ -125,6 +138,13 @@ fn scale_paused(deployment: &Subject<'_>, new: Option<&Arc<Object>>, old: &[Arc<
     }
 }
 
+/// Why a ReplicaSet cannot have its Pods: the reason and the message.
+fn failure_of(set: &Json) -> Option<(String, String)> {
+    let mut conditions = object::items(set, &["status", "conditions"]).iter();
+    let failure = conditions.find(|condition| object::field(condition, "type") == FAILURE)?;
+    Some((object::field(failure, "reason").to_owned(), object::field(failure, "message").to_owned()))
+}
+
 fn report(deployment: &Subject<'_>, is_created: bool) {
     // What this step wrote is to be seen, but for what somebody else made of the Deployment since.
     let Some(current) = deployment.cluster.store.get(&deployment.place.0, &deployment.place.1) else {
@@ -138,6 +158,7 @@ fn report(deployment: &Subject<'_>, is_created: bool) {
     let wanted = deployment.replicas();
     let total = sum(all(), |set| reported(set, "replicas"));
     let updated = sum(&new, |set| reported(set, "replicas"));
+    let ready = sum(all(), |set| reported(set, "readyReplicas"));
     let available = sum(all(), |set| reported(set, "availableReplicas"));
     let specified = sum(all(), spec_replicas);
     let mut result = Json::new();
@@ -149,7 +170,7 @@ fn report(deployment: &Subject<'_>, is_created: bool) {
         &[
             ("replicas", total),
             ("updatedReplicas", updated),
-            ("readyReplicas", sum(all(), |set| reported(set, "readyReplicas"))),
+            ("readyReplicas", ready),
             ("availableReplicas", available),
             ("unavailableReplicas", specified.saturating_sub(available).max(0)),
             ("collisionCount", act::number(&current.json, &["status", "collisionCount"], 0)),
@@ -157,11 +178,23 @@ fn report(deployment: &Subject<'_>, is_created: bool) {
     );
     let is_complete = new.is_some() && updated == wanted && total == wanted && available == wanted;
     let name = new.as_ref().map(|set| object::name(&set.json)).unwrap_or_default();
-    let (ends, continues, begins) = (
+    let (ends, continues, begins, finds) = (
         format!("ReplicaSet \"{name}\" has successfully progressed."),
         format!("ReplicaSet \"{name}\" is progressing."),
         format!("Created new replica set \"{name}\""),
+        format!("Found new replica set \"{name}\""),
     );
+    let before = |field: &str| act::number(&current.json, &["status", field], 0);
+    let known = object::items(&current.json, &["status", "conditions"])
+        .iter()
+        .find(|condition| object::field(condition, "type") == "Progressing")
+        .map(|condition| object::field(condition, "reason"));
+    // What was said of an earlier ReplicaSet is over.
+    let has_come_further = known == Some("NewReplicaSetAvailable")
+        || updated > before("updatedReplicas")
+        || total.saturating_sub(updated) < before("replicas").saturating_sub(before("updatedReplicas"))
+        || ready > before("readyReplicas")
+        || available > before("availableReplicas");
     let available_condition = match available >= rollout::bounds(deployment).available_at_least {
         true => ("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability."),
         false => (
@@ -177,14 +210,20 @@ fn report(deployment: &Subject<'_>, is_created: bool) {
         (_, true, _) => Some(("Progressing", "True", "NewReplicaSetAvailable", ends.as_str())),
         (_, _, true) => Some(("Progressing", "True", "NewReplicaSetCreated", begins.as_str())),
         _ if new.is_none() => None,
-        _ => Some(("Progressing", "True", "ReplicaSetUpdated", continues.as_str())),
+        _ if known.is_none() => Some(("Progressing", "True", "FoundNewReplicaSet", finds.as_str())),
+        _ if has_come_further => Some(("Progressing", "True", "ReplicaSetUpdated", continues.as_str())),
+        _ => None,
     };
+    let failure = new.iter().chain(&old).find_map(|set| failure_of(&set.json));
+    let failed =
+        failure.as_ref().map(|(reason, message)| (FAILURE, "True", reason.as_str(), message.as_str()));
     let wanted_conditions: Vec<status::Wanted<'_>> =
-        [Some(available_condition), progressing].into_iter().flatten().collect();
-    result.insert(
-        "conditions".to_owned(),
-        status::conditions(&current.json, &wanted_conditions, Some("lastUpdateTime")),
-    );
+        [Some(available_condition), progressing, failed].into_iter().flatten().collect();
+    let mut conditions = status::conditions(&current.json, &wanted_conditions, Some("lastUpdateTime"));
+    if let (None, Some(conditions)) = (failed, conditions.as_array_mut()) {
+        conditions.retain(|condition| object::field(condition, "type") != FAILURE);
+    }
+    result.insert("conditions".to_owned(), conditions);
     let subject = Subject { json: &current.json, ..*deployment };
     subject.set_status(CONTROLLER, result);
     if is_complete {

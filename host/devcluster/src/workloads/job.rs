@@ -1,15 +1,18 @@
 //! Jobs: Pods that run and complete, as many at a time and in all as the Job says. A Pod that somebody
 //! marks as failed is tried again, up to the Job's limit.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::act::{self, CONTROLLER, Subject};
-use super::{PODS, claim, status, template};
+use super::{PODS, claim, events, status, template};
+use crate::error::ApiError;
 use crate::object::{self, Json, Object};
 
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";
 
 struct Tally {
     active: i64,
@@ -36,6 +39,10 @@ pub(super) fn reconcile(job: &Subject<'_>) {
 
 fn is_over(job: &Json) -> bool {
     object::has_condition(job, "Complete") || object::has_condition(job, "Failed")
+}
+
+fn is_indexed(job: &Subject<'_>) -> bool {
+    object::text(job.json, &["spec", "completionMode"]) == "Indexed"
 }
 
 fn is_suspended(job: &Subject<'_>) -> bool {
@@ -71,7 +78,8 @@ fn start(job: &Subject<'_>, pods: &[Arc<Object>], tally: &Tally) {
     let at_once = act::number(job.json, &["spec", "parallelism"], 1);
     let left = match completions(job) {
         Some(completions) => completions.saturating_sub(tally.succeeded),
-        None if tally.succeeded > 0 => 0,
+        // Those that run may end.
+        None if tally.succeeded > 0 => tally.active,
         None => at_once,
     };
     let wanted = at_once.min(left);
@@ -81,15 +89,15 @@ fn start(job: &Subject<'_>, pods: &[Arc<Object>], tally: &Tally) {
     }
     let missing = wanted.saturating_sub(tally.active).min(act::AT_ONCE);
     let missing = usize::try_from(missing).unwrap_or(0);
-    if object::text(job.json, &["spec", "completionMode"]) == "Indexed" {
+    if is_indexed(job) {
         let taken = |index: &i64| {
             let failed = |pod: &Json| object::text(pod, &["status", "phase"]) == "Failed";
             pods.iter().any(|pod| !failed(&pod.json) && index_of(&pod.json) == Some(*index))
         };
         let free = (0..completions(job).unwrap_or(0)).filter(|index| !taken(index));
-        free.take(missing).for_each(|index| create(job, Some(index)));
+        let _told = free.take(missing).try_for_each(|index| create(job, Some(index)));
     } else {
-        (0..missing).for_each(|_| create(job, None));
+        let _told = (0..missing).try_for_each(|_| create(job, None));
     }
 }
 
@@ -97,7 +105,7 @@ fn index_of(pod: &Json) -> Option<i64> {
     object::text(pod, &["metadata", "annotations", INDEX]).parse().ok()
 }
 
-fn create(job: &Subject<'_>, index: Option<i64>) {
+fn create(job: &Subject<'_>, index: Option<i64>) -> Result<(), ApiError> {
     // The API server put the labels of the Job into the template.
     let mut pod = template::generated(job, &[]);
     if let Some(index) = index {
@@ -106,8 +114,47 @@ fn create(job: &Subject<'_>, index: Option<i64>) {
         object::set(&mut pod, &["metadata", "labels", INDEX], text.clone().into());
         object::set(&mut pod, &["metadata", "annotations", INDEX], text.into());
         object::set(&mut pod, &["spec", "hostname"], format!("{}-{index}", job.name()).into());
+        tell_index(&mut pod);
     }
-    job.try_create(PODS, pod);
+    job.create_pod(pod)
+}
+
+/// Gives the containers their index in a variable, unless they have one of that name.
+fn tell_index(pod: &mut Json) {
+    let Some(Value::Object(spec)) = pod.get_mut("spec") else { return };
+    let lists = ["containers", "initContainers"].into_iter();
+    let paths =
+        lists.filter_map(|field| Some((field, spec.get(field)?.as_array()?.clone()))).collect::<Vec<_>>();
+    for (field, mut containers) in paths {
+        for container in containers.iter_mut().filter_map(Value::as_object_mut) {
+            let mut env = container.get("env").and_then(Value::as_array).cloned().unwrap_or_default();
+            if !env.iter().any(|one| object::field(one, "name") == INDEX_VARIABLE) {
+                let path = format!("metadata.labels['{INDEX}']");
+                env.push(
+                    json!({ "name": INDEX_VARIABLE, "valueFrom": { "fieldRef": { "fieldPath": path } } }),
+                );
+            }
+            container.insert("env".to_owned(), Value::Array(env));
+        }
+        spec.insert(field.to_owned(), Value::Array(containers));
+    }
+}
+
+/// Numbers as a list of ranges: `0,1`, `0-2,4`.
+fn ranges(numbers: &BTreeSet<i64>) -> String {
+    let mut ranges: Vec<(i64, i64)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if last.saturating_add(1) == *number => *last = *number,
+            _ => ranges.push((*number, *number)),
+        }
+    }
+    let written = ranges.into_iter().map(|(first, last)| match last.saturating_sub(first) {
+        0 => first.to_string(),
+        1 => format!("{first},{last}"),
+        _ => format!("{first}-{last}"),
+    });
+    written.collect::<Vec<_>>().join(",")
 }
 
 fn report(job: &Subject<'_>, pods: &[Arc<Object>], is_complete: bool, is_failed: bool) {
@@ -152,8 +199,46 @@ fn report(job: &Subject<'_>, pods: &[Arc<Object>], is_complete: bool, is_failed:
         &mut new,
         &[("active", tally.active), ("succeeded", tally.succeeded), ("failed", tally.failed)],
     );
+    if is_indexed(job) {
+        let succeeded =
+            pods.iter().filter(|pod| object::text(&pod.json, &["status", "phase"]) == "Succeeded");
+        let completed = ranges(&succeeded.filter_map(|pod| index_of(&pod.json)).collect());
+        match completed.is_empty() {
+            true => new.remove("completedIndexes"),
+            false => new.insert("completedIndexes".to_owned(), completed.into()),
+        };
+    }
     if !conditions.is_empty() {
         new.insert("conditions".to_owned(), status::conditions(job.json, conditions, Some("lastProbeTime")));
     }
-    job.set_status(CONTROLLER, new);
+    if !job.set_status(CONTROLLER, new) {
+        return;
+    }
+    for (of_type, status, reason, message) in conditions {
+        let is_new = !object::items(job.json, &["status", "conditions"]).iter().any(|condition| {
+            object::field(condition, "type") == *of_type && object::field(condition, "status") == *status
+        });
+        match (*of_type, *status) {
+            _ if !is_new => {}
+            ("Complete", _) => events::normal(job, "Completed", "Job completed"),
+            ("Failed", _) => events::warning(job, reason, message),
+            ("Suspended", "True") => events::normal(job, "Suspended", message),
+            ("Suspended", _) => events::normal(job, "Resumed", message),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indexes_that_follow_each_other_are_written_as_ranges() {
+        for (numbers, written) in
+            [(&[][..], ""), (&[3], "3"), (&[0, 1], "0,1"), (&[0, 1, 2, 4, 6, 7], "0-2,4,6,7")]
+        {
+            assert_eq!(ranges(&numbers.iter().copied().collect()), written);
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod act;
 mod claim;
 mod daemon_set;
 mod deployment;
+mod events;
 mod failures;
 mod job;
 mod node;

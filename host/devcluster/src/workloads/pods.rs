@@ -32,7 +32,8 @@ fn place(pod: &Subject<'_>) {
         let condition = ("PodScheduled", "False", "Unschedulable", why.as_str());
         let mut new = pod.json.get("status").and_then(Value::as_object).cloned().unwrap_or_default();
         new.insert("conditions".to_owned(), status::conditions(pod.json, &[condition], None));
-        return pod.set_status(SCHEDULER, new);
+        pod.set_status(SCHEDULER, new);
+        return;
     }
     act::change(pod.cluster, pod.place, pod.uid(), (SCHEDULER, "binding"), |json| {
         object::set(json, &["spec", "nodeName"], node::NAME.into());

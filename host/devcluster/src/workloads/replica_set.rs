@@ -2,24 +2,26 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::act::{self, CONTROLLER, Subject};
 use super::{PODS, claim, status, template};
+use crate::error::ApiError;
 use crate::object::{self, Json, Object};
+
+/// The condition of what cannot have its Pods.
+pub(super) const FAILURE: &str = "ReplicaFailure";
 
 pub(super) fn reconcile(set: &Subject<'_>) {
     let pods = claim::claim(set, PODS);
     let active = claim::active(&pods);
     let have = act::count(active.iter());
     let wanted = set.replicas();
-    for _ in have..wanted.min(have.saturating_add(act::AT_ONCE)) {
-        set.try_create(PODS, template::generated(set, &[]));
-    }
+    // Where one cannot be made, the others cannot either.
+    let missing = have..wanted.min(have.saturating_add(act::AT_ONCE));
+    let failure = missing.map(|_| set.create_pod(template::generated(set, &[]))).find_map(Result::err);
     for pod in surplus(active, have.saturating_sub(wanted)) {
         set.delete(PODS, pod);
     }
-    report(set, &claim::claim(set, PODS));
+    report(set, &claim::claim(set, PODS), failure.as_ref());
 }
 
 /// The Pods that are given up first: those that are not ready, then the youngest.
@@ -29,7 +31,7 @@ fn surplus(mut active: Vec<&Json>, surplus: i64) -> impl Iterator<Item = &Json> 
     active.into_iter().take(usize::try_from(surplus).unwrap_or(0))
 }
 
-fn report(set: &Subject<'_>, pods: &[Arc<Object>]) {
+fn report(set: &Subject<'_>, pods: &[Arc<Object>], failure: Option<&ApiError>) {
     let active = claim::active(pods);
     let ready = act::count(active.iter().filter(|pod| object::has_condition(pod, "Ready")));
     let labelled = |pod: &&&Json| {
@@ -48,8 +50,20 @@ fn report(set: &Subject<'_>, pods: &[Arc<Object>]) {
         &mut new,
         &[("fullyLabeledReplicas", labelled), ("readyReplicas", ready), ("availableReplicas", ready)],
     );
-    if let Some(conditions) = object::at(set.json, &["status", "conditions"]).and_then(Value::as_array) {
-        new.insert("conditions".to_owned(), conditions.clone().into());
+    let mut conditions = match failure {
+        // The first is told for as long as there is one.
+        Some(_) if object::has_condition(set.json, FAILURE) => status::conditions(set.json, &[], None),
+        Some(error) => {
+            let failed = (FAILURE, "True", "FailedCreate", error.message.as_str());
+            status::conditions(set.json, &[failed], None)
+        }
+        None => status::conditions(set.json, &[], None),
+    };
+    if let (None, Some(conditions)) = (failure, conditions.as_array_mut()) {
+        conditions.retain(|condition| object::field(condition, "type") != FAILURE);
+    }
+    if conditions.as_array().is_some_and(|conditions| !conditions.is_empty()) {
+        new.insert("conditions".to_owned(), conditions);
     }
     set.set_status(CONTROLLER, new);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::act::{self, CONTROLLER, Subject};
-use super::{REPLICA_SETS, claim};
+use super::{REPLICA_SETS, claim, events};
 use crate::object::{self, Json, Object};
 use crate::store::{Key, Place};
 
@@ -87,6 +87,16 @@ pub(super) fn scale(deployment: &Subject<'_>, set: &Object, replicas: i64) {
     act::change(deployment.cluster, &place, object::uid(&set.json), (CONTROLLER, ""), |json: &mut Json| {
         object::set(json, &["spec", "replicas"], replicas.into());
     });
+    tell_scaled(deployment, object::name(&set.json), spec_replicas(set), replicas);
+}
+
+/// Tells of a ReplicaSet that has other replicas now.
+pub(super) fn tell_scaled(deployment: &Subject<'_>, name: &str, from: i64, to: i64) {
+    if from != to {
+        let direction = if from < to { "up" } else { "down" };
+        let what = format!("Scaled {direction} replica set {name} from {from} to {to}");
+        events::normal(deployment, "ScalingReplicaSet", &what);
+    }
 }
 
 /// One step of a rollout: up with the new, if there is room for it, or else down with the old.

@@ -75,6 +75,8 @@ fn update(set: &Subject<'_>, pods: &[Arc<Object>], revision: &str) {
         return;
     }
     let partition = act::number(set.json, &["spec", "updateStrategy", "rollingUpdate", "partition"], 0);
+    // Counted from the first Pod on, whatever its number.
+    let partition = first(set).saturating_add(partition);
     let is_all_ready = pods.iter().all(|pod| object::has_condition(&pod.json, "Ready"));
     let outdated = pods.iter().filter(|pod| !is_of(&pod.json, revision));
     let last = outdated
@@ -104,8 +106,11 @@ fn create(set: &Subject<'_>, ordinal: i64, revision: &str) {
         object::set(&mut pod, &["spec", "subdomain"], service.clone());
     }
     object::set(&mut pod, &["metadata", "name"], name.into());
+    object::set(&mut pod, &["metadata", "generateName"], format!("{}-", set.name()).into());
     match volume_claims::furnish(set, ordinal, &mut pod) {
-        Ok(()) => set.try_create(PODS, pod),
+        Ok(()) => {
+            let _told = set.create_pod(pod);
+        }
         Err(error) => set.log(&error),
     }
 }

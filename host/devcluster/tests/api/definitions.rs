@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{CRDS, Server, start, widget_definition};
+use crate::support::{CRDS, Server, WIDGETS, start, widget, widget_definition};
 
 const SCHEMA: &str = "spec.versions[0].schema.openAPIV3Schema";
 
@@ -153,6 +153,48 @@ async fn definitions_are_refused_in_the_words_of_a_cluster() {
             "Required value".to_owned(),
         ),
         (
+            json!([{ "op": "add", "path": "/spec/conversion", "value": {} }]),
+            "spec.conversion.strategy",
+            "Required value".to_owned(),
+        ),
+        (
+            json!([{ "op": "add", "path": "/spec/versions/0/deprecated", "value": true },
+                { "op": "add", "path": "/spec/versions/0/deprecationWarning", "value": "" }]),
+            "spec.versions[0].deprecationWarning",
+            "Invalid value: \"\": must not be an empty string".to_owned(),
+        ),
+        (
+            json!([{ "op": "replace", "path": "/spec/versions", "value": [] }]),
+            "spec.versions",
+            "Invalid value: []: must have exactly one version marked as storage version".to_owned(),
+        ),
+        (
+            json!([{ "op": "replace", "path": "/spec/versions/0/storage", "value": false }]),
+            "status.storedVersions",
+            "Invalid value: null: must have at least one stored version".to_owned(),
+        ),
+        (
+            json!([{ "op": "replace", "path": "/spec/versions/0/name", "value": "V1" }]),
+            "spec.version",
+            format!("Invalid value: \"V1\": {label}"),
+        ),
+        (
+            json!([{ "op": "remove", "path": "/spec/names" }, { "op": "add", "path": "/spec/names", "value": {} }]),
+            "spec.names.listKind",
+            "Required value".to_owned(),
+        ),
+        (
+            json!([{ "op": "add", "path": format!("{column}/format"), "value": "x" }]),
+            "spec.versions[0].additionalPrinterColumns[0].format",
+            "Invalid value: \"x\": must be one of byte,date,date-time,double,float,int32,int64,password"
+                .to_owned(),
+        ),
+        (
+            json!([{ "op": "replace", "path": format!("{column}/jsonPath"), "value": "x" }]),
+            "spec.versions[0].additionalPrinterColumns[0].JSONPath",
+            "Invalid value: \"x\": must be a simple json path starting with .".to_owned(),
+        ),
+        (
             json!([{ "op": "add", "path": "/spec/conversion", "value": { "strategy": "Magic" } }]),
             "spec.conversion.strategy",
             "Unsupported value: \"Magic\": supported values: \"None\", \"Webhook\"".to_owned(),
@@ -208,4 +250,29 @@ async fn what_all_versions_share_is_judged_in_one_place() {
     let why = "Invalid value: \"\": may only be set when `version.schema.openAPIV3Schema` is not included";
     let expected = [("spec.versions[0].selectableFields".to_owned(), why.to_owned())];
     assert_eq!(refusals(&server, schema_alone).await, expected);
+}
+
+#[tokio::test]
+async fn a_definition_that_goes_says_what_it_waits_for() {
+    let server = start().await;
+    server.define(widget_definition()).await;
+    let path = format!("{CRDS}/widgets.example.com");
+    let mut held = widget("a", json!({ "size": "s" }));
+    held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    server.post(WIDGETS, held).await.ok();
+    server.delete(&path).await.ok();
+    let terminating = |body: &Value| {
+        let conditions = body["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.into_iter().find(|condition| condition["type"] == "Terminating").unwrap_or_default()
+    };
+    let is_so = |body: &Value| terminating(body)["reason"] == "InstanceDeletionInProgress";
+    let going = server.eventually(&path, "its objects are deleted", |answer| is_so(&answer.body)).await.body;
+    let condition = terminating(&going);
+    assert_eq!(condition["status"], "True");
+    assert_eq!(condition["message"], "CustomResource deletion is in progress");
+    let metadata = &going["metadata"];
+    assert!(metadata["deletionTimestamp"].is_string());
+    assert_eq!((metadata.get("deletionGracePeriodSeconds"), &metadata["generation"]), (None, &json!(1)));
+    server.merge(&format!("{WIDGETS}/a"), json!({ "metadata": { "finalizers": null } })).await.ok();
+    server.eventually_gone(&path).await;
 }

@@ -46,6 +46,14 @@ async fn formats_of_texts_are_enforced() {
         ("uri", "https://example.com/a?b", "no uri at all"),
         ("hexcolor", "#ffaa00", "#ggg"),
         ("rgbcolor", "rgb(1,2,255)", "rgb(1,2)"),
+        ("duration", "P1D", "P1Y"),
+        ("email", "\"A\" <a@b.c>", "a@"),
+        ("hostname", "é.com", "a."),
+        ("ipv4", "01.2.3.4", "1.2.3"),
+        ("mac", "0011.2233.4455", "00:11-22:33:44:55"),
+        ("creditcard", "4111 1111 1111 1111", "4111111111111112"),
+        ("isbn10", "0-306-40615-2", "0306406153"),
+        ("ssn", "111-22-3333", "111223333"),
         ("unheard-of", "anything", ""),
     ] {
         let server = with_field(json!({ "type": "string", "format": format })).await;
@@ -87,6 +95,111 @@ async fn refusals_have_the_texts_of_the_real_server() {
     assert_eq!(cause["message"], text);
 }
 
+/// All causes for which the value is refused: their fields and messages.
+async fn refusals(server: &Server, value: Value) -> Vec<(String, String)> {
+    let answer = server.post(WIDGETS, widget("bad", json!({ "f": value }))).await;
+    let status = answer.refused(422, "Invalid");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let causes = status["details"]["causes"].as_array().unwrap().iter();
+    causes.map(|cause| (text(&cause["field"]), text(&cause["message"]))).collect()
+}
+
+#[tokio::test]
+async fn a_value_of_the_wrong_type_is_told_all_that_is_wrong_with_it() {
+    let f = |message: &str| ("spec.f".to_owned(), message.to_owned());
+    let nil = |message: &str| ("<nil>".to_owned(), message.to_owned());
+    let server = with_field(json!({ "type": "integer", "enum": [1, 2] })).await;
+    let expected = [
+        f("Invalid value: \"string\": spec.f in body must be of type integer: \"string\""),
+        f("Unsupported value: \"x\": supported values: \"1\", \"2\""),
+    ];
+    assert_eq!(refusals(&server, json!("x")).await, expected);
+    assert_eq!(
+        refusals(&server, json!(3)).await,
+        [f("Unsupported value: 3: supported values: \"1\", \"2\"")]
+    );
+    let expected = [
+        f("Invalid value: \"number\": spec.f in body must be of type integer: \"number\""),
+        nil("Invalid value: \"\": Checked value must be of type integer (default format) in spec.f"),
+    ];
+    assert_eq!(refusals(&server, json!(1.5)).await, expected);
+    let mixed =
+        json!({ "x-kubernetes-int-or-string": true, "anyOf": [{ "type": "integer" }, { "type": "string" }] });
+    let server = with_field(mixed).await;
+    let expected = [
+        f("Invalid value: \"boolean\": spec.f in body must be of type integer,string: \"boolean\""),
+        nil("Invalid value: \"\": \"spec.f\" must validate at least one schema (anyOf)"),
+        f("Invalid value: \"boolean\": spec.f in body must be of type integer: \"boolean\""),
+    ];
+    assert_eq!(refusals(&server, json!(true)).await, expected);
+}
+
+#[tokio::test]
+async fn what_has_too_few_is_refused_with_how_many_it_has() {
+    let text = |value: u64, what: &str| {
+        format!("Invalid value: {value}: spec.f in body should have at least 2 {what}")
+    };
+    let server = with_field(json!({ "type": "array", "minItems": 2, "items": { "type": "string" } })).await;
+    assert_eq!(refusal(&server, json!(["a"])).await["message"], text(1, "items"));
+    let map = json!({ "type": "object", "minProperties": 2, "additionalProperties": { "type": "string" } });
+    let server = with_field(map).await;
+    assert_eq!(refusal(&server, json!({})).await["message"], text(0, "properties"));
+    let server = with_field(json!({ "type": "integer", "minimum": 10, "multipleOf": 5 })).await;
+    let messages: Vec<String> =
+        refusals(&server, json!(7)).await.into_iter().map(|(_, message)| message).collect();
+    let expected = ["a multiple of 5", "greater than or equal to 10"]
+        .map(|bound| format!("Invalid value: 7: spec.f in body should be {bound}"));
+    assert_eq!(messages, expected);
+}
+
+#[tokio::test]
+async fn an_item_of_a_list_that_is_a_map_is_an_object() {
+    let item = json!({ "type": "object", "required": ["k"], "properties": { "k": { "type": "string" } } });
+    let list = json!({ "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"], "items": item });
+    let server = with_field(list).await;
+    let found = refusals(&server, json!(["a"])).await;
+    let message = "Invalid value: \"a\": must be an object for an array of list-type map".to_owned();
+    assert_eq!(found.get(1), Some(&("spec.f[0]".to_owned(), message)));
+}
+
+#[tokio::test]
+async fn whole_numbers_are_stored_as_such() {
+    let free = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+        "properties": { "i": { "type": "integer" }, "n": { "type": "number" } } });
+    let server = with_field(free).await;
+    let stored = |answer: Value| answer["spec"]["f"].to_string();
+    let created = server
+        .post(WIDGETS, widget("a", json!({ "f": { "a": [1.0], "b": -0.0, "i": 1e3, "n": 2.0 } })))
+        .await
+        .ok();
+    assert_eq!(stored(created), r#"{"a":[1],"b":0,"i":1000,"n":2}"#);
+    let path = format!("{WIDGETS}/a");
+    let patched = server.merge(&path, json!({ "spec": { "f": { "a": [2.0, 2.5] } } })).await.ok();
+    assert_eq!(stored(patched), r#"{"a":[2,2.5],"b":0,"i":1000,"n":2}"#);
+    let mut applied = widget("b", json!({ "f": { "a": 3.0, "c": 12_345_678_901_234_567_890_u64 } }));
+    applied["metadata"] = json!({ "name": "b" });
+    let applied = server.apply(&format!("{WIDGETS}/b"), "test", applied).await.ok();
+    assert_eq!(stored(applied), r#"{"a":3,"c":12345678901234567000}"#);
+}
+
+#[tokio::test]
+async fn a_write_of_the_status_is_refused_by_what_is_below_it() {
+    let server = start().await;
+    let mut definition = widget_definition();
+    for index in [0, 1] {
+        let version = &mut definition["spec"]["versions"][index];
+        version["subresources"] = json!({ "status": {} });
+        version["schema"]["openAPIV3Schema"]["properties"]["status"] =
+            json!({ "type": "object", "properties": { "s": { "type": "string", "minLength": 3 } } });
+    }
+    server.post(CRDS, definition).await.ok();
+    server.post(WIDGETS, widget("a", json!({ "size": "s" }))).await.ok();
+    let answer = server.merge(&format!("{WIDGETS}/a/status"), json!({ "status": { "s": "a" } })).await;
+    let cause = answer.refused(422, "Invalid")["details"]["causes"][0].clone();
+    assert_eq!(cause["field"], "status.s");
+    assert_eq!(cause["message"], "Invalid value: \"a\": s in body should be at least 3 chars long");
+}
+
 #[tokio::test]
 async fn multiples_are_counted_in_decimals() {
     let server = with_field(json!({ "type": "number", "multipleOf": 0.01 })).await;
@@ -108,6 +221,14 @@ async fn an_embedded_resource_needs_a_kind_and_a_version_and_proper_metadata() {
     );
     let cause = refusal(&server, json!({ "apiVersion": "v1" })).await;
     assert_eq!((&cause["field"], &cause["message"]), (&json!("spec.f.kind"), &json!("Required value")));
+    let found = refusals(&server, json!({ "apiVersion": "a/b/c", "kind": "P d" })).await;
+    let version = "Invalid value: \"a/b/c\": unexpected GroupVersion string: a/b/c".to_owned();
+    assert_eq!(found[0], ("spec.f.apiVersion".to_owned(), version));
+    let kind = "Invalid value: \"P d\": may have mixed case, but should otherwise match: a DNS-1035 label";
+    assert!(found[1].0 == "spec.f.kind" && found[1].1.starts_with(kind), "{found:?}");
+    let unknown = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "a", "other": 1 } });
+    let kept = server.post(WIDGETS, widget("unknown", json!({ "f": unknown }))).await.ok();
+    assert_eq!(kept["spec"]["f"]["metadata"], json!({ "name": "a" }));
     let unnamed = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "a/b" } });
     assert_eq!(refusal(&server, unnamed).await["field"], "spec.f.metadata.name");
 }

@@ -110,7 +110,17 @@ async fn a_daemon_set_has_one_pod_on_the_one_node_if_that_suits() {
     let path = format!("{DAEMON_SETS}/agent");
     let set = until(&server, &path, |set| set["status"]["numberReady"] == 1).await;
     assert_eq!(set["status"]["desiredNumberScheduled"], 1);
-    assert_eq!(list(&server, PODS).await[0]["spec"]["nodeName"], "dev");
+    let pod = list(&server, PODS).await[0].clone();
+    assert_eq!(pod["spec"]["nodeName"], "dev");
+    assert_eq!(pod["metadata"]["labels"]["pod-template-generation"], "1");
+    let tolerated = pod["spec"]["tolerations"].as_array().unwrap();
+    assert_eq!(tolerated.len(), 6, "{tolerated:?}");
+    assert!(
+        tolerated.iter().all(|one| one["operator"] == "Exists" && one.get("tolerationSeconds").is_none())
+    );
+    let required = &pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    let of_name = json!({ "key": "metadata.name", "operator": "In", "values": ["dev"] });
+    assert_eq!(required["nodeSelectorTerms"], json!([{ "matchFields": [of_name] }]));
     let elsewhere =
         json!({ "spec": { "template": { "spec": { "nodeSelector": { "kubernetes.io/os": "windows" } } } } });
     server.merge(&path, elsewhere).await.ok();
@@ -157,8 +167,13 @@ async fn an_indexed_job_gives_each_pod_an_index_and_a_suspended_one_waits() {
     until(&server, &path, |job| condition(job, "Suspended")["status"] == "True").await;
     assert!(list(&server, PODS).await.is_empty());
     server.merge(&path, json!({ "spec": { "suspend": false } })).await.ok();
-    until(&server, &path, |job| condition(job, "Complete")["status"] == "True").await;
+    let job = until(&server, &path, |job| condition(job, "Complete")["status"] == "True").await;
+    assert_eq!(job["status"]["completedIndexes"], "0-2");
     let pods = list(&server, PODS).await;
+    let variable = &pods[0]["spec"]["containers"][0]["env"][0];
+    assert_eq!(variable["name"], "JOB_COMPLETION_INDEX");
+    let path = "metadata.labels['batch.kubernetes.io/job-completion-index']";
+    assert_eq!(variable["valueFrom"]["fieldRef"]["fieldPath"], path);
     let mut indexes: Vec<&str> = pods
         .iter()
         .map(|pod| {
@@ -167,6 +182,39 @@ async fn an_indexed_job_gives_each_pod_an_index_and_a_suspended_one_waits() {
         .collect();
     indexes.sort_unstable();
     assert_eq!(indexes, ["0", "1", "2"]);
+}
+
+#[tokio::test]
+async fn a_job_that_counts_no_completions_lets_all_its_pods_end() {
+    let server = alive().await;
+    server.post(JOBS, job("queue", json!({ "parallelism": 3 }))).await.ok();
+    let path = format!("{JOBS}/queue");
+    let job = until(&server, &path, |job| condition(job, "Complete")["status"] == "True").await;
+    assert_eq!(job["status"]["succeeded"], 3);
+}
+
+#[tokio::test]
+async fn a_partition_is_counted_from_the_first_pod_of_a_stateful_set() {
+    let server = alive().await;
+    let spec = json!({ "replicas": 3, "podManagementPolicy": "Parallel", "ordinals": { "start": 5 },
+        "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": { "partition": 2 } } });
+    server.post(STATEFUL_SETS, workload("StatefulSet", "db", spec)).await.ok();
+    let path = format!("{STATEFUL_SETS}/db");
+    until(&server, &path, |set| ready(set, 3)).await;
+    let image = json!({ "spec": { "template": { "spec": { "containers": [{ "name": "app", "image": "nginx:2" }] } } } });
+    server.merge(&path, image).await.ok();
+    let is_so = |set: &Value| {
+        set["status"]["updatedReplicas"] == 1
+            && set["status"]["readyReplicas"] == 3
+            && set["status"]["observedGeneration"] == 2
+    };
+    let set = until(&server, &path, is_so).await;
+    assert_eq!(set["status"]["currentReplicas"], 2);
+    for pod in list(&server, PODS).await {
+        let expected = if pod["metadata"]["name"] == "db-7" { "nginx:2" } else { "nginx:1" };
+        assert_eq!(pod["spec"]["containers"][0]["image"], expected);
+        assert_eq!(pod["metadata"]["generateName"], "db-");
+    }
 }
 
 #[tokio::test]

@@ -277,6 +277,7 @@ async fn a_new_deployment_adopts_what_an_orphaning_deletion_left() {
     server.eventually_gone(&at("web")).await;
     server.post(DEPLOYMENTS, deployment("web")).await.ok();
     let deployment = rolled_out(&server, "web").await;
+    assert_eq!(deployment["status"].get("collisionCount"), None);
     let after = list(&server, REPLICA_SETS).await;
     assert_eq!(uids(&after), uids(&sets));
     assert_eq!(after[0]["metadata"]["ownerReferences"][0]["uid"], deployment["metadata"]["uid"]);

@@ -52,6 +52,8 @@ pub(crate) struct Kind {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Custom {
     pub(crate) schema: Option<Arc<Schema>>,
+    /// That of the version that objects are stored in, if it is another one.
+    pub(crate) stored: Option<Arc<Schema>>,
     /// Counts the specifications of the definition.
     pub(crate) generation: u64,
     pub(crate) columns: Vec<Value>,

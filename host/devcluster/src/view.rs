@@ -59,6 +59,14 @@ pub(crate) fn shaped<'a>(kind: &Kind, stored: &'a Object) -> Cow<'a, Json> {
     }
 }
 
+/// Takes out of a custom resource what the version that it is stored in does not have.
+pub(crate) fn confine_to_stored(kind: &Kind, json: &mut Json) {
+    if let Some(schema) = kind.custom.as_ref().and_then(|custom| custom.stored.as_deref()) {
+        schema.prune(json, &mut StrictErrors::default());
+        schema.default(json);
+    }
+}
+
 /// What is stored of an object that was written in this kind's form.
 pub(crate) fn stored(kind: &Kind, mut json: Json) -> Json {
     if is_new_event(kind) {

@@ -203,6 +203,7 @@ fn create_once(
     });
     let turn = write.turn(cluster);
     let warnings = write.admit(cluster, &mut json, None, managers)?;
+    view::confine_to_stored(kind, &mut json);
     depth::check(&json)?;
     let name = object::name(&json).to_owned();
     let key = Key::new(&write.key.namespace, &name);
@@ -345,6 +346,7 @@ fn commit(
     transition::check_finalizers(kind, shown, &new)?;
     let turn = write.turn(cluster);
     let warnings = write.admit(cluster, &mut new, Some(shown), managers)?;
+    view::confine_to_stored(kind, &mut new);
     immutable::check(kind, &write.writer.subresource, shown, &new)?;
     if kind.has_generation && transition::counts(kind, &write.writer.subresource, shown, &new) {
         let generation = object::meta(shown, "generation").and_then(Value::as_u64).unwrap_or_default();

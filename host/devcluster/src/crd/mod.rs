@@ -88,12 +88,16 @@ fn kind(definition: &Json, version: &Value, before: &Served) -> Kind {
     let selectable = list("selectableFields");
     let (group, version_name) = (object::text(definition, &["spec", "group"]), text(version, "name"));
     let plural = name("plural");
-    let schema = version.get("schema").and_then(|schema| schema.get("openAPIV3Schema")).map(|schema| {
-        let previous = before.find(group, version_name, &plural);
+    let schema_of = |version: &Value| {
+        let schema = version.get("schema")?.get("openAPIV3Schema")?;
+        let previous = before.find(group, text(version, "name"), &plural);
         let previous = previous.and_then(|kind| kind.custom.as_ref()?.schema.clone());
         let same = previous.filter(|previous| previous.json() == schema);
-        same.unwrap_or_else(|| Arc::new(Schema::new(schema.clone())))
-    });
+        Some(same.unwrap_or_else(|| Arc::new(Schema::new(schema.clone()))))
+    };
+    let schema = schema_of(version);
+    let stored = versions(definition).iter().find(|version| is_true(version, "storage"));
+    let stored = stored.filter(|stored| text(stored, "name") != version_name).and_then(schema_of);
     Kind {
         group: group.to_owned(),
         version: version_name.to_owned(),
@@ -112,6 +116,7 @@ fn kind(definition: &Json, version: &Value, before: &Served) -> Kind {
         is_virtual: false,
         custom: Some(Custom {
             schema,
+            stored,
             generation: specifications(definition),
             columns: list("additionalPrinterColumns"),
             selectable: selectable.iter().map(|field| text(field, "jsonPath").to_owned()).collect(),

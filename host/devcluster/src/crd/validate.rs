@@ -256,7 +256,7 @@ fn whole(definition: &Json, causes: &mut Vec<Cause>) {
     if stored != 1 {
         causes.push(Cause::invalid("spec.versions", &json!(shown), ONE_STORED));
     }
-    if stored == 0 && object::at(definition, &["status", "storedVersions"]).is_none() {
+    if stored == 0 && object::items(definition, &["status", "storedVersions"]).is_empty() {
         causes.push(Cause::invalid("status.storedVersions", &Value::Null, SOME_STORED));
     }
 }

@@ -78,3 +78,26 @@ async fn all_watches_end_when_a_definition_changes() {
     server.patch(DEFINITION, "json-patch+json", patch).await.ok();
     assert_eq!(anew.next().await, None);
 }
+
+#[tokio::test]
+async fn what_the_stored_version_does_not_have_is_not_kept() {
+    let server = start().await;
+    let mut definition = widget_definition();
+    let versions = definition["spec"]["versions"].as_array_mut().unwrap();
+    let mut other = versions[0].clone();
+    other["name"] = json!("v2");
+    other["storage"] = json!(false);
+    let schema = &mut other["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+    schema["later"] = json!({ "type": "string" });
+    versions.push(other);
+    server.define(definition).await;
+    let later = WIDGETS.replace("/v1/", "/v2/");
+    let mut made = widget("w", json!({ "size": "s", "later": "x" }));
+    made["apiVersion"] = json!("example.com/v2");
+    let made = server.post(&later, made).await.ok();
+    assert_eq!(made["spec"].get("later"), None, "{made}");
+    let path = format!("{later}/w");
+    let patched = server.merge(&path, json!({ "spec": { "later": "y" } })).await.ok();
+    assert_eq!(patched["spec"].get("later"), None, "{patched}");
+    assert_eq!(patched["metadata"]["resourceVersion"], made["metadata"]["resourceVersion"]);
+}

@@ -10,7 +10,11 @@ mod prune;
 pub(crate) mod rule_check;
 mod rule_cost;
 mod rule_functions;
+mod rule_macros;
+mod rule_parse;
+mod rule_runnable;
 mod rule_times;
+mod rule_tree;
 mod rule_values;
 mod rules;
 

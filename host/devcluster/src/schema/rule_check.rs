@@ -3,7 +3,7 @@
 use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use serde_json::{Value, json};
 
-use super::{is_true, rule_values, rules, text};
+use super::{is_true, rule_parse, rule_values, text};
 use crate::error::Cause;
 
 /// How long an expression may be. The real server has a budget of estimated steps instead.
@@ -121,18 +121,18 @@ impl<'a> Checked<'a> {
             return None;
         }
         let mut refuse = |why: &str| causes.push(Cause::invalid(path, &json!(expression), why));
-        let program = match rules::compile(expression) {
-            Ok(program) => program,
+        let tree = match rule_parse::parse(expression) {
+            Ok(tree) => tree,
             Err(why) => {
                 refuse(&format!("compilation failed: {why}"));
                 return None;
             }
         };
-        if let Err(why) = self.known(program.expression(), &mut Vec::new()) {
+        if let Err(why) = self.known(&tree, &mut Vec::new()) {
             refuse(&format!("compilation failed: ERROR: <input>:1:1: {why}"));
             return None;
         }
-        let compares = program.references().has_variable("oldSelf");
+        let compares = tree.references().has_variable("oldSelf");
         if let (true, Some(apart)) = (compares, self.apart) {
             let why = "oldSelf cannot be used on the uncorrelatable portion of the schema";
             refuse(&format!("{why} within {apart}"));

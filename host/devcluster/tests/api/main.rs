@@ -27,6 +27,7 @@ mod apply_merging;
 mod autoscalers;
 mod cel;
 mod cel_functions;
+mod cel_optional;
 mod compression;
 mod constraints;
 mod controllers;

@@ -17,6 +17,7 @@ mod rule_times;
 mod rule_tree;
 mod rule_values;
 mod rules;
+mod typing;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use kube_cel::cel::IdedExpr;
 use kube_cel::cel::common::ast::SourceInfo;
-use kube_cel::cel::parser::Parser;
+use kube_cel::cel::parser::{ParseError, Parser};
 
 use super::rule_cost::Cost;
 use super::{rule_macros, rule_runnable};
@@ -42,9 +42,10 @@ pub(super) fn parse(text: &str) -> Result<IdedExpr, String> {
             let tree = match parser().parse(text) {
                 Ok(tree) => tree,
                 Err(errors) => {
-                    let all = errors.errors.iter();
-                    let all = all.map(|error| shown(text, place(error.pos.0, error.pos.1), &error.msg));
-                    return Err(all.collect::<Vec<_>>().join("\n"));
+                    let shown = |error: &ParseError| shown(text, place(error.pos.0, error.pos.1), &error.msg);
+                    let told: Vec<_> =
+                        errors.errors.iter().filter(|error| !is_internal(error)).map(shown).collect();
+                    return Err(if told.is_empty() { failed() } else { told.join("\n") });
                 }
             };
             if Cost::of(&tree).nesting > MOST_NESTED {
@@ -79,6 +80,13 @@ pub(super) fn report(text: &str, problems: &[Problem]) -> String {
     placed.sort_by_key(|(place, _)| *place);
     placed.dedup();
     placed.iter().map(|(place, message)| shown(text, *place, message)).collect::<Vec<_>>().join("\n")
+}
+
+/// Tells of the parser's insides rather than of the expression.
+fn is_internal(error: &ParseError) -> bool {
+    ["Incomplete `", "No `", "unexpected character, wanted", "UNKNOWN"]
+        .iter()
+        .any(|start| error.msg.starts_with(start))
 }
 
 fn parser() -> Parser {

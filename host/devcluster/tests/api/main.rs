@@ -28,6 +28,7 @@ mod autoscalers;
 mod cel;
 mod cel_functions;
 mod cel_optional;
+mod cel_types;
 mod compression;
 mod constraints;
 mod controllers;

@@ -7,6 +7,7 @@ pub(crate) mod metadata;
 mod numbers;
 pub(crate) mod pattern;
 mod prune;
+mod rule_budget;
 pub(crate) mod rule_check;
 mod rule_cost;
 mod rule_functions;

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::typing::{self, Outcome, Subject};
+use super::rule_budget::Budget;
+use super::typing::{self, Found, Limits, Outcome, Subject};
 use super::{is_true, rule_parse, text};
 use crate::error::Cause;
 
@@ -12,7 +13,9 @@ const REASONS: &[&str] =
     &["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 /// Adds a cause for every rule of a schema, and below, that is not to be had.
 pub(crate) fn check(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
-    walk(schema, path, true, None, &mut |checked, rule, path| checked.texts(rule, path, causes));
+    let limits = Limits::default();
+    let root = Place { path, is_root: true, apart: None, times: Some(1), limits: &limits };
+    walk(schema, root, &mut |checked, rule, path| checked.texts(rule, path, causes));
     // What else is wrong with a schema comes first: where that is, its types may not be what they are meant to be.
     let mut wrong: Vec<String> = causes.iter().map(|cause| cause.field.clone()).collect();
     wrong.sort();
@@ -20,46 +23,55 @@ pub(crate) fn check(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
         let after = wrong.partition_point(|field| field.as_str() < path);
         wrong.get(after).is_some_and(|field| field.starts_with(path))
     };
-    walk(schema, path, true, None, &mut |checked, rule, path| {
-        if !is_wrong(checked.path) {
-            checked.expressions(rule, path, causes);
+    let mut budget = Budget::default();
+    walk(schema, root, &mut |checked, rule, path| {
+        if !is_wrong(checked.place.path) {
+            checked.expressions(rule, path, &mut budget, causes);
         }
     });
+    causes.extend(budget.causes(path));
 }
 
-/// `apart` is the list or map whose items, this one among them, cannot be told apart from one state to the next.
-fn walk(
-    schema: &Value,
-    path: &str,
-    is_root: bool,
-    apart: Option<&str>,
-    judge: &mut impl FnMut(&Checked<'_>, &Value, &str),
-) {
+fn walk(schema: &Value, place: Place<'_>, judge: &mut impl FnMut(&Checked<'_>, &Value, &str)) {
+    let path = place.path;
     let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array);
     for (index, rule) in rules.into_iter().flatten().enumerate() {
         let optional_old = is_true(rule, "optionalOldSelf");
         let rule_path = format!("{path}.x-kubernetes-validations[{index}]");
-        judge(&Checked { schema, path, is_root, apart, optional_old }, rule, &rule_path);
+        judge(&Checked { schema, place, optional_old }, rule, &rule_path);
     }
-    let of_map = apart.or_else(|| (text(schema, "x-kubernetes-map-type") == "atomic").then_some(path));
+    let times = place.times.and_then(|times| Some(times.saturating_mul(typing::multiple(schema)?)));
+    let below = Place { is_root: false, times, ..place };
+    let of_map = place.apart.or_else(|| (text(schema, "x-kubernetes-map-type") == "atomic").then_some(path));
     for (name, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-        walk(field, &format!("{path}.properties[{name}]"), false, of_map, judge);
+        walk(field, Place { path: &format!("{path}.properties[{name}]"), apart: of_map, ..below }, judge);
     }
     if let Some(item) = schema.get("items").filter(|item| item.is_object()) {
-        let of_list = apart.or_else(|| (text(schema, "x-kubernetes-list-type") != "map").then_some(path));
-        walk(item, &format!("{path}.items"), false, of_list, judge);
+        let of_list =
+            place.apart.or_else(|| (text(schema, "x-kubernetes-list-type") != "map").then_some(path));
+        walk(item, Place { path: &format!("{path}.items"), apart: of_list, ..below }, judge);
     }
     if let Some(extra) = schema.get("additionalProperties").filter(|extra| extra.is_object()) {
-        walk(extra, &format!("{path}.additionalProperties"), false, of_map, judge);
+        walk(extra, Place { path: &format!("{path}.additionalProperties"), apart: of_map, ..below }, judge);
     }
+}
+
+/// Where a schema is.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    path: &'a str,
+    is_root: bool,
+    /// The list or map whose items, this one among them, cannot be told apart from one state to the next.
+    apart: Option<&'a str>,
+    /// How many values of the schema an object has at most, if the schemas above it tell.
+    times: Option<u64>,
+    limits: &'a Limits,
 }
 
 /// Where a rule is.
 struct Checked<'a> {
     schema: &'a Value,
-    path: &'a str,
-    is_root: bool,
-    apart: Option<&'a str>,
+    place: Place<'a>,
     optional_old: bool,
 }
 
@@ -93,8 +105,8 @@ impl Checked<'_> {
         }
     }
 
-    fn expressions(&self, rule: &Value, path: &str, causes: &mut Vec<Cause>) {
-        let compares = self.expression(rule, "rule", path, causes);
+    fn expressions(&self, rule: &Value, path: &str, budget: &mut Budget, causes: &mut Vec<Cause>) {
+        let compares = self.expression(rule, "rule", path, budget, causes);
         if let (Some(set), None | Some(false)) =
             (rule.get("optionalOldSelf").and_then(Value::as_bool), compares)
         {
@@ -102,12 +114,19 @@ impl Checked<'_> {
             causes.push(Cause::invalid(format!("{path}.optionalOldSelf"), &json!(set), why));
         }
         if compares.is_some() && !text(rule, "messageExpression").is_empty() {
-            self.expression(rule, "messageExpression", path, causes);
+            self.expression(rule, "messageExpression", path, budget, causes);
         }
     }
 
     /// Whether the expression in a field of a rule compares with the state before; `None` if it cannot be had at all.
-    fn expression(&self, rule: &Value, field: &str, path: &str, causes: &mut Vec<Cause>) -> Option<bool> {
+    fn expression(
+        &self,
+        rule: &Value,
+        field: &str,
+        path: &str,
+        budget: &mut Budget,
+        causes: &mut Vec<Cause>,
+    ) -> Option<bool> {
         let (expression, path) = (text(rule, field), format!("{path}.{field}"));
         let (wanted, failed, other) = match field {
             "rule" => (Outcome::Bool, "compilation failed", "cel expression must evaluate to a bool"),
@@ -122,8 +141,13 @@ impl Checked<'_> {
             return None;
         }
         let why = match self.outcome(expression) {
-            Ok((outcome, compares)) if outcome == wanted || outcome == Outcome::Unsure => {
-                if let (true, "rule", Some(apart)) = (compares, field, self.apart) {
+            Ok((found, compares)) if found.outcome == wanted || found.outcome == Outcome::Unsure => {
+                let times = match field {
+                    "rule" => self.place.times.unwrap_or_else(|| self.place.limits.most(self.schema)),
+                    _ => 1,
+                };
+                causes.extend(budget.spend(field, &path, found.cost.saturating_mul(times)));
+                if let (true, "rule", Some(apart)) = (compares, field, self.place.apart) {
                     let why = "oldSelf cannot be used on the uncorrelatable portion of the schema";
                     causes.push(Cause::invalid(path, &json!(expression), &format!("{why} within {apart}")));
                 }
@@ -141,12 +165,17 @@ impl Checked<'_> {
     }
 
     /// What an expression makes, and whether it compares with the state before; the error says what is wrong.
-    fn outcome(&self, expression: &str) -> Result<(Outcome, bool), String> {
+    fn outcome(&self, expression: &str) -> Result<(Found, bool), String> {
         let tree = rule_parse::parse(expression)?;
-        let subject = Subject { schema: self.schema, is_root: self.is_root, optional_old: self.optional_old };
-        let outcome = typing::check(subject, &tree, expression.len())
+        let subject = Subject {
+            schema: self.schema,
+            is_root: self.place.is_root,
+            optional_old: self.optional_old,
+            limits: self.place.limits,
+        };
+        let found = typing::check(subject, &tree, expression.len())
             .map_err(|problems| rule_parse::report(expression, &problems))?;
-        Ok((outcome, tree.references().has_variable("oldSelf")))
+        Ok((found, tree.references().has_variable("oldSelf")))
     }
 }
 

@@ -3,9 +3,7 @@
 //! A coarse bound, where the real server counts as it evaluates: as many steps as the expression has parts, times the
 //! longest list for each loop around another, and the longest text for each function that takes texts apart.
 
-use kube_cel::cel::common::ast::{
-    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue,
-};
+use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue};
 use serde_json::Value;
 
 /// So many bytes of a text are compared or copied in the time of one step.
@@ -117,13 +115,22 @@ impl Cost {
         let range = Self::measure(&all.iter_range);
         let step = Self::measure(&all.loop_step);
         let looped = [&all.loop_cond, &all.result].into_iter().map(Self::measure).fold(step, Self::with);
-        let is_empty =
-            matches!(&all.iter_range.expr, Expr::List(ListExpr { elements, .. }) if elements.is_empty());
-        let times = if is_empty { Power::default() } else { range.as_list() };
-        let looped = Self { work: looped.work.times(times), ..looped };
+        // A list that is spelt out has as many items as it has.
+        let spelt = match &all.iter_range.expr {
+            Expr::List(list) => Some(list.elements.len()),
+            _ => None,
+        };
+        let is_empty = spelt == Some(0);
+        let times = if spelt.is_some() { Power::default() } else { range.as_list() };
+        let rounds = spelt.map_or(1, |length| whole(length).max(1));
+        let looped =
+            Self { work: looped.work.times(times), parts: looped.parts.saturating_mul(rounds), ..looped };
         // A loop without rounds is there to give its result.
-        let length =
-            if is_empty { looped.length } else { Some(times.times(step.length.unwrap_or_default())) };
+        let length = if is_empty {
+            looped.length
+        } else {
+            Some(range.as_list().times(step.length.unwrap_or_default()))
+        };
         Self { length, ..own.with(looped).with(range).with(Self::measure(&all.accu_init)) }
     }
 

@@ -26,6 +26,7 @@ mod apply_custom;
 mod apply_merging;
 mod autoscalers;
 mod cel;
+mod cel_cost;
 mod cel_functions;
 mod cel_optional;
 mod cel_types;

@@ -47,20 +47,22 @@ pub(super) fn of_schema<'a>(schema: &'a Value, is_whole: bool, path: &str) -> Op
 
 /// The type of a field of an object; `None` if there is no such field.
 pub(super) fn field<'a>(object: &Object<'a>, name: &str) -> Option<Type<'a>> {
-    let path = format!("{}.{name}", object.path);
-    if object.is_whole {
-        match name {
-            "apiVersion" | "kind" => return Some(Type::String),
-            "metadata" => {
-                let path = Arc::from(path);
-                return Some(Type::Object(Object { schema: &METADATA, is_whole: false, path }));
-            }
-            _ => {}
-        }
+    if object.is_whole && matches!(name, "apiVersion" | "kind") {
+        return Some(Type::String);
+    }
+    of_schema(schema_of(object, name)?, false, &format!("{}.{name}", object.path))
+}
+
+/// The schema of a field of an object, if it has one.
+pub(super) fn schema_of<'a>(object: &Object<'a>, name: &str) -> Option<&'a Value> {
+    match name {
+        "apiVersion" | "kind" if object.is_whole => return None,
+        "metadata" if object.is_whole => return Some(&METADATA),
+        _ => {}
     }
     let fields = object.schema.get("properties")?;
     let found = |plain: &str| fields.get(plain).filter(|_| rule_values::means(name, plain));
-    of_schema(found(name).or_else(|| found(&unescape(name)))?, false, &path)
+    found(name).or_else(|| found(&unescape(name)))
 }
 
 /// The field that rules have this name for.

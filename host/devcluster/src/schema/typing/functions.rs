@@ -129,9 +129,9 @@ static TABLE: LazyLock<HashMap<&'static str, Vec<Overload>>> = LazyLock::new(|| 
     table
 });
 
-/// The ways to call a function; `None` if there is no such function.
-pub(super) fn find(name: &str) -> Option<&'static [Overload]> {
-    TABLE.get(name).map(Vec::as_slice)
+/// The name of a function with the ways to call it; `None` if there is no such function.
+pub(super) fn find(name: &str) -> Option<(&'static str, &'static [Overload])> {
+    TABLE.get_key_value(name).map(|(name, ways)| (*name, ways.as_slice()))
 }
 
 /// Reads the ways to call a function, one for each type that a name stands for.
@@ -221,7 +221,7 @@ mod tests {
             let args: Vec<_> = overload.args.iter().map(ToString::to_string).collect();
             format!("{} {} -> {}", overload.is_method, args.join(", "), overload.result)
         };
-        find(name).unwrap().iter().map(show).collect()
+        find(name).unwrap().1.iter().map(show).collect()
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
         for line in FUNCTIONS.lines().filter(|line| !line.is_empty()) {
             let (names, ways) = line.split_once(": ").unwrap();
             for name in names.split(' ') {
-                assert!(find(name).unwrap().len() >= ways.split(" | ").count(), "{line}");
+                assert!(find(name).unwrap().1.len() >= ways.split(" | ").count(), "{line}");
             }
         }
         assert_eq!(shown("matches"), ["false string, string -> bool", "true string, string -> bool"]);

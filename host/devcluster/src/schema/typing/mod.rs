@@ -2,9 +2,13 @@
 //! work: fields and functions that there are not, and operators that do not take what they are given.
 
 mod bindings;
+mod cost;
+mod cost_of_calls;
 mod fields;
 mod functions;
+mod limits;
 mod literals;
+mod names;
 mod types;
 
 use kube_cel::cel::common::ast::{
@@ -13,7 +17,10 @@ use kube_cel::cel::common::ast::{
 use serde_json::Value;
 
 use self::bindings::{Bindings, is_more_general};
+use self::cost::{Estimator, Part, Parts};
+pub(super) use self::limits::{Limits, multiple};
 use self::literals::Literals;
+use self::names::{named_type, qualified};
 use self::types::{Kind, Type};
 use super::rule_parse::Problem;
 
@@ -29,6 +36,15 @@ pub(super) struct Subject<'a> {
     pub(super) is_root: bool,
     /// There may be no `oldSelf`.
     pub(super) optional_old: bool,
+    pub(super) limits: &'a Limits,
+}
+
+/// What is found of an expression that can be had.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) outcome: Outcome,
+    /// How much work it is at most, as the real server estimates it; 0 if it cannot be told.
+    pub(super) cost: u64,
 }
 
 /// What an expression makes.
@@ -41,10 +57,11 @@ pub(super) enum Outcome {
     Unsure,
 }
 
-/// What an expression of this length makes; the error says all that is wrong with it.
-pub(super) fn check(subject: Subject<'_>, tree: &IdedExpr, length: usize) -> Result<Outcome, Vec<Problem>> {
+/// What is found of an expression of this length; the error says all that is wrong with it.
+pub(super) fn check(subject: Subject<'_>, tree: &IdedExpr, length: usize) -> Result<Found, Vec<Problem>> {
+    let unsure = Ok(Found { outcome: Outcome::Unsure, cost: 0 });
     let Some(of_self) = fields::of_schema(subject.schema, subject.is_root, "") else {
-        return Ok(Outcome::Unsure);
+        return unsure;
     };
     let of_old = if subject.optional_old { Type::optional(of_self.clone()) } else { of_self.clone() };
     let steps = length.saturating_mul(STEPS_A_BYTE).saturating_add(10_000);
@@ -53,6 +70,7 @@ pub(super) fn check(subject: Subject<'_>, tree: &IdedExpr, length: usize) -> Res
         bindings: Bindings::new(steps),
         problems: Vec::new(),
         literals: Literals::default(),
+        parts: Parts::new(),
     };
     let found = checker.of(tree);
     let found = checker.bindings.resolve(&found);
@@ -60,18 +78,25 @@ pub(super) fn check(subject: Subject<'_>, tree: &IdedExpr, length: usize) -> Res
         checker.problems = checker.literals.problems(&mut checker.bindings);
     }
     if checker.bindings.is_exhausted() {
-        return Ok(Outcome::Unsure);
+        return unsure;
     }
-    match (checker.problems.is_empty(), found) {
-        (false, _) => {
-            checker.problems.truncate(MOST_PROBLEMS);
-            Err(checker.problems)
-        }
-        (true, Type::Bool) => Ok(Outcome::Bool),
-        (true, Type::String) => Ok(Outcome::Text),
-        (true, Type::Unsure) => Ok(Outcome::Unsure),
-        (true, _) => Ok(Outcome::Other),
+    if !checker.problems.is_empty() {
+        checker.problems.truncate(MOST_PROBLEMS);
+        return Err(checker.problems);
     }
+    for part in checker.parts.values_mut() {
+        part.of = checker.bindings.resolve(&part.of);
+    }
+    let outcome = match found {
+        Type::Bool => Outcome::Bool,
+        Type::String => Outcome::Text,
+        Type::Unsure => Outcome::Unsure,
+        _ => Outcome::Other,
+    };
+    if checker.bindings.is_exhausted() {
+        return Ok(Found { outcome, cost: 0 });
+    }
+    Ok(Found { outcome, cost: Estimator::new(subject, &checker.parts).node(tree).cost })
 }
 
 struct Checker<'a> {
@@ -80,6 +105,7 @@ struct Checker<'a> {
     bindings: Bindings<'a>,
     problems: Vec<Problem>,
     literals: Literals<'a>,
+    parts: Parts<'a>,
 }
 
 impl<'a> Checker<'a> {
@@ -90,7 +116,18 @@ impl<'a> Checker<'a> {
         Type::Wrong
     }
 
+    /// The type of a part of the expression, which is remembered.
     fn of(&mut self, tree: &'a IdedExpr) -> Type<'a> {
+        let of = self.found(tree);
+        self.part(tree).of = of.clone();
+        of
+    }
+
+    fn part(&mut self, tree: &'a IdedExpr) -> &mut Part<'a> {
+        self.parts.entry(std::ptr::from_ref(tree)).or_default()
+    }
+
+    fn found(&mut self, tree: &'a IdedExpr) -> Type<'a> {
         match &tree.expr {
             Expr::Literal(literal) => match literal {
                 LiteralValue::Boolean(_) => Type::Bool,
@@ -103,7 +140,7 @@ impl<'a> Checker<'a> {
             },
             Expr::Ident(name) => self.ident(tree.id, name),
             Expr::Select(select) => self.select(tree, select),
-            Expr::Call(call) => self.call(tree.id, call),
+            Expr::Call(call) => self.call(tree, call),
             Expr::List(list) => {
                 let mut items = Vec::new();
                 for (index, item) in list.elements.iter().enumerate() {
@@ -185,8 +222,9 @@ impl<'a> Checker<'a> {
         if was_optional || is_optional { Type::optional(found) } else { found }
     }
 
-    fn call(&mut self, id: u64, call: &'a CallExpr) -> Type<'a> {
-        let name = call.func_name.as_str();
+    fn call(&mut self, tree: &'a IdedExpr, call: &'a CallExpr) -> Type<'a> {
+        let (id, name) = (tree.id, call.func_name.as_str());
+        self.part(tree).function = name;
         if let (operators::OPT_SELECT, [operand, field]) = (name, call.args.as_slice())
             && let Expr::Literal(LiteralValue::String(field)) = &field.expr
         {
@@ -201,7 +239,7 @@ impl<'a> Checker<'a> {
                 if let Some(full) = full.filter(|full| functions::find(full).is_some()) {
                     let args = call.args.iter().map(|arg| self.of(arg)).collect::<Vec<_>>();
                     self.literals.see_call(&full, call);
-                    return self.apply(id, &full, &args, false);
+                    return self.apply(tree, &full, &args, false);
                 }
                 Some(self.of(target))
             }
@@ -212,10 +250,12 @@ impl<'a> Checker<'a> {
         args.extend(call.args.iter().map(|arg| self.of(arg)).collect::<Vec<_>>());
         self.literals.leave(outside);
         if matches!(name, operators::LOGICAL_AND | operators::LOGICAL_OR) {
+            let (_, overloads) = functions::find(name).unwrap_or_default();
+            self.part(tree).overloads.extend(overloads);
             return self.all_bool(call, &args);
         }
         self.literals.see_call(name, call);
-        self.apply(id, name, &args, is_method)
+        self.apply(tree, name, &args, is_method)
     }
 
     fn all_bool(&mut self, call: &CallExpr, args: &[Type<'a>]) -> Type<'a> {
@@ -230,9 +270,10 @@ impl<'a> Checker<'a> {
     }
 
     /// What a function makes of arguments of these types.
-    fn apply(&mut self, id: u64, name: &str, args: &[Type<'a>], is_method: bool) -> Type<'a> {
+    fn apply(&mut self, tree: &'a IdedExpr, name: &str, args: &[Type<'a>], is_method: bool) -> Type<'a> {
+        let id = tree.id;
         let plain = if is_method { name } else { name.trim_start_matches('.') };
-        let Some(overloads) = functions::find(plain) else {
+        let Some((plain, overloads)) = functions::find(plain) else {
             return self.refuse(id, format!("undeclared reference to '{name}' (in container '')"));
         };
         let mut made: Option<Type<'a>> = None;
@@ -244,6 +285,9 @@ impl<'a> Checker<'a> {
                 continue;
             }
             let result = self.bindings.resolve(result);
+            let part = self.part(tree);
+            part.function = plain;
+            part.overloads.push(overload);
             made = Some(match made {
                 None => result,
                 Some(first) if matches!(first, Type::Dyn) || first.is_same(&result) => first,
@@ -325,42 +369,4 @@ impl<'a> Checker<'a> {
         self.names.truncate(depth);
         self.bindings.resolve(&result)
     }
-}
-
-/// The name with dots that an expression is, if it is nothing more.
-fn qualified(tree: &IdedExpr) -> Option<String> {
-    match &tree.expr {
-        Expr::Ident(name) => Some(name.clone()),
-        Expr::Select(select) if !select.test => {
-            Some(format!("{}.{}", qualified(&select.operand)?, select.field))
-        }
-        _ => None,
-    }
-}
-
-/// A type that has a name in rules.
-fn named_type<'a>(name: &str) -> Option<Type<'a>> {
-    Some(Type::of_type(match name {
-        "bool" => Type::Bool,
-        "bytes" => Type::Bytes,
-        "double" => Type::Double,
-        "int" => Type::Int,
-        "uint" => Type::Uint,
-        "string" => Type::String,
-        "null_type" => Type::Null,
-        "list" => Type::list(Type::Dyn),
-        "map" => Type::map(Type::Dyn, Type::Dyn),
-        "type" => Type::made(Kind::Type, Vec::new()),
-        "optional_type" => Type::optional(Type::Dyn),
-        "google.protobuf.Timestamp" => Type::Timestamp,
-        "google.protobuf.Duration" => Type::Duration,
-        "net.IP"
-        | "net.CIDR"
-        | "kubernetes.URL"
-        | "kubernetes.Quantity"
-        | "kubernetes.Semver"
-        | "kubernetes.NamedFormat" => Type::Unsure,
-        _ if name.starts_with("google.protobuf.") => Type::Unsure,
-        _ => return None,
-    }))
 }

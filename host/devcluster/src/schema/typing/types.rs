@@ -8,11 +8,12 @@ use serde_json::Value;
 /// How large a type may be, in names. No schema and no sensible rule comes near it.
 const LARGEST: usize = 200;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) enum Type<'a> {
     /// Any type: what that is shows when the rule runs.
     Dyn,
     /// A type that cannot be told here. Nothing is refused for it.
+    #[default]
     Unsure,
     /// The type of what is wrong and has been reported.
     Wrong,

@@ -7,12 +7,18 @@ pub(crate) mod metadata;
 mod numbers;
 pub(crate) mod pattern;
 mod prune;
+mod rule_budget;
 pub(crate) mod rule_check;
 mod rule_cost;
 mod rule_functions;
+mod rule_macros;
+mod rule_parse;
+mod rule_runnable;
 mod rule_times;
+mod rule_tree;
 mod rule_values;
 mod rules;
+mod typing;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

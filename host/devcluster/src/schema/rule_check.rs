@@ -1,83 +1,83 @@
 //! What rules are refused for when a definition is written.
 
-use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use serde_json::{Value, json};
 
-use super::{is_true, rule_values, rules, text};
+use super::rule_budget::Budget;
+use super::typing::{self, Found, Limits, Outcome, Subject};
+use super::{is_true, rule_parse, text};
 use crate::error::Cause;
 
 /// How long an expression may be. The real server has a budget of estimated steps instead.
 const LONGEST_RULE: usize = 16 * 1024;
 const REASONS: &[&str] =
     &["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
-/// First parts of the names of functions, and the names of types.
-const KNOWN: &[&str] = &[
-    "base64",
-    "bool",
-    "bytes",
-    "cidr",
-    "double",
-    "dyn",
-    "format",
-    "google",
-    "int",
-    "ip",
-    "list",
-    "map",
-    "math",
-    "null_type",
-    "optional",
-    "quantity",
-    "semver",
-    "sets",
-    "string",
-    "strings",
-    "timestamp",
-    "duration",
-    "type",
-    "uint",
-    "url",
-];
-
 /// Adds a cause for every rule of a schema, and below, that is not to be had.
 pub(crate) fn check(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
-    walk(schema, path, true, None, causes);
+    let limits = Limits::default();
+    let root = Place { path, is_root: true, apart: None, times: Some(1), limits: &limits };
+    walk(schema, root, &mut |checked, rule, path| checked.texts(rule, path, causes));
+    // What else is wrong with a schema comes first: where that is, its types may not be what they are meant to be.
+    let mut wrong: Vec<String> = causes.iter().map(|cause| cause.field.clone()).collect();
+    wrong.sort();
+    let is_wrong = |path: &str| {
+        let after = wrong.partition_point(|field| field.as_str() < path);
+        wrong.get(after).is_some_and(|field| field.starts_with(path))
+    };
+    let mut budget = Budget::default();
+    walk(schema, root, &mut |checked, rule, path| {
+        if !is_wrong(checked.place.path) {
+            checked.expressions(rule, path, &mut budget, causes);
+        }
+    });
+    causes.extend(budget.causes(path));
 }
 
-/// `apart` is the list or map whose items, this one among them, cannot be told apart from one state to the next.
-fn walk(schema: &Value, path: &str, is_root: bool, apart: Option<&str>, causes: &mut Vec<Cause>) {
+fn walk(schema: &Value, place: Place<'_>, judge: &mut impl FnMut(&Checked<'_>, &Value, &str)) {
+    let path = place.path;
     let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array);
     for (index, rule) in rules.into_iter().flatten().enumerate() {
-        let path = format!("{path}.x-kubernetes-validations[{index}]");
-        Checked { schema, is_root, apart, optional_old: is_true(rule, "optionalOldSelf") }
-            .rule(rule, &path, causes);
+        let optional_old = is_true(rule, "optionalOldSelf");
+        let rule_path = format!("{path}.x-kubernetes-validations[{index}]");
+        judge(&Checked { schema, place, optional_old }, rule, &rule_path);
     }
-    let of_map = apart.or_else(|| (text(schema, "x-kubernetes-map-type") == "atomic").then_some(path));
+    let times = place.times.and_then(|times| Some(times.saturating_mul(typing::multiple(schema)?)));
+    let below = Place { is_root: false, times, ..place };
+    let of_map = place.apart.or_else(|| (text(schema, "x-kubernetes-map-type") == "atomic").then_some(path));
     for (name, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-        walk(field, &format!("{path}.properties[{name}]"), false, of_map, causes);
+        walk(field, Place { path: &format!("{path}.properties[{name}]"), apart: of_map, ..below }, judge);
     }
     if let Some(item) = schema.get("items").filter(|item| item.is_object()) {
-        let of_list = apart.or_else(|| (text(schema, "x-kubernetes-list-type") != "map").then_some(path));
-        walk(item, &format!("{path}.items"), false, of_list, causes);
+        let of_list =
+            place.apart.or_else(|| (text(schema, "x-kubernetes-list-type") != "map").then_some(path));
+        walk(item, Place { path: &format!("{path}.items"), apart: of_list, ..below }, judge);
     }
     if let Some(extra) = schema.get("additionalProperties").filter(|extra| extra.is_object()) {
-        walk(extra, &format!("{path}.additionalProperties"), false, of_map, causes);
+        walk(extra, Place { path: &format!("{path}.additionalProperties"), apart: of_map, ..below }, judge);
     }
+}
+
+/// Where a schema is.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    path: &'a str,
+    is_root: bool,
+    /// The list or map whose items, this one among them, cannot be told apart from one state to the next.
+    apart: Option<&'a str>,
+    /// How many values of the schema an object has at most, if the schemas above it tell.
+    times: Option<u64>,
+    limits: &'a Limits,
 }
 
 /// Where a rule is.
 struct Checked<'a> {
     schema: &'a Value,
-    is_root: bool,
-    apart: Option<&'a str>,
+    place: Place<'a>,
     optional_old: bool,
 }
 
-/// What is known of a value in an expression: its schema, and whether it is the object itself.
-type Known<'a> = Option<(&'a Value, bool)>;
-
-impl<'a> Checked<'a> {
-    fn rule(&self, rule: &Value, path: &str, causes: &mut Vec<Cause>) {
+impl Checked<'_> {
+    /// All but the expressions of a rule.
+    fn texts(&self, rule: &Value, path: &str, causes: &mut Vec<Cause>) {
         let (expression, message) = (text(rule, "rule"), text(rule, "message"));
         if expression.trim().is_empty() {
             causes.push(Cause::required(format!("{path}.rule"), "rule is not specified"));
@@ -103,126 +103,96 @@ impl<'a> Checked<'a> {
             let why = "fieldPath must be a valid path: does not refer to a valid field";
             causes.push(Cause::invalid(format!("{path}.fieldPath"), &json!(field_path), why));
         }
-        let compares = self.expression(expression, &format!("{path}.rule"), causes);
-        if self.optional_old && compares == Some(false) {
+    }
+
+    fn expressions(&self, rule: &Value, path: &str, budget: &mut Budget, causes: &mut Vec<Cause>) {
+        let compares = self.expression(rule, "rule", path, budget, causes);
+        if let (Some(set), None | Some(false)) =
+            (rule.get("optionalOldSelf").and_then(Value::as_bool), compares)
+        {
             let why = "may not be set if oldSelf is not used in rule";
-            causes.push(Cause::invalid(format!("{path}.optionalOldSelf"), &json!(true), why));
+            causes.push(Cause::invalid(format!("{path}.optionalOldSelf"), &json!(set), why));
         }
-        let message_expression = text(rule, "messageExpression");
-        if !message_expression.is_empty() {
-            self.expression(message_expression, &format!("{path}.messageExpression"), causes);
+        if compares.is_some() && !text(rule, "messageExpression").is_empty() {
+            self.expression(rule, "messageExpression", path, budget, causes);
         }
     }
 
-    /// Whether the expression compares with the state before; `None` if it cannot be had at all.
-    fn expression(&self, expression: &str, path: &str, causes: &mut Vec<Cause>) -> Option<bool> {
-        if expression.len() > LONGEST_RULE {
-            causes.push(Cause::too_long(path, 16 * 1024));
-            return None;
-        }
-        let mut refuse = |why: &str| causes.push(Cause::invalid(path, &json!(expression), why));
-        let program = match rules::compile(expression) {
-            Ok(program) => program,
-            Err(why) => {
-                refuse(&format!("compilation failed: {why}"));
-                return None;
-            }
+    /// Whether the expression in a field of a rule compares with the state before; `None` if it cannot be had at all.
+    fn expression(
+        &self,
+        rule: &Value,
+        field: &str,
+        path: &str,
+        budget: &mut Budget,
+        causes: &mut Vec<Cause>,
+    ) -> Option<bool> {
+        let (expression, path) = (text(rule, field), format!("{path}.{field}"));
+        let (wanted, failed, other) = match field {
+            "rule" => (Outcome::Bool, "compilation failed", "cel expression must evaluate to a bool"),
+            _ => (
+                Outcome::Text,
+                "messageExpression compilation failed",
+                "messageExpression must evaluate to a string",
+            ),
         };
-        if let Err(why) = self.known(program.expression(), &mut Vec::new()) {
-            refuse(&format!("compilation failed: ERROR: <input>:1:1: {why}"));
+        if expression.len() > LONGEST_RULE {
+            causes.push(Cause::too_long(&path, 16 * 1024));
             return None;
         }
-        let compares = program.references().has_variable("oldSelf");
-        if let (true, Some(apart)) = (compares, self.apart) {
-            let why = "oldSelf cannot be used on the uncorrelatable portion of the schema";
-            refuse(&format!("{why} within {apart}"));
-        }
-        Some(compares)
+        let why = match self.outcome(expression) {
+            Ok((found, compares)) if found.outcome == wanted || found.outcome == Outcome::Unsure => {
+                let times = match field {
+                    "rule" => self.place.times.unwrap_or_else(|| self.place.limits.most(self.schema)),
+                    _ => 1,
+                };
+                causes.extend(budget.spend(field, &path, found.cost.saturating_mul(times)));
+                if let (true, "rule", Some(apart)) = (compares, field, self.place.apart) {
+                    let why = "oldSelf cannot be used on the uncorrelatable portion of the schema";
+                    causes.push(Cause::invalid(path, &json!(expression), &format!("{why} within {apart}")));
+                }
+                return Some(compares);
+            }
+            Ok(_) => other.to_owned(),
+            Err(why) => format!("{failed}: {why}"),
+        };
+        causes.push(Cause {
+            reason: "FieldValueInvalid",
+            message: format!("Invalid value: {}: {why}", shown(rule)),
+            field: path,
+        });
+        None
     }
 
-    /// What is known of the value of an expression; the error names what does not exist.
-    fn known(&self, expr: &IdedExpr, scope: &mut Vec<(String, Known<'a>)>) -> Result<Known<'a>, String> {
-        match &expr.expr {
-            Expr::Ident(name) => match scope.iter().rev().find(|(known, _)| known == name) {
-                Some((_, known)) => Ok(*known),
-                None if name == "self" => Ok(Some((self.schema, self.is_root))),
-                None if name == "oldSelf" && self.optional_old => Ok(None),
-                None if name == "oldSelf" => Ok(Some((self.schema, self.is_root))),
-                None if KNOWN.contains(&name.trim_start_matches('.')) => Ok(None),
-                None => Err(format!("undeclared reference to '{name}' (in container '')")),
-            },
-            Expr::Select(select) => match self.known(&select.operand, scope)? {
-                Some((schema, is_object)) => field(schema, is_object, &select.field),
-                None => Ok(None),
-            },
-            Expr::Call(call) => {
-                let target = call.target.as_ref().map(|target| self.known(target, scope)).transpose()?;
-                let mut known = target.into_iter().collect::<Vec<_>>();
-                for arg in &call.args {
-                    known.push(self.known(arg, scope)?);
-                }
-                let of_item = |known: &Known<'a>| known.and_then(|(schema, _)| item(schema));
-                Ok(if call.func_name == "_[_]" { known.first().and_then(of_item) } else { None })
-            }
-            Expr::Comprehension(all) => {
-                let range = self.known(&all.iter_range, scope)?;
-                self.known(&all.accu_init, scope)?;
-                let depth = scope.len();
-                // Over a map, the variable is a key.
-                let of_list = range.filter(|(schema, _)| schema.get("items").is_some());
-                let item = of_list.and_then(|(schema, _)| item(schema));
-                match &all.iter_var2 {
-                    Some(second) => scope.extend([(all.iter_var.clone(), None), (second.clone(), item)]),
-                    None => scope.push((all.iter_var.clone(), item)),
-                }
-                scope.push((all.accu_var.clone(), None));
-                for part in [&all.loop_cond, &all.loop_step, &all.result] {
-                    self.known(part, scope)?;
-                }
-                scope.truncate(depth);
-                Ok(None)
-            }
-            Expr::List(list) => {
-                for element in &list.elements {
-                    self.known(element, scope)?;
-                }
-                Ok(None)
-            }
-            Expr::Map(map) => {
-                for entry in &map.entries {
-                    if let EntryExpr::MapEntry(entry) = &entry.expr {
-                        self.known(&entry.key, scope)?;
-                        self.known(&entry.value, scope)?;
-                    }
-                }
-                Ok(None)
-            }
-            Expr::Struct(_) | Expr::Literal(_) | Expr::Unspecified => Ok(None),
-        }
+    /// What an expression makes, and whether it compares with the state before; the error says what is wrong.
+    fn outcome(&self, expression: &str) -> Result<(Found, bool), String> {
+        let tree = rule_parse::parse(expression)?;
+        let subject = Subject {
+            schema: self.schema,
+            is_root: self.place.is_root,
+            optional_old: self.optional_old,
+            limits: self.place.limits,
+        };
+        let found = typing::check(subject, &tree, expression.len())
+            .map_err(|problems| rule_parse::report(expression, &problems))?;
+        Ok((found, tree.references().has_variable("oldSelf")))
     }
 }
 
-/// The field that an expression selects.
-fn field<'a>(schema: &'a Value, is_object: bool, name: &str) -> Result<Known<'a>, String> {
-    let is_open = is_true(schema, "x-kubernetes-preserve-unknown-fields");
-    if let Some(extra) = schema.get("additionalProperties") {
-        return Ok(extra.is_object().then_some((extra, false)));
-    }
-    let mut fields = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
-    if (is_object || is_true(schema, "x-kubernetes-embedded-resource")) && super::is_type_meta(name) {
-        return Ok(None);
-    }
-    match fields.find(|(field, _)| rule_values::means(name, field)) {
-        Some((_, field)) => Ok(Some((field, false))),
-        None if is_open || text(schema, "type") != "object" => Ok(None),
-        None => Err(format!("undefined field '{name}'")),
-    }
-}
-
-/// What a list or a map consists of.
-fn item(schema: &Value) -> Known<'_> {
-    let of = |field: &str| schema.get(field).filter(|inner| inner.is_object());
-    of("items").or_else(|| of("additionalProperties")).map(|schema| (schema, false))
+/// A rule as the real server shows it in a refusal.
+fn shown(rule: &Value) -> String {
+    let fields = [
+        ("Rule", json!(text(rule, "rule"))),
+        ("Message", json!(text(rule, "message"))),
+        ("MessageExpression", json!(text(rule, "messageExpression"))),
+        ("Reason", rule.get("reason").cloned().unwrap_or_default()),
+        ("FieldPath", json!(text(rule, "fieldPath"))),
+        ("OptionalOldSelf", rule.get("optionalOldSelf").cloned().unwrap_or_default()),
+    ];
+    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    // Go writes these so that they cannot be taken for HTML.
+    let escaped = fields.join(",").replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e");
+    format!("{{{escaped}}}")
 }
 
 /// Whether a path such as `.a.b` or `['a.b']` leads to a field.

@@ -3,7 +3,6 @@
 //! A coarse bound, where the real server counts as it evaluates: as many steps as the expression has parts, times the
 //! longest list for each loop around another, and the longest text for each function that takes texts apart.
 
-use kube_cel::cel::Program;
 use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue};
 use serde_json::Value;
 
@@ -72,8 +71,8 @@ impl Sizes {
 }
 
 impl Cost {
-    pub(super) fn of(program: &Program) -> Self {
-        Self::measure(program.expression())
+    pub(super) fn of(tree: &IdedExpr) -> Self {
+        Self::measure(tree)
     }
 
     /// How many steps the expression may take for values of these sizes at most.
@@ -116,9 +115,22 @@ impl Cost {
         let range = Self::measure(&all.iter_range);
         let step = Self::measure(&all.loop_step);
         let looped = [&all.loop_cond, &all.result].into_iter().map(Self::measure).fold(step, Self::with);
-        let times = range.as_list();
-        let looped = Self { work: looped.work.times(times), ..looped };
-        let length = Some(times.times(step.length.unwrap_or_default()));
+        // A list that is spelt out has as many items as it has.
+        let spelt = match &all.iter_range.expr {
+            Expr::List(list) => Some(list.elements.len()),
+            _ => None,
+        };
+        let is_empty = spelt == Some(0);
+        let times = if spelt.is_some() { Power::default() } else { range.as_list() };
+        let rounds = spelt.map_or(1, |length| whole(length).max(1));
+        let looped =
+            Self { work: looped.work.times(times), parts: looped.parts.saturating_mul(rounds), ..looped };
+        // A loop without rounds is there to give its result.
+        let length = if is_empty {
+            looped.length
+        } else {
+            Some(range.as_list().times(step.length.unwrap_or_default()))
+        };
         Self { length, ..own.with(looped).with(range).with(Self::measure(&all.accu_init)) }
     }
 
@@ -147,6 +159,7 @@ impl Cost {
                 doing(length, Some(length))
             }
             "join" => doing(this.as_list().times(Power::TEXT), Some(this.as_list().times(Power::TEXT))),
+            "cel.@mapInsert" => doing(Power::LIST, Some(Power::LIST)),
             "flatten" => {
                 let length = this.as_list().times(Power { lists: 1, texts: 1 });
                 doing(length, Some(length))
@@ -205,10 +218,11 @@ fn whole(length: usize) -> u64 {
 mod tests {
     use serde_json::json;
 
+    use super::super::rule_parse;
     use super::*;
 
     fn steps(rule: &str, value: &Value) -> u64 {
-        Cost::of(&Program::compile(rule).unwrap()).steps(Sizes::of(value))
+        Cost::of(&rule_parse::parse(rule).unwrap()).steps(Sizes::of(value))
     }
 
     #[test]

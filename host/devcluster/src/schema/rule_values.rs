@@ -39,7 +39,7 @@ const RESERVED: &[&str] = &[
 const LITERAL: &[&str] = &["false", "in", "null", "true"];
 
 /// The name that rules have for a field, which is the only one unless it is one of the reserved words.
-fn escape(name: &str) -> String {
+pub(super) fn escape(name: &str) -> String {
     if RESERVED.contains(&name) || LITERAL.contains(&name) {
         return format!("__{name}__");
     }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use kube_cel::KubeCelExt;
 use kube_cel::cel::objects::OptionalValue;
-use kube_cel::cel::{Context, ExecutionError, Program, Value as CelValue};
+use kube_cel::cel::{Context, ExecutionError, IdedExpr, Value as CelValue};
 use serde_json::Value;
 
 use super::check::Counterparts;
 use super::rule_cost::{Cost, Sizes};
-use super::{is_true, is_type_meta, join, rule_functions, rule_values, shown, text};
+use super::{
+    is_true, is_type_meta, join, rule_functions, rule_parse, rule_runnable, rule_values, shown, text,
+};
 use crate::error::Cause;
 
 /// How many steps a rule may take at most.
@@ -23,11 +25,6 @@ const LONGEST_MESSAGE: usize = 5 * 1024;
 
 /// A function or an operator does not take values of these types.
 const NO_OVERLOAD: &str = "no such overload";
-
-/// How deep an expression may be nested.
-const MOST_NESTED: u32 = 128;
-/// Only what is used of it becomes memory.
-const PARSER_STACK: usize = 256 * 1024 * 1024;
 
 /// The rules at one level of a schema, and those below.
 #[derive(Debug, Default)]
@@ -43,33 +40,27 @@ struct Rule {
     text: String,
     program: Program,
     message: String,
-    message_program: Option<(Program, Cost)>,
+    message_program: Option<Program>,
     reason: String,
     /// Where the error is said to be, below the value that the rule is of.
     field_path: String,
     /// Compares with the state before, and says nothing where there is none.
     is_transition: bool,
     optional_old: bool,
+}
+
+/// An expression that can be run.
+#[derive(Debug)]
+struct Program {
+    tree: IdedExpr,
     cost: Cost,
 }
 
-/// Compiles an expression; the error says what is wrong with it.
-///
-/// The parser recurses as deep as the expression is nested (`1 + 1 + 1` is, too), before anybody can say that this
-/// is too deep. So it gets a thread with a stack that lasts for the longest expression.
-pub(super) fn compile(expression: &str) -> Result<Program, String> {
-    let failed = || "ERROR: <input>:1:1: the expression cannot be parsed".to_owned();
-    std::thread::scope(|scope| {
-        let parse = || match Program::compile(expression) {
-            Ok(program) if Cost::of(&program).nesting > MOST_NESTED => {
-                Err(format!("ERROR: <input>:1:1: expression is nested more than {MOST_NESTED} levels deep"))
-            }
-            Ok(program) => Ok(program),
-            Err(errors) => Err(errors.to_string()),
-        };
-        let thread = std::thread::Builder::new().stack_size(PARSER_STACK).spawn_scoped(scope, parse);
-        thread.map_or_else(|_| Err(failed()), |thread| thread.join().unwrap_or_else(|_| Err(failed())))
-    })
+impl Program {
+    fn new(tree: &IdedExpr, old_is_optional: bool) -> Self {
+        let tree = rule_parse::runnable(tree, old_is_optional);
+        Self { cost: Cost::of(&tree), tree }
+    }
 }
 
 impl Rules {
@@ -114,6 +105,7 @@ impl Rules {
         let mut context = Context::default().with_all();
         rule_functions::add(&mut context);
         rule_values::add_types(&mut context);
+        rule_runnable::add_functions(&mut context);
         let mut pass = Pass { context: &context, budget: Some(MOST_STEPS_OF_ALL), found };
         let is_unchanged = old == Some(value);
         self.walk(&mut pass, schema, value, Past { old, is_unchanged }, path);
@@ -171,7 +163,7 @@ impl Rules {
                 (Some(old), false) => scope.add_variable_from_value("oldSelf", old.clone()),
                 (None, false) => {}
             }
-            if let Err(why) = pass.spend(rule.cost.steps(sizes), rule) {
+            if let Err(why) = pass.spend(rule.program.cost.steps(sizes), rule) {
                 pass.found.causes.push(Cause::invalid(path, &Value::from(of_type), &why));
                 return;
             }
@@ -243,24 +235,23 @@ impl<'a> Past<'a> {
 impl Rule {
     fn new(json: &Value) -> Option<Self> {
         let rule = text(json, "rule");
-        let program = compile(rule).ok()?;
+        let tree = rule_parse::parse(rule).ok()?;
         let message_expression = text(json, "messageExpression");
+        let optional_old = is_true(json, "optionalOldSelf");
         Some(Self {
-            is_transition: program.references().has_variable("oldSelf"),
-            cost: Cost::of(&program),
-            program,
+            is_transition: tree.references().has_variable("oldSelf"),
+            program: Program::new(&tree, optional_old),
             text: rule.to_owned(),
             message: text(json, "message").trim().to_owned(),
             message_program: match message_expression {
                 "" => None,
-                expression => compile(expression).ok().map(|program| {
-                    let cost = Cost::of(&program);
-                    (program, cost)
-                }),
+                expression => {
+                    rule_parse::parse(expression).ok().map(|tree| Program::new(&tree, optional_old))
+                }
             },
             reason: text(json, "reason").to_owned(),
             field_path: text(json, "fieldPath").to_owned(),
-            optional_old: is_true(json, "optionalOldSelf"),
+            optional_old,
         })
     }
 
@@ -280,8 +271,9 @@ impl Rule {
     }
 
     fn broken(&self, scope: &Context<'_>, sizes: Sizes) -> String {
-        let affordable = self.message_program.as_ref().filter(|(_, cost)| cost.steps(sizes) <= MOST_STEPS);
-        let own = affordable.and_then(|(program, _)| match run(program, scope) {
+        let affordable =
+            self.message_program.as_ref().filter(|program| program.cost.steps(sizes) <= MOST_STEPS);
+        let own = affordable.and_then(|program| match run(program, scope) {
             Ok(CelValue::String(message)) => Some(message.trim().to_owned()),
             _ => None,
         });
@@ -323,7 +315,7 @@ impl Rule {
 
 /// Runs a compiled expression; the error says why it has no result, as the real server's library says it.
 fn run(program: &Program, scope: &Context<'_>) -> Result<CelValue, String> {
-    let error = match catch_unwind(AssertUnwindSafe(|| program.execute(scope))) {
+    let error = match catch_unwind(AssertUnwindSafe(|| CelValue::resolve(&program.tree, scope))) {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(error)) => error,
         Err(_) => return Err("internal error".to_owned()),

@@ -78,6 +78,7 @@ impl Write {
         }
         if is_definition {
             causes.extend(crd::validate(json, old));
+            warnings.extend(crd::warnings(json, old));
         }
         if !causes.is_empty() {
             return Err(ApiError::invalid(&self.kind, object::name(json), &causes));

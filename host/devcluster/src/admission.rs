@@ -81,6 +81,7 @@ impl Write {
         }
         if is_definition {
             causes.extend(crd::validate(json, old));
+            warnings.extend(crd::warnings(json, old));
         }
         if !causes.is_empty() {
             return Err(ApiError::invalid(&self.kind, object::name(json), &causes).warned(warnings));

@@ -108,12 +108,13 @@ async fn files_that_are_no_plugin_are_reported_and_the_rest_runs() {
         put(&host, name, bytes);
         let report = host.until(name, "failed", |report| report["phase"] == "failed").await;
         assert!(report["error"].as_str().unwrap().contains(error), "{report}");
-        let lines = host
-            .log()
-            .lines()
-            .filter(|line| line.contains(name) && line.contains("cannot be loaded"))
-            .count();
-        assert_eq!(lines, 1, "one line for {name}");
+        let lines = || {
+            let log = host.log();
+            log.lines().filter(|line| line.contains(name) && line.contains("cannot be loaded")).count()
+        };
+        // What the host has written takes a moment to be read here.
+        eventually("a line", || async { (lines() > 0).then_some(()) }).await;
+        assert_eq!(lines(), 1, "one line for {name}");
     }
     put(&host, "hello.wasm", &std::fs::read(plugin("hello")).unwrap());
     host.until_running("hello.wasm").await;

@@ -1,6 +1,7 @@
 //! CustomResourceDefinitions: what they are checked for, the status that they get, the kinds they make.
 
 mod columns;
+mod formats;
 mod names;
 mod structural;
 mod structural_lists;
@@ -15,6 +16,7 @@ use crate::object::{self, Json};
 use crate::registry::Served;
 use crate::schema::{Schema, is_true, text};
 
+pub(crate) use formats::warnings;
 pub(crate) use names::{is_accepted, set_status, set_terminating};
 pub(crate) use validate::{kind_in_other_case, validate};
 

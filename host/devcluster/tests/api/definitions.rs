@@ -276,3 +276,18 @@ async fn a_definition_that_goes_says_what_it_waits_for() {
     server.merge(&format!("{WIDGETS}/a"), json!({ "metadata": { "finalizers": null } })).await.ok();
     server.eventually_gone(&path).await;
 }
+
+#[tokio::test]
+async fn a_format_that_nobody_knows_is_a_warning_once() {
+    let server = start().await;
+    let mut definition = widget_definition();
+    let fields = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    let fields = definition.pointer_mut(fields).unwrap();
+    fields["a"] = json!({ "type": "string", "format": "foo" });
+    fields["b"] = json!({ "type": "array", "items": { "type": "integer", "format": "int64" } });
+    let answer = server.post(CRDS, definition).await;
+    assert_eq!(answer.warnings, ["299 - \"unrecognized format \\\"foo\\\"\""], "{}", answer.body);
+    let categories = json!({ "spec": { "names": { "categories": ["other"] } } });
+    let again = server.merge(&format!("{CRDS}/widgets.example.com"), categories).await;
+    assert!(again.code == 200 && again.warnings.is_empty(), "{:?}", again.warnings);
+}

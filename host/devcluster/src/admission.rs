@@ -71,7 +71,7 @@ impl Write {
                 _ => {}
             }
         }
-        let mut causes = validate::metadata(&self.kind, json);
+        let mut causes = validate::metadata(&self.kind, json, old.is_none());
         if let Some(schema) = schema {
             let covers = if self.writer.subresource == "status" { Covers::Status } else { Covers::Object };
             let mut found = schema.validate(json, old, covers, causes);

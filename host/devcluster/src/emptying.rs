@@ -144,7 +144,11 @@ fn finish_definition(cluster: &Cluster, key: &Key, storage: &str) {
                 delete::set_finalizer(json, crd::FINALIZER, false);
             }
         });
-    } else {
+        return;
+    }
+    // Each object that goes comes by here, and a definition may be large.
+    let definition = cluster.store.get(crd::STORAGE, key);
+    if !definition.is_some_and(|definition| crd::has_begun_to_go(&definition.json)) {
         cluster.edit(&crd::STORAGE.into(), key, |json| {
             if object::is_deleting(json) {
                 crd::set_terminating(json, true);

@@ -72,7 +72,9 @@ async fn resource(
     body: Body,
 ) -> Result<Response, ApiError> {
     let params = Params::parse(&parts.uri)?;
-    params.check_timeout()?;
+    if !target.is_watch && !params.is_watch() {
+        params.check_timeout()?;
+    }
     // Whether a deletion is a dry run, its body may say as well.
     let is_dry = params.dry_run() && parts.method != Method::DELETE;
     let is_kept = !matches!(parts.method, Method::GET | Method::HEAD) && !target.kind.is_virtual && !is_dry;

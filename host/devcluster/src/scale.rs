@@ -127,7 +127,8 @@ fn change(
         let scale = change(&of(paths, current))?;
         check_identity(write, &scale)?;
         write.check_uid(current, &scale)?;
-        let replicas = object::at(&scale, &["spec", "replicas"]).cloned().unwrap_or_else(|| json!(0));
+        let given = object::at(&scale, &["spec", "replicas"]).filter(|given| !given.is_null());
+        let replicas = given.cloned().unwrap_or_else(|| json!(0));
         check_count(write, &replicas)?;
         let mut json = current.clone();
         let path: Vec<&str> = paths.spec.iter().map(String::as_str).collect();
@@ -198,7 +199,8 @@ fn applied(write: &Write, paths: &ScalePaths, scale: &Value) -> Result<Json, Api
 }
 
 fn check_count(write: &Write, replicas: &Value) -> Result<(), ApiError> {
-    if replicas.as_i64().and_then(|replicas| i32::try_from(replicas).ok()).is_none() {
+    let is_whole = replicas.as_i64().and_then(|replicas| i32::try_from(replicas).ok()).is_some();
+    if !is_whole && !replicas.is_null() {
         let found = match replicas {
             Value::Number(number) => format!("number {number}"),
             other => delete::json_type(other).to_owned(),

@@ -33,11 +33,32 @@ const LABEL_VALUE: &str = "a valid label must be an empty string or consist of a
 const LONGEST_CRON_JOB: usize = 52;
 
 /// What the metadata of an object that is to be stored is refused for.
-pub(crate) fn metadata(kind: &Kind, json: &Json) -> Vec<Cause> {
+///
+/// One that is stored already keeps the name that it has.
+pub(crate) fn metadata(kind: &Kind, json: &Json, is_new: bool) -> Vec<Cause> {
     let mut causes = Vec::new();
+    if is_new {
+        names(kind, json, &mut causes);
+    }
+    if let Some(generation) = object::meta(json, "generation").filter(|found| found.as_i64() < Some(0)) {
+        causes.push(Cause::invalid("metadata.generation", generation, "must be greater than or equal to 0"));
+    }
+    let namespace = object::namespace(json);
+    if !namespace.is_empty() && !is_label(namespace) {
+        causes.push(Cause::invalid("metadata.namespace", &json!(namespace), LABEL));
+    }
+    labels(json, &mut causes);
+    annotations(json, &mut causes);
+    finalizers(kind, json, &mut causes);
+    owner_references(json, &mut causes);
+    causes
+}
+
+fn names(kind: &Kind, json: &Json, causes: &mut Vec<Cause>) {
     let (name, prefix) = (object::name(json), object::meta_text(json, "generateName"));
     // What follows a last dash may make a name of it.
-    let completed = match prefix.strip_suffix('-').filter(|begin| !begin.is_empty()) {
+    let completed = match prefix.strip_suffix('-').and_then(|begin| begin.get(..begin.len().checked_sub(1)?))
+    {
         Some(begin) => format!("{begin}a"),
         None => prefix.to_owned(),
     };
@@ -54,18 +75,6 @@ pub(crate) fn metadata(kind: &Kind, json: &Json) -> Vec<Cause> {
             causes.push(Cause::invalid("metadata.name", &json!(name), why));
         }
     }
-    if let Some(generation) = object::meta(json, "generation").filter(|found| found.as_i64() < Some(0)) {
-        causes.push(Cause::invalid("metadata.generation", generation, "must be greater than or equal to 0"));
-    }
-    let namespace = object::namespace(json);
-    if !namespace.is_empty() && !is_label(namespace) {
-        causes.push(Cause::invalid("metadata.namespace", &json!(namespace), LABEL));
-    }
-    labels(json, &mut causes);
-    annotations(json, &mut causes);
-    finalizers(kind, json, &mut causes);
-    owner_references(json, &mut causes);
-    causes
 }
 
 /// Checks the metadata of an object within an object, which need not have a name.

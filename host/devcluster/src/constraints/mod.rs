@@ -22,7 +22,7 @@ use crate::access::shape;
 use crate::error::{ApiError, Cause};
 use crate::kind::Kind;
 use crate::object::{self, Json};
-use crate::{transition, types};
+use crate::{transition, types, validate};
 
 const LARGEST_PORT: i64 = 65_535;
 
@@ -31,6 +31,22 @@ pub(crate) fn validate(kind: &Kind, json: &Json, old: Option<&Json>) -> Result<(
     if kind.is_custom() || old.is_some_and(|old| !transition::spec_changed(kind, old, json)) {
         return Ok(());
     }
+    let mut causes = problems(kind, json, old);
+    if let (false, Some(old)) = (causes.is_empty(), old) {
+        // What an earlier server took may stay.
+        let known = problems(kind, old, Some(old));
+        let is_known = |cause: &Cause| {
+            known.iter().any(|known| known.field == cause.field && known.message == cause.message)
+        };
+        causes.retain(|cause| !is_known(cause));
+    }
+    match causes.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::invalid(kind, object::name(json), &causes)),
+    }
+}
+
+fn problems(kind: &Kind, json: &Json, old: Option<&Json>) -> Vec<Cause> {
     let mut causes = Vec::new();
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("apps", _) => workload::replicated(kind, json, old, &mut causes),
@@ -57,14 +73,17 @@ pub(crate) fn validate(kind: &Kind, json: &Json, old: Option<&Json>) -> Result<(
                 causes.push(Cause::invalid("roleRef", found, "cannot change roleRef"));
             }
         }
-        ("storage.k8s.io", "StorageClass") => required(json, &["provisioner"], &mut causes),
+        ("storage.k8s.io", "StorageClass") => {
+            let provisioner = object::text(json, &["provisioner"]);
+            required(json, &["provisioner"], &mut causes);
+            let problems = validate::label_key_problems(&provisioner.to_lowercase()).into_iter();
+            let problems = problems.filter(|_| !provisioner.is_empty());
+            causes.extend(problems.map(|why| Cause::invalid("provisioner", &provisioner.into(), why)));
+        }
         _ => {}
     }
     checks::check_object(json, tables::of(kind), &mut causes);
-    match causes.is_empty() {
-        true => Ok(()),
-        false => Err(ApiError::invalid(kind, object::name(json), &causes)),
-    }
+    causes
 }
 
 fn unchanged(json: &Json, old: Option<&Json>, path: &[&str], causes: &mut Vec<Cause>) {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{checks, items, one_of, port_number, text};
 use crate::error::Cause;
 use crate::object::{self, Json};
+use crate::validate;
 
 /// For how many seconds at most a client keeps to one Pod: a day.
 const LONGEST_AFFINITY: i64 = 86_400;
@@ -21,6 +22,12 @@ pub(super) fn validate(json: &Json, causes: &mut Vec<Cause>) {
     let is_external = text(spec, "type") == "ExternalName";
     if is_external && text(spec, "externalName").is_empty() {
         causes.push(Cause::required("spec.externalName", ""));
+    }
+    let outside = text(spec, "externalName");
+    if is_external && !outside.is_empty() {
+        let problems = validate::subdomain_problems(outside.strip_suffix('.').unwrap_or(outside)).into_iter();
+        let refused = |why| Cause::invalid("spec.externalName", &Value::from(outside), why);
+        causes.extend(problems.map(refused));
     }
     let address = text(spec, "clusterIP");
     if !matches!(address, "" | "None") && address.parse::<IpAddr>().is_err() {

@@ -48,7 +48,6 @@ pub(super) fn of(kind: &Kind) -> &'static [Rule] {
 const SERVICE: &[Rule] = &[
     ("spec.selector", Labels),
     ("spec.externalIPs[]", Address),
-    ("spec.externalName", Subdomain),
     ("spec.ports[].targetPort", PortOrName),
     ("spec.ipFamilyPolicy", OneOf(&["PreferDualStack", "RequireDualStack", "SingleStack"])),
     ("spec.ipFamilies[]", OneOf(&["IPv4", "IPv6"])),
@@ -138,7 +137,6 @@ const ENDPOINT_SLICE: &[Rule] = &[
 ];
 
 const STORAGE_CLASS: &[Rule] = &[
-    ("provisioner", Qualified),
     ("reclaimPolicy", OneOf(&["Delete", "Retain"])),
     ("volumeBindingMode", OneOf(&["Immediate", "WaitForFirstConsumer"])),
 ];

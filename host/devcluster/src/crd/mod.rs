@@ -17,7 +17,7 @@ use crate::registry::Served;
 use crate::schema::{Schema, is_true, text};
 
 pub(crate) use formats::warnings;
-pub(crate) use names::{is_accepted, set_status, set_terminating};
+pub(crate) use names::{has_begun_to_go, is_accepted, set_status, set_terminating};
 pub(crate) use validate::{kind_in_other_case, validate};
 
 /// Where the definitions themselves are stored.

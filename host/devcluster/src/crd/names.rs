@@ -48,10 +48,19 @@ pub(crate) fn set_status(definition: &mut Json, all: &[Arc<Object>]) {
     definition.insert("status".to_owned(), status);
 }
 
+/// What a definition says whose objects are being deleted.
+const IN_PROGRESS: &str = "InstanceDeletionInProgress";
+
+/// Whether a definition says that its objects are being deleted.
+pub(crate) fn has_begun_to_go(definition: &Json) -> bool {
+    let conditions = object::items(definition, &["status", "conditions"]);
+    conditions.iter().any(|condition| super::text(condition, "reason") == IN_PROGRESS)
+}
+
 /// Says that a definition goes, and whether its objects are being deleted by now.
 pub(crate) fn set_terminating(definition: &mut Json, has_begun: bool) {
     let (reason, about) = match has_begun {
-        true => ("InstanceDeletionInProgress", "CustomResource deletion is in progress"),
+        true => (IN_PROGRESS, "CustomResource deletion is in progress"),
         false => (
             "InstanceDeletionPending",
             "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",

@@ -38,8 +38,7 @@ impl DeleteOptions {
         let mut causes = Vec::new();
         let dry_run: Vec<&str> = object::items(body, &["dryRun"]).iter().filter_map(Value::as_str).collect();
         options.dry_run = !dry_run.is_empty();
-        let text = object::text(body, &["propagationPolicy"]);
-        match policy(Some(text).filter(|_| body.contains_key("propagationPolicy")), orphan) {
+        match policy(body.get("propagationPolicy").and_then(Value::as_str), orphan) {
             Ok(propagation) => options.propagation = propagation,
             Err(cause) => causes.push(cause),
         }

@@ -7,8 +7,6 @@ use super::typing::{self, Found, Limits, Outcome, Subject};
 use super::{is_true, rule_parse, text};
 use crate::error::Cause;
 
-/// How long an expression may be. The real server has a budget of estimated steps instead.
-const LONGEST_RULE: usize = 16 * 1024;
 const REASONS: &[&str] =
     &["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 /// Adds a cause for every rule of a schema, and below, that is not to be had.
@@ -136,7 +134,7 @@ impl Checked<'_> {
                 "messageExpression must evaluate to a string",
             ),
         };
-        if expression.len() > LONGEST_RULE {
+        if expression.len() > rule_parse::LONGEST_RULE {
             causes.push(Cause::too_long(&path, 16 * 1024));
             return None;
         }

@@ -107,7 +107,14 @@ impl Cost {
                 Self { length: None, ..own.spelt(text.inner().len()) }
             }
             Expr::Literal(_) => Self { length: Some(Power::default()), ..own },
-            Expr::Struct(_) | Expr::Ident(_) | Expr::Unspecified => own,
+            Expr::Struct(fields) => {
+                let values = fields.entries.iter().filter_map(|entry| match &entry.expr {
+                    EntryExpr::StructField(field) => Some(&field.value),
+                    EntryExpr::MapEntry(_) => None,
+                });
+                own.holding(&values.map(Self::measure).collect::<Vec<_>>())
+            }
+            Expr::Ident(_) | Expr::Unspecified => own,
         }
     }
 

@@ -35,10 +35,25 @@ pub(super) fn add(context: &mut Context<'_>) {
     context.add_function("url", |call: &FunctionContext<'_, '_>| parsed("url", call));
     context.add_function("substring", |call: &FunctionContext<'_, '_>| placed("substring", call));
     context.add_function("charAt", |call: &FunctionContext<'_, '_>| placed("charAt", call));
+    context.add_function("lists.range", |call: &FunctionContext<'_, '_>| range(&arguments(call)?));
     for name in OF_A_VALUE.iter().copied() {
         context.add_function(name, move |call: &FunctionContext<'_, '_>| theirs(name, call));
     }
     rule_times::add(context);
+}
+
+/// How many numbers a list of numbers may have.
+const LONGEST_RANGE: i64 = 100_000;
+
+/// The numbers from 0 up to one.
+fn range(arguments: &[Value]) -> ResolveResult {
+    match arguments {
+        [Value::Int(end)] if *end > LONGEST_RANGE => {
+            Err(failure(format!("lists.range() of more than {LONGEST_RANGE} numbers")))
+        }
+        [Value::Int(end)] => Ok(Value::List(Arc::new((0..*end).map(Value::Int).collect()))),
+        _ => Err(ExecutionError::NoSuchOverload),
+    }
 }
 
 /// What a function is called on, or its only argument.
@@ -210,8 +225,13 @@ fn named_of_theirs(name: Value) -> ResolveResult {
 
 /// What is made of a text, or what a cluster says if that is none.
 fn parsed(name: &'static str, call: &FunctionContext<'_, '_>) -> ResolveResult {
+    // It is found once: what is nested would be found twice as often for each level.
     let of = value(call)?;
-    let result = theirs(name, call);
+    let others = if call.this.is_some() { arguments(call)? } else { Vec::new() };
+    let result = match call.this.is_some() {
+        true => delegate(name, Some(of.clone()), others),
+        false => delegate(name, None, vec![of.clone()]),
+    };
     let (Err(error), Value::String(text)) = (&result, &of) else { return result };
     let during = "parse error during conversion from string";
     let why = match name {

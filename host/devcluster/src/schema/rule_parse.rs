@@ -9,6 +9,8 @@ use kube_cel::cel::parser::{ParseError, Parser};
 use super::rule_cost::Cost;
 use super::{rule_macros, rule_runnable};
 
+/// How long an expression may be.
+pub(super) const LONGEST_RULE: usize = 16 * 1024;
 /// How deep an expression may be nested.
 const MOST_NESTED: u32 = 128;
 /// How deep parentheses and arguments may be nested, as the parser counts.
@@ -37,6 +39,9 @@ impl Problem {
 /// is too deep. So it gets a thread with a stack that lasts for the longest expression.
 pub(super) fn parse(text: &str) -> Result<IdedExpr, String> {
     let failed = || "ERROR: <input>:1:1: the expression cannot be parsed".to_owned();
+    if text.len() > LONGEST_RULE {
+        return Err(failed());
+    }
     std::thread::scope(|scope| {
         let parse = || {
             let tree = match parser().parse(text) {

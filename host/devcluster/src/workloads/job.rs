@@ -10,6 +10,7 @@ use super::act::{self, CONTROLLER, Subject};
 use super::{PODS, claim, events, status, template};
 use crate::error::ApiError;
 use crate::object::{self, Json, Object};
+use crate::validate;
 
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";
@@ -113,7 +114,10 @@ fn create(job: &Subject<'_>, index: Option<i64>) -> Result<(), ApiError> {
         object::set(&mut pod, &["metadata", "generateName"], format!("{}-{index}-", job.name()).into());
         object::set(&mut pod, &["metadata", "labels", INDEX], text.clone().into());
         object::set(&mut pod, &["metadata", "annotations", INDEX], text.into());
-        object::set(&mut pod, &["spec", "hostname"], format!("{}-{index}", job.name()).into());
+        let hostname = format!("{}-{index}", job.name());
+        if validate::is_label(&hostname) {
+            object::set(&mut pod, &["spec", "hostname"], hostname.into());
+        }
         tell_index(&mut pod);
     }
     job.create_pod(pod)

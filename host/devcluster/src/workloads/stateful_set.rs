@@ -45,7 +45,10 @@ fn scale(set: &Subject<'_>, pods: &[Arc<Object>], revision: &str) -> bool {
     for ordinal in first(set)..end(set) {
         match present.get(&ordinal) {
             None => {
-                create(set, ordinal, revision);
+                // Where one cannot be made, the others cannot either.
+                if !create(set, ordinal, revision) {
+                    return true;
+                }
                 created += 1;
             }
             // It is made anew once it is gone.
@@ -92,7 +95,8 @@ fn is_of(pod: &Json, revision: &str) -> bool {
     object::text(pod, &["metadata", "labels", REVISION]) == revision
 }
 
-fn create(set: &Subject<'_>, ordinal: i64, revision: &str) {
+/// Makes the Pod of a number; tells whether it could be had.
+fn create(set: &Subject<'_>, ordinal: i64, revision: &str) -> bool {
     let name = format!("{}-{ordinal}", set.name());
     let number = ordinal.to_string();
     let labels = [
@@ -108,10 +112,11 @@ fn create(set: &Subject<'_>, ordinal: i64, revision: &str) {
     object::set(&mut pod, &["metadata", "name"], name.into());
     object::set(&mut pod, &["metadata", "generateName"], format!("{}-", set.name()).into());
     match volume_claims::furnish(set, ordinal, &mut pod) {
-        Ok(()) => {
-            let _told = set.create_pod(pod);
+        Ok(()) => set.create_pod(pod).is_ok(),
+        Err(error) => {
+            set.log(&error);
+            false
         }
-        Err(error) => set.log(&error),
     }
 }
 

@@ -152,3 +152,38 @@ async fn what_fails_in_a_rule_is_told_as_in_a_cluster() {
         assert_eq!(refusal(properties.clone(), spec, rule).await, expected);
     }
 }
+
+/// Whether a definition with this rule, and a value that it runs on at once, is answered at all.
+async fn is_survived(rule: &str) {
+    let server = start().await;
+    let mut definition = widget_definition();
+    definition["spec"]["versions"][0].as_object_mut().unwrap().remove("selectableFields");
+    let spec = definition.pointer_mut(&format!("{SCHEMA}/properties/spec")).unwrap();
+    let field = json!({ "type": "string", "maxLength": 50, "default": "1.2.3.4",
+        "x-kubernetes-validations": [{ "rule": rule }] });
+    *spec = json!({ "type": "object", "default": {}, "properties": { "field": field } });
+    let code = server.post(CRDS, definition).await.code;
+    assert!(code == 201 || code == 422, "{code}");
+    server.get("/api/v1/namespaces").await.ok();
+}
+
+#[tokio::test]
+async fn hostile_calls_within_calls_are_made_once_each() {
+    let mut rule = "true".to_owned();
+    for _ in 0..24 {
+        rule = format!("ip({rule} ? '127.0.0.1' : '127.0.0.2').isLoopback()");
+    }
+    is_survived(&rule).await;
+}
+
+#[tokio::test]
+async fn hostile_structs_and_long_rules_are_refused_before_they_are_walked_through() {
+    is_survived(&format!("Foo{{a: self{}}}", ".a".repeat(8_000))).await;
+    is_survived(&format!("self{}", ".a".repeat(400_000))).await;
+}
+
+#[tokio::test]
+async fn hostile_ranges_of_numbers_have_an_end() {
+    is_survived("lists.range(1000000000000).size() > 0").await;
+    is_survived("lists.range(9999000).size() > 0").await;
+}

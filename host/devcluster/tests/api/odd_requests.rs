@@ -181,3 +181,20 @@ async fn the_beginning_of_a_generated_name_is_judged_by_itself() {
     let fields = &made["metadata"]["managedFields"][0]["fieldsV1"];
     assert_eq!(fields, &json!({ "f:metadata": { "f:generateName": {} } }), "{made}");
 }
+
+#[tokio::test]
+async fn what_looks_odd_and_is_sound_is_taken() {
+    let server = with_map().await;
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace",
+        "metadata": { "generateName": format!("{}-", "a".repeat(63)) } });
+    server.post("/api/v1/namespaces?dryRun=All", namespace).await.ok();
+    let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "outside" },
+        "spec": { "type": "ExternalName", "externalName": "db.example.com." } });
+    server.post("/api/v1/namespaces/default/services?dryRun=All", service).await.ok();
+    let class = json!({ "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": "c" },
+        "provisioner": "Example.com/NFS" });
+    server.post("/apis/storage.k8s.io/v1/storageclasses?dryRun=All", class).await.ok();
+    let options = json!({ "propagationPolicy": null, "gracePeriodSeconds": null });
+    let headers = [("content-type", "application/json")];
+    server.send("DELETE", PATH, &headers, options.to_string()).await.ok();
+}

@@ -89,6 +89,25 @@ pub(crate) fn delete(
     Err(ApiError::too_many_conflicts(kind, &key.name))
 }
 
+/// The kinds whose deletion answers with the object, where others answer with a Status.
+pub(crate) fn is_returned(kind: &Kind) -> bool {
+    match kind.group.as_str() {
+        "" => matches!(
+            kind.kind.as_str(),
+            "Pod"
+                | "PodTemplate"
+                | "Service"
+                | "ServiceAccount"
+                | "PersistentVolume"
+                | "PersistentVolumeClaim"
+                | "ResourceQuota"
+        ),
+        "resource.k8s.io" => true,
+        "storage.k8s.io" => kind.kind != "CSIStorageCapacity",
+        _ => false,
+    }
+}
+
 fn check_preconditions(
     kind: &Kind,
     key: &Key,

@@ -351,7 +351,7 @@ impl<'a> Call<'a> {
         let kind = &self.target.kind;
         let options = self.delete_options(bytes)?;
         let mut response = match delete::delete(self.cluster, kind, &self.key(), &options)? {
-            Deleted::Gone(object) if !returns_deleted(kind) => {
+            Deleted::Gone(object) if !delete::is_returned(kind) => {
                 let status = error::deleted_status(kind, self.name(), object::uid(&object.json));
                 respond::json(StatusCode::OK, &status)
             }
@@ -379,24 +379,5 @@ impl<'a> Call<'a> {
         }
         let objects = deleted.iter().map(|object| &**object);
         Ok(respond::list_bytes(list::render(kind, objects, &metadata, Form::Full, self.params.include()?)))
-    }
-}
-
-/// The kinds whose deletion answers with the object, where others answer with a Status.
-fn returns_deleted(kind: &crate::kind::Kind) -> bool {
-    match kind.group.as_str() {
-        "" => matches!(
-            kind.kind.as_str(),
-            "Pod"
-                | "PodTemplate"
-                | "Service"
-                | "ServiceAccount"
-                | "PersistentVolume"
-                | "PersistentVolumeClaim"
-                | "ResourceQuota"
-        ),
-        "resource.k8s.io" => true,
-        "storage.k8s.io" => kind.kind != "CSIStorageCapacity",
-        _ => false,
     }
 }

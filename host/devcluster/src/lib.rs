@@ -17,6 +17,7 @@ mod apply;
 mod associative;
 mod body;
 mod builtin;
+mod cause;
 mod clock;
 mod cluster;
 mod collector;

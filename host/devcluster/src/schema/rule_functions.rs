@@ -10,7 +10,7 @@ use kube_cel::cel::common::ast::{CallExpr, Expr};
 use kube_cel::cel::objects::OptionalValue;
 use kube_cel::cel::{Context, ExecutionError, FunctionContext, IdedExpr, ResolveResult, Value};
 
-use super::{rule_times, rule_values};
+use super::{pattern, rule_times, rule_values};
 
 /// Called with the value in parentheses, these are to tell what is wrong with it rather than that there is none.
 const OF_A_VALUE: &[&str] =
@@ -35,11 +35,25 @@ pub(super) fn add(context: &mut Context<'_>) {
     context.add_function("url", |call: &FunctionContext<'_, '_>| parsed("url", call));
     context.add_function("substring", |call: &FunctionContext<'_, '_>| placed("substring", call));
     context.add_function("charAt", |call: &FunctionContext<'_, '_>| placed("charAt", call));
+    context.add_function("matches", |call: &FunctionContext<'_, '_>| matches(call));
     context.add_function("lists.range", |call: &FunctionContext<'_, '_>| range(&arguments(call)?));
     for name in OF_A_VALUE.iter().copied() {
         context.add_function(name, move |call: &FunctionContext<'_, '_>| theirs(name, call));
     }
     rule_times::add(context);
+}
+
+/// Whether a text has a part that fits a pattern, which is read as where it is checked.
+fn matches(call: &FunctionContext<'_, '_>) -> ResolveResult {
+    let mut values: Vec<Value> = call.this.iter().cloned().collect();
+    values.extend(arguments(call)?);
+    match values.as_slice() {
+        [Value::String(text), Value::String(wanted)] => match pattern::compile(wanted) {
+            Ok(wanted) => Ok(Value::Bool(wanted.is_match(text))),
+            Err(why) => Err(failure(format!("error parsing regexp: {why}"))),
+        },
+        _ => Err(ExecutionError::NoSuchOverload),
+    }
 }
 
 /// How many numbers a list of numbers may have.

@@ -166,14 +166,21 @@ pub(super) fn duration(text: &str) -> Option<chrono::Duration> {
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
     let mut total = chrono::Duration::zero();
-    while !rest.is_empty() && rest != "0" {
+    if rest == "0" {
+        return Some(total);
+    }
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
         let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, after) = rest.split_at_checked(number_end)?;
-        let unit_end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let unit_end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
         let (unit, after) = after.split_at_checked(unit_end)?;
         let nanos: i64 = match unit {
             "ns" => 1,
-            "us" | "µs" => 1_000,
+            // The sign of micro is written in two ways.
+            "us" | "\u{b5}s" | "\u{3bc}s" => 1_000,
             "ms" => 1_000_000,
             "s" => 1_000_000_000,
             "m" => 60_000_000_000,
@@ -181,7 +188,11 @@ pub(super) fn duration(text: &str) -> Option<chrono::Duration> {
             _ => return None,
         };
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        let mut part = whole.parse::<i64>().ok()?.checked_mul(nanos)?;
+        if whole.is_empty() && fraction.is_empty() {
+            return None;
+        }
+        let whole = if whole.is_empty() { 0 } else { whole.parse::<i64>().ok()? };
+        let mut part = whole.checked_mul(nanos)?;
         let mut place = nanos;
         for digit in fraction.chars() {
             place = place.checked_div(10)?;

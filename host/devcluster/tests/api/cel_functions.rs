@@ -187,3 +187,16 @@ async fn hostile_ranges_of_numbers_have_an_end() {
     is_survived("lists.range(1000000000000).size() > 0").await;
     is_survived("lists.range(9999000).size() > 0").await;
 }
+
+#[tokio::test]
+async fn patterns_and_durations_are_read_as_go_reads_them() {
+    let rules = [
+        "self.s.matches('^[[a]$')",
+        "!'\u{663}'.matches('^\\\\d$')",
+        "matches(self.s, '[a-c]')",
+        "duration('.5s') == duration('500ms')",
+        "duration('1\u{3bc}s') == duration('1us')",
+        "duration('1h.5m') == duration('1h30s')",
+    ];
+    holds(json!({ "s": text() }), json!({ "s": "a" }), &rules).await;
+}

@@ -1,6 +1,8 @@
 //! Request bodies: JSON, YAML or (as far as kubectl needs it) protobuf, of a bounded size.
 
 use axum::body::Body;
+use bytes::Bytes;
+use futures::StreamExt;
 use serde_json::Value;
 use serde_saphyr::DuplicateKeyPolicy;
 
@@ -15,9 +17,31 @@ const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 /// What a client is told of that sends something else.
 const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
+/// How much of what is too large is read all the same: a client that still sends may not see the answer.
+const MOST_PASSED_OVER: usize = 16 * 1024 * 1024;
+
 /// Reads the whole body.
-pub(crate) async fn read(body: Body) -> Result<bytes::Bytes, ApiError> {
-    axum::body::to_bytes(body, LIMIT).await.map_err(|_| ApiError::too_large(&format!("limit is {LIMIT}")))
+pub(crate) async fn read(body: Body) -> Result<Bytes, ApiError> {
+    let mut stream = body.into_data_stream();
+    let (mut chunks, mut length) = (Vec::new(), 0_usize);
+    while let Some(chunk) = stream.next().await {
+        let Ok(chunk) = chunk else { return Err(too_large()) };
+        length = length.saturating_add(chunk.len());
+        match length {
+            0..=LIMIT => chunks.push(chunk),
+            length if length > MOST_PASSED_OVER => break,
+            _ => chunks.clear(),
+        }
+    }
+    match (length > LIMIT, chunks.as_slice()) {
+        (true, _) => Err(too_large()),
+        (false, [only]) => Ok(only.clone()),
+        (false, chunks) => Ok(chunks.concat().into()),
+    }
+}
+
+fn too_large() -> ApiError {
+    ApiError::too_large(&format!("limit is {LIMIT}"))
 }
 
 /// Decodes a patch: YAML where the media type says so, or else JSON.
